@@ -1,0 +1,118 @@
+"""One task object for GPT models that is prompted, fine-tuned with LoRA and scored alike.
+
+Everything a plugin author or a notebook needs is here, in ``__all__``; each name is imported when it is first used,
+so that ``import gpttasks`` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .answer import Answer
+    from .backbones.base import Backbone
+    from .component import Component, Options, RecipePath
+    from .errors import (
+        BackboneError,
+        DataError,
+        GpttasksError,
+        Interrupted,
+        PluginError,
+        RecipeError,
+        RunFailed,
+        UserError,
+        did_you_mean,
+    )
+    from .heads.base import Head, Item, TokenSequence
+    from .hookspecs import hookimpl
+    from .metrics.base import Metric
+    from .requests import LogLikelihood, Readout, Rolling
+    from .runner import run
+    from .tasks.example import Example, Media, Part, Prompt, as_prompt
+    from .tasks.task import Row, Task
+    from .tasks.template import Template, TemplateText
+    from .training.adaptation import Adaptation
+
+    __version__: str
+
+__all__ = [
+    "Adaptation",
+    "Answer",
+    "Backbone",
+    "BackboneError",
+    "Component",
+    "DataError",
+    "Example",
+    "GpttasksError",
+    "Head",
+    "Interrupted",
+    "Item",
+    "LogLikelihood",
+    "Media",
+    "Metric",
+    "Options",
+    "Part",
+    "PluginError",
+    "Prompt",
+    "Readout",
+    "RecipeError",
+    "RecipePath",
+    "Rolling",
+    "Row",
+    "RunFailed",
+    "Task",
+    "Template",
+    "TemplateText",
+    "TokenSequence",
+    "UserError",
+    "__version__",
+    "as_prompt",
+    "did_you_mean",
+    "hookimpl",
+    "run",
+]
+
+_MODULES = {
+    ".answer": ("Answer",),
+    ".backbones.base": ("Backbone",),
+    ".component": ("Component", "Options", "RecipePath"),
+    ".errors": (
+        "BackboneError",
+        "DataError",
+        "GpttasksError",
+        "Interrupted",
+        "PluginError",
+        "RecipeError",
+        "RunFailed",
+        "UserError",
+        "did_you_mean",
+    ),
+    ".heads.base": ("Head", "Item", "TokenSequence"),
+    ".hookspecs": ("hookimpl",),
+    ".metrics.base": ("Metric",),
+    ".requests": ("LogLikelihood", "Readout", "Rolling"),
+    ".runner": ("run",),
+    ".tasks.example": ("Example", "Media", "Part", "Prompt", "as_prompt"),
+    ".tasks.task": ("Row", "Task"),
+    ".tasks.template": ("Template", "TemplateText"),
+    ".training.adaptation": ("Adaptation",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("gpttasks")
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name], __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

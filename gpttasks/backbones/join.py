@@ -1,0 +1,129 @@
+"""The one place where a prompt and its continuation become token ids, for training, ranking and generation alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ..errors import DataError
+from ..requests import NOTHING_CUT, Cut
+from ..tasks.example import Part, Prompt
+
+
+class Tokenizer(Protocol):
+    """What joining needs of a tokenizer."""
+
+    starts_with: tuple[int, ...]
+    """The ids every row begins with: the BOS token where the tokenizer adds one by itself, else nothing."""
+    fallback_start: int | None
+    """What a continuation without any context is conditioned on: BOS or end-of-text."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of ``text`` alone, without special tokens."""
+        ...
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Token ids and where the continuation begins in them.
+
+    boundary:
+        the index of the first continuation token, at least 1 if there is a continuation; ``len(ids)`` without one.
+    moved:
+        whether a token spans prompt and continuation, so that the boundary lies before the end of the prompt's text.
+    """
+
+    ids: list[int]
+    boundary: int
+    moved: bool = False
+    cut: Cut = NOTHING_CUT
+
+
+def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> Joined:
+    """Ids of ``prompt`` followed by ``continuation``, at most ``context`` of them.
+
+    The boundary is the end of the longest common token prefix of the whole and of the prompt alone; a non-empty
+    continuation always has at least one token. If the whole is too long, shots are dropped whole, the first one first,
+    then the longest passage is cut at its end.
+
+    Raises DataError if it does not fit even so.
+    """
+    joined = _join_text(tokenizer, _text(prompt), continuation)
+    full = len(joined.ids)
+    if full <= context:
+        return joined
+    dropped = 0
+    while len(joined.ids) > context and (prompt_without := _without_first_shot(prompt)) is not None:
+        prompt, dropped = prompt_without, dropped + 1
+        joined = _join_text(tokenizer, _text(prompt), continuation)
+        full = len(joined.ids)  # dropped shots are counted as shots, not as tokens
+    while len(joined.ids) > context:
+        shorter = _cut_longest_passage(tokenizer, prompt, continuation, context)
+        if shorter is None:
+            raise DataError(
+                f"the text has {len(joined.ids)} tokens without its passages, but the context holds {context}",
+                hint="shorten the prompt or the answers, mark long text as {{ column | passage }}, or use a larger context",
+            )
+        prompt = shorter
+        joined = _join_text(tokenizer, _text(prompt), continuation)
+    return replace(joined, cut=Cut(tokens=full - len(joined.ids), shots=dropped))
+
+
+def _text(prompt: Prompt) -> str:
+    return "".join(part.text for part in prompt)
+
+
+def _join_text(tokenizer: Tokenizer, text: str, continuation: str) -> Joined:
+    start = list(tokenizer.starts_with)
+    before = tokenizer.encode(text) if text else []
+    if not continuation:
+        ids = start + before
+        if not ids:
+            ids = [_start_token(tokenizer)]
+        return Joined(ids, len(ids))
+    whole = tokenizer.encode(text + continuation)
+    if not whole:
+        raise DataError(f"the continuation {continuation!r} has no tokens", hint="give an answer with visible text")
+    common = 0
+    for left, right in zip(before, whole, strict=False):
+        if left != right:
+            break
+        common += 1
+    boundary = min(common, len(whole) - 1)
+    if not start and boundary == 0:
+        start = [_start_token(tokenizer)]
+    return Joined(start + whole, len(start) + boundary, moved=boundary < len(before))
+
+
+def _start_token(tokenizer: Tokenizer) -> int:
+    if tokenizer.fallback_start is None:
+        raise DataError("there is no context before the text, and the tokenizer has neither a BOS nor an end token")
+    return tokenizer.fallback_start
+
+
+def _without_first_shot(prompt: Prompt) -> Prompt | None:
+    for index, part in enumerate(prompt):
+        if part.kind == "shot":
+            return prompt[:index] + prompt[index + 1 :]
+    return None
+
+
+def _cut_longest_passage(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> Prompt | None:
+    """The prompt with as much of its longest passage as fits; None if no passage has any text left."""
+    passages = [index for index, part in enumerate(prompt) if part.kind == "passage" and part.text]
+    if not passages:
+        return None
+    index = max(passages, key=lambda place: len(prompt[place].text))
+    text = prompt[index].text
+
+    def cut_to(characters: int) -> Prompt:
+        return prompt[:index] + (Part(text[:characters], "passage"),) + prompt[index + 1 :]
+
+    fits, too_many = 0, len(text)  # bisection: tokenizers differ in offsets, none in this
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        if len(_join_text(tokenizer, _text(cut_to(middle)), continuation).ids) <= context:
+            fits = middle
+        else:
+            too_many = middle
+    return cut_to(fits)

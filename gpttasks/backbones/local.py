@@ -1,0 +1,199 @@
+"""A Hugging Face causal language model on this machine: rows of token ids in, hidden states and log-probabilities out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .base import Backbone
+from .tokenizer import TextTokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+class LocalBackbone(Backbone):
+    """A backbone whose weights are in memory. Subclasses differ in where ``load`` gets them from.
+
+    model:
+        the causal language model; an adaptation may wrap it in a ``peft.PeftModel``.
+    direct_head:
+        whether the LM head applied to the last hidden states gives the model's own logits. Found out on one row when
+        the model is loaded; where it does not (logits capped or scaled afterwards), whole logits are computed.
+    """
+
+    trainable: ClassVar[bool] = True
+
+    model: Any
+    tokenizer: TextTokenizer
+    direct_head: bool
+
+    def take(self, model: PreTrainedModel, tokenizer: TextTokenizer, context: int | None) -> None:
+        """Adopt a loaded model and tokenizer; ``context`` None is the model's own."""
+        self.model = model
+        self.tokenizer = tokenizer
+        own = model_context(model.config)
+        self.context = min(context, own) if context and own else context or own or 1024
+        self.direct_head = self._head_gives_logits()
+        self._weights_digest = state_digest(model.state_dict())
+
+    @property
+    def causal_lm(self) -> Any:
+        """The Hugging Face model itself, out of the PEFT wrapper if there is one (its layers stay adapted)."""
+        from peft import PeftModel
+
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = next(self.causal_lm.parameters()).device
+        return device
+
+    @property
+    def hidden_size(self) -> int:
+        """The width of the hidden states."""
+        return int(self.causal_lm.get_output_embeddings().weight.shape[1])
+
+    def forward(self, rows: Sequence[Sequence[int]]) -> Forward:
+        """Run rows of token ids, padded on the right, through the model."""
+        import torch
+
+        lengths = [len(row) for row in rows]
+        ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+        ids = ids.to(self.device)
+        # No attention mask: attention is causal and padding stands on the right, so no real token ever sees any.
+        if self.direct_head:
+            output = self.causal_lm.base_model(input_ids=ids, use_cache=False)
+            return Forward(self, ids, lengths, output.last_hidden_state, None)
+        output = self.causal_lm(input_ids=ids, use_cache=False, output_hidden_states=True)
+        return Forward(self, ids, lengths, output.hidden_states[-1], output.logits)
+
+    def _head_gives_logits(self) -> bool:
+        import torch
+
+        generator = torch.Generator().manual_seed(0)
+        head = self.model.get_output_embeddings()
+        if head is None:
+            return False
+        ids = torch.randint(0, head.weight.shape[0], (1, 7), generator=generator).to(self.device)
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            whole = self.model(input_ids=ids, use_cache=False).logits
+            direct = head(self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+        self.model.train(training)
+        return bool(torch.allclose(whole.float(), direct.float(), atol=1e-4, rtol=1e-4))
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the weights as they were loaded (before any training) and of the tokenizer."""
+        return {"weights": self._weights_digest, "tokenizer": self.tokenizer.digest}
+
+    def capabilities(self) -> dict[str, object]:
+        """Model type, sizes, context and how rows begin."""
+        config = self.causal_lm.config
+        return {
+            "model_type": config.model_type,
+            "parameters": sum(parameter.numel() for parameter in self.causal_lm.parameters()),
+            "context": self.context,
+            "begins_with_bos": bool(self.tokenizer.starts_with),
+            "direct_head": self.direct_head,
+            "attention": getattr(config, "_attn_implementation", None),
+        }
+
+
+class Forward:
+    """What a forward pass made of some rows.
+
+    ids: [rows, length], padded on the right with zeros; lengths: the real length of each row; states: [rows, length,
+    hidden], the last hidden states.
+    """
+
+    def __init__(
+        self,
+        backbone: LocalBackbone,
+        ids: torch.Tensor,
+        lengths: Sequence[int],
+        states: torch.Tensor,
+        logits: torch.Tensor | None,
+    ) -> None:
+        self.backbone = backbone
+        self.ids = ids
+        self.lengths = lengths
+        self.states = states
+        self._logits = logits
+
+    def last_states(self) -> torch.Tensor:
+        """[rows, hidden]: the state at each row's last real token."""
+        import torch
+
+        last = torch.tensor(self.lengths, device=self.states.device) - 1
+        return self.states[torch.arange(len(self.lengths), device=self.states.device), last]
+
+    def targets(self, starts: Sequence[int]) -> Targets:
+        """Each row's tokens from ``starts[row]`` (at least 1) to its end; only they go through the LM head."""
+        import torch
+
+        counts = [length - start for length, start in zip(self.lengths, starts, strict=True)]
+        rows = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(self.ids.device)
+        spans = [torch.arange(start, length) for start, length in zip(starts, self.lengths, strict=True)]
+        positions = torch.cat(spans).to(self.ids.device)
+        if self._logits is not None:
+            logits = self._logits[rows, positions - 1]
+        else:
+            logits = self.backbone.causal_lm.get_output_embeddings()(self.states[rows, positions - 1])
+        return Targets(logits.float(), self.ids[rows, positions], counts)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The predicted tokens of all rows one after another.
+
+    logits: [n, vocabulary], float32; ids: [n]; counts: how many of the n each row has.
+    """
+
+    logits: torch.Tensor
+    ids: torch.Tensor
+    counts: list[int]
+
+    def logprobs(self) -> torch.Tensor:
+        """[n]: the log-probability of each token in nats."""
+        import torch
+
+        return -torch.nn.functional.cross_entropy(self.logits, self.ids, reduction="none")
+
+    def nll(self) -> torch.Tensor:
+        """The negative log-likelihood of all n tokens together, in nats."""
+        import torch
+
+        return torch.nn.functional.cross_entropy(self.logits, self.ids, reduction="sum")
+
+    def greedy(self) -> torch.Tensor:
+        """[n], bool: whether each token was the likeliest one."""
+        return self.logits.argmax(-1) == self.ids
+
+
+def model_context(config: Any) -> int | None:
+    """The most positions that a model's config allows, None if it names no limit."""
+    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def state_digest(state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over the names, shapes and bytes of tensors, sorted by name."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,33 @@
+"""``nano``, the backbone in the wheel: a small GPT-2 for trying things out, for tests and for teaching, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ..component import Options
+from .base import LoadSettings
+from .hf import check_folder, load_causal_lm
+from .local import LocalBackbone
+from .tokenizer import load_tokenizer
+
+NANO_FOLDER = Path(__file__).parent / "nano_weights"
+
+
+class NanoOptions(Options):
+    """How much of the context to use."""
+
+    context: int | None = Field(None, ge=8, description="the longest row in tokens; null is all 512")
+
+
+class Nano(LocalBackbone):
+    """The embedded model; its card is ``gpttasks/backbones/nano_weights/README.md``."""
+
+    name = "nano"
+    Options = NanoOptions
+
+    def load(self, settings: LoadSettings) -> None:
+        """Load it from the package."""
+        check_folder(NANO_FOLDER)
+        self.take(load_causal_lm(NANO_FOLDER, settings), load_tokenizer(NANO_FOLDER), self.options.context)

@@ -1,0 +1,143 @@
+"""The plain engine: one request one row. Slow and simple, it is what every faster way is proved equal to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..backbones.join import join
+from ..backbones.local import LocalBackbone
+from ..errors import RunFailed
+from ..requests import (
+    Cut,
+    LogLikelihood,
+    LogLikelihoodReply,
+    NOTHING_CUT,
+    Readout,
+    ReadoutReply,
+    Reply,
+    Request,
+    Rolling,
+    RollingReply,
+)
+from ..tasks.example import prompt_text
+from .batches import batches_by_tokens, default_tokens
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..backbones.local import Forward
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of token ids for a request: the tokens from ``start`` on are scored, or its last state is read out."""
+
+    request: int
+    ids: list[int]
+    start: int
+    module: str | None = None
+    cut: Cut = NOTHING_CUT
+
+
+@dataclass(frozen=True)
+class RowReply:
+    """What a forward pass said of one row."""
+
+    logprob: float = 0.0
+    greedy: bool = True
+    values: tuple[float, ...] = ()
+
+
+class LocalEngine:
+    """Answers requests with a local backbone and the head's modules, in batches of similar length."""
+
+    def __init__(
+        self, backbone: LocalBackbone, modules: nn.ModuleDict | None = None, tokens_per_batch: int | None = None
+    ) -> None:
+        self.backbone = backbone
+        self.modules = modules
+        self.tokens_per_batch = tokens_per_batch or default_tokens(str(backbone.device))
+
+    def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
+        """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number."""
+        import torch
+
+        rows = [row for index, request in enumerate(requests) for row in self._rows(index, request)]
+        replies: list[RowReply] = [RowReply()] * len(rows)
+        was_training = self.backbone.model.training
+        self.backbone.model.eval()
+        if self.modules is not None:
+            self.modules.eval()
+        with torch.inference_mode():
+            for batch in batches_by_tokens([len(row.ids) for row in rows], self.tokens_per_batch):
+                outputs = self.backbone.forward([rows[index].ids for index in batch])
+                for index, reply in zip(batch, self._read(outputs, [rows[index] for index in batch]), strict=True):
+                    replies[index] = reply
+                if advance:
+                    advance(len(batch), sum(len(rows[index].ids) for index in batch))
+        self.backbone.model.train(was_training)
+        return self._gather(requests, rows, replies)
+
+    def _rows(self, index: int, request: Request) -> list[Row]:
+        tokenizer, context = self.backbone.tokenizer, self.backbone.context
+        if isinstance(request, LogLikelihood):
+            joined = join(tokenizer, request.prompt, request.continuation, context)
+            return [Row(index, joined.ids, joined.boundary, None, joined.cut)]
+        if isinstance(request, Readout):
+            joined = join(tokenizer, request.prompt, "", context)
+            return [Row(index, joined.ids, len(joined.ids), request.module, joined.cut)]
+        if isinstance(request, Rolling):
+            start = tokenizer.starts_with or ((tokenizer.fallback_start,) if tokenizer.fallback_start is not None else ())
+            ids = [*start, *tokenizer.encode(prompt_text(request.prompt))]
+            return [
+                Row(index, window, 1)
+                for first in range(0, len(ids) - 1, context - 1)
+                if len(window := ids[first : first + context]) > 1
+            ]
+        raise TypeError(f"the local engine has no answer to a {type(request).__name__}")
+
+    def _read(self, outputs: Forward, rows: list[Row]) -> list[RowReply]:
+        """The replies to one batch, with one transfer from the device for each kind of request in it."""
+        replies = [RowReply()] * len(rows)
+        scored = [place for place, row in enumerate(rows) if row.module is None]
+        if scored:
+            starts = [row.start if row.module is None else len(row.ids) for row in rows]
+            targets = outputs.targets(starts)
+            logprobs, greedy = targets.logprobs().cpu(), targets.greedy().cpu()
+            parts = zip(logprobs.split(targets.counts), greedy.split(targets.counts), strict=True)
+            for place, (values, likeliest) in enumerate(parts):
+                if rows[place].module is None:
+                    replies[place] = RowReply(float(values.double().sum()), bool(likeliest.all()))
+        for name in {row.module for row in rows if row.module is not None}:
+            assert self.modules is not None
+            values = self.modules[name](outputs.last_states().float()).float().cpu().tolist()
+            for place, row in enumerate(rows):
+                if row.module == name:
+                    replies[place] = RowReply(values=tuple(values[place]))
+        return replies
+
+    def _gather(self, requests: Sequence[Request], rows: list[Row], replies: list[RowReply]) -> list[Reply]:
+        """One reply a request, from the replies to its rows (a long text has several)."""
+        by_request: list[list[tuple[Row, RowReply]]] = [[] for _ in requests]
+        for row, reply in zip(rows, replies, strict=True):
+            if not all(math.isfinite(value) for value in (reply.logprob, *reply.values)):
+                raise RunFailed(
+                    f"the model answered request {row.request} with a number that is not finite: {reply}",
+                    hint=f"its prompt ends {prompt_text(requests[row.request].prompt)[-80:]!r}; try precision fp32",
+                )
+            by_request[row.request].append((row, reply))
+        return [_reply(request, answered) for request, answered in zip(requests, by_request, strict=True)]
+
+
+def _reply(request: Request, answered: list[tuple[Row, RowReply]]) -> Reply:
+    if isinstance(request, Rolling):
+        tokens = sum(len(row.ids) - row.start for row, _ in answered)
+        size = len(prompt_text(request.prompt).encode("utf-8", "surrogatepass"))
+        return RollingReply(sum(reply.logprob for _, reply in answered), tokens, size)
+    ((row, reply),) = answered
+    if isinstance(request, Readout):
+        return ReadoutReply(reply.values, row.cut)
+    return LogLikelihoodReply(reply.logprob, len(row.ids) - row.start, reply.greedy, row.cut)

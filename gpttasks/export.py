@@ -1,0 +1,37 @@
+"""What a run has trained, for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .backbones.base import LoadSettings
+from .errors import FolderError, UserError
+from .run_backbone import RunOptions, finished_recipe
+
+if TYPE_CHECKING:
+    from .plugins import Plugins
+
+
+def export_run(folder: Path, merged: Path | None, plugins: Plugins) -> Path:
+    """The folder with what the run trained of its backbone: its ``adapter/`` or ``model/``, or a merged copy.
+
+    merged:
+        a new folder for a stock Hugging Face model with the adapter merged into the weights (fp32) and the tokenizer.
+
+    Raises UserError if nothing of the backbone was trained, and FolderError if ``merged`` is not empty.
+    """
+    recipe = finished_recipe(folder)
+    keeps = plugins.get("adaptation", recipe.adapt.name).keeps  # type: ignore[attr-defined]
+    if keeps is None:
+        raise UserError(f"the run {folder} is of adaptation {recipe.adapt.name!r}, which leaves the backbone as it was")
+    if merged is None:
+        return folder / keeps
+    if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
+        raise FolderError(f"{merged} is there already and not empty", hint="give a new folder")
+    backbone: Any = plugins.get("backbone", "run")(RunOptions(path=str(folder)))
+    backbone.load(LoadSettings(precision="fp32", keep_master=True))
+    model = backbone.model.merge_and_unload() if keeps == "adapter" else backbone.model
+    model.save_pretrained(merged)
+    backbone.tokenizer.inner.save_pretrained(merged)
+    return merged

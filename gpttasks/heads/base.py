@@ -1,0 +1,115 @@
+"""The head contract: how an example becomes something to train on, something to ask, and an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..answer import Answer, AnswerKind
+from ..backbones.base import Backbone
+from ..component import Component
+from ..requests import Cut, NOTHING_CUT, Reply, Request
+from ..tasks.example import Example
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..backbones.local import Forward
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """One row of token ids to train on; the tokens from ``target_start`` (at least 1) to the end are predicted."""
+
+    ids: Sequence[int]
+    target_start: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """One or more token sequences that stay together in a micro-batch.
+
+    counts:
+        for each loss that the head returns, how many terms this item adds to it. The trainer divides each loss by its
+        count over the whole step and all processes, so no step depends on how it was cut into micro-batches.
+    label:
+        the example's label, for heads that train on it.
+    """
+
+    sequences: tuple[TokenSequence, ...]
+    counts: Mapping[str, int]
+    label: int | float | None = None
+    cut: Cut = NOTHING_CUT
+
+    @property
+    def tokens(self) -> int:
+        """The real tokens of all sequences."""
+        return sum(len(sequence.ids) for sequence in self.sequences)
+
+
+class Head(Component):
+    """How a backbone's output becomes answers of one kind.
+
+    needs:
+        the example fields that ``requests`` and ``answer`` read.
+    trains_on:
+        the example fields that ``items`` reads.
+    gives:
+        the kind of its answers, see :class:`~gpttasks.answer.Answer`.
+    needs_training:
+        whether it is of no use before it was trained (it has modules that start at random).
+    prompted:
+        whether solved examples in front of the prompt make sense.
+    """
+
+    kind = "head"
+    needs: ClassVar[frozenset[str]] = frozenset({"prompt"})
+    trains_on: ClassVar[frozenset[str]] = frozenset({"prompt"})
+    gives: ClassVar[AnswerKind]
+    needs_training: ClassVar[bool] = False
+    prompted: ClassVar[bool] = True
+
+    backbone: Backbone
+    tuned: Mapping[str, Any] = MappingProxyType({})
+    """What ``tune`` found, or the run that is the backbone brought along; empty if nothing is tuned."""
+
+    def bind(self, backbone: Backbone, example: Example) -> None:
+        """Called once before all else, with the loaded backbone and one example of the task."""
+        self.backbone = backbone
+
+    def modules(self) -> nn.ModuleDict | None:
+        """The head's own trained modules, made once and kept in the run's ``head/``; None if it has none."""
+        return None
+
+    def items(self, example: Example) -> Iterator[Item]:
+        """What to train on."""
+        raise NotImplementedError
+
+    def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        """Sums (not means) of each loss over the items, whose sequences are ``outputs``' rows in order."""
+        raise NotImplementedError
+
+    def requests(self, example: Example) -> list[Request]:
+        """What to ask the engine; depends on the example alone."""
+        raise NotImplementedError
+
+    def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
+        """The answer from the replies to ``requests(example)``, in their order."""
+        raise NotImplementedError
+
+    def tune(self, examples: Sequence[Example], replies: Sequence[Sequence[Reply]]) -> dict[str, Any]:
+        """Settings fitted on validation data (thresholds, weights), kept in ``head/tuned.json``; none by default."""
+        return {}
+
+
+def sequences_of(items: Sequence[Item]) -> list[TokenSequence]:
+    """The sequences of all items, in order: the rows of a micro-batch."""
+    return [sequence for item in items for sequence in item.sequences]
+
+
+def target_starts(items: Sequence[Item]) -> list[int]:
+    """Where the predicted tokens begin in each sequence of the items, as ``Forward.targets`` takes it."""
+    return [sequence.target_start for sequence in sequences_of(items)]

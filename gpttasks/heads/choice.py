@@ -1,0 +1,105 @@
+"""``choice``: the option that the model finds likeliest after the prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ..answer import Answer
+from ..backbones.join import join
+from ..component import Options
+from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request
+from ..tasks.example import Example, prompt_text
+from ..tasks.splits import join_answer
+from .base import Head, Item, TokenSequence, target_starts
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..backbones.local import Forward
+
+NEAR_TIE = 2e-4
+"""Nats below which a margin between the first two options is within what batching may move, and is reported."""
+
+
+class ChoiceOptions(Options):
+    """How the options are compared."""
+
+    normalisation: Literal["none", "tokens", "bytes", "unconditional"] = Field(
+        "none",
+        description="divide an option's log-likelihood by its tokens or bytes, or subtract that of the option alone",
+    )
+    separator: str = Field(" ", description="stands between prompt and option unless one of them has white space there")
+
+
+class Choice(Head):
+    """Ranks the example's choices by log-likelihood; trains on the text of the right one.
+
+    Probabilities are the softmax of the compared values. ``unconditional`` is the normalisation of GPT-3
+    (Brown et al. 2020, section 2.4): log p(option | prompt) - log p(option).
+    """
+
+    name = "choice"
+    Options = ChoiceOptions
+    needs = frozenset({"prompt", "choices"})
+    trains_on = frozenset({"prompt", "choices", "label"})
+    gives = "label"
+
+    options: ChoiceOptions
+
+    def items(self, example: Example) -> Iterator[Item]:
+        """The prompt with the right choice, whose tokens are the targets."""
+        if not isinstance(example.label, int):
+            raise TypeError(f"example {example.id}: a choice is trained on a label that is an index, got {example.label!r}")
+        continuation = self._continuation(example, example.choices[example.label])
+        joined = join(self.backbone.tokenizer, example.prompt, continuation, self.backbone.context)
+        sequence = TokenSequence(joined.ids, joined.boundary)
+        yield Item((sequence,), {"choice": len(joined.ids) - joined.boundary}, example.label, joined.cut)
+
+    def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        """Cross-entropy of the right choice's tokens."""
+        return {"choice": outputs.targets(target_starts(items)).nll()}
+
+    def requests(self, example: Example) -> list[Request]:
+        """One log-likelihood an option; with ``unconditional`` as many again without the prompt."""
+        asked: list[Request] = [
+            LogLikelihood(example.prompt, self._continuation(example, choice)) for choice in example.choices
+        ]
+        if self.options.normalisation == "unconditional":
+            asked += [LogLikelihood((), self._continuation(example, choice)) for choice in example.choices]
+        return asked
+
+    def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
+        """The index of the likeliest option (the first of equals), with a probability for each."""
+        given = [reply for reply in replies if isinstance(reply, LogLikelihoodReply)]
+        logprobs = [reply.logprob for reply in given[: len(example.choices)]]
+        values = self._normalise(example, given, logprobs)
+        best = max(range(len(values)), key=lambda index: values[index])
+        ordered = sorted(values, reverse=True)
+        margin = ordered[0] - ordered[1] if len(ordered) > 1 else math.inf
+        detail: dict[str, object] = {"logprobs": logprobs, "near_tie": margin < NEAR_TIE}
+        return Answer(best, example.choices[best], softmax(values), detail)
+
+    def _continuation(self, example: Example, choice: str) -> str:
+        return join_answer(prompt_text(example.prompt), choice, self.options.separator)
+
+    def _normalise(self, example: Example, given: list[LogLikelihoodReply], logprobs: list[float]) -> list[float]:
+        kind = self.options.normalisation
+        if kind == "tokens":
+            return [value / reply.tokens for value, reply in zip(logprobs, given, strict=False)]
+        if kind == "bytes":
+            return [value / len(text.encode()) for value, text in zip(logprobs, example.choices, strict=True)]
+        if kind == "unconditional":
+            return [value - alone.logprob for value, alone in zip(logprobs, given[len(logprobs) :], strict=True)]
+        return logprobs
+
+
+def softmax(values: Sequence[float]) -> tuple[float, ...]:
+    """The softmax of some floats, safe for large ones."""
+    top = max(values)
+    weights = [math.exp(value - top) for value in values]
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)

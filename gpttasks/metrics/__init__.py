@@ -1,0 +1,1 @@
+"""Metrics, their intervals and their signatures. The modules are imported where they are used: most need numpy."""

@@ -1,0 +1,54 @@
+"""The metric contract: numbers for one sample, and the total over many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..component import Component
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..answer import Answer
+    from ..tasks.example import Example
+
+
+class Metric(Component):
+    """A metric in two stages, so that an interval costs sums and not recomputation.
+
+    ``sample`` turns one answered example into a fixed number of floats (sufficient statistics); ``total`` turns the
+    rows of many samples into the score, and is called again on each resample.
+
+    needs:
+        the example fields it reads (``label``, ``references``, ...).
+    takes:
+        the kinds of answer it can score (``label``, ``text``, ``nll``, ...).
+    reads:
+        the fields of an answer it reads (``value``, ``text``, ``scores``, ``detail``).
+    version:
+        goes into the measure; raise it when a number changes for the same samples.
+    scale:
+        the (lowest, highest) possible value, None where unbounded.
+    """
+
+    kind = "metric"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    takes: ClassVar[frozenset[str]] = frozenset()
+    reads: ClassVar[frozenset[str]] = frozenset({"value"})
+    version: ClassVar[str] = "1"
+    higher_is_better: ClassVar[bool] = True
+    scale: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
+
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """The statistics of one sample: always the same number of finite floats.
+
+        Raises ValueError, saying what was got and what was wanted, for an answer it cannot score.
+        """
+        raise NotImplementedError
+
+    def total(self, rows: np.ndarray) -> float:
+        """The score over ``rows`` (float64, one row a sample, n >= 1).
+
+        May be NaN where the score is undefined on these rows (it is then reported as null, with the reason).
+        """
+        raise NotImplementedError

@@ -1,0 +1,71 @@
+"""Metrics of a text's likelihood."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .base import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..answer import Answer
+    from ..tasks.example import Example
+
+LARGEST_EXPONENT = 709.0  # exp of more overflows float64
+
+
+class _Likelihood(Metric):
+    needs = frozenset({"prompt"})
+    takes = frozenset({"nll"})
+    reads = frozenset({"scores"})
+    higher_is_better = False
+
+
+def _nats_tokens_bytes(answer: Answer) -> tuple[float, float, float]:
+    """The three numbers of an answer of kind ``nll``; raises ValueError if they are not three of 0 or more."""
+    if len(answer.scores) != 3 or not all(math.isfinite(score) and score >= 0 for score in answer.scores):
+        raise ValueError(f"the answer's scores are {answer.scores}, wanted (nats, tokens, bytes), each 0 or more")
+    nats, tokens, size = answer.scores
+    return nats, tokens, size
+
+
+class Perplexity(_Likelihood):
+    """Token-level perplexity: e to the mean negative log-likelihood of a token, in nats, over all texts together.
+
+    It depends on the tokenizer: compare models of different tokenizers by bits per byte.
+    """
+
+    name = "perplexity"
+    scale = (1.0, None)
+
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """(nats, tokens)."""
+        nats, tokens, _ = _nats_tokens_bytes(answer)
+        return nats, tokens
+
+    def total(self, rows: np.ndarray) -> float:
+        """exp(nats / tokens); NaN without any token, infinity where the mean is beyond 709 nats."""
+        nats, tokens = (float(column) for column in rows.sum(axis=0))
+        if tokens == 0:
+            return math.nan
+        mean = nats / tokens
+        return math.exp(mean) if mean <= LARGEST_EXPONENT else math.inf
+
+
+class BitsPerByte(_Likelihood):
+    """The negative log-likelihood of all texts together, in bits, for each byte of their UTF-8 text."""
+
+    name = "bits_per_byte"
+    scale = (0.0, None)
+
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """(nats, bytes)."""
+        nats, _, size = _nats_tokens_bytes(answer)
+        return nats, size
+
+    def total(self, rows: np.ndarray) -> float:
+        """nats / (ln 2 * bytes); NaN without any byte."""
+        nats, size = (float(column) for column in rows.sum(axis=0))
+        return nats / (math.log(2) * size) if size else math.nan

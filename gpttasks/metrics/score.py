@@ -1,0 +1,122 @@
+"""A score: a number with its interval, its sample count and its signature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PluginError
+from .evaluate_metric import evaluate_total
+from .rows import sample_rows
+from .statistics import Interval, bootstrap_interval
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..answer import Answer
+    from ..tasks.example import Example
+    from .base import Metric
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score as ``run.json`` holds it.
+
+    value, low, high:
+        the score and its interval at ``level``; None where there is none, never NaN or infinite.
+    n, groups:
+        the samples, and the groups that were resampled as one; ``groups`` is None where samples were.
+    scale:
+        the lowest and highest possible value, None where unbounded.
+    measure, way:
+        the two halves of the signature: what was measured, and how the answers came about.
+    reason:
+        why a number is missing, or what to know about the interval; else None.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+    n: int
+    groups: int | None
+    scale: tuple[float | None, float | None]
+    higher_is_better: bool
+    split: str
+    measure: str
+    way: str
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            number = getattr(self, name)
+            if number is None and not self.reason:
+                raise ValueError(f"a score whose {name} is None needs a reason")
+            if number is not None and not math.isfinite(number):
+                raise ValueError(f"a score's {name} is finite or None with a reason, got {number}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The twelve fields, of JSON types."""
+        return {**vars(self), "scale": list(self.scale)}
+
+
+def score_samples(
+    metric: Metric,
+    examples: Sequence[Example],
+    answers: Sequence[Answer],
+    *,
+    key: str,
+    split: str,
+    measure: str,
+    way: str,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[Score, np.ndarray]:
+    """The score of answered examples, and the statistics of each sample, float64 [samples, statistics].
+
+    ``key`` is the metric's name in the run. The value is what the ``evaluate.Metric`` made of the metric computes.
+    Neither it nor the interval depends on the order of the examples.
+
+    Raises RunFailed where the metric cannot score an example and PluginError where it breaks its contract.
+    """
+    rows = sample_rows(metric, examples, answers, key=key)
+    order = sorted(range(len(rows)), key=lambda index: examples[index].id)
+    in_order = rows[order]
+    value = _evaluated([examples[i] for i in order], [answers[i] for i in order], metric, metric.total(in_order), key)
+    if math.isfinite(value):
+        grouped = any(example.group is not None for example in examples)
+        groups = [examples[index].group for index in order] if grouped else None
+        interval = bootstrap_interval(
+            in_order, metric.total, groups=groups, level=level, resamples=resamples, seed=seed
+        )
+    else:
+        interval = Interval(None, None, level, resamples, None, f"{key} is undefined on these samples")
+    score = Score(
+        value=value if math.isfinite(value) else None,
+        low=interval.low,
+        high=interval.high,
+        level=level,
+        n=len(rows),
+        groups=interval.groups,
+        scale=metric.scale,
+        higher_is_better=metric.higher_is_better,
+        split=split,
+        measure=measure,
+        way=way,
+        reason=interval.reason,
+    )
+    return score, rows
+
+
+def _evaluated(examples: Sequence[Example], answers: Sequence[Answer], metric: Metric, total: float, key: str) -> float:
+    """The Evaluate metric's value, which must be the total of the rows: else the metric reads what it does not name."""
+    value = evaluate_total(metric, examples, answers)
+    if not math.isclose(value, total, rel_tol=1e-9, abs_tol=1e-12) and not (math.isnan(value) and math.isnan(total)):
+        raise PluginError(
+            f"metric {key!r} gives {total} for the examples and {value} as an Evaluate metric",
+            hint="it must name every field it reads in `needs` (of examples) and `reads` (of answers)",
+        )
+    return value

@@ -1,0 +1,81 @@
+"""Signatures: what a score measures, and the way it was reached, each as one line of ``key:value|key:value``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from ..tasks.example import Example, content_digest
+
+if TYPE_CHECKING:
+    from .base import Metric
+
+_FIELD = re.compile(r"((?:[^\\|:]|\\.)*):((?:[^\\|]|\\.)*)", re.DOTALL)
+
+
+def format_signature(fields: Mapping[str, str | int | float | bool | None]) -> str:
+    r"""``key:value|key:value``, in the order of ``fields``; None, True and False are written as in JSON.
+
+    A backslash stands before each ``\`` and ``|``, and in keys before ``:``, so that it always parses back.
+    """
+    return "|".join(f"{_escape(key, ':')}:{_escape(_word(value))}" for key, value in fields.items())
+
+
+def parse_signature(signature: str) -> dict[str, str]:
+    """The fields of a signature, values as text. Raises UserError for a text that is no signature."""
+    fields: dict[str, str] = {}
+    position = 0
+    while signature and position <= len(signature):
+        match = _FIELD.match(signature, position)
+        if match is None or signature[match.end() : match.end() + 1] not in ("", "|"):
+            raise UserError(
+                f"not a signature at character {position + 1}: {signature!r}", hint="wanted key:value|key:value"
+            )
+        key, value = (re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) for text in match.groups())
+        if key in fields:
+            raise UserError(f"the key {key!r} stands twice in the signature {signature!r}")
+        fields[key] = value
+        position = match.end() + 1
+    return fields
+
+
+def _word(value: str | int | float | bool | None) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _escape(text: str, separators: str = "") -> str:
+    return re.sub(rf"[\\|{separators}]", r"\\\g<0>", text)
+
+
+def examples_digest(examples: Iterable[Example]) -> str:
+    """The SHA-256, in hex, of what is scored: ids, inputs and right answers, in any order, whatever the prompt.
+
+    The target counts only where there is neither a label nor a reference: with either, it only words them.
+    """
+
+    def gold(example: Example) -> object:
+        if example.label is not None or example.references:
+            return [example.label, example.references]
+        return example.target
+
+    return content_digest(sorted(content_digest([e.id, e.input_digest, gold(e)]) for e in examples))
+
+
+def measure_of(*, task: str, examples: str, n: int, split: str, limit: int | None, metric: Metric) -> str:
+    """The measure of a score: two scores compare exactly when theirs are equal. ``examples``: their digest."""
+    options = metric.options.model_dump(mode="json", exclude_defaults=True)
+    given = ",".join(f"{name}={json.dumps(options[name], sort_keys=True)}" for name in sorted(options))
+    return format_signature(
+        {
+            "task": task,
+            "examples": examples,
+            "n": n,
+            "split": split,
+            "limit": limit,
+            "metric": f"{metric.name}({given})" if given else metric.name,
+            "version": metric.version,
+        }
+    )

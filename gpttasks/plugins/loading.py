@@ -1,0 +1,140 @@
+"""Finds and loads plugins: the core's components, then entry points (the bundled ones first), then files."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from pathlib import Path
+from types import ModuleType
+
+from ..errors import PluginError, Problem, did_you_mean
+from ..hookspecs import PROJECT
+from .registry import Broken, PluginRecord, Plugins
+
+VARIABLE = "GPTTASKS_PLUGINS"
+"""The environment variable that restricts the entry points: unset loads all, ``""`` none, ``"a,b"`` only these,
+``"-a,-b"`` all but these. The core's own components are always there."""
+
+CORE = "gpttasks.builtin"
+
+_loaded: dict[object, Plugins] = {}
+
+
+def load_plugins(files: Sequence[Path] = ()) -> Plugins:
+    """The core, the entry points that ``GPTTASKS_PLUGINS`` allows, and the plugins in ``files``.
+
+    A broken entry point is told on one line on stderr and recorded as ``broken``; the others are loaded all the same.
+    Loaded once a process: the same files and environment give the same object.
+
+    Raises PluginError for a file that is missing or broken, and for a wrong ``GPTTASKS_PLUGINS``.
+    """
+    sources = tuple((path.absolute(), _file_digest(path)) for path in files)
+    key = (os.environ.get(VARIABLE), tuple(sys.path), sources)
+    if key not in _loaded:
+        plugins = Plugins()
+        _load_core(plugins)
+        _load_entry_points(plugins)
+        for path, sha256 in sources:
+            _load_file(plugins, path, sha256)
+        _loaded[key] = plugins
+    return _loaded[key]
+
+
+def _load_core(plugins: Plugins) -> None:
+    try:
+        own_version = version(PROJECT)
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        own_version = "not installed"
+    record = PluginRecord("core", PROJECT, own_version, CORE, "core")
+    plugins.adopt(record, lambda: importlib.import_module(CORE))
+
+
+def _load_entry_points(plugins: Plugins) -> None:
+    found = sorted(entry_points(group=PROJECT), key=_order)
+    allowed = _allowed([entry_point.name for entry_point in found])
+    for entry_point in found:
+        record = _record_of(entry_point)
+        if entry_point.name not in allowed:
+            plugins.records.append(replace(record, state="disabled", reason=f"left out by {VARIABLE}"))
+            continue
+        try:
+            plugins.adopt(record, entry_point.load)
+        except Broken as broken:
+            plugins.records.append(replace(record, state="broken", reason=str(broken)))
+            print(f"gpttasks: the {record.title} is broken and left out: {broken}", file=sys.stderr)
+
+
+def _order(entry_point: EntryPoint) -> tuple[bool, str, str]:
+    """The bundled plugins come first, so that a clash of names is never theirs."""
+    distribution = _record_of(entry_point).distribution or ""
+    return distribution != PROJECT, distribution, entry_point.name
+
+
+def _record_of(entry_point: EntryPoint) -> PluginRecord:
+    dist = entry_point.dist
+    name, own_version = (dist.name, dist.version) if dist else (None, None)
+    return PluginRecord(entry_point.name, name, own_version, entry_point.value, "entry point")
+
+
+def _allowed(names: Sequence[str]) -> set[str]:
+    """The entry points that ``GPTTASKS_PLUGINS`` lets through. Raises PluginError for a name that is none of them."""
+    value = os.environ.get(VARIABLE)
+    if value is None:
+        return set(names)
+    listed = [item.strip() for item in value.split(",") if item.strip()]
+    excluded = [item[1:].strip() for item in listed if item.startswith("-")]
+    if excluded and len(excluded) < len(listed):
+        raise PluginError(f"{VARIABLE}={value!r} mixes names with and without '-'", hint="write 'a,b' or '-a,-b'")
+    problems = [
+        Problem(
+            f"{VARIABLE} names the plugin {name!r}, which is not installed",
+            hint=did_you_mean(name, names) or f"installed: {', '.join(names) or 'none'}",
+        )
+        for name in excluded or listed
+        if name not in names
+    ]
+    if problems:
+        raise PluginError(problems)
+    return set(names) - set(excluded) if excluded else set(listed)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PluginError(Problem(f"the plugin cannot be read: {error.strerror}", file=str(path))) from error
+
+
+def _load_file(plugins: Plugins, path: Path, sha256: str) -> None:
+    # The name tells apart files of one name: two of them would otherwise be one module to Python.
+    unique = hashlib.sha256(f"{path}\n{sha256}".encode()).hexdigest()[:12]
+    module_name = f"gpttasks_file_{path.stem}_{unique}"
+    record = PluginRecord(path.stem, module=module_name, origin=str(path), sha256=sha256)
+    try:
+        plugins.adopt(record, lambda: _import_file(path, module_name))
+    except Broken as broken:
+        cause = broken.__cause__
+        line = cause.lineno if isinstance(cause, SyntaxError) and cause.filename == str(path) else None
+        raise PluginError(Problem(f"the plugin cannot be used: {broken}", file=str(path), line=line)) from cause
+
+
+def _import_file(path: Path, module_name: str) -> ModuleType:
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path.name} is no Python file", hint="wanted a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return module

@@ -1,0 +1,116 @@
+"""The object that a plugin's ``gpttasks_register`` is given."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+from ..component import Component, Options
+from ..errors import PluginError
+
+RECIPE = "recipe"
+"""The kind under which recipes stand beside :data:`gpttasks.component.KINDS`."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+# Keys that belong to the core wherever a component's options are written, by kind.
+_RESERVED = {"task": {"use", "data"}, "metric": {"use", "as"}}
+
+
+class Register:
+    """Collects what one plugin registers; each method raises PluginError for what cannot be registered."""
+
+    def __init__(self) -> None:
+        self.components: dict[tuple[str, str], type[Component]] = {}
+        self.recipe_files: dict[str, Path] = {}
+
+    def task(self, component: type[Component]) -> None:
+        """Register a subclass of :class:`gpttasks.Task`."""
+        self._add("task", component)
+
+    def head(self, component: type[Component]) -> None:
+        """Register a subclass of :class:`gpttasks.Head`."""
+        self._add("head", component)
+
+    def metric(self, component: type[Component]) -> None:
+        """Register a subclass of :class:`gpttasks.Metric`."""
+        self._add("metric", component)
+
+    def backbone(self, component: type[Component]) -> None:
+        """Register a subclass of :class:`gpttasks.Backbone`."""
+        self._add("backbone", component)
+
+    def encoder(self, component: type[Component]) -> None:
+        """Register an encoder: a component of kind ``encoder``."""
+        self._add("encoder", component)
+
+    def adaptation(self, component: type[Component]) -> None:
+        """Register a subclass of :class:`gpttasks.Adaptation`."""
+        self._add("adaptation", component)
+
+    def recipes(self, folder: Path | str) -> None:
+        """Register every ``NAME.yaml`` in ``folder`` as the recipe NAME."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise PluginError(f"recipes: there is no folder {folder}")
+        files = sorted(folder.glob("*.yaml"))
+        if not files:
+            raise PluginError(f"recipes: the folder {folder} has no .yaml file")
+        for path in files:
+            if path.stem in self.recipe_files:
+                raise PluginError(
+                    f"the recipe {path.stem!r} is registered twice: {self.recipe_files[path.stem]}, {path}"
+                )
+            self.recipe_files[path.stem] = path
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(kind, name) of all that was registered."""
+        return [*self.components, *((RECIPE, name) for name in self.recipe_files)]
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """The sorted names of all that was registered, by kind."""
+        names: dict[str, list[str]] = {}
+        for kind, name in sorted(self.keys):
+            names.setdefault(kind, []).append(name)
+        return names
+
+    def _add(self, kind: str, component: Any) -> None:
+        name = _checked_name(kind, component)
+        _check_options(kind, name, component.Options)
+        if (kind, name) in self.components:
+            raise PluginError(f"the {kind} {name!r} is registered twice by the same plugin")
+        self.components[kind, name] = component
+
+
+def _checked_name(kind: str, component: Any) -> str:
+    if not (inspect.isclass(component) and issubclass(component, Component)):
+        raise PluginError(
+            f"register.{kind}: got {component!r}, wanted a class derived from gpttasks.{kind.capitalize()}"
+        )
+    own_kind = getattr(component, "kind", None)
+    if own_kind != kind:
+        raise PluginError(f"register.{kind}: got {component.__name__}, whose kind is {own_kind!r}")
+    name = getattr(component, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PluginError(
+            f"the {kind} {component.__name__} has the name {name!r}, "
+            "wanted small letters, digits, - and _, beginning with a letter or digit"
+        )
+    return name
+
+
+def _check_options(kind: str, name: str, options: Any) -> None:
+    if not (inspect.isclass(options) and issubclass(options, Options)):
+        raise PluginError(
+            f"the {kind} {name!r} has Options = {options!r}, wanted a class derived from gpttasks.Options"
+        )
+    if options.model_config.get("extra") != "forbid":
+        raise PluginError(f"the {kind} {name!r} has Options that let unknown keys pass; leave out extra=...")
+    keys = {field.alias or key for key, field in options.model_fields.items()}
+    taken = sorted(keys & _RESERVED.get(kind, {"use"}))
+    if taken:
+        raise PluginError(f"the {kind} {name!r} has the option {taken[0]!r}, a key that belongs to recipes themselves")

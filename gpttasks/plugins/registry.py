@@ -1,0 +1,212 @@
+"""All plugins of a process, what they registered, and their hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import pluggy
+
+from .. import hookspecs
+from ..component import Component
+from ..errors import GpttasksError, PluginError, Problem, RunFailed, did_you_mean
+from ..hookspecs import PROJECT
+from .register import Register
+
+_HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith(f"{PROJECT}_"))
+_MARK = f"{PROJECT}_impl"  # the attribute that pluggy's marker sets on a function
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """One plugin: where it comes from, what it registers, and whether it can be used.
+
+    origin:
+        ``core``, ``entry point``, or the path of a file.
+    sha256:
+        of the file, for a plugin that was given as one.
+    registers:
+        the names it registers, by kind (``recipe`` among them).
+    reason:
+        why it is broken or disabled.
+    """
+
+    name: str
+    distribution: str | None = None
+    version: str | None = None
+    module: str = ""
+    origin: str = ""
+    sha256: str | None = None
+    registers: dict[str, list[str]] = field(default_factory=dict)
+    state: Literal["ok", "broken", "disabled"] = "ok"
+    reason: str | None = None
+
+    @property
+    def title(self) -> str:
+        """For messages: ``plugin 'sarcasm' (gpttasks-sarcasm 1.0, entry point gpttasks_sarcasm)``."""
+        if self.distribution is None:
+            return f"plugin {self.name!r} ({self.origin or self.module})"
+        return f"plugin {self.name!r} ({self.distribution} {self.version}, {self.origin} {self.module})"
+
+
+class Broken(Exception):
+    """A plugin that cannot be used; the text is the reason, on one line."""
+
+
+class Plugins:
+    """The plugins of a process and all that they registered; see :func:`gpttasks.plugins.load_plugins`."""
+
+    def __init__(self) -> None:
+        self.records: list[PluginRecord] = []
+        self._manager = _new_manager()
+        self._components: dict[tuple[str, str], type[Component]] = {}
+        self._recipes: dict[str, Path] = {}
+        self._owners: dict[tuple[str, str], PluginRecord] = {}
+
+    @property
+    def hook(self) -> pluggy.HookRelay:
+        """The hooks of all plugins. Call lifecycle hooks by :meth:`call`, which says whose failure it was."""
+        return self._manager.hook
+
+    def register_module(self, module: object, *, origin: str = "", name: str | None = None) -> PluginRecord:
+        """Register a module, or any object with hook functions, that is already imported.
+
+        All of it or nothing: raises PluginError, with nothing of it registered, for whatever is wrong with it.
+        """
+        module_name = getattr(module, "__name__", type(module).__name__)
+        record = PluginRecord(name=name or module_name, module=module_name, origin=origin)
+        try:
+            return self.adopt(record, lambda: module)
+        except Broken as broken:
+            raise PluginError(f"the {record.title} cannot be used: {broken}") from broken
+
+    def adopt(self, record: PluginRecord, load: Callable[[], object]) -> PluginRecord:
+        """Import a plugin, try it on a manager of its own, and take all of it over if all is well.
+
+        Raises Broken with the reason, and nothing of the plugin is registered, if not.
+        """
+        register = Register()
+        try:
+            plugin = load()
+            _check_hook_names(plugin)
+            trial = _new_manager()
+            trial.register(plugin, record.name)
+            trial.check_pending()
+            trial.hook.gpttasks_register(register=register)
+            self._check_clashes(register, record)
+        except (Exception, SystemExit) as error:  # whatever the plugin's own code raises
+            raise Broken(one_line(error)) from error
+        record = replace(record, registers=register.names)
+        self._manager.register(plugin, record.name)
+        self._components.update(register.components)
+        self._recipes.update(register.recipe_files)
+        self._owners.update((key, record) for key in register.keys)
+        self.records.append(record)
+        return record
+
+    def get(self, kind: str, name: str) -> type[Component]:
+        """The component of that kind and name. Raises PluginError if there is none."""
+        if (kind, name) not in self._components:
+            raise PluginError(self.unknown(kind, name))
+        return self._components[kind, name]
+
+    def unknown(self, kind: str, name: str) -> Problem:
+        """What is wrong with a name that is not registered: what is known, and which plugins might have held it."""
+        known = self.names(kind)
+        hints = [did_you_mean(name, known), f"known: {', '.join(known) or 'none'}"]
+        hints += [
+            f"it may be in the {record.title}, which is {record.state}: {record.reason}"
+            for record in self.records
+            if record.state != "ok"
+        ]
+        return Problem(f"there is no {kind} {name!r}", hint="; ".join(hint for hint in hints if hint))
+
+    def names(self, kind: str) -> list[str]:
+        """The sorted names of all components of a kind; of all bundled recipes for the kind ``recipe``."""
+        return sorted(name for owned_kind, name in self._owners if owned_kind == kind)
+
+    def owner(self, kind: str, name: str) -> PluginRecord:
+        """The plugin that registered it. Raises PluginError if none did."""
+        if (kind, name) not in self._owners:
+            raise PluginError(self.unknown(kind, name))
+        return self._owners[kind, name]
+
+    def recipes(self) -> dict[str, Path]:
+        """The files of all bundled recipes, by name."""
+        return dict(sorted(self._recipes.items()))
+
+    def call(self, hook_name: str, **arguments: Any) -> None:
+        """Call a lifecycle hook of every plugin, in the order in which they were loaded.
+
+        Raises RunFailed, naming each plugin that failed and why, after all were called.
+        """
+        everyone = self._manager.get_plugins()
+        failures: dict[str, Exception] = {}
+        for record in self.records:
+            plugin = self._manager.get_plugin(record.name) if record.state == "ok" else None
+            if plugin is None:
+                continue
+            try:
+                self._manager.subset_hook_caller(hook_name, everyone - {plugin})(**arguments)
+            except Exception as error:  # a tracker may raise anything
+                failures[record.title] = error
+        if failures:
+            problems = [
+                Problem(f"the {title} failed in {hook_name}: {one_line(error)}") for title, error in failures.items()
+            ]
+            raise RunFailed(problems) from next(iter(failures.values()))
+
+    def _check_clashes(self, register: Register, record: PluginRecord) -> None:
+        clashes = [
+            f"the {kind} {name!r} is already registered by the {self._owners[kind, name].title}"
+            for kind, name in register.keys
+            if (kind, name) in self._owners
+        ]
+        clashes += [
+            f"its name is that of the {other.title}"
+            for other in self.records
+            if other.name == record.name and other.state == "ok"
+        ]
+        if clashes:
+            raise PluginError([Problem(clash) for clash in clashes])
+
+
+def one_line(error: BaseException) -> str:
+    """An error as a cause on one line; a gpttasks error needs no class name."""
+    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    return text if isinstance(error, GpttasksError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _new_manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _check_hook_names(plugin: object) -> None:
+    """Refuse what pluggy would pass over in silence: misspelt hooks, hooks without the mark, no hook at all."""
+    problems = []
+    found = False
+    for name in dir(plugin):
+        value = getattr(plugin, name, None)
+        marked = hasattr(value, _MARK)
+        found = found or marked
+        if isinstance(value, ModuleType) or not callable(value) or not (marked or name.startswith(f"{PROJECT}_")):
+            continue
+        if name not in _HOOKS:
+            problems.append(
+                Problem(f"{name} is no hook", hint=did_you_mean(name, _HOOKS) or f"hooks: {_known_hooks()}")
+            )
+        elif not marked:
+            problems.append(Problem(f"{name} is not marked as a hook", hint=f"write @{PROJECT}.hookimpl above it"))
+    if not found and not problems:
+        problems.append(Problem("it has no hook function", hint=f"hooks: {_known_hooks()}"))
+    if problems:
+        raise PluginError(problems)
+
+
+def _known_hooks() -> str:
+    return ", ".join(sorted(_HOOKS))

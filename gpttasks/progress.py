@@ -1,0 +1,92 @@
+"""What a person sees of a long job: how far it is, how fast, and how long it will take."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, TextIO
+
+SECONDS_BETWEEN_LINES = 15.0
+"""Without a terminal, progress is a line now and then instead of a bar."""
+
+
+class Progress:
+    """A bar on a terminal, a line every 15 seconds elsewhere; both with useful (unpadded) tokens a second and time left.
+
+    Use it as a context manager and call ``advance(done, tokens)``; ``note`` adds a word such as the loss.
+    """
+
+    def __init__(self, what: str, total: int, unit: str, stream: TextIO | None = None) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.stream = stream or sys.stderr
+        self.done = 0
+        self.tokens = 0
+        self._note = ""
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        self._start = self._last_line = time.monotonic()
+        if self.stream.isatty():
+            self._bar = _terminal_bar(self.stream)
+            self._task = self._bar.add_task(self.what, total=self.total, note="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif kind is None:
+            print(self.line(), file=self.stream, flush=True)
+
+    def advance(self, done: int, tokens: int = 0) -> None:
+        """``done`` more units, holding ``tokens`` real tokens, are finished."""
+        self.done += done
+        self.tokens += tokens
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, note=self._speed())
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            print(self.line(), file=self.stream, flush=True)
+
+    def note(self, text: str) -> None:
+        """Words to show beside the speed until the next note."""
+        self._note = text
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
+    def line(self) -> str:
+        """The state as one line of text."""
+        rest = self.seconds / self.done * (self.total - self.done) if self.done else 0.0
+        left = f", {_duration(rest)} left" if 0 < self.done < self.total else f", took {_duration(self.seconds)}"
+        return f"{self.what}: {self.done}/{self.total} {self.unit}, {self._speed()}{left}"
+
+    def _speed(self) -> str:
+        speed = f"{self.tokens / max(self.seconds, 1e-9):,.0f} tokens/s"
+        return f"{speed}, {self._note}" if self._note else speed
+
+
+def _terminal_bar(stream: TextIO) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(file=stream),
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,86 @@
+"""What a resolved recipe holds: every key of the core with its type, default and description."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+
+from ..component import Options
+from ..tasks.sources import DataOptions, Role
+
+NO_ADAPTATION = "none"
+
+# What a run's folder and a sample's column can be called on every system.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+
+
+class Section(BaseModel):
+    """A part of the recipe that belongs to the core. Strict: ``true`` is no number, ``"3"`` no integer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Use(Section):
+    """A component by its name, with its options."""
+
+    name: str = Field(description="the registered name")
+    options: SerializeAsAny[Options] = Field(description="its options, as its class declares them")
+
+
+class MetricUse(Use):
+    """A metric, and the key under which its score is reported."""
+
+    key: str = Field(pattern=KEY_PATTERN, description="the score's key in run.json; the metric's name if not given")
+
+
+class ValidateOptions(Section):
+    """When to validate while training, and what to do about it."""
+
+    every: int | None = Field(None, ge=1, description="steps between validations; null is once an epoch")
+    limit: int | None = Field(500, ge=1, description="how many validation examples to score; null is all")
+    best: str | None = Field(None, description="the key of the metric whose best validation is kept; null keeps the last")
+    patience: int | None = Field(None, ge=1, description="stop after so many validations in a row without a new best")
+
+    @model_validator(mode="after")
+    def _patience_needs_best(self) -> ValidateOptions:
+        if self.patience is not None and self.best is None:
+            raise ValueError("patience: it counts validations without a new best, so `best` must name a metric")
+        return self
+
+
+class TrainOptions(Section):
+    """How to train."""
+
+    epochs: float | None = Field(1.0, gt=0, description="passes over the training examples; null where steps are given")
+    steps: int | None = Field(None, ge=1, description="optimiser steps, instead of epochs")
+    limit: int | None = Field(None, ge=1, description="how many training examples to use, drawn by hash; null is all")
+    learning_rate: float = Field(2e-4, gt=0, description="the highest learning rate")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="how the learning rate falls after the warm-up"
+    )
+    warmup: float = Field(0.05, ge=0, description="a fraction of all steps if below 1, else a number of steps")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW, on matrices")
+    betas: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Field(strict=False)
+    ] = Field((0.9, 0.999), description="of AdamW")
+    clip: float | None = Field(1.0, gt=0, description="the largest norm of the gradient; null does not clip")
+    tokens_per_step: int = Field(8192, ge=1, description="tokens per optimiser step, over all processes")
+    # In the front so that the default is not `Options`' own
+    validate_: ValidateOptions | None = Field(None, alias="validate", description="validation; null is none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_stand_for_epochs(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("steps") is not None and "epochs" not in data:
+            return {**data, "epochs": None}
+        return data
+
+    @model_validator(mode="after")
+    def _epochs_or_steps(self) -> TrainOptions:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("steps: give epochs or steps, not both; with steps write epochs: null")
+        if self.epochs is None and self.steps is None:
+            raise ValueError("epochs: give epochs or steps, both are null")
+        return self

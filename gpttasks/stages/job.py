@@ -1,0 +1,162 @@
+"""A run while it is being carried out: its folder, its record, and what is said about it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import DataError, GpttasksError, Interrupted, RunFailed
+from ..hookspecs import RunInfo
+from ..machine import machine, versions
+from ..recipe import recipe_as_dict
+from ..run_folder import SCHEMA, Run, RunFolder
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
+    from ..recipe.schema import Recipe
+    from .prepare import Workbench
+
+Result = TypeVar("Result")
+
+DATA_DIGESTS = "data.json"
+"""The digests of the data an unfinished run began with; gone when it is finished, as run.json holds them then."""
+
+
+@dataclass
+class Job:
+    """A run that is being carried out: its folder, and the record that becomes ``run.json``."""
+
+    recipe: Recipe
+    plugins: Plugins
+    folder: RunFolder
+    record: dict[str, Any]
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def info(self) -> RunInfo:
+        """What lifecycle hooks are told."""
+        return RunInfo(self.recipe.name, self.folder.path, recipe_as_dict(self.recipe), self.record["digest"])
+
+    def say(self, text: str) -> None:
+        """A line for people, on stderr."""
+        print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """A line for people that is kept in the run."""
+        if text not in self.record["warnings"]:
+            self.record["warnings"].append(text)
+            self.say(f"warning: {text}")
+
+    def save(self, state: str) -> None:
+        """Write ``run.json`` as it stands."""
+        self.record["state"] = state
+        self.record["time"]["seconds"] = round(time.monotonic() - self.began, 3)
+        self.folder.write_record(self.record)
+
+    def timed(self, stage: str, work: Callable[[], Result]) -> Result:
+        """What ``work()`` returns; its seconds go into the record under the stage's name."""
+        start = time.monotonic()
+        try:
+            return work()
+        finally:
+            self.record["time"][stage] = round(time.monotonic() - start, 3)
+
+    def describe(self, bench: Workbench) -> None:
+        """Note what was loaded, and tell the user on which device and with which precision it will work."""
+        recipe, backbone = self.recipe, bench.backbone
+        self.record["backbone"] = {"name": recipe.backbone.name, "options": recipe.backbone.options.model_dump(mode="json")}
+        self.record["backbone"] |= {"digests": backbone.digests(), "capabilities": backbone.capabilities()}
+        self.record["machine"] = machine() | {"device": bench.device, "precision": bench.precision}
+        self.record["data"] = {
+            role: {"split": part.split, "examples": len(part.examples), "rows": part.rows, "skipped": part.skipped, "made": part.made, "digest": part.digest}
+            for role, part in bench.sets.items()
+        }
+        self._same_data_as_before(bench)
+        for role, part in bench.sets.items():
+            self.record["samples"][role] = len(part.examples)
+            self.record["samples"]["skipped"] += part.skipped
+            self.say(f"{role}: {len(part.examples):,} examples ({part.made})" + (f", {part.skipped} bad rows skipped" if part.skipped else ""))
+            if part.skipped:
+                self.warn(f"{part.skipped} of {part.rows} rows of {part.split} were skipped: a column is empty")
+        for warning in bench.warnings:
+            self.warn(warning)
+        self.say(f"{recipe.backbone.name} on {bench.device} in {bench.precision}; {self.folder.path}")
+
+    def _same_data_as_before(self, bench: Workbench) -> None:
+        before = self.folder / DATA_DIGESTS
+        now = {role: part.digest for role, part in bench.sets.items()}
+        if before.exists():
+            then = json.loads(before.read_text("utf-8"))
+            changed = sorted(role for role in now if then.get(role) != now[role])
+            if changed:
+                raise DataError(
+                    f"the {' and '.join(changed)} data changed since this run was interrupted, so it cannot go on",
+                    hint="restore the data, or start again with --force",
+                )
+        self.folder.write_text(DATA_DIGESTS, json.dumps(now) + "\n")
+
+
+def new_record(recipe: Recipe, plugins: Plugins, digest: str) -> dict[str, Any]:
+    used = [
+        {"name": record.name, "distribution": record.distribution, "version": record.version, "origin": record.origin, "sha256": record.sha256}
+        for record in plugins.records
+        if record.state == "ok"
+    ]
+    return {
+        "schema": SCHEMA,
+        "state": "running",
+        "name": recipe.name,
+        "folder": "",
+        "digest": digest,
+        "seed": recipe.seed,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "backbone": None,
+        "scores": {},
+        "samples": {"train": 0, "validation": 0, "test": 0, "truncated": 0, "train_truncated": 0, "skipped": 0, "shots_dropped": 0, "near_ties": 0},
+        "training": None,
+        "time": {},
+        "memory": None,
+        "machine": None,
+        "warnings": [],
+        "data": {},
+        "plugins": used,
+        "versions": versions(),
+        "files": {},
+        "error": None,
+    }
+
+
+@contextmanager
+def failures_recorded(job: Job) -> Iterator[None]:
+    """Whatever stops the run is written into ``run.json``, told to the plugins, and raised as one of our errors."""
+    try:
+        yield
+    except BaseException as error:
+        told = _as_our_error(error)
+        state = "interrupted" if isinstance(told, Interrupted) else "failed"
+        job.record["error"] = str(told)
+        try:
+            job.save(state)
+            job.plugins.call("gpttasks_run_failed", run=job.info, error=told)
+        except (OSError, GpttasksError) as second:  # a full disk: the first error matters more, but say it
+            job.say(f"run.json could not be brought up to date: {second}")
+        else:
+            told.run = Run(job.folder.path, job.record)  # type: ignore[attr-defined]
+        if told is error:
+            raise
+        raise told from error
+
+
+def _as_our_error(error: BaseException) -> BaseException:
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("stopped; the same command goes on from the last checkpoint")
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in str(error):
+        return RunFailed(f"the disk is full: {error}", hint="make room and run the same command again; it goes on from there")
+    return error

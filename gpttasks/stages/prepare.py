@@ -1,0 +1,141 @@
+"""All that a run needs before it starts: data, backbone, head and adaptation, each checked against the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..backbones.base import Backbone, LoadSettings, Precision
+from ..backbones.local import LocalBackbone
+from ..engine.local import LocalEngine
+from ..errors import BackboneError, UserError
+from ..heads.base import Head
+from ..machine import choose_device, choose_precision
+from ..metrics.base import Metric
+from ..requests import Engine
+from ..run_backbone import RunBackbone
+from ..tasks.example import Example, prompt_text
+from ..tasks.splits import ExampleSets, ShotPool, load_examples
+from ..tasks.task import Task
+from ..training.adaptation import Adaptation
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
+    from ..recipe.schema import Recipe
+
+
+@dataclass
+class Workbench:
+    """The parts of a run, ready to work; ``warnings`` collects what the user should know."""
+
+    recipe: Recipe
+    device: str
+    precision: Precision
+    task: Task
+    head: Head
+    adaptation: Adaptation
+    metrics: dict[str, Metric]
+    sets: ExampleSets
+    backbone: Backbone
+    shots: ShotPool | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def scored(self) -> tuple[Example, ...]:
+        """The examples of the split that is scored."""
+        return self.sets[self.recipe.score.split].examples
+
+    @property
+    def separator(self) -> str:
+        """What stands between a prompt and its answer, in shots as well as in what is asked."""
+        return str(getattr(self.head.options, "separator", " "))
+
+    def engine(self) -> Engine:
+        """What answers the head's requests: the plain engine, or the backbone itself if it is no local model."""
+        if isinstance(self.backbone, LocalBackbone):
+            return LocalEngine(self.backbone, self.head.modules(), self.recipe.runtime.tokens_per_batch)
+        return self.backbone  # type: ignore[return-value]
+
+
+def create(plugins: Plugins, kind: str, use: Any) -> Any:
+    """The component that a recipe's ``use`` names, with its options."""
+    return plugins.get(kind, use.name)(use.options)
+
+
+def prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
+    """Load data, then the backbone, fit the adaptation on it and bind the head. Raises UserError for what does not fit."""
+    import torch
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(f"started as {os.environ['WORLD_SIZE']} processes; a run uses one", hint="start it without torchrun")
+    if recipe.runtime.threads:
+        torch.set_num_threads(recipe.runtime.threads)
+    device = choose_device(recipe.runtime.device)
+    task: Task = create(plugins, "task", recipe.task)
+    head: Head = create(plugins, "head", recipe.head)
+    adaptation: Adaptation = create(plugins, "adaptation", recipe.adapt)
+    metrics: dict[str, Metric] = {use.key: create(plugins, "metric", use) for use in recipe.score.metrics}
+    sets = _load_sets(recipe, task, head, adaptation, metrics)
+    precision = choose_precision(recipe.runtime.precision, device)
+    bench = Workbench(recipe, device, precision, task, head, adaptation, metrics, sets, create(plugins, "backbone", recipe.backbone))
+    if recipe.score.shots:
+        bench.shots = ShotPool(sets[recipe.score.shots_from].examples, recipe.seed)
+    load_and_bind(bench)
+    return bench
+
+
+def load_and_bind(bench: Workbench) -> None:
+    """Load the backbone, put the adaptation on it and the head beside it, all drawn from the recipe's seed."""
+    import torch
+
+    backbone, adaptation, head = bench.backbone, bench.adaptation, bench.head
+
+    def texts() -> Iterator[str]:
+        return (prompt_text(example.prompt) for example in bench.sets["train"].examples)
+
+    backbone.load(
+        LoadSettings(bench.device, bench.precision, keep_master=adaptation.trains_weights, seed=bench.recipe.seed, texts=texts)
+    )
+    torch.manual_seed(bench.recipe.seed)
+    if isinstance(backbone, LocalBackbone):
+        adaptation.apply(backbone)
+    elif adaptation.trains:
+        raise BackboneError(f"backbone {backbone.name!r} cannot be trained", hint="use adapt: none, or a local model")
+    head.bind(backbone, next(iter(bench.scored)))
+    modules = head.modules()
+    if modules is not None and isinstance(backbone, LocalBackbone):
+        if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
+            load_head(head, backbone)
+        elif not adaptation.trains:
+            raise BackboneError(f"head {head.name!r} has to be trained", hint="choose another adaptation than none")
+        modules.to(backbone.device)
+
+
+def load_head(head: Head, backbone: RunBackbone) -> None:
+    """Put a run's trained head modules on ``head``. Raises BackboneError if they are of another shape."""
+    from safetensors.torch import load_file
+
+    modules = head.modules()
+    assert modules is not None
+    try:
+        modules.load_state_dict(load_file(backbone.head_weights(head.name)))
+    except RuntimeError as error:
+        raise BackboneError(f"the head in {backbone.options.path} does not fit this task: {error}") from error
+
+
+def _load_sets(
+    recipe: Recipe, task: Task, head: Head, adaptation: Adaptation, metrics: dict[str, Metric]
+) -> ExampleSets:
+    score, train = recipe.score, recipe.train
+    needs = head.needs.union(*(metric.needs for metric in metrics.values()))
+    roles: dict[str, int | None] = {score.split: score.limit}
+    if adaptation.trains and train is not None:
+        needs |= head.trains_on
+        roles.setdefault("train", train.limit)
+        if train.validate_ is not None or type(head).tune is not Head.tune:
+            roles.setdefault("validation", train.validate_.limit if train.validate_ else None)
+    if score.shots:
+        roles.setdefault(score.shots_from, None)
+    return load_examples(task, recipe.data, tuple(roles), seed=recipe.seed, limits=roles, needs=needs)  # type: ignore[arg-type]

@@ -1,0 +1,80 @@
+"""The scoring stage: answers to the split's examples, and the scores with their signatures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..metrics.signature import format_signature
+from ..metrics.score import Score
+from ..tasks.example import content_digest
+from ..training.checkpoint import trained_parameters
+from ..backbones.local import LocalBackbone, state_digest
+from .answering import Answered, add_shots, answer_all, score_all
+from .job import Job
+from .prepare import Workbench
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the scoring stage gives: the answers, the scores and each sample's statistics by metric key."""
+
+    answered: list[Answered]
+    scores: dict[str, Score]
+    statistics: dict[str, np.ndarray]
+
+
+def score_split(job: Job, bench: Workbench) -> Scored:
+    """Answer and score the split that the recipe names; counts and scores go into the record."""
+    score = bench.recipe.score
+    asked = add_shots(bench.scored, bench.shots, score.shots, bench.separator)
+    answered = answer_all(bench.head, bench.engine(), bench.scored, asked)
+    _count(job, bench, answered)
+    job.say("computing scores")
+    scores, statistics = score_all(
+        bench.metrics, answered, score, task=bench.task.name, way=way_of(job, bench, answered), seed=bench.recipe.seed
+    )
+    job.record["scores"] = {key: value.as_dict() for key, value in scores.items()}
+    return Scored(answered, scores, statistics)
+
+
+def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:
+    """Note what was cut, dropped and nearly tied, and say it."""
+    samples = job.record["samples"]
+    samples["truncated"] = sum(one.cut_tokens > 0 for one in answered)
+    samples["shots_dropped"] = sum(one.cut_shots for one in answered)
+    samples["near_ties"] = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
+    if samples["truncated"]:
+        job.warn(
+            f"{samples['truncated']:,} of {len(answered):,} scored examples are longer than the context of "
+            f"{bench.backbone.context} tokens and were cut at their passage"
+        )
+    if samples["shots_dropped"]:
+        job.warn(f"{samples['shots_dropped']:,} shots did not fit into the context and were left out")
+
+
+def way_of(job: Job, bench: Workbench, answered: list[Answered]) -> str:
+    """The way half of the signature: all that may move the scores while what is measured stays the same."""
+    recipe, digests = bench.recipe, dict(bench.backbone.digests())
+    if bench.adaptation.trains and isinstance(bench.backbone, LocalBackbone):
+        trained = trained_parameters(bench.backbone.model, bench.head.modules())
+        digests["trained"] = state_digest(dict(trained))
+    prompts = content_digest(sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered))
+    versions = job.record["versions"]
+    return format_signature(
+        {
+            "backbone": recipe.backbone.name,
+            **{name: digest[:16] for name, digest in digests.items()},
+            "adapt": recipe.adapt.name,
+            "head": recipe.head.name,
+            "prompts": prompts[:16],
+            "shots": recipe.score.shots,
+            "chat": False,
+            "precision": bench.precision,
+            "recipe": job.record["digest"][:16],
+            **{name: versions[name] for name in ("gpttasks", "torch", "transformers", "peft")},
+        }
+    )

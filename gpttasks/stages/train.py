@@ -1,0 +1,183 @@
+"""The training stage: items, the loop with its validation, and what is kept of it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..backbones.local import LocalBackbone
+from ..errors import UserError, did_you_mean
+from ..heads.base import Head, Item
+from ..progress import Progress
+from ..run_backbone import HEAD_TUNED, HEAD_WEIGHTS
+from ..run_folder import CHECKPOINTS
+from ..training.trainer import Trainer, TrainerSettings
+from .answering import add_shots, answer_all, ask, quick_scores
+from .job import Job
+from .prepare import Workbench
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def train(job: Job, bench: Workbench) -> None:
+    """Train head and adaptation, from the last checkpoint if there is one, and save them in the run folder."""
+    assert isinstance(bench.backbone, LocalBackbone)
+    options = bench.recipe.train
+    assert options is not None
+    items = make_items(job, bench)
+    accelerator = make_accelerator(job, bench)
+    with stop_on_interrupt(job) as asked:
+        trainer = Trainer(bench.backbone, bench.head, options, accelerator, _settings(job, bench, accelerator, asked))
+        trained = sum(parameter.numel() for parameter in trainer.parameters.values())
+        if trainer.last_checkpoint.exists():
+            job.say(f"going on from {trainer.last_checkpoint}")
+        job.say(f"training {trained:,} parameters on {len(items):,} items, {sum(item.tokens for item in items):,} tokens an epoch")
+        state = trainer.fit(items)
+    accelerator.end_training()
+    tune(bench)
+    job.record["training"] = asdict(state) | {"items": len(items), "trained_parameters": trained}
+    save_trained(job, bench)
+
+
+def make_items(job: Job, bench: Workbench) -> list[Item]:
+    """The items of all training examples. Raises UserError if there are none."""
+    examples = bench.sets["train"].examples
+    items: list[Item] = []
+    cut = 0
+    with Progress("tokenising", len(examples), "examples") as progress:
+        for example in examples:
+            made = list(bench.head.items(example))
+            items += made
+            cut += any(item.cut.tokens for item in made)
+            progress.advance(1, sum(item.tokens for item in made))
+    if not items:
+        raise UserError(f"head {bench.head.name!r} made nothing to train on of {len(examples)} examples")
+    job.record["samples"]["train_truncated"] = cut
+    if cut:
+        job.warn(f"{cut:,} of {len(examples):,} training examples are longer than the context of {bench.backbone.context} tokens and were cut at their passage")
+    return items
+
+
+def make_accelerator(job: Job, bench: Workbench) -> Accelerator:
+    """The Accelerator for this device, precision and the recipe's trackers. Raises UserError for an unknown tracker."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.tracking import get_available_trackers
+
+    trackers = bench.recipe.runtime.trackers
+    available = [str(getattr(name, "value", name)) for name in get_available_trackers()]
+    for tracker in trackers:
+        if tracker not in available:
+            hint = did_you_mean(tracker, available) or f"installed are: {', '.join(available) or 'none'}"
+            raise UserError(f"runtime.trackers: there is no tracker {tracker!r}, or its package is not installed", hint=hint)
+    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run of this process may have had another precision
+    mixed = {"fp32": "no"}.get(bench.precision, bench.precision)
+    folder = str(job.folder / "trackers")
+    accelerator = Accelerator(
+        mixed_precision=mixed, cpu=bench.device == "cpu", log_with=trackers or None, project_dir=folder if trackers else None
+    )
+    if trackers:
+        accelerator.init_trackers(bench.recipe.name, config=flat(job.info.recipe))
+    return accelerator
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
+    """A nested mapping with dotted keys and values of the types that trackers take."""
+    found: dict[str, str | int | float | bool] = {}
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value if isinstance(value, (str, int, float, bool)) else str(value)
+    return found
+
+
+def _settings(job: Job, bench: Workbench, accelerator: Accelerator, asked: threading.Event) -> TrainerSettings:
+    recipe = bench.recipe
+    validation = recipe.train.validate_ if recipe.train else None
+
+    def log(event: dict[str, Any]) -> None:
+        job.folder.log(event)
+        if event["event"] == "step":
+            values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
+            job.plugins.call("gpttasks_logged", run=job.info, step=event["step"], values=values)
+        elif event["event"] == "validation":
+            values = event["scores"]
+            job.plugins.call("gpttasks_validated", run=job.info, step=event["step"], scores=values)
+            job.say(f"step {event['step']}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
+        else:
+            return
+        accelerator.log({("train/" if event["event"] == "step" else "validation/") + name: value for name, value in values.items()}, step=event["step"])
+
+    last = job.folder / CHECKPOINTS / "last.safetensors"
+    if not last.exists():
+        job.folder.keep_events_until(0)
+    best = validation.best if validation else None
+    return TrainerSettings(
+        seed=recipe.seed,
+        checkpoints=job.folder / CHECKPOINTS,
+        log=log,
+        stop_asked=asked.is_set,
+        validate=(lambda: _validate(bench)) if validation else None,
+        best_is_higher=bench.metrics[best].higher_is_better if best else True,
+        tokens_per_batch=recipe.runtime.tokens_per_batch,
+        checkpoint_minutes=recipe.runtime.checkpoint_minutes,
+        resumed=job.folder.keep_events_until,
+    )
+
+
+def _validate(bench: Workbench) -> dict[str, float]:
+    examples = bench.sets["validation"].examples
+    score = bench.recipe.score
+    asked = add_shots(examples, bench.shots, score.shots, bench.separator)
+    return quick_scores(bench.metrics, answer_all(bench.head, bench.engine(), examples, asked, "validating"))
+
+
+def tune(bench: Workbench) -> None:
+    """Fit the head's thresholds and weights on the validation examples, if it has any."""
+    if type(bench.head).tune is not Head.tune:
+        examples = bench.sets["validation"].examples
+        bench.head.tuned = bench.head.tune(examples, ask(bench.head, bench.engine(), examples, "tuning"))
+
+
+def save_trained(job: Job, bench: Workbench) -> None:
+    """Write the adaptation's folder and the head's modules and settings."""
+    import json
+
+    from safetensors.torch import save_file
+
+    assert isinstance(bench.backbone, LocalBackbone)
+    if bench.adaptation.keeps:
+        bench.adaptation.save(bench.backbone, job.folder / bench.adaptation.keeps)
+    modules = bench.head.modules()
+    if modules is not None:
+        (job.folder / HEAD_WEIGHTS).parent.mkdir(exist_ok=True)
+        save_file({name: value.detach().cpu().contiguous() for name, value in modules.state_dict().items()}, job.folder / HEAD_WEIGHTS)
+    if bench.head.tuned:
+        job.folder.write_text(HEAD_TUNED, json.dumps(bench.head.tuned, allow_nan=False) + "\n")
+
+
+@contextmanager
+def stop_on_interrupt(job: Job) -> Iterator[threading.Event]:
+    """The first Ctrl-C asks to stop after the step, so that nothing of it is lost; the second one stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # signals can only be taken in the main thread
+        return
+
+    def handler(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        job.say("stopping after this step (Ctrl-C again: at once)")
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

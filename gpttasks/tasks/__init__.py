@@ -1,0 +1,1 @@
+"""Tasks and data: what the examples are, and where they come from."""

@@ -1,0 +1,165 @@
+"""Parts and examples: what every task makes of its data, and all that heads and metrics ever see of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+PartKind = Literal["fixed", "passage", "shot", "media"]
+
+
+@dataclass(frozen=True)
+class Media:
+    """Audio or an image that stands in a prompt: the encoded bytes and their MIME type, such as ``audio/wav``."""
+
+    data: bytes
+    type: str
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the bytes, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a prompt.
+
+    kind:
+        ``fixed`` text is never cut; a ``passage`` is the only kind that may be cut or windowed when the whole is
+        longer than the context; a ``shot`` is a solved example, kept whole or dropped whole; ``media`` is audio or an
+        image, whose bytes ``media`` holds.
+    """
+
+    text: str = ""
+    kind: PartKind = "fixed"
+    media: Media | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "media") != (self.media is not None):
+            raise ValueError(
+                f"a part of kind {self.kind!r} with media={self.media!r}: kind 'media' needs media, others none"
+            )
+
+
+Prompt: TypeAlias = "tuple[Part, ...]"
+PromptLike: TypeAlias = "str | Part | Iterable[str | Part]"
+
+
+def as_prompt(value: PromptLike) -> Prompt:
+    """Parts from a string (one fixed part), a part, or a list of both; empty fixed text is left out.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(value, (str, Part)):
+        value = (value,)
+    parts = tuple(Part(part) if isinstance(part, str) else part for part in value)
+    for part in parts:
+        if not isinstance(part, Part):
+            raise TypeError(f"a prompt is made of str and Part, got {type(part).__name__}: {part!r}")
+    return tuple(part for part in parts if part.text or part.kind != "fixed")
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """The text of all parts, joined; media show as ``<audio/wav 0a1b2c3d>``."""
+    return "".join(f"<{part.media.type} {part.media.digest[:8]}>" if part.media else part.text for part in prompt)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One thing to answer: a prompt, and what is known about the right answer.
+
+    id:
+        stable and unique within a split; left empty, it is made of the row's content and an occurrence number.
+    prompt:
+        a string (one fixed part), or parts.
+    target:
+        the text that should follow the prompt.
+    choices, label:
+        the possible answers and the index of the right one (a number for regression).
+    references:
+        all the texts that count as right.
+    scores:
+        numbers that came with the data, by name (such as the recogniser's scores of an n-best list).
+    group:
+        what belongs together (a document, a speaker): never split between train and validation, resampled as one.
+    input_digest:
+        a digest of the row behind the example, whatever the prompt made of it; filled in by the data source.
+    """
+
+    prompt: Prompt
+    target: str | None = None
+    choices: tuple[str, ...] = ()
+    label: int | float | None = None
+    references: tuple[str, ...] = ()
+    scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    group: str | None = None
+    id: str = ""
+    input_digest: str = ""
+
+    def __init__(
+        self,
+        prompt: PromptLike = (),
+        target: str | None = None,
+        choices: Iterable[str] = (),
+        label: int | float | None = None,
+        references: Iterable[str] = (),
+        scores: Mapping[str, Iterable[float]] | None = None,
+        group: str | None = None,
+        id: str = "",
+        input_digest: str = "",
+    ) -> None:
+        if isinstance(references, str) or isinstance(choices, str):
+            raise TypeError("choices and references are lists of strings, not one string")
+        put = object.__setattr__  # frozen: fields can only be set this way
+        put(self, "prompt", as_prompt(prompt))
+        put(self, "target", target)
+        put(self, "choices", tuple(choices))
+        put(self, "label", label)
+        put(self, "references", tuple(references))
+        put(self, "scores", {name: tuple(values) for name, values in (scores or {}).items()})
+        put(self, "group", group)
+        put(self, "id", id)
+        put(self, "input_digest", input_digest)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of the fields that are filled, as a head's or metric's ``needs`` names them."""
+        filled = {name for name in ("prompt", "choices", "references", "scores") if getattr(self, name)}
+        return frozenset(filled | {name for name in ("target", "label", "group") if getattr(self, name) is not None})
+
+    @property
+    def gold_text(self) -> str | None:
+        """The right answer as text: the target, the right choice or the first reference; None if there is none."""
+        if self.target is not None:
+            return self.target
+        if self.choices and isinstance(self.label, int):
+            return self.choices[self.label]
+        return self.references[0] if self.references else None
+
+
+def content_digest(value: Any) -> str:
+    """The SHA-256, in hex, of a value of JSON types and bytes, the same whatever the order of its mappings."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, bytes):
+            return {"sha256": hashlib.sha256(item).hexdigest()}
+        if isinstance(item, Mapping):
+            return {str(key): plain(inner) for key, inner in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [plain(inner) for inner in item]
+        if isinstance(item, (str, int, float, bool)) or item is None:
+            return item
+        return str(item)  # dates, decimals: their text is their content
+
+    text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def seeded_hash(seed: int, *names: str) -> int:
+    """A 64-bit number from (seed, names): what every limit, hold-out, draw and shuffle sorts by."""
+    text = "\x1f".join((str(seed), *names))
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")

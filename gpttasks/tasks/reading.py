@@ -1,0 +1,143 @@
+"""From rows to examples that can be relied on: ids, groups, and the rows that cannot be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..errors import DataError, Problem, did_you_mean
+from .example import Example, content_digest, prompt_text
+from .sources import DataOptions
+from .task import Row, Task, placed_examples
+
+_ID_LENGTH = 16  # hex digits: 64 bits
+
+
+class ExampleReader:
+    """Reads the examples of one split, and counts.
+
+    needs:
+        the example fields without which an example is of no use (``label``, ``references``, ...).
+
+    After :meth:`read`, ``rows`` is the number of rows read and ``skipped`` how many of them could not be used.
+    """
+
+    def __init__(self, task: Task, data: DataOptions, needs: frozenset[str] = frozenset()) -> None:
+        self._task = task
+        self._data = data
+        self._needs = needs
+        self._first_bad: Problem | None = None
+        self._occurrences: Counter[str] = Counter()
+        self._places: dict[str, str] = {}
+        self.rows = 0
+        self.skipped = 0
+
+    def read(self, rows: Iterable[Row]) -> Iterator[Example]:
+        """The examples, each with an id, a group if there is one, and the digest of its input.
+
+        Raises DataError at the end, with the number of unusable rows and the first of them, unless ``bad_rows`` is
+        ``skip``; at once for a missing column, an id that occurs twice, or what the task itself refuses.
+        """
+        for row, example in placed_examples(self._task, self._usable(rows)):
+            flaw = self._flaw_of_example(example, row)
+            if flaw is None:
+                yield self._with_id(example, row)
+            else:
+                self._reject(row, flaw)
+        if self._first_bad is not None and self._data.bad_rows == "error":
+            first = self._first_bad
+            message = f"{self.skipped} of {self.rows} rows cannot be used; the first: {first.message}"
+            hint = "correct them, or leave them out and have them counted with data.bad_rows: skip"
+            raise DataError(replace(first, message=message, hint=first.hint or hint))
+
+    def nothing_left(self, split: str, source: str) -> DataError:
+        """The error for a split of which no example came."""
+        first = self._first_bad
+        if first is None:
+            return DataError(f"the split {split!r} of {source} is empty", hint="it has no rows")
+        message = f"the split {split!r} of {source} is empty: all {self.rows} rows were skipped; the first: {first}"
+        return DataError(message)
+
+    def _usable(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self.rows += 1
+            flaw = self._flaw_of_row(row)
+            if flaw is None:
+                yield row
+            else:
+                self._reject(row, flaw)
+
+    def _flaw_of_row(self, row: Row) -> str | None:
+        if all(is_blank(value) for value in row.values()):
+            return "the row is empty"
+        named = {name for name in (self._data.id, self._data.group) if name is not None}
+        for column in sorted(self._task.columns | named):
+            if is_blank(row[column]):
+                kind = "null" if row[column] is None else "blank"
+                return f"the column {column!r} is {kind}"
+        row.id = None if self._data.id is None else str(row[self._data.id])
+        row.group = None if self._data.group is None else str(row[self._data.group])
+        return None
+
+    def _flaw_of_example(self, example: Example, row: Row) -> str | None:
+        text = prompt_text(example.prompt)
+        if not text.strip():
+            return "the prompt is blank"
+        if any(part.kind == "passage" and not part.text.strip() for part in example.prompt):
+            return "the passage is blank"
+        if not _is_unicode(text):
+            return "the prompt has half a surrogate pair, which is no character"
+        missing = sorted(self._needs - example.fields)
+        if not missing:
+            return None
+        flaw = f"there is no {' and no '.join(missing)}"
+        absent = sorted(self._task.answer_columns - row.keys())
+        if absent:
+            hint = did_you_mean(absent[0], row)
+            flaw += f", since there is no column {absent[0]!r}{row.known()}" + (f"; {hint}" if hint else "")
+        return flaw
+
+    def _reject(self, row: Row, flaw: str) -> None:
+        self.skipped += 1
+        self._first_bad = self._first_bad or row.problem(flaw)
+
+    def _with_id(self, example: Example, row: Row) -> Example:
+        digest = example.input_digest or _digest_of(example)
+        if example.id:
+            if example.id in self._places:
+                both = f"{self._places[example.id]} and {row.place}"
+                hint = "an id must be unique within a split"
+                raise DataError(row.problem(f"the id {example.id!r} stands twice, at {both}", hint))
+            self._places[example.id] = row.place
+            return example if example.input_digest else replace(example, input_digest=digest)
+        name = digest[:_ID_LENGTH]
+        self._occurrences[name] += 1
+        number = self._occurrences[name]
+        return replace(example, id=name if number == 1 else f"{name}-{number}", input_digest=digest)
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value says nothing: null, NaN, white space, or an empty list or mapping."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, float):
+        return value != value
+    return isinstance(value, (list, tuple, Mapping)) and not value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _digest_of(example: Example) -> str:
+    """What stands for the rows behind an example whose task does not name them."""
+    parts = [(part.kind, part.text, part.media.digest if part.media else None) for part in example.prompt]
+    return content_digest([parts, example.target, example.choices, example.label, example.references])

@@ -1,0 +1,338 @@
+"""Examples for the roles train, validation and test: splits, hold-outs, limits and few-shot draws.
+
+Whatever is chosen here is chosen by hashes of (seed, id): the same for any order of the rows, and each row's fate as
+independent of the other rows as can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import heappush, heapreplace
+from itertools import chain, islice, zip_longest
+from typing import TypeAlias
+
+from ..errors import DataError, Problem, did_you_mean
+from .example import Example, Part, prompt_text, seeded_hash
+from .reading import ExampleReader
+from .sources import ALIASES, ROLES, DataOptions, Role, Source, open_source
+from .task import Task
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """The examples of one role.
+
+    split:
+        the name of the split they come from.
+    rows, skipped:
+        the rows read of that split, and how many of them could not be used.
+    made:
+        how they were chosen, in words.
+    digest:
+        over ids and inputs, whatever the order.
+    """
+
+    role: Role
+    split: str
+    examples: tuple[Example, ...]
+    rows: int
+    skipped: int
+    made: str
+    digest: str
+
+
+ExampleSets: TypeAlias = Mapping[Role, ExampleSet]
+
+
+def load_examples(
+    task: Task,
+    data: DataOptions,
+    roles: Iterable[Role],
+    *,
+    seed: int,
+    limits: Mapping[Role, int | None] | None = None,
+    needs: frozenset[str] = frozenset(),
+) -> ExampleSets:
+    """The examples of the roles asked for.
+
+    A role is the split that ``data.splits`` names, else the split of that name. A validation (or test) that has no
+    split is held out of train as ``data.holdout`` says; a test named there is kept out of train even when only train
+    is asked for. ``limits`` are numbers of examples a role; ``needs`` are the example fields that each must have.
+
+    Raises DataError for a role without a split, an empty split, and all that :class:`ExampleReader` refuses.
+    """
+    source = open_source(data)
+    wanted = tuple(dict.fromkeys(roles))
+    splits, held = _plan(source, data, wanted)
+    sets: dict[Role, ExampleSet] = {}
+    for role, split in splits.items():
+        reader = ExampleReader(task, data, needs)
+        shares = _shares(source, split, role, reader, held if role == "train" else {}, limits or {}, seed)
+        sets.update(shares)
+    return {role: sets[role] for role in wanted}
+
+
+def _plan(source: Source, data: DataOptions, wanted: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:
+    """The split to read for each role, and the fraction to hold out of train for the roles without a split."""
+    found = {role: _find_split(source, data, role) for role in ROLES}
+    held: dict[Role, float] = {
+        role: fraction
+        for role, fraction in sorted(data.holdout.items())
+        if found[role] is None and found["train"] is not None and (role in wanted or role == "test")
+    }
+    missing = [role for role in wanted if found[role] is None and role not in held]
+    if missing:
+        raise DataError([_no_split(source, role) for role in missing])
+    from_train = "train" in wanted or any(role in held for role in wanted)
+    splits = {
+        role: split for role, split in found.items() if split and (role in wanted or (role == "train" and from_train))
+    }
+    for role, split in splits.items():
+        others = [other for other, name in splits.items() if name == split and other != role]
+        if others:
+            message = f"the roles {role} and {others[0]} are both the split {split!r}: scores would mean nothing"
+            raise DataError(Problem(message, key="task.data.splits", hint="use data.holdout to divide one split"))
+    return splits, held
+
+
+def _find_split(source: Source, data: DataOptions, role: Role) -> str | None:
+    named = data.splits.get(role)
+    if named is not None:
+        if named not in source.splits:
+            message = f"there is no split {named!r} in {source.name}; the splits are {_listed(source.splits)}"
+            raise DataError(Problem(message, key=f"task.data.splits.{role}", hint=did_you_mean(named, source.splits)))
+        return named
+    return next((name for name in (role, *ALIASES.get(role, ())) if name in source.splits), None)
+
+
+def _no_split(source: Source, role: Role) -> Problem:
+    example = source.splits[0] if source.splits else "NAME"
+    hint = f"name the split with data.splits: {{{role}: {example}}}"
+    if role != "train":
+        hint += f", or hold it out of train with data.holdout: {{{role}: 0.1}}"
+    message = f"{source.name} has no split for {role}; the splits are {_listed(source.splits)}"
+    return Problem(message, key="task.data.splits", hint=hint)
+
+
+def _shares(
+    source: Source,
+    split: str,
+    role: Role,
+    reader: ExampleReader,
+    held: Mapping[Role, float],
+    limits: Mapping[Role, int | None],
+    seed: int,
+) -> Iterator[tuple[Role, ExampleSet]]:
+    """Reads one split and shares it out between its own role and those held out of it."""
+    roles: tuple[Role, ...] = (role, *held)
+    kept = {name: _Smallest(limits.get(name), seed, name) for name in roles}
+    examples = reader.read(source.rows(split))
+    if source.streamed:
+        for example in examples:
+            kept[_role_by_threshold(example, role, held, seed)].add(example)
+    else:
+        rest = list(examples)
+        left = 1.0
+        for name, fraction in held.items() if rest else ():
+            rest, taken = hold_out(rest, fraction / left, seed=seed, salt=name)
+            left -= fraction
+            kept[name].extend(taken)
+        kept[role].extend(rest)
+    if not any(share.seen for share in kept.values()):
+        raise reader.nothing_left(split, source.name)
+    for name, share in kept.items():
+        if not share.seen:
+            message = f"nothing is left for {name} of the {reader.rows} rows of the split {split!r}"
+            raise DataError(Problem(message, key="task.data.holdout", hint="more rows are needed, or other fractions"))
+        made = _made(split, name, held, share, seed, streamed=source.streamed)
+        chosen = tuple(share.examples())
+        yield name, ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, _digest(chosen))
+
+
+def _made(split: str, role: Role, held: Mapping[Role, float], share: _Smallest, seed: int, *, streamed: bool) -> str:
+    how = "by hash" if streamed else "by hash, stratified by label"
+    if role in held:
+        text = f"{held[role] * 100:g} % of {split} {how}, seed {seed}"
+    else:
+        text = split
+        for name, fraction in held.items():
+            text += f" without the {fraction * 100:g} % held out for {name}"
+    if share.limit is not None and share.seen > share.limit:
+        text += f"; {share.limit} of {share.seen} by hash, seed {seed}"
+    return text
+
+
+def hold_out(
+    examples: Sequence[Example], fraction: float, *, seed: int, salt: str
+) -> tuple[list[Example], list[Example]]:
+    """Divides examples into (rest, held out), each in the original order.
+
+    The number held out is the fraction, rounded, and at least one; each label gives its share; a group stays whole
+    (so that the number may be exceeded), and so do rows of equal content. Within a label, the smallest hashes go.
+    """
+    units: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        units[_unit(example)].append(example)
+    strata: dict[str, list[str]] = defaultdict(list)
+    for unit in sorted(units, key=lambda unit: seeded_hash(seed, "hold out", salt, unit)):
+        strata[_stratum(units[unit])].append(unit)
+    sizes = {label: sum(len(units[unit]) for unit in names) for label, names in sorted(strata.items())}
+    held: set[str] = set()
+    for label, quota in _quotas(sizes, max(1, round(fraction * len(examples)))).items():
+        count = 0
+        for unit in strata[label]:
+            if count >= quota:
+                break
+            held.add(unit)
+            count += len(units[unit])
+    rest = [example for example in examples if _unit(example) not in held]
+    return rest, [example for example in examples if _unit(example) in held]
+
+
+def _unit(example: Example) -> str:
+    """What stays together: the group, else the row; rows of equal content, told apart by number only, are one."""
+    if example.group is not None:
+        return f"group {example.group}"
+    content = example.input_digest[:16]
+    return content if content and example.id.startswith(content) else example.id
+
+
+def _stratum(unit: Sequence[Example]) -> str:
+    """The label that most examples of a unit have; one name for all that have no class."""
+    labels = Counter(_class_of(example) for example in unit)
+    return min(labels, key=lambda label: (-labels[label], label))
+
+
+def _class_of(example: Example) -> str:
+    return str(example.label) if isinstance(example.label, int) else ""
+
+
+def _quotas(sizes: Mapping[str, int], total: int) -> dict[str, int]:
+    """Shares of ``total`` in proportion to the sizes, in whole numbers; the largest remainders are rounded up."""
+    everything = sum(sizes.values())
+    quotas = {label: size * total // everything for label, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda label: -(sizes[label] * total % everything))
+    for label in by_remainder[: total - sum(quotas.values())]:
+        quotas[label] += 1
+    return quotas
+
+
+def _role_by_threshold(example: Example, role: Role, held: Mapping[Role, float], seed: int) -> Role:
+    """The share of an example in a stream, where nobody knows how many will come."""
+    position = seeded_hash(seed, "hold out", _unit(example)) / 2**64
+    for name, fraction in held.items():
+        if position < fraction:
+            return name
+        position -= fraction
+    return role
+
+
+class _Smallest:
+    """Keeps the examples with the smallest hashes; all of them without a limit."""
+
+    def __init__(self, limit: int | None, seed: int, salt: str) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"got the limit {limit}, wanted at least 1, or none")
+        self.limit = limit
+        self.seen = 0
+        self._seed = seed
+        self._salt = salt
+        self._heap: list[tuple[int, int, Example]] = []  # the largest hash first; positions are unique
+
+    def add(self, example: Example) -> None:
+        self.seen += 1
+        if self.limit is None:
+            self._heap.append((0, -self.seen, example))
+            return
+        entry = (-seeded_hash(self._seed, self._salt, example.id), -self.seen, example)
+        if len(self._heap) < self.limit:
+            heappush(self._heap, entry)
+        elif entry[0] > self._heap[0][0]:
+            heapreplace(self._heap, entry)
+
+    def extend(self, examples: Iterable[Example]) -> None:
+        for example in examples:
+            self.add(example)
+
+    def examples(self) -> list[Example]:
+        """In the order in which they came."""
+        return [example for _, _, example in sorted(self._heap, key=lambda entry: -entry[1])]
+
+
+def select(examples: Iterable[Example], limit: int | None, seed: int, salt: str) -> list[Example]:
+    """The ``limit`` examples with the smallest hash of (seed, salt, id), in their original order; all if None."""
+    smallest = _Smallest(limit, seed, salt)
+    smallest.extend(examples)
+    return smallest.examples()
+
+
+def _digest(examples: Iterable[Example]) -> str:
+    lines = sorted(f"{example.id}\x1f{example.input_digest}" for example in examples)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"
+
+
+class ShotPool:
+    """Solved examples in the order in which they are drawn: by hash of (seed, id), and by turns over the labels.
+
+    The order is the same for every scored example, so that prompts begin alike and an engine can share the beginning.
+    Raises DataError if an example of the pool has no right answer.
+    """
+
+    def __init__(self, pool: Iterable[Example], seed: int) -> None:
+        by_label: dict[int | None, list[Example]] = defaultdict(list)
+        for example in sorted(pool, key=lambda shot: seeded_hash(seed, "shots", shot.id)):
+            if example.gold_text is None:
+                raise DataError(f"the example {example.id} cannot be a shot: it has no right answer")
+            by_label[example.label if isinstance(example.label, int) else None].append(example)
+        turns = chain.from_iterable(zip_longest(*by_label.values()))
+        self._order = [example for example in turns if example is not None]
+
+    def draw(self, example: Example, k: int) -> list[Example]:
+        """The first ``k`` examples, leaving out the one to be answered: no shot has its id or its input.
+
+        Raises DataError if the pool is too small.
+        """
+        shots = list(islice((shot for shot in self._order if not _is_same(shot, example)), k))
+        if len(shots) < k:
+            raise DataError(
+                f"wanted {k} shots, and there are only {len(shots)} solved examples for {example.id}",
+                hint="lower score.shots, or give more training data",
+            )
+        return shots
+
+
+def _is_same(first: Example, second: Example) -> bool:
+    return first.id == second.id or (first.input_digest == second.input_digest != "")
+
+
+def draw_shots(example: Example, pool: Iterable[Example], k: int, seed: int) -> list[Example]:
+    """The ``k`` shots for one example; see :class:`ShotPool`, which is the way to draw for many."""
+    return ShotPool(pool, seed).draw(example, k)
+
+
+def with_shots(example: Example, shots: Iterable[Example], separator: str = " ", between: str = "\n\n") -> Example:
+    """The example with solved examples in front of its prompt, each one part of kind ``shot``.
+
+    Raises DataError for a shot with audio or an image, or without a right answer.
+    """
+    return replace(example, prompt=(*(_shot(shot, separator, between) for shot in shots), *example.prompt))
+
+
+def _shot(shot: Example, separator: str, between: str) -> Part:
+    if shot.gold_text is None or any(part.media for part in shot.prompt):
+        raise DataError(f"the example {shot.id} cannot be a shot: shots are text with a right answer")
+    return Part(join_answer(prompt_text(shot.prompt), shot.gold_text, separator) + between, "shot")
+
+
+def join_answer(prompt_text: str, answer: str, separator: str) -> str:
+    """Prompt and answer as one text, with the separator between them unless white space is there already."""
+    if not prompt_text or prompt_text[-1].isspace() or answer[:1].isspace():
+        return prompt_text + answer
+    return prompt_text + separator + answer

@@ -1,0 +1,123 @@
+"""The task contract: rows of data in, examples out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..component import Component
+from ..errors import DataError, GpttasksError, PluginError, Problem, did_you_mean
+from .example import Example, content_digest
+
+
+class Row(dict[str, Any]):
+    """A row of data: its values by column name, and where it stands.
+
+    place:
+        for messages: ``train.csv:17`` or ``row 17 of test``.
+    file, line:
+        the file and the line (from 1) where the row begins, None where there is none.
+    id, group:
+        what ``data.id`` and ``data.group`` name in this row, None where they name nothing.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], *, place: str = "", file: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(values)
+        self.file = file
+        self.line = line
+        self.place = f"{Path(file).name}:{line}" if file and line else place or "a row"
+        self.id: str | None = None
+        self.group: str | None = None
+
+    def __missing__(self, column: str) -> Any:
+        raise DataError(self.problem(f"there is no column {column!r}{self.known()}", did_you_mean(column, self)))
+
+    def known(self) -> str:
+        """``"; the columns are 'text', 'label'"``, to go into a message."""
+        return "; the columns are " + (", ".join(repr(name) for name in self) or "none")
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all columns, whatever their order."""
+        return content_digest(self)
+
+    def problem(self, message: str, hint: str | None = None) -> Problem:
+        """A problem at this row's place."""
+        if self.line is None:
+            message = f"{self.place}: {message}"
+        return Problem(message, file=self.file, line=self.line, hint=hint)
+
+
+class Task(Component):
+    """What the examples of a task are. A subclass gives ``name`` and ``example`` (or ``examples``).
+
+    fields:
+        the :class:`Example` fields it fills, as heads and metrics name them in ``needs``; None if only the data
+        tell. A task whose options decide makes it a property.
+    """
+
+    kind = "task"
+    fields: ClassVar[frozenset[str] | None] = None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that must be there and hold a value in every row; empty if the task does not know."""
+        return frozenset()
+
+    @property
+    def answer_columns(self) -> frozenset[str]:
+        """The columns that hold the right answer: not there in rows that are only to be predicted."""
+        return frozenset()
+
+    def example(self, row: Row) -> Example:
+        """The example of one row.
+
+        A row that is only to be predicted has no right answer: read it with ``row.get("label")`` and leave the
+        field None. Raise :class:`DataError` with ``row.problem(...)`` for a value that cannot be used; a column
+        that is not there raises it by itself.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives neither example() nor examples()")
+
+    def examples(self, rows: Iterable[Row]) -> Iterator[Example]:
+        """The examples of all rows: one a row. Override it to join or split rows."""
+        for row in rows:
+            example = self.example(row)
+            if not isinstance(example, Example):
+                raise TypeError(f"example() gave {type(example).__name__}, wanted an Example")
+            yield replace(
+                example,
+                id=example.id or row.id or "",
+                group=row.group if example.group is None else example.group,
+                input_digest=example.input_digest or row.digest,
+            )
+
+
+def placed_examples(task: Task, rows: Iterable[Row]) -> Iterator[tuple[Row, Example]]:
+    """The task's examples, each with the last row that was read for it.
+
+    Raises PluginError, naming the task, the row and the cause, when the task's code fails; a DataError that the task
+    raises on purpose passes as it is.
+    """
+    last = Row({}, place="before the first row")
+
+    def remembered() -> Iterator[Row]:
+        nonlocal last
+        for row in rows:
+            last = row
+            yield row
+
+    try:
+        for example in task.examples(remembered()):
+            if not isinstance(example, Example) or not isinstance(example.id, str):
+                raise TypeError(f"examples() gave {example!r}, wanted an Example whose id is a string")
+            yield last, example
+    except GpttasksError:
+        raise
+    except Exception as error:
+        owner = f"the task {task.name!r} ({type(task).__module__})"
+        raise PluginError(last.problem(f"{owner} failed: {type(error).__name__}: {error}")) from error

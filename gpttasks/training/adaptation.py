@@ -1,0 +1,39 @@
+"""The adaptation contract: how a backbone is made trainable, and what is kept of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from ..component import Component
+
+if TYPE_CHECKING:
+    from ..backbones.local import LocalBackbone
+
+
+class Adaptation(Component):
+    """How the backbone is fitted to the task.
+
+    trains:
+        whether anything is trained at all (the head's modules included).
+    trains_weights:
+        whether the backbone's own weights change, and so have to be held in fp32.
+    keeps:
+        the folder of the run that ``save`` fills: ``adapter``, ``model``, or None if there is nothing to keep.
+    """
+
+    kind = "adaptation"
+    trains: ClassVar[bool] = True
+    trains_weights: ClassVar[bool] = False
+    keeps: ClassVar[str | None] = None
+
+    def apply(self, backbone: LocalBackbone) -> None:
+        """Mark what is trained (``requires_grad``), or wrap ``backbone.model``. Raises UserError if it cannot."""
+        raise NotImplementedError
+
+    def save(self, backbone: LocalBackbone, folder: Path) -> None:
+        """Write what was trained of the backbone into ``folder`` (the run's ``keeps``), in the field's own formats."""
+
+    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+        """Put what ``save`` wrote on a backbone that was loaded as it was before ``apply``."""
+        raise NotImplementedError

@@ -1,0 +1,171 @@
+"""The adaptations of the core: ``none``, ``head-only``, ``full`` and ``lora``."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator
+
+from ..component import Options
+from ..errors import UserError, did_you_mean
+from .adaptation import Adaptation
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+    from ..backbones.local import LocalBackbone
+
+
+class NoAdaptation(Adaptation):
+    """The backbone as it is: prompting, zero- or few-shot."""
+
+    name = "none"
+    trains = False
+
+    def apply(self, backbone: LocalBackbone) -> None:
+        """Freeze everything."""
+        backbone.model.requires_grad_(False)
+
+    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+        """Nothing was kept, so there is nothing to put back."""
+
+
+class HeadOnly(NoAdaptation):
+    """The backbone stays frozen; only the head's own modules are trained (a linear probe)."""
+
+    name = "head-only"
+    trains = True
+
+
+class Full(Adaptation):
+    """All weights of the backbone are trained; pretraining is this on a backbone made from a config."""
+
+    name = "full"
+    trains_weights = True
+    keeps = "model"
+
+    def apply(self, backbone: LocalBackbone) -> None:
+        """Unfreeze everything."""
+        backbone.model.requires_grad_(True)
+
+    def save(self, backbone: LocalBackbone, folder: Path) -> None:
+        """The model and its tokenizer, as a stock Hugging Face folder."""
+        backbone.model.save_pretrained(folder)
+        backbone.tokenizer.inner.save_pretrained(folder)
+
+    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+        """Replace the weights by the trained ones."""
+        from ..backbones.hf import load_causal_lm
+        from ..backbones.base import LoadSettings
+
+        backbone.model = load_causal_lm(folder, LoadSettings(str(backbone.device), keep_master=True))
+
+
+class LoraOptions(Options):
+    """The LoRA options that most people set; ``peft`` reaches all others."""
+
+    rank: int = Field(8, ge=1, description="the rank of the update matrices")
+    alpha: float = Field(16, gt=0, description="the update is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of the update")
+    targets: str | list[str] = Field(
+        "all-linear", description="all-linear, a list of module names, or a regular expression over their full names"
+    )
+    bias: Literal["none", "all", "lora_only"] = Field("none", description="which biases are trained too")
+    rslora: bool = Field(False, description="scale by alpha / sqrt(rank) instead")
+    dora: bool = Field(False, description="train magnitude and direction apart (DoRA)")
+    peft: dict[str, Any] = Field(default_factory=dict, description="any other option of peft.LoraConfig, by its name there")
+
+    @field_validator("peft")
+    @classmethod
+    def _known_to_peft(cls, value: dict[str, Any]) -> dict[str, Any]:
+        known = lora_config_fields()
+        for name in value:
+            if name in OWN_NAMES:
+                raise ValueError(f"{name!r} is the option {OWN_NAMES[name]!r} of lora itself; set it there")
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise ValueError(f"peft.LoraConfig has no option {name!r}" + (f"; {hint}" if hint else ""))
+        return value
+
+
+OWN_NAMES = {
+    "r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "targets",
+    "bias": "bias",
+    "use_rslora": "rslora",
+    "use_dora": "dora",
+    "task_type": "targets",
+}
+
+
+@lru_cache(maxsize=1)
+def lora_config_fields() -> frozenset[str]:
+    """The options of the installed ``peft.LoraConfig``, read from its source: importing peft takes seconds."""
+    found: set[str] = set()
+    spec = importlib.util.find_spec("peft")
+    assert spec is not None and spec.origin is not None
+    package = Path(spec.origin).parent
+    for file, name in (("tuners/lora/config.py", "LoraConfig"), ("config.py", "PeftConfig"), ("config.py", "PeftConfigMixin")):
+        for node in ast.walk(ast.parse((package / file).read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                fields = (item.target for item in node.body if isinstance(item, ast.AnnAssign))
+                found |= {target.id for target in fields if isinstance(target, ast.Name)}
+    return frozenset(found)
+
+
+class Lora(Adaptation):
+    """Low-rank updates of the linear layers through PEFT (Hu et al. 2021)."""
+
+    name = "lora"
+    Options = LoraOptions
+    keeps = "adapter"
+
+    options: LoraOptions
+
+    def apply(self, backbone: LocalBackbone) -> None:
+        """Wrap the model with a fresh adapter. Raises UserError with PEFT's own words if it does not fit."""
+        from peft import get_peft_model
+
+        try:
+            with warnings.catch_warnings():
+                # PEFT sets fan_in_fan_out itself on Conv1D layers (GPT-1, GPT-2) and warns that it did.
+                warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
+                backbone.model = get_peft_model(backbone.model, self.config())
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise UserError(f"LoRA cannot be put on this backbone: {error}", hint="look at adapt.targets") from error
+
+    def config(self) -> LoraConfig:
+        """The ``peft.LoraConfig`` of these options, a causal LM's."""
+        from peft import LoraConfig
+
+        options = self.options
+        return LoraConfig(
+            r=options.rank,
+            lora_alpha=options.alpha,
+            lora_dropout=options.dropout,
+            target_modules=options.targets,
+            bias=options.bias,
+            use_rslora=options.rslora,
+            use_dora=options.dora,
+            task_type="CAUSAL_LM",
+            **options.peft,
+        )
+
+    def save(self, backbone: LocalBackbone, folder: Path) -> None:
+        """A plain PEFT adapter (safetensors)."""
+        backbone.model.save_pretrained(folder, safe_serialization=True)
+
+    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+        """Wrap the model with the saved adapter."""
+        from peft import PeftModel
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
+            backbone.model = PeftModel.from_pretrained(backbone.model, folder)

@@ -1,0 +1,68 @@
+"""Training state in one safetensors file: trained tensors, optimizer moments and where the training stands."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FolderError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+WEIGHT, MOMENT = "weight:", "moment:"
+
+
+def trained_parameters(model: nn.Module, modules: nn.ModuleDict | None) -> dict[str, nn.Parameter]:
+    """The parameters that are trained, by name: the backbone's under ``backbone.``, the head's under ``head.``."""
+    found = {f"backbone.{name}": value for name, value in model.named_parameters() if value.requires_grad}
+    if modules is not None:
+        found |= {f"head.{name}": value for name, value in modules.named_parameters() if value.requires_grad}
+    return found
+
+
+def save_checkpoint(
+    file: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
+) -> None:
+    """Write weights, Adam's moments and ``state`` (JSON values) aside, then rename: never half a file."""
+    from safetensors.torch import save_file
+
+    tensors = {WEIGHT + name: value.detach().contiguous() for name, value in parameters.items()}
+    if optimizer is not None:
+        for name, value in parameters.items():
+            for key, moment in optimizer.state.get(value, {}).items():
+                tensors[f"{MOMENT}{key}:{name}"] = moment.detach().contiguous()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(".tmp")
+    save_file(tensors, aside, metadata={"state": json.dumps(state)})
+    os.replace(aside, file)
+
+
+def load_checkpoint(
+    file: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer | None = None
+) -> dict[str, Any]:
+    """Put weights and moments back and return the state. Raises FolderError if the file is damaged or does not fit."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            state: dict[str, Any] = json.loads(opened.metadata()["state"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise FolderError(f"the checkpoint {file} cannot be read: {error}", hint="run with --force to start again") from error
+    saved = {name.removeprefix(WEIGHT) for name in tensors if name.startswith(WEIGHT)}
+    if saved != set(parameters):
+        raise FolderError(f"the checkpoint {file} is of another model", hint="run with --force to start again")
+    with torch.no_grad():
+        for name, value in parameters.items():
+            value.copy_(tensors[WEIGHT + name])
+    if optimizer is not None:
+        for key, moment in tensors.items():
+            if key.startswith(MOMENT):
+                kind, _, name = key.removeprefix(MOMENT).partition(":")
+                optimizer.state[parameters[name]][kind] = moment.to(parameters[name].device if moment.dim() else "cpu")
+    return state

@@ -1,0 +1,250 @@
+"""The training loop: items in, trained weights out; every step is a function of the seed and its number."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..backbones.local import LocalBackbone
+from ..engine.batches import default_tokens
+from ..errors import Interrupted, RunFailed
+from ..heads.base import Head, Item, sequences_of
+from ..progress import Progress
+from ..tasks.example import seeded_hash
+from .checkpoint import load_checkpoint, save_checkpoint, trained_parameters
+from .plan import learning_rate_at, micro_batches, plan_steps
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+    from ..recipe.schema import TrainOptions
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """What the trainer is told beside the recipe's ``train`` section.
+
+    checkpoints:
+        the folder for ``last.safetensors`` and ``best.safetensors``.
+    validate:
+        gives the task's own metrics by key, on the validation examples; None without validation.
+    best_is_higher:
+        whether a higher value of the ``validate.best`` metric is better.
+    log:
+        takes each event (a mapping of JSON values) as it happens.
+    stop_asked:
+        whether the user asked to stop; looked at after every step.
+    resumed:
+        told the step from which a training goes on, so that what was logged after it can be dropped.
+    """
+
+    seed: int
+    checkpoints: Path
+    log: Callable[[dict[str, Any]], None]
+    stop_asked: Callable[[], bool] = lambda: False
+    resumed: Callable[[int], None] = lambda step: None
+    validate: Callable[[], Mapping[str, float]] | None = None
+    best_is_higher: bool = True
+    tokens_per_batch: int | None = None
+    checkpoint_minutes: float = 10.0
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands; saved with every checkpoint, of JSON values."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    loss: float | None = None
+    best_value: float | None = None
+    best_step: int | None = None
+    bad_validations: int = 0
+    stopped_early: bool = False
+    resumed_at: list[int] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains what the adaptation left trainable, and the head's modules, with AdamW under Accelerate."""
+
+    def __init__(
+        self, backbone: LocalBackbone, head: Head, options: TrainOptions, accelerator: Accelerator, settings: TrainerSettings
+    ) -> None:
+        import torch
+
+        self.backbone, self.head, self.options, self.settings = backbone, head, options, settings
+        self.accelerator = accelerator
+        self.modules = head.modules()
+        self.parameters = trained_parameters(backbone.model, self.modules)
+        decayed = [value for value in self.parameters.values() if value.dim() > 1]
+        others = [value for value in self.parameters.values() if value.dim() <= 1]  # biases and norms are never decayed
+        groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.raw_optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=options.learning_rate, betas=options.betas
+        )
+        self.optimizer = accelerator.prepare(self.raw_optimizer)
+        self.tokens_per_batch = settings.tokens_per_batch or default_tokens(str(backbone.device))
+        self.state = TrainingState()
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Where the newest state is kept."""
+        return self.settings.checkpoints / "last.safetensors"
+
+    def fit(self, items: Sequence[Item]) -> TrainingState:
+        """Train on the items, from the last checkpoint if there is one.
+
+        Raises RunFailed on a loss that is not finite (the step is named, its weights are not kept) and Interrupted
+        when the user asked to stop, after a checkpoint.
+        """
+        options = self.options
+        lengths = [item.tokens for item in items]
+        plan = plan_steps(lengths, options.tokens_per_step, self.settings.seed, epochs=options.epochs, steps=options.steps)
+        every = self._validation_interval(plan, lengths)
+        if self.last_checkpoint.exists():
+            self.state = TrainingState(**load_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer))
+            self.state.resumed_at.append(self.state.step)
+            self.settings.resumed(self.state.step)
+        self._began = time.monotonic() - self.state.seconds
+        last_saved = time.monotonic()
+        with Progress("training", len(plan), "steps") as progress:
+            progress.advance(self.state.step)
+            while self.state.step < len(plan) and not self.state.stopped_early:
+                self._step([items[index] for index in plan[self.state.step]], len(plan), progress)
+                if every and (self.state.step % every == 0 or self.state.step == len(plan)):
+                    self._validate()
+                    last_saved = self._save()
+                elif time.monotonic() - last_saved > 60 * self.settings.checkpoint_minutes:
+                    last_saved = self._save()
+                if self.settings.stop_asked() and self.state.step < len(plan):
+                    self._save()
+                    raise Interrupted(
+                        f"stopped at step {self.state.step} of {len(plan)}; the same command goes on from there"
+                    )
+        self._save()
+        self._restore_best()
+        return self.state
+
+    def _validation_interval(self, plan: list[list[int]], lengths: list[int]) -> int | None:
+        validate = self.options.validate_
+        if self.settings.validate is None or validate is None:
+            return None
+        if validate.every:
+            return validate.every
+        seen = 0
+        for number, step in enumerate(plan, 1):  # once an epoch: the step in which every item was seen once
+            seen += len(step)
+            if seen >= len(lengths):
+                return number
+        return len(plan)
+
+    def _step(self, items: list[Item], total: int, progress: Progress) -> None:
+        """One optimizer step; the losses are divided by their counts over the whole step."""
+        number = self.state.step
+        counts: Counter[str] = Counter()
+        for item in items:
+            counts.update(item.counts)
+        sums: Counter[str] = Counter()
+        self.backbone.model.train()
+        if self.modules is not None:
+            self.modules.train()
+        for index, batch in enumerate(micro_batches(items, self.tokens_per_batch)):
+            self._seed_dropout(number, index)
+            self._backward(batch, counts, sums)
+        losses = {name: sums[name] / count for name, count in counts.items()}
+        loss = sum(losses.values())
+        if not math.isfinite(loss):
+            raise RunFailed(
+                f"the loss of step {number + 1} is {loss}: {losses}",
+                hint="lower train.learning_rate, set train.clip, or use runtime.precision=fp32; the weights before it are kept",
+            )
+        norm = None
+        if self.options.clip:
+            norm = float(self.accelerator.clip_grad_norm_(list(self.parameters.values()), self.options.clip))
+        rate = learning_rate_at(
+            number, total, peak=self.options.learning_rate, warmup=self.options.warmup, schedule=self.options.schedule
+        )
+        for group in self.raw_optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        tokens = sum(item.tokens for item in items)
+        self._account(loss, losses, rate, norm, tokens, total)
+        progress.note(f"loss {loss:.3f}")
+        progress.advance(1, tokens)
+
+    def _backward(self, batch: list[Item], counts: Mapping[str, int], sums: Counter[str]) -> None:
+        with self.accelerator.autocast():
+            outputs = self.backbone.forward([sequence.ids for sequence in sequences_of(batch)])
+            losses = self.head.loss(outputs, batch)
+        unknown = sorted(set(losses) - set(counts))
+        if unknown:
+            raise RunFailed(f"head {self.head.name!r} returned the loss {unknown[0]!r}, which none of its items counts")
+        total: torch.Tensor = sum(value / counts[name] for name, value in losses.items())  # type: ignore[assignment]
+        self.accelerator.backward(total)
+        for name, value in losses.items():
+            sums[name] += float(value.detach())
+
+    def _seed_dropout(self, step: int, batch: int) -> None:
+        """Dropout depends on the step's number, not on what was drawn before: a resumed run goes on identically."""
+        import torch
+
+        torch.manual_seed(seeded_hash(self.settings.seed, "dropout", str(step), str(batch)) >> 1)
+
+    def _account(
+        self, loss: float, losses: Mapping[str, float], rate: float, norm: float | None, tokens: int, total: int
+    ) -> None:
+        state = self.state
+        state.step += 1
+        state.tokens += tokens
+        state.seconds = time.monotonic() - self._began
+        state.loss = loss
+        self.settings.log(
+            {
+                "event": "step",
+                "step": state.step,
+                "of": total,
+                "loss": loss,
+                **({f"loss_{name}": value for name, value in losses.items()} if len(losses) > 1 else {}),
+                "learning_rate": rate,
+                "gradient_norm": norm if norm is None or math.isfinite(norm) else None,
+                "tokens": state.tokens,
+                "seconds": round(state.seconds, 3),
+            }
+        )
+
+    def _validate(self) -> None:
+        """Score the validation examples, remember the best weights, and stop when patience has run out."""
+        assert self.settings.validate is not None
+        assert self.options.validate_ is not None
+        scores = dict(self.settings.validate())
+        state, validate = self.state, self.options.validate_
+        self.settings.log({"event": "validation", "step": state.step, "scores": scores})
+        if validate.best is None:
+            return
+        value = scores[validate.best]
+        better = state.best_value is None or (value > state.best_value) == self.settings.best_is_higher
+        if better and value != state.best_value:
+            state.best_value, state.best_step, state.bad_validations = value, state.step, 0
+            save_checkpoint(self.settings.checkpoints / "best.safetensors", self.parameters, None, {"step": state.step})
+            return
+        state.bad_validations += 1
+        if validate.patience is not None and state.bad_validations >= validate.patience:
+            state.stopped_early = True
+            self.settings.log({"event": "early stop", "step": state.step, "best_step": state.best_step})
+
+    def _save(self) -> float:
+        self.state.seconds = time.monotonic() - self._began
+        save_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer, asdict(self.state))
+        return time.monotonic()
+
+    def _restore_best(self) -> None:
+        best = self.settings.checkpoints / "best.safetensors"
+        if self.state.best_step is not None and self.state.best_step != self.state.step:
+            load_checkpoint(best, self.parameters)

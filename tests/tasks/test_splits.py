@@ -1,0 +1,325 @@
+"""Roles, hold-outs, limits and shots: what is chosen, and that it depends on nothing but the seed and the rows."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpttasks.errors import DataError
+from gpttasks.tasks.example import Example, Part, prompt_text, seeded_hash
+from gpttasks.tasks.sources import DataOptions
+from gpttasks.tasks.splits import (
+    ShotPool,
+    draw_shots,
+    hold_out,
+    join_answer,
+    load_examples,
+    select,
+    with_shots,
+)
+from gpttasks.tasks.task import Task
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+class Labelled(Task):
+    name = "labelled"
+
+    def example(self, row):
+        label = row.get("label")
+        return Example(row["text"], choices=("no", "yes"), label=None if label is None else int(label))
+
+
+def write(folder, name, count, labels=2):
+    lines = [json.dumps({"text": f"{name} {i}", "label": i % labels, "doc": str(i // 5)}) for i in range(count)]
+    (folder / f"{name}.jsonl").write_text("\n".join(lines))
+
+
+def load(path, roles, *, seed=1, limits=None, needs=frozenset(), **options):
+    return load_examples(
+        Labelled(), DataOptions(path=str(path), **options), roles, seed=seed, limits=limits, needs=needs
+    )
+
+
+def texts(examples):
+    return [prompt_text(example.prompt) for example in examples]
+
+
+def examples_of(count):
+    return [Example(f"t{i}", label=i % 2, id=f"id{i}", input_digest=f"d{i}") for i in range(count)]
+
+
+def test_splits_by_name_and_alias(tmp_path):
+    for name, count in (("train", 6), ("dev", 4), ("test", 3)):
+        write(tmp_path, name, count)
+    sets = load(tmp_path, ["train", "validation", "test"])
+    assert {role: (found.split, found.rows, found.made) for role, found in sets.items()} == {
+        "train": ("train", 6, "train"),
+        "validation": ("dev", 4, "dev"),
+        "test": ("test", 3, "test"),
+    }
+    assert texts(sets["train"].examples) == [f"train {i}" for i in range(6)]
+
+
+def test_named_splits_win(tmp_path):
+    for name in ("train", "test", "held"):
+        write(tmp_path, name, 4)
+    sets = load(tmp_path, ["test"], splits={"test": "held"})
+    assert texts(sets["test"].examples)[0] == "held 0"
+    with pytest.raises(DataError, match=r"no split 'hold'.*'held'.*did you mean 'held'\?"):
+        load(tmp_path, ["train"], splits={"test": "hold"})
+
+
+def test_validation_is_held_out_of_train(tmp_path):
+    write(tmp_path, "train", 200)
+    sets = load(tmp_path, ["train", "validation"])
+    train, validation = sets["train"], sets["validation"]
+    assert (len(train.examples), len(validation.examples)) == (180, 20)
+    assert Counter(example.label for example in validation.examples) == {0: 10, 1: 10}
+    assert not set(texts(train.examples)) & set(texts(validation.examples))
+    assert validation.made == "10 % of train by hash, stratified by label, seed 1"
+    assert train.made == "train without the 10 % held out for validation"
+    assert load(tmp_path, ["validation"])["validation"] == validation
+    assert load(tmp_path, ["validation"], seed=2)["validation"].digest != validation.digest
+
+
+def test_train_is_whole_when_no_validation_is_asked_for(tmp_path):
+    write(tmp_path, "train", 20)
+    assert len(load(tmp_path, ["train"])["train"].examples) == 20
+
+
+def test_a_test_set_held_out_is_never_trained_on(tmp_path):
+    write(tmp_path, "train", 100)
+    holdout = {"test": 0.2, "validation": 0.1}
+    every = load(tmp_path, ["train", "validation", "test"], holdout=holdout)
+    assert {role: len(found.examples) for role, found in every.items()} == {"train": 70, "validation": 10, "test": 20}
+    alone = load(tmp_path, ["train"], holdout=holdout)["train"]
+    assert not set(texts(alone.examples)) & set(texts(every["test"].examples))
+    assert load(tmp_path, ["test"], holdout=holdout)["test"] == every["test"]
+
+
+def test_roles_without_a_split_are_all_named(tmp_path):
+    write(tmp_path, "reviews", 4)
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, ["train", "test"])
+    assert len(caught.value.problems) == 2
+    assert "has no split for test; the splits are 'reviews'" in str(caught.value)
+    assert "data.splits: {test: reviews}" in str(caught.value)
+
+
+def test_two_roles_cannot_be_one_split(tmp_path):
+    write(tmp_path, "train", 4)
+    with pytest.raises(DataError, match="the roles train and test are both the split 'train'"):
+        load(tmp_path, ["train", "test"], splits={"test": "train"})
+    assert len(load(tmp_path, ["test"], splits={"test": "train"})["test"].examples) == 4
+
+
+def test_empty_splits(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\n")
+    with pytest.raises(DataError, match=r"the split 'train' of .* is empty"):
+        load(tmp_path, ["train"])
+    (tmp_path / "test.jsonl").write_text('{"text": "", "label": ""}\n')
+    with pytest.raises(DataError, match=r"all 1 rows were skipped; the first: .*test.jsonl:1: the row is empty"):
+        load(tmp_path, ["test"], bad_rows="skip")
+
+
+def test_too_few_rows_to_hold_out(tmp_path):
+    write(tmp_path, "train", 1)
+    with pytest.raises(DataError, match="nothing is left for train of the 1 rows"):
+        load(tmp_path, ["train", "validation"])
+
+
+def test_needs_and_skipped_rows_are_counted(tmp_path):
+    (tmp_path / "test.csv").write_text("text,label\na,1\n,\nb,0\n")
+    with pytest.raises(DataError, match=r"test.csv:3: 1 of 3 rows cannot be used; the first: the row is empty"):
+        load(tmp_path, ["test"])
+    found = load(tmp_path, ["test"], bad_rows="skip", needs=frozenset({"label"}))["test"]
+    assert (found.rows, found.skipped, len(found.examples)) == (3, 1, 2)
+
+
+def test_limits_are_recorded_and_kept_in_order(tmp_path):
+    write(tmp_path, "test", 50)
+    found = load(tmp_path, ["test"], limits={"test": 10})["test"]
+    assert found.made == "test; 10 of 50 by hash, seed 1"
+    assert found.rows == 50
+    everything = load(tmp_path, ["test"])["test"].examples
+    assert list(found.examples) == select(everything, 10, 1, "test")
+    assert [example for example in everything if example in found.examples] == list(found.examples)
+
+
+def test_the_digest_does_not_depend_on_the_order(tmp_path):
+    write(tmp_path, "test", 30)
+    before = load(tmp_path, ["test"])["test"]
+    lines = (tmp_path / "test.jsonl").read_text().splitlines()
+    random.Random(0).shuffle(lines)
+    (tmp_path / "test.jsonl").write_text("\n".join(lines))
+    after = load(tmp_path, ["test"])["test"]
+    assert texts(after.examples) != texts(before.examples)
+    assert after.digest == before.digest
+    (tmp_path / "test.jsonl").write_text("\n".join(lines[1:]))
+    assert load(tmp_path, ["test"])["test"].digest != before.digest
+
+
+def test_a_stream_is_shared_out_in_one_pass(tmp_path, monkeypatch):
+    write(tmp_path, "train", 400)
+    content = (tmp_path / "train.jsonl").read_bytes()
+
+    def stream(**options):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return load("-", ["train", "validation"], **options)
+
+    everything = stream()
+    train, validation = (set(texts(everything[role].examples)) for role in ("train", "validation"))
+    assert len(train) + len(validation) == 400
+    assert not train & validation
+    assert 15 <= len(validation) <= 70
+    assert everything["validation"].made == "10 % of train by hash, seed 1"
+    limited = stream(limits={"train": 20, "validation": 5})
+    for role, limit in (("train", 20), ("validation", 5)):
+        assert list(limited[role].examples) == select(everything[role].examples, limit, 1, role)
+
+
+def test_streaming_a_file_holds_out_the_same_way(tmp_path):
+    write(tmp_path, "train", 100)
+    sets = load(tmp_path, ["train", "validation"], streaming=True, holdout={"validation": 0.3})
+    assert sum(len(found.examples) for found in sets.values()) == 100
+    assert sets["validation"].made == "30 % of train by hash, seed 1"
+
+
+@given(st.integers(1, 60), st.one_of(st.none(), st.integers(1, 70)), st.integers(0, 5))
+def test_select_takes_the_smallest_hashes(count, limit, seed):
+    examples = examples_of(count)
+    by_hash = sorted(examples, key=lambda example: seeded_hash(seed, "salt", example.id))
+    expected = {example.id for example in by_hash[:limit]}
+    chosen = select(examples, limit, seed, "salt")
+    assert [example.id for example in chosen] == [example.id for example in examples if example.id in expected]
+
+
+def test_select_refuses_no_examples():
+    with pytest.raises(ValueError, match="wanted at least 1"):
+        select(examples_of(3), 0, 1, "salt")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=2, max_size=80),
+    st.floats(0.05, 0.6),
+    st.integers(0, 3),
+    st.randoms(),
+)
+def test_hold_out_keeps_groups_whole_in_any_order(kinds, fraction, seed, shuffler):
+    examples = [
+        Example("x", label=label, group=f"g{group}", id=f"i{n}", input_digest=f"d{n}")
+        for n, (label, group) in enumerate(kinds)
+    ]
+    rest, held = hold_out(examples, fraction, seed=seed, salt="validation")
+    assert sorted(e.id for e in rest + held) == sorted(e.id for e in examples)
+    assert not {e.group for e in rest} & {e.group for e in held}
+    assert held
+    assert [e.id for e in held] == [e.id for e in examples if e in held]
+    shuffled = list(examples)
+    shuffler.shuffle(shuffled)
+    _, again = hold_out(shuffled, fraction, seed=seed, salt="validation")
+    assert {e.id for e in again} == {e.id for e in held}
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=100), st.floats(0.05, 0.6))
+def test_hold_out_gives_each_label_its_share(labels, fraction):
+    examples = [Example("x", label=label, id=f"i{n}", input_digest=f"d{n}") for n, label in enumerate(labels)]
+    _, held = hold_out(examples, fraction, seed=1, salt="s")
+    total = max(1, round(fraction * len(examples)))
+    assert len(held) == total
+    found = Counter(example.label for example in held)
+    for label, size in Counter(labels).items():
+        assert abs(found[label] - total * size / len(labels)) < 1
+
+
+def test_one_more_row_moves_hardly_anything():
+    examples = examples_of(500)
+    before = {e.id for e in hold_out(examples, 0.1, seed=1, salt="s")[1]}
+    after = {e.id for e in hold_out(examples_of(501), 0.1, seed=1, salt="s")[1]}
+    assert len(before ^ after) <= 2
+
+
+def test_rows_of_equal_content_stay_together(tmp_path):
+    lines = [json.dumps({"text": f"t{i // 4}", "label": 0}) for i in range(80)]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    sets = load(tmp_path, ["train", "validation"])
+    assert not set(texts(sets["train"].examples)) & set(texts(sets["validation"].examples))
+
+
+def test_shots_are_the_smallest_hashes_by_turns_over_the_labels():
+    pool = [Example(f"t{i}", choices=tuple("abcd"), label=i % 4, id=f"i{i}", input_digest=f"d{i}") for i in range(40)]
+    shots = draw_shots(Example("?", id="other"), pool, 8, 3)
+    assert Counter(shot.label for shot in shots) == dict.fromkeys(range(4), 2)
+    for label in range(4):
+        ranked = sorted((e for e in pool if e.label == label), key=lambda e: seeded_hash(3, "shots", e.id))
+        assert [shot for shot in shots if shot.label == label] == ranked[:2]
+    assert draw_shots(Example("?", id="another"), pool[::-1], 8, 3) == shots
+
+
+def test_the_scored_example_is_never_its_own_shot():
+    pool = [Example("x", target="y", id=f"i{n}", input_digest=f"d{n}") for n in range(6)]
+    drawing = ShotPool(pool, 1)
+    for example in pool:
+        shots = drawing.draw(example, 5)
+        assert example not in shots
+        assert len(shots) == 5
+        twin = Example("x", id="another id", input_digest=example.input_digest)
+        assert example not in drawing.draw(twin, 5)
+    with pytest.raises(DataError, match="only 5 solved examples for i0"):
+        drawing.draw(pool[0], 6)
+
+
+def test_examples_without_a_digest_are_told_apart_by_id():
+    pool = [Example("x", target="y", id=f"i{n}") for n in range(4)]
+    assert len(draw_shots(pool[0], pool, 3, 1)) == 3
+    assert len(hold_out(pool, 0.25, seed=1, salt="s")[1]) == 1
+
+
+def test_a_shot_needs_a_right_answer():
+    with pytest.raises(DataError, match="i1 cannot be a shot"):
+        ShotPool([Example("x", id="i1")], 1)
+
+
+def test_shots_stand_in_front_one_part_each():
+    shots = [Example("Q: a\nA:", target="1", id="s1"), Example("Q: b\nA: ", references=["2"], id="s2")]
+    prompt = with_shots(Example(["Q: c\nA:"], id="x"), shots).prompt
+    assert prompt == (Part("Q: a\nA: 1\n\n", "shot"), Part("Q: b\nA: 2\n\n", "shot"), Part("Q: c\nA:"))
+    other = with_shots(Example("c", id="x"), shots[:1], separator=" = ", between="\n").prompt
+    assert other[0].text == "Q: a\nA: = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "joined"),
+    [
+        ("a:", "b", "a: b"),
+        ("a: ", "b", "a: b"),
+        ("a:\n", "b", "a:\nb"),
+        ("a:", " b", "a: b"),
+        ("", "b", "b"),
+        ("a", "", "a "),
+    ],
+)
+def test_join_answer(prompt, answer, joined):
+    assert join_answer(prompt, answer, " ") == joined
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
+def test_a_real_data_set():
+    class Sst2(Task):
+        name = "sst2"
+
+        def example(self, row):
+            return Example(row["sentence"], choices=("negative", "positive"), label=row["label"])
+
+    data = DataOptions(path=str(SHARED / "sst2"), id="idx")
+    sets = load_examples(Sst2(), data, ["validation", "test"], seed=1, needs=frozenset({"label"}))
+    assert (len(sets["validation"].examples), len(sets["test"].examples)) == (872, 1821)

@@ -1,0 +1,152 @@
+"""Templates: what they render, what they mark as passages, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from gpttasks.errors import DataError
+from gpttasks.tasks.example import Part, prompt_text
+from gpttasks.tasks.task import Row
+from gpttasks.tasks.template import ListColumn, Template, TemplateText, TextList
+
+PRIVATE = "".join(chr(code) for code in range(0xF0000, 0xF0006))
+
+
+def test_passage_becomes_its_own_part():
+    prompt = Template("Review: {{ text | passage }}\nSentiment:").render({"text": "fine"})
+    assert prompt == (Part("Review: "), Part("fine", "passage"), Part("\nSentiment:"))
+
+
+def test_without_passage_the_prompt_is_one_fixed_part():
+    assert Template("{{ a }}-{{ b }}").render({"a": 1, "b": "x"}) == (Part("1-x"),)
+
+
+@given(st.text(), st.text(), st.text())
+@example(PRIVATE, PRIVATE[::-1], "\U000f0001\U000f0000")
+def test_parts_join_to_what_plain_formatting_gives(first, second, third):
+    row = {"a": first, "b": second, "c": [third]}
+    template = Template("1 {{ a | passage }}2 {{ b }}{{ c[0] | passage }}3\n")
+    prompt = template.render(row)
+    assert prompt_text(prompt) == template.render_text(row) == f"1 {first}2 {second}{third}3\n"
+    assert [part.text for part in prompt if part.kind == "passage"] == [first, third]
+
+
+def test_marks_in_the_template_itself_are_text():
+    prompt = Template(PRIVATE + "{{ a | passage }}").render({"a": "x"})
+    assert prompt == (Part(PRIVATE), Part("x", "passage"))
+
+
+def test_passages_in_a_loop():
+    prompt = Template("{% for t in texts %}[{{ t | passage }}]{% endfor %}").render({"texts": ["a", "b"]})
+    assert [(part.text, part.kind) for part in prompt] == [
+        ("[", "fixed"),
+        ("a", "passage"),
+        ("][", "fixed"),
+        ("b", "passage"),
+        ("]", "fixed"),
+    ]
+
+
+def test_nothing_is_escaped_and_the_last_newline_stays():
+    assert Template("{{ a }}\n").render_text({"a": "<b> & 'c'"}) == "<b> & 'c'\n"
+
+
+def test_columns_and_required_columns():
+    template = Template(
+        "{% if title %}{{ title }}: {% endif %}{{ text | default('x') }}{{ body }}{% set y = 1 %}{{ y }}"
+    )
+    assert template.columns == {"title", "text", "body"}
+    assert template.required == {"body"}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("a\n{{ text", "line 2 of the template"),
+        ("{% if x %}", "line 1 of the template"),
+        ("{{ text | pasage }}", "did you mean 'passage'?"),
+        ("{{ text | random }}", "No filter named 'random'"),
+        ("{% include 'x' %}", "stands alone"),
+        ("{{ text | passage | upper }}", "must come last"),
+        ("{{ (text | passage) ~ 'x' }}", "must come last"),
+        ("{% filter passage %}x{% endfilter %}", "must come last"),
+    ],
+)
+def test_sources_that_are_no_template(source, message):
+    with pytest.raises(ValueError, match=r"template|passage|filter") as caught:
+        Template(source)
+    assert message in str(caught.value)
+
+
+def test_a_missing_column_is_named_with_the_known_ones():
+    row = Row({"text": "a", "label": 1}, file="/data/train.csv", line=17)
+    with pytest.raises(DataError) as caught:
+        Template("{{ txt }}").render(row)
+    problem = caught.value.problems[0]
+    assert (problem.file, problem.line) == ("/data/train.csv", 17)
+    assert "'txt'" in problem.message
+    assert "'text', 'label'" in problem.message
+    assert problem.hint == "did you mean 'text'?"
+
+
+def test_an_optional_column_may_be_missing():
+    assert Template("{{ title | default('-') }}").render_text({"text": "a"}) == "-"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ a.__class__.__mro__ }}",
+        "{{ ''.__class__ }}",
+        "{{ a.append(1) }}",
+        "{{ range(10 ** 9) }}",
+        "{{ 1 // 0 }}",
+        "{{ a.nothing }}",
+        "{{ none_at_all }}",
+        "{{ a | passage }}{% macro m(x) %}{{ x | passage }}{% endmacro %}{{ m(m('x')) }}",
+    ],
+)
+def test_what_fails_while_rendering_is_a_data_error_at_the_row(source):
+    with pytest.raises(DataError, match="row 3 of test"):
+        Template(source).render(Row({"a": ["x"], "none_at_all": None}, place="row 3 of test"))
+
+
+def test_null_is_refused_in_a_passage_too():
+    with pytest.raises(DataError, match="null"):
+        Template("{{ a | passage }}").render({"a": None})
+
+
+def test_a_filter_that_cuts_a_passage_is_refused():
+    source = "{% set p %}{{ a | passage }}{% endset %}{{ p | truncate(5, true, '') }}"
+    with pytest.raises(DataError, match="damaged"):
+        Template(source).render({"a": "a long text"})
+
+
+class Model(BaseModel):
+    prompt: TemplateText
+    references: ListColumn = "refs"
+
+
+def test_option_types_check_the_source():
+    assert Model(prompt="{{ a }}", references=["{{ b }}"]).references == ["{{ b }}"]
+    with pytest.raises(ValidationError, match="line 1 of the template"):
+        Model(prompt="{{ a")
+    with pytest.raises(ValidationError, match="line 1 of the template"):
+        Model(prompt="a", references=["{{"])
+
+
+def test_text_list_from_a_column_or_from_templates():
+    row = Row({"refs": ["a", 2], "one": "x", "none": None, "bad": [{"a": 1}]}, place="row 1 of test")
+    assert TextList("refs").render(row) == ("a", "2")
+    assert TextList("one").render(row) == ("x",)
+    assert TextList("none").render(row) == ()
+    assert TextList(["{{ one }}!", "b"]).render(row) == ("x!", "b")
+    assert TextList(["{{ one }}!", "{{ two }}"]).columns == {"one", "two"}
+    assert TextList("refs").columns == {"refs"}
+    with pytest.raises(DataError, match=r"row 1 of test.*'bad' holds dict"):
+        TextList("bad").render(row)
+    with pytest.raises(DataError, match=r"no column 'ref'.*did you mean 'refs'"):
+        TextList("ref").render(row)
