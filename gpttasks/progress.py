@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class Progress:
-    """A bar on a terminal, a line every 15 seconds elsewhere; both with useful (unpadded) tokens a second and time left.
+    """A bar on a terminal, a line every 15 seconds elsewhere; with useful (unpadded) tokens a second and time left.
 
     Use it as a context manager and call ``advance(done, tokens)``; ``note`` adds a word such as the loss.
     """
@@ -22,6 +22,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.done = 0
         self.tokens = 0
+        self._done_before = 0
         self._note = ""
         self._bar: Any = None
 
@@ -33,7 +34,9 @@ class Progress:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif kind is None:
@@ -49,6 +52,11 @@ class Progress:
             self._last_line = time.monotonic()
             print(self.line(), file=self.stream, flush=True)
 
+    def resume(self, done: int) -> None:
+        """``done`` units were finished by an earlier process: they count as done, not as this one's speed."""
+        self._done_before = done
+        self.advance(done)
+
     def note(self, text: str) -> None:
         """Words to show beside the speed until the next note."""
         self._note = text
@@ -60,8 +68,9 @@ class Progress:
 
     def line(self) -> str:
         """The state as one line of text."""
-        rest = self.seconds / self.done * (self.total - self.done) if self.done else 0.0
-        left = f", {_duration(rest)} left" if 0 < self.done < self.total else f", took {_duration(self.seconds)}"
+        here = self.done - self._done_before
+        rest = self.seconds / here * (self.total - self.done) if here else 0.0
+        left = f", {_duration(rest)} left" if here and self.done < self.total else f", took {_duration(self.seconds)}"
         return f"{self.what}: {self.done}/{self.total} {self.unit}, {self._speed()}{left}"
 
     def _speed(self) -> str:

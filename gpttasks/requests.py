@@ -44,8 +44,10 @@ class LogLikelihoodReply:
 
 @dataclass(frozen=True)
 class Rolling:
-    """How likely is the whole text? A text longer than the context is read in windows, each beginning with the last token
-    of the one before, so that every token is predicted once.
+    """How likely is the whole text?
+
+    A text longer than the context is read in windows, each beginning with the last token of the one before, so that
+    every token is predicted once.
     """
 
     prompt: Prompt

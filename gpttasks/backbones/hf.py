@@ -13,7 +13,7 @@ from ..component import Options, RecipePath
 from ..errors import BackboneError
 from .base import LoadSettings
 from .local import LocalBackbone
-from .tokenizer import load_tokenizer
+from .tokenizer import cause, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,7 +51,9 @@ def find_folder(path: str, revision: str | None = None) -> Path:
     if folder.exists():
         raise BackboneError(f"{path} is a file; a backbone is a folder or a Hub id")
     if path.startswith((".", "/", "~")):
-        raise BackboneError(f"there is no folder {path}", hint="give a folder with config.json and *.safetensors, or a Hub id")
+        raise BackboneError(
+            f"there is no folder {path}", hint="give a folder with config.json and *.safetensors, or a Hub id"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -61,7 +63,7 @@ def find_folder(path: str, revision: str | None = None) -> Path:
         raise BackboneError(f"{path!r} is neither a folder nor a valid Hub id: {error}") from error
     except Exception as error:  # the Hub client raises errors of many libraries for one cause: no answer
         raise BackboneError(
-            f"there is no folder {path!r}, and the Hub model of that name cannot be reached: {_first_line(error)}",
+            f"there is no folder {path!r}, and the Hub model of that name cannot be reached: {cause(error)}",
             hint="check the name and the connection, or give a folder that holds the model",
         ) from error
 
@@ -70,11 +72,15 @@ def check_folder(folder: Path) -> None:
     """Raise BackboneError if a folder cannot be a backbone: no config, pickle weights only, or its own code needed."""
     config_file = folder / "config.json"
     if not config_file.is_file():
-        raise BackboneError(f"{folder} has no config.json", hint="a backbone folder holds config.json, *.safetensors and a tokenizer")
+        raise BackboneError(
+            f"{folder} has no config.json", hint="a backbone folder holds config.json, *.safetensors and a tokenizer"
+        )
     try:
         config = json.loads(config_file.read_text("utf-8"))
     except ValueError as error:
         raise BackboneError(f"{config_file} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise BackboneError(f"{config_file} holds a {type(config).__name__}, wanted an object")
     from transformers import CONFIG_MAPPING
 
     if config.get("model_type") not in CONFIG_MAPPING:
@@ -100,10 +106,21 @@ def load_causal_lm(folder: Path, settings: LoadSettings) -> PreTrainedModel:
     try:
         with quiet_transformers():
             model, info = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+                folder,
+                dtype=dtype,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are in the loading info, and refused below by name
             )
     except Exception as error:  # transformers and safetensors raise whatever the damaged part made them raise
-        raise BackboneError(f"the model in {folder} cannot be loaded: {_first_line(error)}") from error
+        raise BackboneError(f"the model in {folder} cannot be loaded: {cause(error)}") from error
+    misshapen = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
+    if misshapen:
+        raise BackboneError(
+            f"the weights in {folder} have {len(misshapen)} tensors of another shape than its config says, "
+            f"first {misshapen[0]}"
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise BackboneError(
@@ -119,7 +136,7 @@ def dtype_name(precision: str) -> str:
     return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[precision]
 
 
-class quiet_transformers:  # noqa: N801 - used like a function, in a with statement
+class quiet_transformers:
     """Keeps transformers' own progress bars and advice off the terminal while a model loads."""
 
     def __enter__(self) -> None:
@@ -140,7 +157,3 @@ class quiet_transformers:  # noqa: N801 - used like a function, in a with statem
         logging.set_verbosity(self._level)
         if self._bars:
             logging.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -62,7 +62,7 @@ def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) 
         if shorter is None:
             raise DataError(
                 f"the text has {len(joined.ids)} tokens without its passages, but the context holds {context}",
-                hint="shorten the prompt or the answers, mark long text as {{ column | passage }}, or use a larger context",
+                hint="shorten it, mark long text as {{ column | passage }}, or use a larger context",
             )
         prompt = shorter
         joined = _join_text(tokenizer, _text(prompt), continuation)
@@ -117,7 +117,7 @@ def _cut_longest_passage(tokenizer: Tokenizer, prompt: Prompt, continuation: str
     text = prompt[index].text
 
     def cut_to(characters: int) -> Prompt:
-        return prompt[:index] + (Part(text[:characters], "passage"),) + prompt[index + 1 :]
+        return (*prompt[:index], Part(text[:characters], "passage"), *prompt[index + 1 :])
 
     fits, too_many = 0, len(text)  # bisection: tokenizers differ in offsets, none in this
     while too_many - fits > 1:

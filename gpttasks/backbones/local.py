@@ -1,4 +1,4 @@
-"""A Hugging Face causal language model on this machine: rows of token ids in, hidden states and log-probabilities out."""
+"""A causal language model on this machine: rows of token ids in, hidden states and log-probabilities out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..errors import BackboneError
 from .base import Backbone
 from .tokenizer import TextTokenizer
 
@@ -32,11 +33,14 @@ class LocalBackbone(Backbone):
     direct_head: bool
 
     def take(self, model: PreTrainedModel, tokenizer: TextTokenizer, context: int | None) -> None:
-        """Adopt a loaded model and tokenizer; ``context`` None is the model's own."""
+        """Adopt a loaded model and tokenizer; ``context`` None is the model's own.
+
+        Raises BackboneError if tokens of the model see what comes after them.
+        """
         self.model = model
         self.tokenizer = tokenizer
-        own = model_context(model.config)
-        self.context = min(context, own) if context and own else context or own or 1024
+        self.context = usable_context(model.config, context)
+        self._check_causal()
         self.direct_head = self._head_gives_logits()
         self._weights_digest = state_digest(model.state_dict())
 
@@ -74,20 +78,38 @@ class LocalBackbone(Backbone):
         output = self.causal_lm(input_ids=ids, use_cache=False, output_hidden_states=True)
         return Forward(self, ids, lengths, output.hidden_states[-1], output.logits)
 
+    def _some_ids(self) -> torch.Tensor:
+        import torch
+
+        size = self.model.get_input_embeddings().weight.shape[0]
+        return torch.randint(0, size, (1, 7), generator=torch.Generator().manual_seed(0)).to(self.device)
+
+    def _check_causal(self) -> None:
+        """Encoders such as BERT load as causal models too, and would score a text that they have already seen."""
+        import torch
+
+        ids = self._some_ids()
+        with torch.no_grad():
+            whole = self.model(input_ids=ids, use_cache=False).logits[:, :4].float()
+            alone = self.model(input_ids=ids[:, :4], use_cache=False).logits.float()
+        # Medians: half precision may send a single token to another expert, but not most of them.
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
+        if (whole - alone).abs().median() > tolerance * whole.abs().median():
+            raise BackboneError(
+                f"the model of type {self.model.config.model_type!r} is not causal: its tokens see the ones after them",
+                hint="a backbone is a decoder-only model, such as GPT-2, Llama or Qwen",
+            )
+
     def _head_gives_logits(self) -> bool:
         import torch
 
-        generator = torch.Generator().manual_seed(0)
         head = self.model.get_output_embeddings()
         if head is None:
             return False
-        ids = torch.randint(0, head.weight.shape[0], (1, 7), generator=generator).to(self.device)
-        training = self.model.training
-        self.model.eval()
+        ids = self._some_ids()
         with torch.no_grad():
             whole = self.model(input_ids=ids, use_cache=False).logits
             direct = head(self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-        self.model.train(training)
         return bool(torch.allclose(whole.float(), direct.float(), atol=1e-4, rtol=1e-4))
 
     def digests(self) -> dict[str, str]:
@@ -185,6 +207,11 @@ def model_context(config: Any) -> int | None:
         if isinstance(value, int) and value > 0:
             return value
     return None
+
+
+def usable_context(config: Any, asked: int | None) -> int:
+    """The longest row: the smaller of what is asked for and what the model allows; 1024 if neither is known."""
+    return min((limit for limit in (asked, model_context(config)) if limit), default=1024)
 
 
 def state_digest(state: dict[str, torch.Tensor]) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ..component import Options
-from ..errors import BackboneError
+from ..errors import BackboneError, did_you_mean
 from .base import LoadSettings
 from .local import LocalBackbone
-from .tokenizer import TextTokenizer
+from .tokenizer import TextTokenizer, cause
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,7 +23,9 @@ class ScratchOptions(Options):
     """The shape of the model and the size of its vocabulary."""
 
     model_type: str = Field("gpt2", description="a transformers model type with a causal language model")
-    config: dict[str, Any] = Field(default_factory=dict, description="the fields of that type's config, as transformers names them")
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="the fields of that type's config, as transformers names them"
+    )
     vocabulary: int = Field(4096, ge=300, description="how many tokens the byte-level BPE tokenizer learns")
     context: int = Field(512, ge=8, description="the longest row in tokens")
 
@@ -43,18 +45,22 @@ class Scratch(LocalBackbone):
         tokenizer = TextTokenizer(train_bpe(settings.texts(), options.vocabulary, options.context))
         size = len(tokenizer.inner)
         end = tokenizer.end
+        if "vocab_size" in options.config:
+            raise BackboneError("config.vocab_size is as many as the tokenizer has", hint="set vocabulary instead")
         try:
             known = AutoConfig.for_model(options.model_type)
             unknown = sorted(name for name in options.config if not hasattr(known, name))
-            if unknown:
-                raise BackboneError(f"the config of {options.model_type} has no field {unknown[0]!r}")
             positions = {"n_positions" if hasattr(known, "n_positions") else "max_position_embeddings": options.context}
             fields = {"vocab_size": size, "bos_token_id": end, "eos_token_id": end, "pad_token_id": None}
-            config = AutoConfig.for_model(options.model_type, **(fields | positions | options.config))
-        except (ValueError, TypeError) as error:
-            raise BackboneError(f"no model of type {options.model_type!r} can be made: {error}") from error
-        torch.manual_seed(settings.seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            if not unknown:
+                config = AutoConfig.for_model(options.model_type, **(fields | positions | options.config))
+                torch.manual_seed(settings.seed)
+                model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        except Exception as error:  # transformers raises errors of many types for a config that makes no model
+            raise BackboneError(f"no model of type {options.model_type!r} can be made: {cause(error)}") from error
+        if unknown:
+            hint = did_you_mean(unknown[0], known.to_dict())
+            raise BackboneError(f"the config of {options.model_type} has no field {unknown[0]!r}", hint=hint)
         self.take(model.eval().to(settings.device), tokenizer, options.context)
 
 
@@ -79,7 +85,9 @@ def train_bpe(texts: Iterable[str], vocabulary: int, context: int) -> PreTrained
     )
     tokenizer.train_from_iterator(texts, trainer)
     if tokenizer.get_vocab_size() <= len(pre_tokenizers.ByteLevel.alphabet()) + 1:
-        raise BackboneError("there is no text to train a tokenizer on", hint="a backbone from a config needs training data")
+        raise BackboneError(
+            "there is no text to train a tokenizer on", hint="a backbone from a config needs training data"
+        )
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, tokenizer.token_to_id(END_OF_TEXT))]
     )

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BackboneError
+from ..errors import BackboneError, DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,7 +35,10 @@ class TextTokenizer:
 
     def _encode(self, text: str) -> tuple[int, ...]:
         # verbose=False: rows longer than the context are cut by join(), with a count instead of a warning
-        return tuple(self.inner(text, add_special_tokens=False, verbose=False)["input_ids"])
+        try:
+            return tuple(self.inner(text, add_special_tokens=False, verbose=False)["input_ids"])
+        except (TypeError, UnicodeEncodeError) as error:  # what tokenizers raise for half a surrogate pair
+            raise DataError(f"the text cannot be tokenised, it is no valid Unicode: {text[:80]!r}") from error
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text`` alone, without special tokens."""
@@ -72,5 +75,11 @@ def load_tokenizer(folder: Path) -> TextTokenizer:
         )
     try:
         return TextTokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
-    except (OSError, ValueError, KeyError) as error:
-        raise BackboneError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
+    except Exception as error:  # transformers and tokenizers raise whatever the damaged part made them raise
+        raise BackboneError(f"the tokenizer in {folder} cannot be loaded: {cause(error)}") from error
+
+
+def cause(error: BaseException) -> str:
+    """Another library's error in one line, cut where it would go on for pages."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 300 else text[:299] + "…"

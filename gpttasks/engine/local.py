@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,10 +12,10 @@ from ..backbones.join import join
 from ..backbones.local import LocalBackbone
 from ..errors import RunFailed
 from ..requests import (
+    NOTHING_CUT,
     Cut,
     LogLikelihood,
     LogLikelihoodReply,
-    NOTHING_CUT,
     Readout,
     ReadoutReply,
     Reply,
@@ -67,6 +68,9 @@ class LocalEngine:
 
         rows = [row for index, request in enumerate(requests) for row in self._rows(index, request)]
         replies: list[RowReply] = [RowReply()] * len(rows)
+        rows_left = Counter(row.request for row in rows)
+        if advance:
+            advance(len(requests) - len(rows_left), 0)  # a text without tokens to predict has no rows
         was_training = self.backbone.model.training
         self.backbone.model.eval()
         if self.modules is not None:
@@ -77,7 +81,9 @@ class LocalEngine:
                 for index, reply in zip(batch, self._read(outputs, [rows[index] for index in batch]), strict=True):
                     replies[index] = reply
                 if advance:
-                    advance(len(batch), sum(len(rows[index].ids) for index in batch))
+                    rows_left.subtract(rows[index].request for index in batch)
+                    done = {rows[index].request for index in batch if not rows_left[rows[index].request]}
+                    advance(len(done), sum(len(rows[index].ids) for index in batch))
         self.backbone.model.train(was_training)
         return self._gather(requests, rows, replies)
 
@@ -90,7 +96,9 @@ class LocalEngine:
             joined = join(tokenizer, request.prompt, "", context)
             return [Row(index, joined.ids, len(joined.ids), request.module, joined.cut)]
         if isinstance(request, Rolling):
-            start = tokenizer.starts_with or ((tokenizer.fallback_start,) if tokenizer.fallback_start is not None else ())
+            start = tokenizer.starts_with or (
+                (tokenizer.fallback_start,) if tokenizer.fallback_start is not None else ()
+            )
             ids = [*start, *tokenizer.encode(prompt_text(request.prompt))]
             return [
                 Row(index, window, 1)
@@ -101,13 +109,15 @@ class LocalEngine:
 
     def _read(self, outputs: Forward, rows: list[Row]) -> list[RowReply]:
         """The replies to one batch, with one transfer from the device for each kind of request in it."""
+        import torch
+
         replies = [RowReply()] * len(rows)
         scored = [place for place, row in enumerate(rows) if row.module is None]
         if scored:
             starts = [row.start if row.module is None else len(row.ids) for row in rows]
             targets = outputs.targets(starts)
             logprobs, greedy = targets.logprobs().cpu(), targets.greedy().cpu()
-            parts = zip(logprobs.split(targets.counts), greedy.split(targets.counts), strict=True)
+            parts = zip(torch.split(logprobs, targets.counts), torch.split(greedy, targets.counts), strict=True)
             for place, (values, likeliest) in enumerate(parts):
                 if rows[place].module is None:
                     replies[place] = RowReply(float(values.double().sum()), bool(likeliest.all()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..answer import Answer, AnswerKind
 from ..backbones.base import Backbone
 from ..component import Component
-from ..requests import Cut, NOTHING_CUT, Reply, Request
+from ..requests import NOTHING_CUT, Cut, Reply, Request
 from ..tasks.example import Example
 
 if TYPE_CHECKING:

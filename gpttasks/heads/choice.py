@@ -11,6 +11,7 @@ from pydantic import Field
 from ..answer import Answer
 from ..backbones.join import join
 from ..component import Options
+from ..errors import DataError
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request
 from ..tasks.example import Example, prompt_text
 from ..tasks.splits import join_answer
@@ -53,7 +54,7 @@ class Choice(Head):
     def items(self, example: Example) -> Iterator[Item]:
         """The prompt with the right choice, whose tokens are the targets."""
         if not isinstance(example.label, int):
-            raise TypeError(f"example {example.id}: a choice is trained on a label that is an index, got {example.label!r}")
+            raise DataError(f"example {example.id}: wanted a label that is an index of choices, got {example.label!r}")
         continuation = self._continuation(example, example.choices[example.label])
         joined = join(self.backbone.tokenizer, example.prompt, continuation, self.backbone.context)
         sequence = TokenSequence(joined.ids, joined.boundary)
@@ -78,13 +79,12 @@ class Choice(Head):
         logprobs = [reply.logprob for reply in given[: len(example.choices)]]
         values = self._normalise(example, given, logprobs)
         best = max(range(len(values)), key=lambda index: values[index])
-        ordered = sorted(values, reverse=True)
-        margin = ordered[0] - ordered[1] if len(ordered) > 1 else math.inf
-        detail: dict[str, object] = {"logprobs": logprobs, "near_tie": margin < NEAR_TIE}
+        detail = {"logprobs": logprobs, "near_tie": near_tie(values)}
         return Answer(best, example.choices[best], softmax(values), detail)
 
     def _continuation(self, example: Example, choice: str) -> str:
-        return join_answer(prompt_text(example.prompt), choice, self.options.separator)
+        prompt = prompt_text(example.prompt)
+        return join_answer(prompt, choice, self.options.separator)[len(prompt) :]
 
     def _normalise(self, example: Example, given: list[LogLikelihoodReply], logprobs: list[float]) -> list[float]:
         kind = self.options.normalisation
@@ -95,6 +95,12 @@ class Choice(Head):
         if kind == "unconditional":
             return [value - alone.logprob for value, alone in zip(logprobs, given[len(logprobs) :], strict=True)]
         return logprobs
+
+
+def near_tie(values: Sequence[float]) -> bool:
+    """Whether the two highest of some values are so close that batching may turn their order round."""
+    ordered = sorted(values, reverse=True)
+    return len(ordered) > 1 and ordered[0] - ordered[1] < NEAR_TIE
 
 
 def softmax(values: Sequence[float]) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from ..errors import BackboneError, DataError
 from ..requests import Readout, ReadoutReply, Reply, Request
 from ..tasks.example import Example
 from .base import Head, Item, TokenSequence, target_starts
-from .choice import softmax
+from .choice import near_tie, softmax
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ class Classifier(Head):
         logits = self.layers["classifier"](states)
         labels = torch.tensor([item.label for item in items], device=logits.device)
         losses = {"classifier": torch.nn.functional.cross_entropy(logits, labels, reduction="sum")}
-        if self.options.lm_weight:
+        if any("lm" in item.counts for item in items):
             losses["lm"] = outputs.targets(target_starts(items)).nll() * self.options.lm_weight
         return losses
 
@@ -96,9 +96,8 @@ class Classifier(Head):
         (reply,) = replies
         assert isinstance(reply, ReadoutReply)
         best = max(range(len(reply.values)), key=lambda index: reply.values[index])
-        ordered = sorted(reply.values, reverse=True)
-        near_tie = ordered[0] - ordered[1] < 2e-4
-        return Answer(best, example.choices[best], softmax(reply.values), {"logits": list(reply.values), "near_tie": near_tie})
+        detail = {"logits": list(reply.values), "near_tie": near_tie(reply.values)}
+        return Answer(best, example.choices[best], softmax(reply.values), detail)
 
     def _label(self, example: Example) -> int:
         if example.choices != self.choices:
@@ -107,5 +106,5 @@ class Classifier(Head):
                 hint="head 'classifier' has one output a class; use head 'choice' where options differ",
             )
         if not isinstance(example.label, int):
-            raise TypeError(f"example {example.id}: a classifier is trained on a label that is an index, got {example.label!r}")
+            raise DataError(f"example {example.id}: wanted a label that is an index of choices, got {example.label!r}")
         return example.label

@@ -23,6 +23,9 @@ VARIABLE = "GPTTASKS_PLUGINS"
 
 CORE = "gpttasks.builtin"
 
+FILE_MODULE = "gpttasks_file_"
+"""What the names of modules made from plugin files begin with."""
+
 _loaded: dict[object, Plugins] = {}
 
 
@@ -114,7 +117,7 @@ def _file_digest(path: Path) -> str:
 def _load_file(plugins: Plugins, path: Path, sha256: str) -> None:
     # The name tells apart files of one name: two of them would otherwise be one module to Python.
     unique = hashlib.sha256(f"{path}\n{sha256}".encode()).hexdigest()[:12]
-    module_name = f"gpttasks_file_{path.stem}_{unique}"
+    module_name = f"{FILE_MODULE}{path.stem}_{unique}"
     record = PluginRecord(path.stem, module=module_name, origin=str(path), sha256=sha256)
     try:
         plugins.adopt(record, lambda: _import_file(path, module_name))

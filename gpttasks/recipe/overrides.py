@@ -67,19 +67,20 @@ def _split(override: str) -> tuple[str, str]:
 def _find_holder(data: Any, places: dict[Location, Place], key: str, base: Path) -> tuple[Any, Location]:
     """The dict or list that a key's last part is set in, made where there is none, and the key's location."""
     mark = Mark(COMMAND_LINE)
-    holder = data
+    holder: Any = data
     location: Location = ()
     *parents, last = key.split(".")
     for part in parents:
         step = _step(holder, part, location, key)
         location = (*location, step)
-        child = holder[step] if isinstance(holder, list) else holder.get(step)
+        child = holder.get(step) if isinstance(holder, dict) else holder[step]
         if child is None:
             child = {}
             places[location] = Place(mark, mark, base)
         elif isinstance(child, str) and (location in _SHORT_FORMS or location[:-1] == _METRICS):
             child = {"use": child}
-            places[(*location, "use")] = places[location]
+            name_location: Location = (*location, "use")
+            places[name_location] = places[location]
         elif not isinstance(child, (dict, list)):
             raise _refusal(f"{dotted(location)} is {child!r}, which has no keys below it", key)
         holder[step] = child

@@ -40,7 +40,9 @@ class ValidateOptions(Section):
 
     every: int | None = Field(None, ge=1, description="steps between validations; null is once an epoch")
     limit: int | None = Field(500, ge=1, description="how many validation examples to score; null is all")
-    best: str | None = Field(None, description="the key of the metric whose best validation is kept; null keeps the last")
+    best: str | None = Field(
+        None, description="the key of the metric whose best validation is kept; null keeps the last"
+    )
     patience: int | None = Field(None, ge=1, description="stop after so many validations in a row without a new best")
 
     @model_validator(mode="after")
@@ -67,7 +69,7 @@ class TrainOptions(Section):
     ] = Field((0.9, 0.999), description="of AdamW")
     clip: float | None = Field(1.0, gt=0, description="the largest norm of the gradient; null does not clip")
     tokens_per_step: int = Field(8192, ge=1, description="tokens per optimiser step, over all processes")
-    # In the front so that the default is not `Options`' own
+    # Pydantic's models have a method called validate, so the field must not.
     validate_: ValidateOptions | None = Field(None, alias="validate", description="validation; null is none")
 
     @model_validator(mode="before")
@@ -84,3 +86,48 @@ class TrainOptions(Section):
         if self.epochs is None and self.steps is None:
             raise ValueError("epochs: give epochs or steps, both are null")
         return self
+
+
+class ScoreOptions(Section):
+    """How to score."""
+
+    split: Role = Field("test", description="the role of the split to score")
+    shots: int = Field(0, ge=0, description="solved examples in front of every prompt")
+    shots_from: Literal["train", "validation", "pool"] = Field(
+        "train", description="where shots come from; pool is held out of the scored split and never scored"
+    )
+    limit: int | None = Field(None, ge=1, description="how many examples to score, drawn by hash; null is all")
+    metrics: tuple[MetricUse, ...] = Field(min_length=1, description="what to compute; the keys are unique")
+    level: float = Field(0.95, gt=0, lt=1, description="the level of the intervals")
+    resamples: int = Field(1000, ge=1, description="bootstrap resamples for an interval")
+
+
+class RuntimeOptions(Section):
+    """How to compute; outside the digest, precision excepted."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the computation")
+    device: str = Field("auto", pattern=r"^[a-z]+(:\d+)?$", description="auto, cpu, cuda, cuda:0, mps, ...")
+    tokens_per_batch: int | None = Field(None, ge=1, description="tokens per forward pass; null chooses")
+    checkpoint_minutes: float = Field(10.0, gt=0, description="the longest time between checkpoints")
+    trackers: list[str] = Field([], description="Accelerate's trackers to log to, such as tensorboard")
+    threads: int | None = Field(None, ge=1, description="threads of the CPU; null leaves the choice to torch")
+
+
+class Identity(Section):
+    """The keys of the recipe that are single values."""
+
+    name: str = Field(pattern=NAME_PATTERN, max_length=100, description="of the run; the file's name if not given")
+    seed: int = Field(1, ge=0, lt=2**32, description="of hold-outs, limits, shots, order and initial weights")
+
+
+class Recipe(Identity):
+    """A resolved recipe: all names are known, all options checked, all paths absolute."""
+
+    backbone: Use
+    task: Use
+    data: DataOptions
+    head: Use
+    adapt: Use
+    train: TrainOptions | None
+    score: ScoreOptions
+    runtime: RuntimeOptions = RuntimeOptions()

@@ -17,7 +17,8 @@ from ..metrics.base import Metric
 from ..requests import Engine
 from ..run_backbone import RunBackbone
 from ..tasks.example import Example, prompt_text
-from ..tasks.splits import ExampleSets, ShotPool, load_examples
+from ..tasks.sources import Role
+from ..tasks.splits import ExampleSets, ShotPool, divide_pool, load_examples
 from ..tasks.task import Task
 from ..training.adaptation import Adaptation
 
@@ -77,11 +78,10 @@ def prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
     head: Head = create(plugins, "head", recipe.head)
     adaptation: Adaptation = create(plugins, "adaptation", recipe.adapt)
     metrics: dict[str, Metric] = {use.key: create(plugins, "metric", use) for use in recipe.score.metrics}
-    sets = _load_sets(recipe, task, head, adaptation, metrics)
+    sets = load_sets(recipe, task, head, adaptation, metrics)
     precision = choose_precision(recipe.runtime.precision, device)
     bench = Workbench(recipe, device, precision, task, head, adaptation, metrics, sets, create(plugins, "backbone", recipe.backbone))
-    if recipe.score.shots:
-        bench.shots = ShotPool(sets[recipe.score.shots_from].examples, recipe.seed)
+    bench.shots = shot_pool(recipe, sets)
     load_and_bind(bench)
     return bench
 
@@ -125,17 +125,27 @@ def load_head(head: Head, backbone: RunBackbone) -> None:
         raise BackboneError(f"the head in {backbone.options.path} does not fit this task: {error}") from error
 
 
-def _load_sets(
+def shot_pool(recipe: Recipe, sets: ExampleSets) -> ShotPool | None:
+    """Where the shots of this recipe come from; None if it shows none."""
+    return ShotPool(sets[recipe.score.shots_from].examples, recipe.seed) if recipe.score.shots else None
+
+
+def load_sets(
     recipe: Recipe, task: Task, head: Head, adaptation: Adaptation, metrics: dict[str, Metric]
 ) -> ExampleSets:
+    """The examples of every role that the run needs. Raises DataError."""
     score, train = recipe.score, recipe.train
     needs = head.needs.union(*(metric.needs for metric in metrics.values()))
-    roles: dict[str, int | None] = {score.split: score.limit}
+    pooled = score.shots > 0 and score.shots_from == "pool"
+    limits: dict[Role, int | None] = {score.split: None if pooled else score.limit}
     if adaptation.trains and train is not None:
         needs |= head.trains_on
-        roles.setdefault("train", train.limit)
+        limits.setdefault("train", train.limit)
         if train.validate_ is not None or type(head).tune is not Head.tune:
-            roles.setdefault("validation", train.validate_.limit if train.validate_ else None)
-    if score.shots:
-        roles.setdefault(score.shots_from, None)
-    return load_examples(task, recipe.data, tuple(roles), seed=recipe.seed, limits=roles, needs=needs)  # type: ignore[arg-type]
+            limits.setdefault("validation", train.validate_.limit if train.validate_ else None)
+    if score.shots and score.shots_from != "pool":
+        limits.setdefault(score.shots_from, None)
+    sets = dict(load_examples(task, recipe.data, limits, seed=recipe.seed, limits=limits, needs=needs))
+    if pooled:
+        sets[score.split], sets["pool"] = divide_pool(sets[score.split], score.limit, recipe.seed)
+    return sets

@@ -32,8 +32,9 @@ _KEY = "task.data.path"
 class DataOptions(Options):
     """Where a task's rows come from and how they are shared out."""
 
-    path: str = Field(
-        description="a Hub id, a folder, a file (.csv .tsv .jsonl .parquet .txt), or - for standard input"
+    path: str | list[str] = Field(
+        description="a Hub id, a folder, a file (.csv .tsv .jsonl .parquet .txt), or - for standard input; "
+        "or a list of them, whose splits of the same name are joined"
     )
     config: str | None = Field(None, description="the configuration of a data set on the Hub")
     revision: str | None = Field(None, description="the branch, tag or commit of a data set on the Hub")
@@ -48,6 +49,8 @@ class DataOptions(Options):
 
     @model_validator(mode="after")
     def _no_leaks(self) -> DataOptions:
+        if not self.path:
+            raise ValueError("path: got an empty list, wanted at least one source")
         for split in self.splits.values():
             roles = [role for role, other in self.splits.items() if other == split]
             if len(roles) > 1:
@@ -103,6 +106,21 @@ class InputSource(Source):
         yield from read_stream(sys.stdin.buffer, self.name)
 
 
+class JoinedSource(Source):
+    """Several sources as one: splits of the same name one after another."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._sources = tuple(sources)
+        names = dict.fromkeys(split for source in self._sources for split in source.splits)
+        title = " + ".join(source.name for source in self._sources)
+        super().__init__(title, names, streamed=any(source.streamed for source in self._sources))
+
+    def rows(self, split: str) -> Iterator[Row]:
+        for source in self._sources:
+            if split in source.splits:
+                yield from source.rows(split)
+
+
 class DatasetsSource(Source):
     """A data set of the ``datasets`` library: from the Hub, or a folder in one of its layouts."""
 
@@ -123,35 +141,41 @@ def open_source(options: DataOptions) -> Source:
 
     Raises DataError for a path that is not there, an unknown kind of file, or a Hub id that cannot be reached.
     """
-    if options.path == STANDARD_INPUT:
-        _refuse_hub_options(options)
+    if isinstance(options.path, list):
+        return JoinedSource(_open_one(path, options) for path in options.path)
+    return _open_one(options.path, options)
+
+
+def _open_one(name: str, options: DataOptions) -> Source:
+    if name == STANDARD_INPUT:
+        _refuse_hub_options(name, options)
         return InputSource()
-    path = Path(options.path).expanduser()
+    path = Path(name).expanduser()
     if path.is_dir():
         return _open_folder(path, options)
     if path.exists():
-        _refuse_hub_options(options)
+        _refuse_hub_options(name, options)
         if path.suffix.lower() not in SUFFIXES:
             raise _unusable(f"{path} is no kind of file that can be read", f"these are: {' '.join(SUFFIXES)}")
         files = {"train": (path,), **_named_files(path.parent, options, {"train"})}
         return FileSource(str(path), files, streamed=options.streaming)
-    if not _HUB_ID.fullmatch(options.path) or path.suffix.lower() in SUFFIXES:
+    if not _HUB_ID.fullmatch(name) or path.suffix.lower() in SUFFIXES:
         raise _unusable(f"{path} is not there", _neighbour(path) or "give a file, a folder or a Hub id")
-    return _load_dataset(options, hint="download it where there is a network, or give a file or folder")
+    return _load_dataset(name, options, hint="download it where there is a network, or give a file or folder")
 
 
 def _open_folder(folder: Path, options: DataOptions) -> Source:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-        _refuse_hub_options(options)
+        _refuse_hub_options(str(folder), options)
         return _load_from_disk(folder, options)
-    _refuse_hub_options(options, ("revision",))
+    _refuse_hub_options(str(folder), options, ("revision",))
     if options.config is not None or _has_configs(folder):
-        return _load_dataset(options)
+        return _load_dataset(str(folder), options)
     files = _folder_files(folder)
     files.update(_named_files(folder, options, set(files)))
     known = {*ROLES, *options.splits.values(), *(alias for names in ALIASES.values() for alias in names)}
     if not known.intersection(files) and any(path.is_dir() for path in folder.iterdir()):
-        return _load_dataset(options)
+        return _load_dataset(str(folder), options)
     if not files:
         raise _unusable(f"the folder {folder} has no data", f"wanted files such as train.csv: {' '.join(SUFFIXES)}")
     return FileSource(str(folder), files, streamed=options.streaming)
@@ -210,17 +234,16 @@ def _load_from_disk(folder: Path, options: DataOptions) -> Source:
     return DatasetsSource(str(folder), splits, streamed=options.streaming)
 
 
-def _load_dataset(options: DataOptions, hint: str | None = None) -> Source:
+def _load_dataset(path: str, options: DataOptions, hint: str | None = None) -> Source:
     import datasets
 
-    path = str(Path(options.path).expanduser())
     try:
         loaded = datasets.load_dataset(
             path, name=options.config, revision=options.revision, streaming=options.streaming
         )
     except Exception as error:  # see DatasetsSource.rows
-        _raise_as_data_error(error, f"the data set {options.path!r} cannot be opened", hint)
-    return DatasetsSource(options.path, loaded, streamed=options.streaming)
+        _raise_as_data_error(error, f"the data set {path!r} cannot be opened", hint)
+    return DatasetsSource(path, loaded, streamed=options.streaming)
 
 
 def _without_decoding(dataset: Any) -> Any:
@@ -244,9 +267,9 @@ def _raise_as_data_error(error: Exception, what: str, hint: str | None = None) -
     raise DataError(Problem(f"{what}: {reason}", key=_KEY, hint=hint)) from error
 
 
-def _refuse_hub_options(options: DataOptions, names: tuple[str, ...] = ("config", "revision")) -> None:
+def _refuse_hub_options(path: str, options: DataOptions, names: tuple[str, ...] = ("config", "revision")) -> None:
     problems = [
-        Problem(f"only a data set on the Hub has a {name}, and {options.path} is none", key=f"task.data.{name}")
+        Problem(f"only a data set on the Hub has a {name}, and {path} is none", key=f"task.data.{name}")
         for name in names
         if getattr(options, name) is not None
     ]

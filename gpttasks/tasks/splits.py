@@ -44,7 +44,8 @@ class ExampleSet:
     digest: str
 
 
-ExampleSets: TypeAlias = Mapping[Role, ExampleSet]
+ExampleSets: TypeAlias = Mapping[str, ExampleSet]
+"""By role; ``pool`` is what was held out of the scored split for shots."""
 
 
 def load_examples(
@@ -149,7 +150,7 @@ def _shares(
             raise DataError(Problem(message, key="task.data.holdout", hint="more rows are needed, or other fractions"))
         made = _made(split, name, held, share, seed, streamed=source.streamed)
         chosen = tuple(share.examples())
-        yield name, ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, _digest(chosen))
+        yield name, ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, set_digest(chosen))
 
 
 def _made(split: str, role: Role, held: Mapping[Role, float], share: _Smallest, seed: int, *, streamed: bool) -> str:
@@ -269,13 +270,35 @@ def select(examples: Iterable[Example], limit: int | None, seed: int, salt: str)
     return smallest.examples()
 
 
-def _digest(examples: Iterable[Example]) -> str:
+def set_digest(examples: Iterable[Example]) -> str:
+    """The SHA-256, in hex, over ids and inputs, whatever the order."""
     lines = sorted(f"{example.id}\x1f{example.input_digest}" for example in examples)
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
+
+
+def divide_pool(
+    part: ExampleSet, limit: int | None, seed: int, fraction: float = 0.1
+) -> tuple[ExampleSet, ExampleSet]:
+    """Divides a set into what is scored (``limit`` examples of it) and a pool for shots, which is never scored.
+
+    Raises DataError if it is too small.
+    """
+    rest, pool = hold_out(part.examples, fraction, seed=seed, salt="shots")
+    if not rest:
+        raise DataError(f"the {len(part.examples)} examples of {part.split} are too few to hold shots out of them")
+    made = f"{part.made} without the {fraction * 100:g} % kept for shots"
+    if limit is not None and limit < len(rest):
+        made += f"; {limit} of {len(rest)} by hash, seed {seed}"
+    chosen = tuple(select(rest, limit, seed, part.role))
+    kept = f"{fraction * 100:g} % of {part.made} by hash, seed {seed}, never scored"
+    return (
+        replace(part, examples=chosen, made=made, digest=set_digest(chosen)),
+        replace(part, examples=tuple(pool), made=kept, digest=set_digest(pool)),
+    )
 
 
 class ShotPool:

@@ -60,8 +60,8 @@ class Full(Adaptation):
 
     def load(self, backbone: LocalBackbone, folder: Path) -> None:
         """Replace the weights by the trained ones."""
-        from ..backbones.hf import load_causal_lm
         from ..backbones.base import LoadSettings
+        from ..backbones.hf import load_causal_lm
 
         backbone.model = load_causal_lm(folder, LoadSettings(str(backbone.device), keep_master=True))
 
@@ -78,13 +78,17 @@ class LoraOptions(Options):
     bias: Literal["none", "all", "lora_only"] = Field("none", description="which biases are trained too")
     rslora: bool = Field(False, description="scale by alpha / sqrt(rank) instead")
     dora: bool = Field(False, description="train magnitude and direction apart (DoRA)")
-    peft: dict[str, Any] = Field(default_factory=dict, description="any other option of peft.LoraConfig, by its name there")
+    peft: dict[str, Any] = Field(
+        default_factory=dict, description="any other option of peft.LoraConfig, by its name there"
+    )
 
     @field_validator("peft")
     @classmethod
     def _known_to_peft(cls, value: dict[str, Any]) -> dict[str, Any]:
         known = lora_config_fields()
         for name in value:
+            if name in SET_HERE:
+                raise ValueError(f"{name!r} is set by gpttasks; leave it out")
             if name in OWN_NAMES:
                 raise ValueError(f"{name!r} is the option {OWN_NAMES[name]!r} of lora itself; set it there")
             if name not in known:
@@ -101,8 +105,11 @@ OWN_NAMES = {
     "bias": "bias",
     "use_rslora": "rslora",
     "use_dora": "dora",
-    "task_type": "targets",
 }
+"""The options of ``peft.LoraConfig`` that lora has under a name of its own."""
+
+SET_HERE = frozenset({"task_type", "peft_type", "inference_mode"})
+"""The options of ``peft.LoraConfig`` that leave nothing to choose for a causal language model in training."""
 
 
 @lru_cache(maxsize=1)
@@ -110,9 +117,14 @@ def lora_config_fields() -> frozenset[str]:
     """The options of the installed ``peft.LoraConfig``, read from its source: importing peft takes seconds."""
     found: set[str] = set()
     spec = importlib.util.find_spec("peft")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     package = Path(spec.origin).parent
-    for file, name in (("tuners/lora/config.py", "LoraConfig"), ("config.py", "PeftConfig"), ("config.py", "PeftConfigMixin")):
+    for file, name in (
+        ("tuners/lora/config.py", "LoraConfig"),
+        ("config.py", "PeftConfig"),
+        ("config.py", "PeftConfigMixin"),
+    ):
         for node in ast.walk(ast.parse((package / file).read_text("utf-8"))):
             if isinstance(node, ast.ClassDef) and node.name == name:
                 fields = (item.target for item in node.body if isinstance(item, ast.AnnAssign))

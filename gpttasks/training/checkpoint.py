@@ -52,10 +52,12 @@ def load_checkpoint(
         with safe_open(file, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
             state: dict[str, Any] = json.loads(opened.metadata()["state"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise FolderError(f"the checkpoint {file} cannot be read: {error}", hint="run with --force to start again") from error
-    saved = {name.removeprefix(WEIGHT) for name in tensors if name.startswith(WEIGHT)}
-    if saved != set(parameters):
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise FolderError(
+            f"the checkpoint {file} cannot be read: {error}", hint="run with --force to start again"
+        ) from error
+    saved = {name.removeprefix(WEIGHT): value.shape for name, value in tensors.items() if name.startswith(WEIGHT)}
+    if saved != {name: value.shape for name, value in parameters.items()}:
         raise FolderError(f"the checkpoint {file} is of another model", hint="run with --force to start again")
     with torch.no_grad():
         for name, value in parameters.items():

@@ -10,7 +10,9 @@ from ..heads.base import Item
 from ..tasks.example import seeded_hash
 
 
-def epoch_steps(lengths: Sequence[int], tokens_per_step: int, seed: int, epoch: int, share: float = 1.0) -> Iterator[list[int]]:
+def epoch_steps(
+    lengths: Sequence[int], tokens_per_step: int, seed: int, epoch: int, share: float = 1.0
+) -> Iterator[list[int]]:
     """The steps of one epoch: indices of items, shuffled, each step with at least ``tokens_per_step`` tokens.
 
     ``share`` is the part of the items that is seen (less than 1 in a last, broken epoch). The last step has what is
@@ -19,7 +21,8 @@ def epoch_steps(lengths: Sequence[int], tokens_per_step: int, seed: int, epoch: 
     order = sorted(range(len(lengths)), key=lambda index: seeded_hash(seed, "epoch", str(epoch), str(index)))
     step: list[int] = []
     tokens = 0
-    for index in order[: math.ceil(share * len(order))]:
+    # Rounded first: 1.1 epochs - 1 is a little more than 0.1, and must not count as one item more.
+    for index in order[: math.ceil(round(share * len(order), 6))]:
         step.append(index)
         tokens += lengths[index]
         if tokens >= tokens_per_step:
@@ -30,13 +33,18 @@ def epoch_steps(lengths: Sequence[int], tokens_per_step: int, seed: int, epoch: 
 
 
 def plan_steps(
-    lengths: Sequence[int], tokens_per_step: int, seed: int, *, epochs: float, steps: int | None
+    lengths: Sequence[int], tokens_per_step: int, seed: int, *, epochs: float | None, steps: int | None
 ) -> list[list[int]]:
-    """All steps of a training, by epochs (a broken number sees part of the last one) or by a number of steps."""
+    """All steps of a training, by epochs (a broken number sees part of the last one) or by a number of steps.
+
+    Exactly one of ``epochs`` and ``steps`` is given; ``lengths`` is not empty.
+    """
+    if not lengths or (epochs is None) == (steps is None):
+        raise ValueError(f"wanted items and either epochs or steps, got {len(lengths)} items, {epochs=}, {steps=}")
     plan: list[list[int]] = []
     epoch = 0
-    while steps is not None or epoch < epochs:
-        share = 1.0 if steps is not None else min(1.0, epochs - epoch)
+    while epochs is None or epoch < epochs:
+        share = 1.0 if epochs is None else min(1.0, epochs - epoch)
         for step in epoch_steps(lengths, tokens_per_step, seed, epoch, share):
             plan.append(step)
             if len(plan) == steps:

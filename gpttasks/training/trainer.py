@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backbones.local import LocalBackbone
 from ..engine.batches import default_tokens
-from ..errors import Interrupted, RunFailed
+from ..errors import Interrupted, RunFailed, UserError
 from ..heads.base import Head, Item, sequences_of
 from ..progress import Progress
 from ..tasks.example import seeded_hash
@@ -74,7 +74,12 @@ class Trainer:
     """Trains what the adaptation left trainable, and the head's modules, with AdamW under Accelerate."""
 
     def __init__(
-        self, backbone: LocalBackbone, head: Head, options: TrainOptions, accelerator: Accelerator, settings: TrainerSettings
+        self,
+        backbone: LocalBackbone,
+        head: Head,
+        options: TrainOptions,
+        accelerator: Accelerator,
+        settings: TrainerSettings,
     ) -> None:
         import torch
 
@@ -82,6 +87,11 @@ class Trainer:
         self.accelerator = accelerator
         self.modules = head.modules()
         self.parameters = trained_parameters(backbone.model, self.modules)
+        if not self.parameters:
+            raise UserError(
+                f"there is nothing to train: the backbone is frozen and head {head.name!r} has no modules of its own",
+                hint="choose another adaptation or another head",
+            )
         decayed = [value for value in self.parameters.values() if value.dim() > 1]
         others = [value for value in self.parameters.values() if value.dim() <= 1]  # biases and norms are never decayed
         groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -100,12 +110,14 @@ class Trainer:
     def fit(self, items: Sequence[Item]) -> TrainingState:
         """Train on the items, from the last checkpoint if there is one.
 
-        Raises RunFailed on a loss that is not finite (the step is named, its weights are not kept) and Interrupted
-        when the user asked to stop, after a checkpoint.
+        Raises RunFailed on a loss or gradient that is not finite, naming the step, and Interrupted when the user asked
+        to stop; both after a checkpoint of the last good weights.
         """
         options = self.options
         lengths = [item.tokens for item in items]
-        plan = plan_steps(lengths, options.tokens_per_step, self.settings.seed, epochs=options.epochs, steps=options.steps)
+        plan = plan_steps(
+            lengths, options.tokens_per_step, self.settings.seed, epochs=options.epochs, steps=options.steps
+        )
         every = self._validation_interval(plan, lengths)
         if self.last_checkpoint.exists():
             self.state = TrainingState(**load_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer))
@@ -114,7 +126,7 @@ class Trainer:
         self._began = time.monotonic() - self.state.seconds
         last_saved = time.monotonic()
         with Progress("training", len(plan), "steps") as progress:
-            progress.advance(self.state.step)
+            progress.resume(self.state.step)
             while self.state.step < len(plan) and not self.state.stopped_early:
                 self._step([items[index] for index in plan[self.state.step]], len(plan), progress)
                 if every and (self.state.step % every == 0 or self.state.step == len(plan)):
@@ -150,7 +162,7 @@ class Trainer:
         counts: Counter[str] = Counter()
         for item in items:
             counts.update(item.counts)
-        sums: Counter[str] = Counter()
+        sums: dict[str, float] = defaultdict(float)
         self.backbone.model.train()
         if self.modules is not None:
             self.modules.train()
@@ -158,15 +170,23 @@ class Trainer:
             self._seed_dropout(number, index)
             self._backward(batch, counts, sums)
         losses = {name: sums[name] / count for name, count in counts.items()}
-        loss = sum(losses.values())
+        loss = math.fsum(losses.values())
         if not math.isfinite(loss):
-            raise RunFailed(
-                f"the loss of step {number + 1} is {loss}: {losses}",
-                hint="lower train.learning_rate, set train.clip, or use runtime.precision=fp32; the weights before it are kept",
-            )
+            raise self._diverged(f"the loss of step {number + 1} is {loss}: {losses}")
+        rate, norm = self._update(number, total)
+        tokens = sum(item.tokens for item in items)
+        self._account(loss, losses, rate, norm, tokens, total)
+        progress.note(f"loss {loss:.3f}")
+        progress.advance(1, tokens)
+
+    def _update(self, number: int, total: int) -> tuple[float, float | None]:
+        """Clip the gradients and move the weights; gives the learning rate and the norm before clipping."""
         norm = None
         if self.options.clip:
             norm = float(self.accelerator.clip_grad_norm_(list(self.parameters.values()), self.options.clip))
+            # With fp16 the loss scaler meets overflows by leaving the step out.
+            if not math.isfinite(norm) and self.accelerator.scaler is None:
+                raise self._diverged(f"the gradient of step {number + 1} has the norm {norm}")
         rate = learning_rate_at(
             number, total, peak=self.options.learning_rate, warmup=self.options.warmup, schedule=self.options.schedule
         )
@@ -174,12 +194,17 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        tokens = sum(item.tokens for item in items)
-        self._account(loss, losses, rate, norm, tokens, total)
-        progress.note(f"loss {loss:.3f}")
-        progress.advance(1, tokens)
+        return rate, norm
 
-    def _backward(self, batch: list[Item], counts: Mapping[str, int], sums: Counter[str]) -> None:
+    def _diverged(self, message: str) -> RunFailed:
+        self._save()
+        return RunFailed(
+            message,
+            hint="lower train.learning_rate, set train.clip, or use runtime.precision=fp32; "
+            f"the weights before that step are in {self.last_checkpoint}",
+        )
+
+    def _backward(self, batch: list[Item], counts: Mapping[str, int], sums: dict[str, float]) -> None:
         with self.accelerator.autocast():
             outputs = self.backbone.forward([sequence.ids for sequence in sequences_of(batch)])
             losses = self.head.loss(outputs, batch)
@@ -229,8 +254,9 @@ class Trainer:
         if validate.best is None:
             return
         value = scores[validate.best]
-        better = state.best_value is None or (value > state.best_value) == self.settings.best_is_higher
-        if better and value != state.best_value:
+        # An undefined score (NaN) is never better: it compares as neither greater nor less.
+        sign = 1 if self.settings.best_is_higher else -1
+        if not math.isnan(value) and (state.best_value is None or sign * value > sign * state.best_value):
             state.best_value, state.best_step, state.bad_validations = value, state.step, 0
             save_checkpoint(self.settings.checkpoints / "best.safetensors", self.parameters, None, {"step": state.step})
             return

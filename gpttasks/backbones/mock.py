@@ -1,0 +1,177 @@
+"""``mock``: a scripted backbone for tests and plugin authors; no model, no torch, the same answers every time."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from ..component import Options
+from ..errors import BackboneError, DataError
+from ..requests import (
+    LogLikelihood,
+    LogLikelihoodReply,
+    Readout,
+    ReadoutReply,
+    Reply,
+    Request,
+    Rolling,
+    RollingReply,
+)
+from ..tasks.example import Prompt, content_digest, prompt_text
+from .base import Backbone, LoadSettings
+from .join import join
+
+Line = TypeVar("Line")
+
+BYTES = 256
+LOWEST = 8.0
+"""The log-probability of a token by hash lies between -LOWEST and 0."""
+
+
+class ByteTokenizer:
+    """One token a byte of UTF-8; every row begins with the id 256."""
+
+    starts_with: tuple[int, ...] = (BYTES,)
+    fallback_start: int | None = BYTES
+    end: int | None = BYTES
+
+    def encode(self, text: str) -> list[int]:
+        """The bytes of ``text``. Raises DataError if it is no valid Unicode."""
+        try:
+            return list(text.encode())
+        except UnicodeEncodeError as error:
+            raise DataError(f"the text cannot be tokenised, it is no valid Unicode: {text[:80]!r}") from error
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ``ids``, the start token left out; broken characters show as U+FFFD."""
+        return bytes(token for token in ids if token < BYTES).decode(errors="replace")
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        """The text of each id on its own."""
+        return ["<start>" if token == BYTES else self.decode([token]) for token in ids]
+
+
+class MockOptions(Options):
+    """What it says, and what it says where nothing was written down."""
+
+    script: dict[str, dict[str, Annotated[float, Field(le=0)]]] = Field(
+        default_factory=dict,
+        description="for prompts that hold a text: log-probabilities in nats by continuation; "
+        "the continuation '' is the whole text itself, as head lm asks for it",
+    )
+    values: dict[str, list[float]] = Field(
+        default_factory=dict, description="for prompts that hold a text: what a readout of them gives"
+    )
+    mode: Literal["hash", "uniform", "scripted"] = Field(
+        "hash",
+        description="what is not in the script: drawn from a hash of all text before, 1/256 a byte, or an error",
+    )
+    seed: int = Field(1, description="goes into the hash")
+    context: int = Field(4096, ge=8, description="the longest row in bytes")
+
+    @model_validator(mode="after")
+    def _something_to_say(self) -> MockOptions:
+        if self.mode == "scripted" and not self.script and not self.values:
+            raise ValueError("mode: 'scripted' needs a script or values")
+        return self
+
+
+class Mock(Backbone):
+    """Answers from its script: the first line whose text stands in the prompt (``''`` stands in every prompt).
+
+    Continuations are compared without the white space around them. Prompts are joined and cut as a model's are.
+    """
+
+    name = "mock"
+    Options = MockOptions
+
+    options: MockOptions
+    tokenizer: ByteTokenizer
+
+    def load(self, settings: LoadSettings) -> None:
+        """Ready at once."""
+        self.tokenizer = ByteTokenizer()
+        self.context = self.options.context
+
+    def digests(self) -> dict[str, str]:
+        """Of the options, which determine all answers, and of the tokenizer."""
+        return {
+            "weights": content_digest(self.options.model_dump(mode="json")),
+            "tokenizer": content_digest("UTF-8 bytes"),
+        }
+
+    def capabilities(self) -> dict[str, object]:
+        """Its context and mode."""
+        return {"context": self.context, "mode": self.options.mode}
+
+    def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
+        """See :class:`gpttasks.requests.Engine`. Raises BackboneError for what a script leaves open."""
+        replies: list[Reply] = []
+        for request in requests:
+            reply, tokens = self._answer(request)
+            replies.append(reply)
+            if advance:
+                advance(1, tokens)
+        return replies
+
+    def _answer(self, request: Request) -> tuple[Reply, int]:
+        """The reply, and how many tokens were read for it."""
+        if isinstance(request, LogLikelihood):
+            joined = join(self.tokenizer, request.prompt, request.continuation, self.context)
+            logprobs = self._logprobs(joined.ids)[joined.boundary :]
+            scripted = self._scripted(request.prompt, request.continuation)
+            logprob = math.fsum(logprobs) if scripted is None else scripted
+            # A probability above a half is the highest one; below it, some other token might have it.
+            greedy = min(logprobs) > math.log(0.5) if scripted is None else scripted > math.log(0.5)
+            return LogLikelihoodReply(logprob, len(logprobs), greedy, joined.cut), len(joined.ids)
+        if isinstance(request, Rolling):
+            text = self.tokenizer.encode(prompt_text(request.prompt))
+            scripted = self._scripted(request.prompt, "")
+            logprob = math.fsum(self._logprobs([BYTES, *text])[1:]) if scripted is None else scripted
+            return RollingReply(logprob, len(text), len(text)), len(text)
+        if isinstance(request, Readout):
+            joined = join(self.tokenizer, request.prompt, "", self.context)
+            values = _first_line(self.options.values, prompt_text(request.prompt), lambda line: True)
+            if values is None:
+                raise BackboneError(
+                    f"the mock has no values for {_short(request.prompt)}", hint="add them to its values"
+                )
+            return ReadoutReply(tuple(values), joined.cut), len(joined.ids)
+        raise TypeError(f"the mock has no answer to a {type(request).__name__}")
+
+    def _scripted(self, prompt: Prompt, continuation: str) -> float | None:
+        """The script's log-probability; None where the mode fills in."""
+        wanted = continuation.strip()
+        line = _first_line(self.options.script, prompt_text(prompt), lambda line: wanted in map(str.strip, line))
+        if line is not None:
+            return {text.strip(): logprob for text, logprob in line.items()}[wanted]
+        if self.options.mode == "scripted":
+            raise BackboneError(
+                f"the mock's script has no {continuation!r} after {_short(prompt)}",
+                hint="add it to the script, or choose mode hash or uniform",
+            )
+        return None
+
+    def _logprobs(self, ids: Sequence[int]) -> list[float]:
+        """One log-probability an id, which depends on all ids before it, as a causal model's does."""
+        if self.options.mode == "uniform":
+            return [-math.log(BYTES)] * len(ids)
+        read = hashlib.sha256(str(self.options.seed).encode())
+        found = []
+        for token in ids:
+            read.update(token.to_bytes(2, "big"))
+            found.append(-LOWEST * int.from_bytes(read.copy().digest()[:8], "big") / 2**64)
+        return found
+
+
+def _first_line(script: Mapping[str, Line], prompt: str, fits: Callable[[Line], bool]) -> Line | None:
+    return next((line for text, line in script.items() if text in prompt and fits(line)), None)
+
+
+def _short(prompt: Prompt) -> str:
+    text = prompt_text(prompt)
+    return repr(text if len(text) <= 80 else "…" + text[-80:])

@@ -1,0 +1,26 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+RECIPE_HELP = "A recipe file, or the name of a bundled recipe (see gpttasks list recipes)."
+
+RecipeName: TypeAlias = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, show_default=False)]
+Changes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Keys of the recipe to set to another value, such as train.epochs=2; relative paths start here.",
+        show_default=False,
+    ),
+]
+RunName: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+PluginFiles: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="Load a Python file as a plugin; may be given several times."),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -1,0 +1,118 @@
+"""``gpttasks check``: what is wrong with a recipe, and what it would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import Problem, UserError
+from .arguments import RECIPE_HELP, Changes, PluginFiles
+from .output import aligned, counted, say
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
+    from ..recipe.schema import Recipe
+
+_KEPT = {"adapter": "an adapter", "model": "all weights"}
+
+
+def check(
+    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, show_default=False)] = None,
+    changes: Changes = None,
+    data: Annotated[bool, typer.Option("--data", help="Read the data too: columns, labels, bad rows.")] = False,
+    prompts: Annotated[
+        int | None,
+        typer.Option("--show", metavar="N", min=1, help="Show N prompts as the model gets them, token by token."),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of recipes on stdout, for editors, and stop.")
+    ] = False,
+    plugin: PluginFiles = None,
+) -> None:
+    """Check a recipe without running it.
+
+    All that is wrong is shown at once, with its place. Nothing but the recipe is opened unless --data or --show is
+    given. The exit status is 0 if it is right, else 2.
+
+    Example: gpttasks check imdb-lora task.data.path=reviews.csv --data --show 2
+    """
+    from ..plugins import load_plugins
+
+    plugins = load_plugins(plugin or [])
+    if schema:
+        _print_schema(plugins)
+        return
+    if recipe is None:
+        raise UserError(Problem("Missing argument 'RECIPE'", file="command line", hint="see gpttasks check --help"))
+    from ..recipe import load_recipe
+
+    resolved = load_recipe(recipe, changes or [], plugins)
+    say(_summary(resolved, plugins))
+    if data or prompts:
+        _look_at_data(resolved, plugins, prompts, data)
+
+
+def _print_schema(plugins: Plugins) -> None:
+    import json
+
+    from ..recipe import json_schema
+
+    typer.echo(json.dumps(json_schema(plugins), indent=2, ensure_ascii=False))
+
+
+def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: bool) -> None:
+    from .check_data import data_text, loaded_examples
+    from .check_prompts import prompts_text
+
+    loaded = loaded_examples(recipe, plugins)
+    if data:
+        say(data_text(loaded))
+    if prompts:
+        say(prompts_text(loaded, prompts))
+
+
+def _summary(recipe: Recipe, plugins: Plugins) -> str:
+    from ..recipe import short_digest
+    from ..runner import default_folder
+
+    paths = recipe.data.path
+    metrics = (
+        _use_text(use) if use.key == use.name else f"{use.key}: {_use_text(use)}" for use in recipe.score.metrics
+    )
+    rows = [
+        ("backbone", _use_text(recipe.backbone)),
+        ("task", f"{recipe.task.name} on {paths if isinstance(paths, str) else ', '.join(paths)}"),
+        ("head", _use_text(recipe.head)),
+        ("adaptation", _use_text(recipe.adapt)),
+        ("trained", _what_is_trained(recipe, plugins)),
+        ("scored", f"{recipe.score.split}, {_limit(recipe.score.limit)}, {counted(recipe.score.shots, 'shot')}"),
+        ("metrics", ", ".join(metrics)),
+        ("run folder", str(default_folder(recipe))),
+        ("digest", short_digest(recipe)),
+    ]
+    return f"{recipe.name}: the recipe is right\n{aligned(rows, indent='  ')}"
+
+
+def _use_text(use: Any) -> str:
+    """``lora (rank: 4)``: a name and the options that are not as by default."""
+    given = use.options.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    options = ", ".join(f"{key}: {value}" for key, value in given.items())
+    return f"{use.name} ({options})" if options else str(use.name)
+
+
+def _limit(limit: int | None) -> str:
+    return "all examples" if limit is None else f"at most {counted(limit, 'example')}"
+
+
+def _what_is_trained(recipe: Recipe, plugins: Plugins) -> str:
+    adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
+    head: Any = plugins.get("head", recipe.head.name)
+    train = recipe.train
+    if not adaptation.trains or train is None:
+        return "nothing: the backbone is used as it is"
+    parts = [_KEPT.get(adaptation.keeps, adaptation.keeps)] if adaptation.keeps else []
+    if head.needs_training or not parts:
+        parts.append("the head")
+    length = counted(train.steps, "step") if train.steps else counted(train.epochs or 0, "epoch")
+    return f"{' and '.join(parts)}, for {length} of {_limit(train.limit)}"

@@ -1,0 +1,111 @@
+"""``check --show N``: prompts as the model gets them, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..requests import LogLikelihood, Request
+from .check_data import LoadedExamples
+from .output import counted
+
+if TYPE_CHECKING:
+    from ..backbones.join import Joined
+    from ..backbones.tokenizer import TextTokenizer
+    from ..recipe.schema import Use
+    from ..tasks.example import Example
+
+BAR = "│"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A backbone's tokenizer and context, without its weights."""
+
+    tokenizer: TextTokenizer
+    context: int
+
+    def join(self, request: Request) -> Joined:
+        """The request as token ids."""
+        from ..backbones.join import join
+
+        continuation = request.continuation if isinstance(request, LogLikelihood) else ""
+        return join(self.tokenizer, request.prompt, continuation, self.context)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The tokens with bars around them; a line break in a token shows as ↵ too."""
+        pieces = (piece.replace("\n", "↵\n") for piece in self.tokenizer.pieces(list(ids)))
+        return f"{BAR}{BAR.join(pieces)}{BAR}"
+
+
+def prompts_text(loaded: LoadedExamples, count: int) -> str:
+    """The first prompts of the scored split, with their shots, in the backbone's tokens if it has any yet."""
+    from ..stages.answering import add_shots
+    from ..stages.prepare import shot_pool
+
+    recipe = loaded.recipe
+    score = recipe.score
+    examples = loaded.sets[score.split].examples[:count]
+    separator = str(getattr(loaded.head.options, "separator", " "))
+    reader = reader_of(recipe.backbone)
+    lines = []
+    if reader is None:
+        name = recipe.backbone.name
+        lines.append(f"backbone {name!r} has no tokenizer before it is loaded: token boundaries and cuts are not shown")
+    for number, example in enumerate(add_shots(examples, shot_pool(recipe, loaded.sets), score.shots, separator), 1):
+        lines.append(f"--- prompt {number} of {len(examples)}: {example.id}, right answer: {example.gold_text}")
+        lines += _tokens(loaded, example, reader) if reader is not None else _plain(loaded, example)
+    return "\n".join(lines)
+
+
+def reader_of(backbone: Use) -> Reader | None:
+    """The tokenizer of a backbone that has one in a folder; None for all others. Raises BackboneError."""
+    from ..backbones.hf import HuggingFace, check_folder, find_folder
+    from ..backbones.local import usable_context
+    from ..backbones.nano import NANO_FOLDER, Nano
+    from ..backbones.tokenizer import load_tokenizer
+
+    options: Any = backbone.options
+    if backbone.name == HuggingFace.name:
+        folder = find_folder(options.path, options.revision)
+    elif backbone.name == Nano.name:
+        folder = NANO_FOLDER
+    else:
+        return None
+    check_folder(folder)
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    return Reader(load_tokenizer(folder), usable_context(config, options.context))
+
+
+def _tokens(loaded: LoadedExamples, example: Example, reader: Reader) -> Iterator[str]:
+    """The prompt once, then each continuation; whatever differs between the requests is shown."""
+    shown: list[int] = []
+    for request in loaded.head.requests(example):
+        joined = reader.join(request)
+        before, after = list(joined.ids[: joined.boundary]), joined.ids[joined.boundary :]
+        if before != shown:
+            yield reader.text(before)
+            yield from _cut_lines(joined)
+            shown = before
+        if after:
+            moved = "; its first token begins in the prompt" if joined.moved else ""
+            yield f"  ▸ {reader.text(after)} ({counted(len(before) + len(after), 'token')} in all{moved})"
+
+
+def _cut_lines(joined: Joined) -> Iterator[str]:
+    if joined.cut.shots:
+        yield f"  cut: {counted(joined.cut.shots, 'shot')}"
+    if joined.cut.tokens:
+        yield f"  cut: {counted(joined.cut.tokens, 'token')} of a passage"
+
+
+def _plain(loaded: LoadedExamples, example: Example) -> Iterator[str]:
+    from ..tasks.example import prompt_text
+
+    yield prompt_text(example.prompt)
+    for request in loaded.head.requests(example):
+        if isinstance(request, LogLikelihood):
+            yield f"  ▸ {request.continuation}"

@@ -1,0 +1,37 @@
+"""The kinds of things that ``list`` and ``show`` know."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from ..component import KINDS
+from ..errors import Problem, UserError, did_you_mean
+
+PLURALS = {f"{kind}s": kind for kind in (*KINDS, "recipe", "plugin")}
+KIND_NAMES = "|".join(("tasks", "heads", "metrics", "backbones", "encoders", "adaptations", "recipes", "plugins"))
+
+
+def kind_named(word: str) -> str:
+    """The kind that a word names, singular or plural. Raises UserError."""
+    kind = PLURALS.get(word, word)
+    if kind not in PLURALS.values():
+        hint = did_you_mean(word, PLURALS) or f"wanted one of {', '.join(PLURALS)}"
+        raise UserError(Problem(f"there is no kind {word!r}", file="command line", key="KIND", hint=hint))
+    return kind
+
+
+def doc_of(thing: type) -> str:
+    """The docstring of a class itself, not of a base; empty if it has none."""
+    return inspect.cleandoc(thing.__doc__ or "") if "__doc__" in vars(thing) else ""
+
+
+def first_line(text: str) -> str:
+    """The first line of a text."""
+    return text.partition("\n")[0].strip()
+
+
+def recipe_summary(path: Path) -> str:
+    """The first line of a recipe's header comment; empty if it has none."""
+    line = first_line(path.read_text("utf-8"))
+    return line.lstrip("#").strip() if line.startswith("#") else ""

@@ -1,0 +1,64 @@
+"""``gpttasks list``: what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .arguments import AsJson, PluginFiles
+from .kinds import KIND_NAMES, doc_of, first_line, kind_named, recipe_summary
+from .output import aligned, say
+
+if TYPE_CHECKING:
+    from ..plugins import PluginRecord, Plugins
+
+LIST_SCHEMA = "gpttasks.list/1"
+
+
+def list_names(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {KIND_NAMES}.", show_default=False)],
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+) -> Mapping[str, Any]:
+    """List the names that a recipe may use.
+
+    Each comes with the distribution that it belongs to.
+
+    Example: gpttasks list heads
+    """
+    from ..plugins import load_plugins
+
+    wanted = kind_named(kind)
+    plugins = load_plugins(plugin or [])
+    if wanted == "plugin":
+        items = [asdict(record) for record in plugins.records]
+        rows = [_plugin_row(record) for record in plugins.records]
+    else:
+        items = [_item(plugins, wanted, name) for name in plugins.names(wanted)]
+        rows = [(item["name"], _origin(plugins.owner(wanted, item["name"])), item["summary"]) for item in items]
+    if not as_json:
+        # The table is what was asked for, so it goes to stdout, where grep and less can take it.
+        typer.echo(aligned(rows)) if rows else say(f"there are no {wanted}s")
+    return {"schema": LIST_SCHEMA, "kind": wanted, "items": items}
+
+
+def _item(plugins: Plugins, kind: str, name: str) -> dict[str, Any]:
+    owner = plugins.owner(kind, name)
+    item: dict[str, Any] = {"name": name, "plugin": owner.name}
+    item |= {"distribution": owner.distribution, "version": owner.version}
+    if kind == "recipe":
+        path = plugins.recipes()[name]
+        return item | {"summary": recipe_summary(path), "path": str(path)}
+    return item | {"summary": first_line(doc_of(plugins.get(kind, name)))}
+
+
+def _origin(record: PluginRecord) -> str:
+    return f"{record.distribution} {record.version}" if record.distribution else record.origin
+
+
+def _plugin_row(record: PluginRecord) -> tuple[str, ...]:
+    names = (f"{kind} {', '.join(names)}" for kind, names in record.registers.items() if names)
+    return record.name, _origin(record), record.state, record.reason or "; ".join(names)

@@ -1,0 +1,107 @@
+"""``gpttasks predict``: answers to new input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import DataError, Problem, UserError
+from .arguments import AsJson, PluginFiles, RunName
+from .output import aligned, counted, json_line, on_one_line, say
+from .prediction_files import check_output, output_rows, write_rows
+
+if TYPE_CHECKING:
+    from ..predict import Prediction, Predictor
+    from ..tasks.task import Row
+
+PREDICTIONS_SCHEMA = "gpttasks.predictions/1"
+STANDARD_INPUT = Path("-")
+_SHOWN_WIDTH = 60
+
+
+def predict(
+    run: RunName,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="Texts for the task's one input column.", show_default=False),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE", help="A .csv, .tsv, .jsonl or .txt file; - is JSON Lines on stdin."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the rows with their answers to this .csv or .jsonl file.")
+    ] = None,
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+) -> Mapping[str, Any]:
+    """Answer new input with the model of a finished run.
+
+    Rows of a file keep their columns and get the column prediction and, where there are choices, one column
+    probability_CHOICE each. Without --output, a terminal shows a table and a pipe gets JSON Lines.
+
+    Example: gpttasks predict runs/imdb-lora-0a1b2c3d4e5f "A film to remember."
+    """
+    from ..plugins import load_plugins
+    from ..predict import Predictor
+
+    if bool(texts) == bool(source):
+        got = "both" if texts else "neither"
+        raise UserError(Problem(f"got {got}, wanted texts or --input FILE", file="command line"))
+    check_output(output, source)
+    predictor = Predictor(run, load_plugins(plugin or []))
+    rows = predictor.text_rows(texts) if texts else _read(predictor, source or STANDARD_INPUT)
+    predictions = list(predictor.predict(rows))
+    if not predictions:
+        raise DataError(f"there are no rows in {source}", hint="give a file with rows to answer")
+    _mention_cuts(predictions)
+    answered = output_rows(predictions)
+    if output is not None:
+        write_rows(answered, output)
+        say(f"{counted(len(answered), 'row')} written to {output}")
+    elif not as_json:
+        _print(predictions, answered)
+    return {
+        "schema": PREDICTIONS_SCHEMA,
+        "run": str(run),
+        "n": len(answered),
+        "output": None if output is None else str(output),
+        "predictions": answered if output is None else None,
+    }
+
+
+def _read(predictor: Predictor, source: Path) -> Iterable[Row]:
+    from ..tasks.readers import SUFFIXES, read_file, read_stream
+
+    if source == STANDARD_INPUT:
+        return read_stream(sys.stdin.buffer, "standard input")
+    suffix = source.suffix.lower()
+    if suffix not in SUFFIXES:
+        hint = f"these are: {' '.join(SUFFIXES)}"
+        raise DataError(Problem("no kind of file that can be read", file=str(source), hint=hint))
+    if suffix == ".txt":
+        return predictor.text_rows(row["text"] for row in read_file(source))
+    return read_file(source)
+
+
+def _mention_cuts(predictions: list[Prediction]) -> None:
+    cut = sum(prediction.cut_tokens > 0 for prediction in predictions)
+    if cut:
+        say(f"warning: {cut:,} of {len(predictions):,} inputs exceed the context and were cut at their passage")
+
+
+def _print(predictions: list[Prediction], answered: list[dict[str, Any]]) -> None:
+    if not sys.stdout.isatty():
+        for row in answered:
+            print(json_line(row))
+        return
+    rows = [("prediction", "probability", "input")]
+    for prediction in predictions:
+        probability = f"{max(prediction.scores.values()):.3f}" if prediction.scores else "-"
+        given = " | ".join(str(value) for value in prediction.row.values())
+        rows.append((on_one_line(prediction.text, _SHOWN_WIDTH), probability, on_one_line(given, _SHOWN_WIDTH)))
+    print(aligned(rows))

@@ -1,0 +1,84 @@
+"""Predictions as rows, and files of them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ..errors import DataError, Problem, UserError
+from .output import json_line
+
+if TYPE_CHECKING:
+    from ..predict import Prediction
+
+PREDICTION = "prediction"
+SUFFIXES = (".csv", ".jsonl")
+
+
+def check_output(output: Path | None, source: Path | None) -> None:
+    """Raise UserError for an output file that cannot be written, before anything is loaded."""
+    if output is None:
+        return
+    if output.suffix.lower() not in SUFFIXES:
+        raise UserError(Problem(f"got {output.name}, wanted a name that ends in .csv or .jsonl", key="--output"))
+    if not output.parent.is_dir():
+        raise UserError(Problem(f"the folder {output.parent} is not there", key="--output"))
+    if source is not None and source.exists() and output.exists() and output.samefile(source):
+        raise UserError(Problem(f"{output} is the input too", key="--output", hint="give another name"))
+
+
+def output_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Each row's own columns, then ``prediction`` and ``probability_<choice>``.
+
+    Raises DataError for a row that has one of these columns already.
+    """
+    return [_output_row(prediction) for prediction in predictions]
+
+
+def _output_row(prediction: Prediction) -> dict[str, Any]:
+    added: dict[str, Any] = {PREDICTION: prediction.text}
+    added |= {f"probability_{choice}": probability for choice, probability in prediction.scores.items()}
+    taken = sorted(added.keys() & prediction.row.keys())
+    if taken:
+        message = f"the input has a column {taken[0]!r} already, which would be written over"
+        raise DataError(Problem(message, hint="give it another name in the input"))
+    return {**prediction.row, **added}
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows as CSV or JSON Lines, by the name's end; aside and renamed, so that no half of a file is left.
+
+    Raises DataError for rows with different columns, which CSV cannot hold, and OSError as writing does.
+    """
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(aside, "w", encoding="utf-8", newline="") as file:
+            if path.suffix.lower() == ".csv":
+                _write_csv(rows, file)
+            else:
+                file.writelines(f"{json_line(row)}\n" for row in rows)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
+    columns = list(rows[0])
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    for number, row in enumerate(rows, 1):
+        if row.keys() != set(columns):
+            different = ", ".join(sorted(row.keys() ^ set(columns)))
+            message = f"row {number} has other columns than the first row ({different}), which CSV cannot hold"
+            raise DataError(Problem(message, key="--output", hint="give a name that ends in .jsonl"))
+        writer.writerow([_cell(row[column]) for column in columns])
+
+
+def _cell(value: Any) -> str:
+    """Text as it is, null as nothing, and whatever else as JSON."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json_line(value)

@@ -1,0 +1,78 @@
+"""``gpttasks run``: train and score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .arguments import AsJson, Changes, PluginFiles, RecipeName
+from .output import aligned, say
+
+if TYPE_CHECKING:
+    from ..recipe.schema import Recipe
+    from ..run_folder import Run
+
+
+def run(
+    recipe: RecipeName,
+    changes: Changes = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run folder, instead of runs/NAME-DIGEST.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Move an existing run folder aside and start anew.")] = False,
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+) -> Mapping[str, Any]:
+    """Train and score a recipe.
+
+    A run that was interrupted goes on where it stopped; a finished one is not repeated, its scores are shown again.
+    The exit status is 0 when it is done, 1 when it failed, 2 when the input is wrong, and 130 when it was interrupted.
+
+    Example: gpttasks run imdb-lora backbone=nano train.epochs=2
+    """
+    from ..plugins import load_plugins
+    from ..recipe import load_recipe
+    from ..runner import default_folder, run_recipe
+
+    plugins = load_plugins(plugin or [])
+    resolved = load_recipe(recipe, changes or [], plugins)
+    folder = out or default_folder(resolved)
+    say(_announcement(resolved, folder))
+    done = run_recipe(resolved, plugins, out=folder, force=force)
+    _show_result(done)
+    return done.record
+
+
+def _announcement(recipe: Recipe, folder: Path) -> str:
+    from ..recipe import short_digest
+
+    what = f"{recipe.task.name} with {recipe.backbone.name}, head {recipe.head.name}, adaptation {recipe.adapt.name}"
+    return f"{recipe.name} ({short_digest(recipe)}): {what}; run folder {folder}"
+
+
+def _show_result(run: Run) -> None:
+    """The scores with their intervals, the warnings, and where the report is."""
+    from ..run_folder import REPORT
+
+    if run.reused:
+        say("This run was finished before; its scores are reused (--force repeats it).")
+    rows = [("metric", "value", "interval", "n")]
+    for key, score in run.scores.items():
+        bounds = f"{_number(score.low)} to {_number(score.high)} ({score.level * 100:g} %)"
+        rows.append((key, _number(score.value), bounds, f"{score.n:,}"))
+    say(aligned(rows))
+    for key, score in run.scores.items():
+        if score.reason:
+            say(f"{key}: {score.reason}")
+    for warning in run.record["warnings"]:
+        say(f"warning: {warning}")
+    say(f"report: {run.folder / REPORT}")
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"

@@ -1,0 +1,27 @@
+"""Recipes: read, checked, written out and identified."""
+
+from .digest import canonical, dump_recipe, recipe_as_dict, recipe_digest, short_digest
+from .document import Document, find_recipe, parse_document, read_document
+from .json_schema import json_schema
+from .new import new_recipe
+from .overrides import apply_overrides
+from .resolve import load_recipe, resolve
+from .schema import Recipe
+
+__all__ = [
+    "Document",
+    "Recipe",
+    "apply_overrides",
+    "canonical",
+    "dump_recipe",
+    "find_recipe",
+    "json_schema",
+    "load_recipe",
+    "new_recipe",
+    "parse_document",
+    "read_document",
+    "recipe_as_dict",
+    "recipe_digest",
+    "resolve",
+    "short_digest",
+]

@@ -1,0 +1,109 @@
+"""A recipe written out: as plain values, as YAML, and as the digest that identifies it."""
+
+from __future__ import annotations
+
+import enum
+import io
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..tasks.example import content_digest
+from .schema import MetricUse, Recipe, Use
+
+SHORT = 12
+"""How many characters of a digest are shown."""
+
+
+def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe in the layout of its YAML, with every default written out, in plain Python containers."""
+    return {
+        "name": recipe.name,
+        "backbone": _use(recipe.backbone),
+        "task": {"use": recipe.task.name, "data": _plain(recipe.data), **_plain(recipe.task.options)},
+        "head": _use(recipe.head),
+        "adapt": _use(recipe.adapt),
+        "train": _plain(recipe.train),
+        "score": {**_plain(recipe.score), "metrics": [_metric(metric) for metric in recipe.score.metrics]},
+        "seed": recipe.seed,
+        "runtime": _plain(recipe.runtime),
+    }
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML with every default written out; it reads back as an equal recipe."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.allow_unicode = True
+    yaml.width = 2**16  # no line is folded
+    stream = io.StringIO()
+    yaml.dump(recipe_as_dict(recipe), stream)
+    return stream.getvalue()
+
+
+def canonical(recipe: Recipe) -> dict[str, Any]:
+    """What the digest is of: the recipe without its name, without ``runtime`` except the precision, and without keys
+    that are equal to their defaults.
+    """
+    score = _plain(recipe.score, defaults=False)
+    parts: dict[str, Any] = {
+        "backbone": _use(recipe.backbone, defaults=False),
+        "task": {
+            "use": recipe.task.name,
+            "data": _plain(recipe.data, defaults=False),
+            **_plain(recipe.task.options, defaults=False),
+        },
+        "head": _use(recipe.head, defaults=False),
+        "adapt": _use(recipe.adapt, defaults=False),
+        "score": {**score, "metrics": [_metric(metric, defaults=False) for metric in recipe.score.metrics]},
+    }
+    train = _plain(recipe.train, defaults=False)
+    precision = recipe.runtime.model_dump(include={"precision"}, exclude_defaults=True)
+    seed = recipe.model_dump(include={"seed"}, exclude_defaults=True)
+    return parts | seed | ({"train": train} if train else {}) | ({"runtime": precision} if precision else {})
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """The SHA-256 of :func:`canonical`, in hex; :func:`short_digest` is what names a run's folder."""
+    return content_digest(canonical(recipe))
+
+
+def short_digest(recipe: Recipe) -> str:
+    """The first characters of :func:`recipe_digest`."""
+    return recipe_digest(recipe)[:SHORT]
+
+
+def _use(use: Use, *, defaults: bool = True) -> dict[str, Any]:
+    return {"use": use.name, **_plain(use.options, defaults=defaults)}
+
+
+def _metric(metric: MetricUse, *, defaults: bool = True) -> dict[str, Any]:
+    key = {"as": metric.key} if defaults or metric.key != metric.name else {}
+    return {"use": metric.name, **key, **_plain(metric.options, defaults=defaults)}
+
+
+def _plain(value: Any, *, defaults: bool = True) -> Any:
+    """The value in dicts, lists and scalars. Keys of mappings keep their types, which JSON would not let them.
+
+    Raises TypeError for a value of a type that no recipe can hold.
+    """
+    if isinstance(value, BaseModel):
+        value = value.model_dump(by_alias=True, exclude_defaults=not defaults)
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item) for item in value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"an option is {value!r}, a {type(value).__name__}: recipes hold text, numbers, lists, mappings")

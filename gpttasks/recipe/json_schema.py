@@ -1,0 +1,79 @@
+"""The JSON Schema of recipes, by which editors complete and check them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..plugins import Plugins
+from ..tasks.sources import DataOptions
+from .resolve import HUB_BACKBONE, KEYS
+from .schema import KEY_PATTERN, Identity, RuntimeOptions, ScoreOptions, TrainOptions
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_KINDS = {"backbone": "backbone", "task": "task", "head": "head", "adapt": "adaptation"}
+
+
+def json_schema(plugins: Plugins) -> dict[str, Any]:
+    """The schema (draft 2020-12) of a recipe that uses what these plugins register."""
+    definitions: dict[str, Any] = {}
+    data = _inlined(DataOptions, "data", definitions)
+    score = _inlined(ScoreOptions, "score", definitions)
+    definitions.pop("score.MetricUse", None)
+    definitions.pop("score.Options", None)
+    metric = {"as": {"type": "string", "pattern": KEY_PATTERN, "description": "the score's key in run.json"}}
+    score["properties"]["metrics"]["items"] = _component(plugins, "metric", definitions, metric)
+    train = _inlined(TrainOptions, "train", definitions)
+    identity = _inlined(Identity, "recipe", definitions)["properties"]
+    reserved = {"task": {"data": data}}
+    sections = {
+        **identity,
+        **{key: _component(plugins, kind, definitions, reserved.get(key, {})) for key, kind in _KINDS.items()},
+        "train": {"anyOf": [train, {"type": "null"}]},
+        "score": score,
+        "runtime": _inlined(RuntimeOptions, "runtime", definitions),
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "gpttasks recipe",
+        "type": "object",
+        "properties": {key: sections[key] for key in KEYS},
+        "required": ["backbone", "task", "head", "score"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _component(plugins: Plugins, kind: str, definitions: dict[str, Any], own_keys: dict[str, Any]) -> dict[str, Any]:
+    """A name, or an object with ``use`` and the options of that component; ``own_keys`` are the core's."""
+    in_full = []
+    short = []
+    for name in plugins.names(kind):
+        options = plugins.get(kind, name)
+        schema = _inlined(options.Options, f"{kind}.{name}", definitions)
+        required = schema.get("required", [])
+        needs_more = ["data"] if "data" in own_keys else []
+        in_full.append(
+            {
+                "type": "object",
+                "description": (options.__doc__ or "").strip().partition("\n")[0],
+                "properties": {"use": {"const": name}, **own_keys, **schema.get("properties", {})},
+                "required": ["use", *needs_more, *required],
+                "additionalProperties": False,
+            }
+        )
+        if not required and not needs_more:
+            short.append({"const": name})
+    if kind == "backbone" and HUB_BACKBONE in plugins.names(kind):
+        short.append({"type": "string", "description": "a Hub id, a folder, or runs/NAME"})
+    return {"anyOf": [*short, *in_full]}
+
+
+def _inlined(model: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The model's schema; the definitions it refers to are put among ``definitions`` under ``prefix.NAME``."""
+    schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+    for name, definition in schema.pop("$defs", {}).items():
+        definitions[f"{prefix}.{name}"] = definition
+    return schema

@@ -1,0 +1,163 @@
+"""Pydantic's errors as problems of a recipe: placed, merged, and in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import Problem, did_you_mean
+from .document import Document, Location
+
+# What was wanted, by the type of pydantic's error; {names} are filled from its context.
+_WANTED = {
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_parsing_size": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "none_required": "null",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "at most {le}",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "text that matches {pattern}",
+}
+_WRONG_TYPE = re.compile(r"(int|float|bool|string|list|tuple|set|frozen_set|dict|model)_(type|parsing|attributes_type)")
+
+
+def problems_of(
+    error: ValidationError, model: type[BaseModel], document: Document, prefix: Location, data: Any
+) -> list[Problem]:
+    """One problem for each location that ``error`` complains of.
+
+    ``data`` is what ``model`` was given and ``prefix`` is where it stands in the document.
+    """
+    found: dict[Location, list[Mapping[str, Any]]] = {}
+    for detail in error.errors(include_url=False):
+        found.setdefault(_location(detail, data), []).append(dict(detail))
+    problems = []
+    for location, details in found.items():
+        deeper = any(other[: len(location)] == location != other for other in found)
+        # Of a union, the member that fits best says what is wrong within; that the others do not fit is no news.
+        if deeper and all(_WRONG_TYPE.fullmatch(detail["type"]) for detail in details):
+            continue
+        problems.append(_problem(details, model, document, prefix, location))
+    return problems
+
+
+def unknown_keys(document: Document, location: Location, keys: Iterable[Any], known: Iterable[str]) -> list[Problem]:
+    """A problem for each of the ``keys`` of the mapping at ``location`` that is not ``known``."""
+    known = list(known)
+    return [_unknown_key(document, (*location, key), known) for key in keys if key not in known]
+
+
+def option_keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a model's fields, as they are written."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def show(value: Any) -> str:
+    """A value as a recipe holds it, shortened to fit a message."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _location(detail: Any, data: Any) -> Location:
+    """Where in the data an error is: pydantic's own path without the members of unions that it names on the way."""
+    location: Location = ()
+    for part in detail["loc"]:
+        if (isinstance(data, dict) and part in data) or (
+            isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
+        ):
+            data = data[part]
+            location = (*location, part)
+    return (*location, detail["loc"][-1]) if detail["type"] == "missing" else location
+
+
+def _problem(
+    details: list[Mapping[str, Any]], model: type[BaseModel], document: Document, prefix: Location, location: Location
+) -> Problem:
+    first = details[0]
+    place = (*prefix, *location)
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(document, place, _keys_at(model, location[:-1]))
+    if first["type"] == "missing":
+        return missing(document, place, _description(model, location))
+    if first["type"] == "value_error":
+        return _value_problem(str(first["ctx"]["error"]), document, place)
+    wanted = list(dict.fromkeys(_wanted(detail) for detail in details))
+    given = first["input"]
+    expected = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
+    hint = did_you_mean(given, expected) if isinstance(given, str) else None
+    return document.problem(f"got {show(given)}, wanted {' or '.join(wanted)}", place, hint=hint)
+
+
+def missing(document: Document, location: Location, description: str | None = None) -> Problem:
+    """A required key that is not there: told at the key of the mapping that should hold it."""
+    return document.problem("is missing", location, hint=description, at_key=True)
+
+
+def _unknown_key(document: Document, location: Location, known: list[str]) -> Problem:
+    hint = did_you_mean(str(location[-1]), known) or (f"known keys: {', '.join(known)}" if known else "it has no keys")
+    return document.problem("unknown key", location, hint=hint, at_key=True)
+
+
+def _value_problem(message: str, document: Document, location: Location) -> Problem:
+    """A complaint of a validator; one that checks a whole model begins its message with the key that it means."""
+    key, colon, rest = message.partition(": ")
+    inner = (*location, *key.split("."))
+    if colon and inner in document.places:
+        return document.problem(rest, inner)
+    return document.problem(message, location)
+
+
+def _wanted(detail: Mapping[str, Any]) -> str:
+    if detail["type"] in _WANTED:
+        return _WANTED[detail["type"]].format(**detail.get("ctx", {}))
+    return str(detail["msg"])
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    inner = _model_at(model, location)
+    return option_keys(inner) if inner else []
+
+
+def _description(model: type[BaseModel], location: Location) -> str | None:
+    inner = _model_at(model, location[:-1])
+    fields = {} if inner is None else {field.alias or name: field for name, field in inner.model_fields.items()}
+    field = fields.get(str(location[-1]))
+    return f"wanted {field.description}" if field is not None and field.description else None
+
+
+def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseModel] | None:
+    """The model of the mapping at ``location`` below ``model``, None if no one model is known for it."""
+    for part in location:
+        if model is None or isinstance(part, int):
+            return None
+        annotations = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+        candidates = (annotations.get(part), *get_args(annotations.get(part)))
+        models = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
+        model = models[0] if len(models) == 1 else None
+    return model

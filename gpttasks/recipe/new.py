@@ -1,0 +1,91 @@
+"""A new recipe made from another one, whose comments it keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..errors import Problem, RecipeError
+from ..plugins import Plugins, load_plugins
+from .document import Document, find_recipe, read_document
+from .resolve import resolved_paths
+from .schema import NAME_PATTERN
+
+Edits: TypeAlias = "dict[tuple[int, int], str]"
+"""What to write in the place of a span of characters."""
+
+_COMMAND = re.compile(r"(^[ \t]*#.*?\bgpttasks[ \t]+(?:run|check)[ \t]+)(\S+)", re.MULTILINE)
+_PLAIN = re.compile(r"[\w./][\w./-]*")  # needs no quotes wherever in YAML it stands
+_ANCHOR = re.compile(r"&\S+\s+")
+
+
+def new_recipe(name: str, source: str | Path, plugins: Plugins | None = None) -> Path:
+    """Write ``NAME.yaml`` in the working directory and return its path.
+
+    It is the text of ``source``, a file or a bundled recipe's name, with the new name, with relative paths that lead
+    where they led, and with the command lines in its header made to run the new file.
+
+    Raises RecipeError for a name that cannot be one, for a source that is wrong, and if the file is there already.
+    """
+    plugins = load_plugins() if plugins is None else plugins
+    if not re.fullmatch(NAME_PATTERN, name):
+        wanted = "letters, digits, ., - and _, beginning with a letter or digit"
+        raise RecipeError(Problem(f"got {name!r} as the name of a recipe, wanted {wanted}", file="command line"))
+    target = Path(f"{name}.yaml")
+    source_path = find_recipe(str(source), plugins.recipes())
+    document = read_document(source_path)
+    # A bundled recipe's files are where the package is installed, which has no fixed place beside the new file.
+    bundled = source_path in plugins.recipes().values()
+    edits = _path_edits(document, plugins, None if bundled else Path.cwd()) | _name_edit(document, name)
+    old_names = {str(source), source_path.name, source_path.stem, str(document.data.get("name"))}
+    text = _with_commands(_edited(document.text, edits), old_names, target.name)
+    try:
+        with target.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except FileExistsError:
+        hint = "choose another name, or move the file away"
+        raise RecipeError(Problem("the file is there already", file=str(target), hint=hint)) from None
+    except OSError as error:
+        raise RecipeError(Problem(f"cannot be written: {error.strerror or error}", file=str(target))) from error
+    return target
+
+
+def _path_edits(document: Document, plugins: Plugins, folder: Path | None) -> Edits:
+    """For each relative path in the document, one that starts at ``folder`` instead; an absolute one if it is None."""
+    edits: Edits = {}
+    for location, path in resolved_paths(document, plugins).items():
+        written: Any = document.data
+        for part in location:
+            written = written[part]
+        span = document.place(location).span
+        if span is None or Path(written).expanduser().is_absolute():
+            continue
+        if folder is not None:
+            path = Path(os.path.relpath(path, folder)).as_posix()
+            path = path if path.startswith("..") else f"./{path}"
+        edits[span] = path if _PLAIN.fullmatch(path) else json.dumps(path, ensure_ascii=False)
+    return edits
+
+
+def _name_edit(document: Document, name: str) -> Edits:
+    """The new name in the place of the old one, or in a line of its own before the first key."""
+    span = document.place(("name",)).span
+    assert span is not None  # a document read from a file has a span for every value
+    if "name" in document.data:
+        return {span: name}
+    return {(span[0], span[0]): f"name: {name}\n"}
+
+
+def _edited(text: str, edits: Edits) -> str:
+    for (start, end), new in sorted(edits.items(), reverse=True):
+        anchor = _ANCHOR.match(text[start:end])
+        text = text[:start] + (anchor[0] if anchor else "") + new + text[end:]
+    return text
+
+
+def _with_commands(text: str, old_names: set[str], new_name: str) -> str:
+    """The text with ``gpttasks run OLD`` and ``gpttasks check OLD`` in its comments made to name the new file."""
+    return _COMMAND.sub(lambda match: match[1] + (new_name if match[2] in old_names else match[2]), text)

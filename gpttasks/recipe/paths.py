@@ -1,0 +1,43 @@
+"""Which values of a recipe are paths, and where they lead."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from ..component import PathMarker
+from ..tasks.readers import SUFFIXES
+from ..tasks.sources import STANDARD_INPUT
+
+
+def path_keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a model's fields that hold a :data:`~gpttasks.component.RecipePath`, an optional one or a list."""
+    return [
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if _has_marker(field.metadata) or _is_path(field.annotation)
+    ]
+
+
+def absolute(text: str, base: Path) -> str:
+    """The absolute path of ``text``, which starts at ``base`` unless it is absolute or begins with ``~``."""
+    return os.path.normpath(base / Path(text).expanduser())
+
+
+def absolute_or_hub_id(text: str, base: Path) -> str:
+    """The absolute path of ``text`` if it looks like a path or is there, else ``text`` itself: a Hub id."""
+    if text == STANDARD_INPUT:
+        return text
+    looks_like_path = text.startswith((".", "/", "~")) or Path(text).suffix.lower() in SUFFIXES
+    return absolute(text, base) if looks_like_path or (base / text).exists() else text
+
+
+def _is_path(annotation: Any) -> bool:
+    return _has_marker(get_args(annotation)) or any(_is_path(inner) for inner in get_args(annotation))
+
+
+def _has_marker(metadata: Any) -> bool:
+    return any(isinstance(item, PathMarker) for item in metadata)

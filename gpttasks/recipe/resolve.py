@@ -1,0 +1,216 @@
+"""From a document to a recipe: names looked up, options checked, paths made absolute, and all that is wrong told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..component import Component, Options
+from ..errors import Problem, RecipeError
+from ..plugins import Plugins, load_plugins
+from ..tasks.sources import DataOptions
+from .document import Document, Location, find_recipe, read_document
+from .messages import missing, problems_of, show, unknown_keys
+from .overrides import apply_overrides
+from .paths import absolute, absolute_or_hub_id, path_keys
+from .rules import RUN_BACKBONE, rule_problems, trains
+from .schema import NO_ADAPTATION, Identity, MetricUse, Recipe, RuntimeOptions, ScoreOptions, TrainOptions, Use
+
+KEYS = ("name", "backbone", "task", "head", "adapt", "train", "score", "seed", "runtime")
+"""The recipe's keys, in the order in which they are written."""
+
+HUB_BACKBONE = "hf"
+"""The backbone for a name that is not registered: its option ``path`` is a Hub id or a folder."""
+
+RUN_RECORD = "run.json"
+"""The file that makes a folder a run, for which the backbone is :data:`RUN_BACKBONE`."""
+
+_REQUIRED = {
+    "backbone": "a model: a Hub id, a folder or a registered name",
+    "task": "{use: NAME, data: {path: ...}, ...}",
+    "head": "the name of a head",
+    "score": "{metrics: [NAME, ...]}",
+}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_recipe(name: str | Path, overrides: Iterable[str] = (), plugins: Plugins | None = None) -> Recipe:
+    """The recipe in a file, or the bundled one of that name, with ``KEY=VALUE`` overrides put in.
+
+    Raises RecipeError with every problem found; nothing but the recipe is opened.
+    """
+    plugins = load_plugins() if plugins is None else plugins
+    document = read_document(find_recipe(str(name), plugins.recipes()))
+    return resolve(apply_overrides(document, overrides), plugins)
+
+
+def resolve(document: Document, plugins: Plugins) -> Recipe:
+    """The recipe that a document describes. Raises RecipeError with every problem found."""
+    return _Resolver(document, plugins).recipe()
+
+
+def resolved_paths(document: Document, plugins: Plugins) -> dict[Location, str]:
+    """Every value that names a file or folder, as an absolute path. Raises RecipeError as :func:`resolve` does."""
+    resolver = _Resolver(document, plugins)
+    resolver.recipe()
+    return resolver.paths
+
+
+class _Resolver:
+    """Resolves one document; a part that cannot be resolved is None, and the reason is among ``problems``."""
+
+    def __init__(self, document: Document, plugins: Plugins) -> None:
+        self.document = document
+        self.data = document.data
+        self.plugins = plugins
+        self.problems: list[Problem] = []
+        self.paths: dict[Location, str] = {}
+
+    def recipe(self) -> Recipe:
+        self.problems += unknown_keys(self.document, (), self.data, KEYS)
+        self.problems += [
+            missing(self.document, (key,), f"wanted {text}") for key, text in _REQUIRED.items() if key not in self.data
+        ]
+        adapt = self._component("adaptation", self.data.get("adapt", NO_ADAPTATION), ("adapt",))
+        parts: dict[str, Any] = {
+            "backbone": self._required("backbone"),
+            "task": self._required("task", reserved=("data",)),
+            "data": self._data(),
+            "head": self._required("head"),
+            "adapt": adapt,
+            "train": self._train(adapt),
+            "score": self._score(),
+            "runtime": self._checked(RuntimeOptions, self.data.get("runtime", {}), ("runtime",)),
+        }
+        identity = self._identity()
+        self.problems += rule_problems(self.document, self.plugins, parts)
+        if self.problems or identity is None:
+            raise RecipeError(sorted(self.problems, key=_order))
+        return Recipe(name=identity.name, seed=identity.seed, **parts)
+
+    def _identity(self) -> Identity | None:
+        given = {key: self.data[key] for key in ("name", "seed") if key in self.data}
+        return self._checked(Identity, {"name": Path(self.document.file).stem, **given}, ())
+
+    def _required(self, key: str, reserved: tuple[str, ...] = ()) -> Use | None:
+        return self._component(key, self.data[key], (key,), reserved) if key in self.data else None
+
+    def _data(self) -> DataOptions | None:
+        task = self.data.get("task")
+        location = ("task", "data")
+        if not isinstance(task, dict) or "data" not in task:
+            if isinstance(task, (dict, str)):
+                self.problems.append(missing(self.document, location, "wanted {path: ...}: where the rows come from"))
+            return None
+        raw = task["data"]
+        if isinstance(raw, dict) and "path" in raw:
+            raw = {**raw, "path": self._path(raw["path"], (*location, "path"), may_be_hub_id=True)}
+        return self._checked(DataOptions, raw, location)
+
+    def _train(self, adapt: Use | None) -> TrainOptions | None:
+        if "train" not in self.data:
+            return TrainOptions() if adapt is not None and trains(self.plugins, adapt) else None
+        return None if self.data["train"] is None else self._checked(TrainOptions, self.data["train"], ("train",))
+
+    def _score(self) -> ScoreOptions | None:
+        raw = self.data.get("score")
+        if isinstance(raw, dict) and isinstance(raw.get("metrics"), list):
+            metrics = [self._metric(value, index) for index, value in enumerate(raw["metrics"])]
+            known = tuple(metric for metric in metrics if metric is not None)
+            if len(known) < len(metrics):  # told already; the other keys are checked all the same
+                raw = {**raw, "metrics": known or (_STAND_IN,)}
+                self._checked(ScoreOptions, raw, ("score",))
+                return None
+            raw = {**raw, "metrics": known}
+        return self._checked(ScoreOptions, raw, ("score",)) if "score" in self.data else None
+
+    def _metric(self, value: Any, index: int) -> MetricUse | None:
+        location = ("score", "metrics", index)
+        use = self._component("metric", value, location, reserved=("as",))
+        if use is None:
+            return None
+        key = value.get("as", use.name) if isinstance(value, dict) else use.name
+        try:
+            return MetricUse(name=use.name, options=use.options, key=key)
+        except ValidationError:
+            wanted = "a key of letters, digits, - and _, beginning with a letter or digit"
+            self.problems.append(self.document.problem(f"got {show(key)}, wanted {wanted}", (*location, "as")))
+            return None
+
+    def _component(self, kind: str, value: Any, location: Location, reserved: tuple[str, ...] = ()) -> Use | None:
+        """The component that ``value``, a name or ``{use: name, ...}``, stands for."""
+        at = location
+        options: dict[Any, Any] = {}
+        name = value
+        if isinstance(value, dict):
+            if "use" not in value:
+                self.problems.append(missing(self.document, (*location, "use"), f"wanted the name of a {kind}"))
+                return None
+            name, at = value["use"], (*location, "use")
+            options = {key: option for key, option in value.items() if key not in ("use", *reserved)}
+        if not isinstance(name, str):
+            message = f"got {show(name)}, wanted the name of a {kind}, or {{use: NAME, ...its options}}"
+            self.problems.append(self.document.problem(message, at))
+            return None
+        known = self.plugins.names(kind)
+        path_at: Location | None = None
+        if kind == "backbone" and name not in known and "path" not in options:
+            is_run = Path(absolute(name, self.document.place(at).base), RUN_RECORD).is_file()
+            options, path_at = {"path": name, **options}, at
+            name = RUN_BACKBONE if is_run else HUB_BACKBONE
+        if name not in known:
+            unknown = self.plugins.unknown(kind, name)
+            self.problems.append(self.document.problem(unknown.message, at, hint=unknown.hint))
+            return None
+        checked = self._options(self.plugins.get(kind, name), options, location, path_at)
+        return None if checked is None else Use(name=name, options=checked)
+
+    def _options(
+        self, component: type[Component], raw: dict[Any, Any], location: Location, path_at: Location | None
+    ) -> Options | None:
+        """The component's options; ``path_at`` is where the option ``path`` stands if it is not under its own key."""
+        options = dict(raw)
+        for key in path_keys(component.Options):
+            may_be_hub_id = component.kind == "backbone" and component.name == HUB_BACKBONE
+            at = path_at if path_at is not None and key == "path" else (*location, key)
+            if key in options:
+                options[key] = self._path(options[key], at, may_be_hub_id)
+        try:
+            return self._checked(component.Options, options, location)
+        except Exception as error:  # a validator of the plugin's own
+            message = (
+                f"the {component.kind} {component.name!r} failed on these options: {type(error).__name__}: {error}"
+            )
+            self.problems.append(self.document.problem(message, location))
+            return None
+
+    def _path(self, value: Any, location: Location, may_be_hub_id: bool = False) -> Any:
+        """A path, or each of a list of paths, made absolute; anything else is left to the check of its type."""
+        if isinstance(value, list):
+            return [self._path(item, (*location, index), may_be_hub_id) for index, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        base = self.document.place(location).base
+        path = absolute_or_hub_id(value, base) if may_be_hub_id else absolute(value, base)
+        if Path(path).is_absolute():
+            self.paths[location] = path
+        return path
+
+    def _checked(self, model: type[Model], raw: Any, location: Location) -> Model | None:
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            self.problems += problems_of(error, model, self.document, location, raw)
+            return None
+
+
+_STAND_IN = MetricUse(name="unknown", options=Options(), key="unknown")
+
+
+def _order(problem: Problem) -> tuple[int, int]:
+    """Down the file; what was given on the command line comes last."""
+    return (problem.line or 2**31, problem.column or 0)

@@ -1,0 +1,155 @@
+"""What a recipe's parts must have to do with each other: fit follows from fields, never from lists of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..component import Component
+from ..errors import GpttasksError, Problem
+from ..plugins import Plugins
+from .document import Document, Location
+from .schema import MetricUse, ScoreOptions, TrainOptions, Use
+
+RUN_BACKBONE = "run"
+"""The backbone that is a finished run, and may bring a trained head with it."""
+
+
+def trains(plugins: Plugins, adapt: Use) -> bool:
+    """Whether the adaptation trains anything."""
+    return bool(getattr(plugins.get("adaptation", adapt.name), "trains", True))
+
+
+def rule_problems(document: Document, plugins: Plugins, parts: Mapping[str, Any]) -> list[Problem]:
+    """All problems between the parts (by the recipe's keys) that were resolved; a part that was not is None."""
+    rules = _Rules(document, plugins, parts)
+    return [*rules.training(), *rules.fit(), *rules.scoring()]
+
+
+class _Rules:
+    def __init__(self, document: Document, plugins: Plugins, parts: Mapping[str, Any]) -> None:
+        self.document = document
+        self.plugins = plugins
+        self.adapt: Use | None = parts["adapt"]
+        self.train: TrainOptions | None = parts["train"]
+        self.score: ScoreOptions | None = parts["score"]
+        self.task: Use | None = parts["task"]
+        self.head: type[Component] | None = self._component("head", parts["head"])
+        self.backbone: type[Component] | None = self._component("backbone", parts["backbone"])
+
+    def training(self) -> Iterator[Problem]:
+        """What is trained, and whether it can be."""
+        if self.adapt is None:
+            return
+        name = self.adapt.name
+        if not trains(self.plugins, self.adapt):
+            if self.document.data.get("train") is not None:
+                message = f"adapt is {name!r}, which trains nothing, but train is given"
+                hint = "write train: null, or choose an adaptation such as adapt: lora"
+                yield self.document.problem(message, ("train",), hint=hint, at_key=True)
+            from_run = self.backbone is not None and self.backbone.name == RUN_BACKBONE
+            if self.head is not None and getattr(self.head, "needs_training", False) and not from_run:
+                message = f"adapt is {name!r}, which trains nothing, but the head {self.head.name!r} has to be trained"
+                yield self.document.problem(message, ("adapt",), hint=f"choose one of: {self._adaptations()}")
+            return
+        if "train" in self.document.data and self.document.data["train"] is None:
+            message = f"train is null, but adapt is {name!r}, which trains"
+            yield self.document.problem(
+                message, ("train",), hint="leave train out for its defaults, or write adapt: none"
+            )
+        if self.backbone is not None and not getattr(self.backbone, "trainable", True):
+            message = f"the backbone {self.backbone.name!r} cannot be trained, but adapt is {name!r}"
+            yield self.document.problem(message, ("adapt",), hint="write adapt: none")
+
+    def fit(self) -> Iterator[Problem]:
+        """Whether the task's examples hold what head and metrics read, and the metrics score what the head gives."""
+        fields: frozenset[str] | None = None
+        if self.task is not None:
+            try:
+                fields = getattr(self.plugins.get("task", self.task.name)(self.task.options), "fields", None)
+            except GpttasksError as error:
+                yield from (self.document.problem(str(problem), ("task",)) for problem in error.problems)
+            except Exception as error:  # the plugin's own code
+                message = f"the task {self.task.name!r} failed on these options: {type(error).__name__}: {error}"
+                yield self.document.problem(message, ("task",))
+        if self.head is not None and fields is not None:
+            yield from self._head_fit(self.head, fields)
+        for index, metric in enumerate(self.score.metrics if self.score else ()):
+            yield from self._metric_fit(metric, ("score", "metrics", index), fields)
+
+    def scoring(self) -> Iterator[Problem]:
+        """Keys that name a metric, and shots."""
+        if self.score is None:
+            return
+        seen: set[str] = set()
+        for index, metric in enumerate(self.score.metrics):
+            if metric.key in seen:
+                message = f"a second metric with the key {metric.key!r}"
+                hint = f"give it a key of its own: {{use: {metric.name}, as: KEY}}"
+                yield self.document.problem(message, ("score", "metrics", index), hint=hint)
+            seen.add(metric.key)
+        best = self.train.validate_.best if self.train and self.train.validate_ else None
+        if best is not None and best not in seen:
+            message = f"got {best!r}, wanted the key of one of the recipe's metrics"
+            yield self.document.problem(
+                message, ("train", "validate", "best"), hint=f"metrics: {', '.join(sorted(seen))}"
+            )
+        if self.score.shots and self.head is not None and not getattr(self.head, "prompted", True):
+            message = f"the head {self.head.name!r} takes no solved examples in front of the prompt"
+            yield self.document.problem(message, ("score", "shots"), hint="write shots: 0")
+
+    def _head_fit(self, head: type[Component], fields: frozenset[str]) -> Iterator[Problem]:
+        lacking = self._head_needs(head) - fields
+        if lacking:
+            fitting = [
+                name
+                for name in self.plugins.names("head")
+                if self._head_needs(self.plugins.get("head", name)) <= fields
+            ]
+            yield self.document.problem(
+                f"the head {head.name!r} needs {_listed(lacking)}, but the task fills only {_listed(fields)}",
+                ("head",),
+                hint=f"heads that fit: {', '.join(fitting) or 'none'}",
+            )
+
+    def _metric_fit(self, use: MetricUse, location: Location, fields: frozenset[str] | None) -> Iterator[Problem]:
+        metric = self.plugins.get("metric", use.name)
+        hint = f"metrics that fit: {', '.join(self._fitting_metrics(fields)) or 'none'}"
+        gives = getattr(self.head, "gives", None)
+        takes: frozenset[str] = getattr(metric, "takes", frozenset())
+        if gives is not None and self.head is not None and gives not in takes:
+            message = f"the metric {use.name!r} scores {_listed(takes)}, but the head {self.head.name!r} gives {gives}"
+            yield self.document.problem(message, location, hint=hint)
+        needs: frozenset[str] = getattr(metric, "needs", frozenset())
+        lacking = needs - (needs if fields is None else fields)
+        if lacking:
+            message = f"the metric {use.name!r} needs {_listed(lacking)}, which the task does not fill"
+            yield self.document.problem(message, location, hint=hint)
+
+    def _fitting_metrics(self, fields: frozenset[str] | None) -> list[str]:
+        gives = getattr(self.head, "gives", None)
+        fitting = []
+        for name in self.plugins.names("metric"):
+            metric = self.plugins.get("metric", name)
+            fills = fields is None or getattr(metric, "needs", frozenset()) <= fields
+            if fills and (gives is None or gives in getattr(metric, "takes", frozenset())):
+                fitting.append(name)
+        return fitting
+
+    def _head_needs(self, head: type[Component]) -> frozenset[str]:
+        """The fields that the head reads to answer, and to train where it is trained."""
+        needs: frozenset[str] = getattr(head, "needs", frozenset())
+        if self.adapt is not None and trains(self.plugins, self.adapt):
+            needs |= getattr(head, "trains_on", frozenset())
+        return needs
+
+    def _adaptations(self) -> str:
+        names = self.plugins.names("adaptation")
+        return ", ".join(name for name in names if getattr(self.plugins.get("adaptation", name), "trains", True))
+
+    def _component(self, kind: str, use: Use | None) -> type[Component] | None:
+        return None if use is None else self.plugins.get(kind, use.name)
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

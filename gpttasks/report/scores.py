@@ -1,0 +1,73 @@
+"""The score table: values, intervals on their scales, and signatures taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+from ..metrics.signature import parse_signature
+from .charts import IntervalBar, interval_bar
+from .words import as_list, as_mapping, as_number, as_text, fixed, interval_decimals, number, percent
+
+Signature = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score, as texts to show; ``bar`` is None where there is no value."""
+
+    key: str
+    value: str
+    interval: str
+    level: str
+    bar: IntervalBar | None
+    n: str
+    groups: str
+    direction: str
+    split: str
+    reason: str
+    measure: Signature
+    way: Signature
+
+
+def score_rows(scores: Any) -> list[ScoreRow]:
+    """The rows of the table, from the ``scores`` of ``run.json``, in their order."""
+    return [_score_row(str(key), as_mapping(score)) for key, score in as_mapping(scores).items()]
+
+
+def _score_row(key: str, score: Mapping[str, Any]) -> ScoreRow:
+    value, low, high = (as_number(score.get(name)) for name in ("value", "low", "high"))
+    decimals = interval_decimals(low, high)
+    scale = [as_number(end) for end in as_list(score.get("scale"))]
+    return ScoreRow(
+        key=key,
+        value=fixed(value, decimals),
+        interval=f"{fixed(low, decimals)} to {fixed(high, decimals)}" if low is not None and high is not None else "",
+        level=percent(score.get("level")),
+        bar=interval_bar(value, low, high, scale) if value is not None else None,
+        n=number(score.get("n")),
+        groups=number(score["groups"]) if score.get("groups") is not None else "",
+        direction=_direction(score.get("higher_is_better")),
+        split=as_text(score.get("split")),
+        reason=as_text(score.get("reason")) or ("" if value is not None else "no reason was recorded"),
+        measure=_signature(score.get("measure")),
+        way=_signature(score.get("way")),
+    )
+
+
+def _direction(higher_is_better: Any) -> str:
+    if not isinstance(higher_is_better, bool):
+        return ""
+    return "higher is better" if higher_is_better else "lower is better"
+
+
+def _signature(text: Any) -> Signature:
+    """The fields of a signature; the whole text in one where it is none that parses."""
+    if not isinstance(text, str) or not text:
+        return ()
+    try:
+        return tuple(parse_signature(text).items())
+    except UserError:
+        return (("signature", text),)

@@ -1,0 +1,182 @@
+"""Loading a model folder, and one clear error for each way in which it can be wrong."""
+
+import json
+import shutil
+
+import pytest
+
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions, dtype_name
+from gpttasks.errors import BackboneError, DataError
+
+
+def load(path, **options):
+    backbone = HuggingFace(HuggingFaceOptions(path=str(path), **options))
+    backbone.load(LoadSettings())
+    return backbone
+
+
+@pytest.fixture
+def folder(tiny_gpt2_folder, tmp_path):
+    """A copy of a good folder, to be damaged."""
+    return shutil.copytree(tiny_gpt2_folder, tmp_path / "model")
+
+
+def change_config(folder, **fields):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | fields))
+
+
+def problem_of(path):
+    with pytest.raises(BackboneError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert caught.value.exit_status == 2
+    return str(problem)
+
+
+def test_a_good_folder(tiny_gpt2_folder):
+    backbone = load(tiny_gpt2_folder)
+    assert backbone.context == 128
+    assert not backbone.model.training
+    assert backbone.capabilities()["model_type"] == "gpt2"
+    assert backbone.capabilities()["begins_with_bos"] is True
+    assert {name: len(digest) for name, digest in backbone.digests().items()} == {"weights": 64, "tokenizer": 64}
+    json.dumps(backbone.capabilities())
+
+
+def test_context_may_be_shortened(tiny_gpt2_folder):
+    assert load(tiny_gpt2_folder, context=16).context == 16
+
+
+def test_digest_follows_the_weights(folder, tiny_gpt2_folder):
+    from safetensors.torch import load_file, save_file
+
+    assert load(folder).digests() == load(tiny_gpt2_folder).digests()
+    tensors = load_file(folder / "model.safetensors")
+    tensors["transformer.wte.weight"][0, 0] += 1
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    changed, original = load(folder).digests(), load(tiny_gpt2_folder).digests()
+    assert changed["weights"] != original["weights"]
+    assert changed["tokenizer"] == original["tokenizer"]
+
+
+def test_weights_to_be_trained_are_held_in_fp32(tiny_gpt2_folder):
+    import torch
+
+    backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_gpt2_folder)))
+    backbone.load(LoadSettings(precision="bf16"))
+    assert backbone.model.dtype == torch.bfloat16 == getattr(torch, dtype_name("bf16"))
+    backbone.load(LoadSettings(precision="bf16", keep_master=True))
+    assert backbone.model.dtype == torch.float32
+
+
+def test_no_folder(tmp_path):
+    assert f"there is no folder {tmp_path / 'nowhere'}" in problem_of(tmp_path / "nowhere")
+
+
+def test_a_file(tmp_path):
+    (tmp_path / "model.gguf").touch()
+    assert "model.gguf is a file; a backbone is a folder or a Hub id" in problem_of(tmp_path / "model.gguf")
+
+
+def test_no_config(folder):
+    (folder / "config.json").unlink()
+    assert "has no config.json" in problem_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [('{"model_type": ', "config.json is not valid JSON"), ("[1]", "holds a list, wanted an object")]
+)
+def test_bad_config(folder, content, message):
+    (folder / "config.json").write_text(content)
+    assert message in problem_of(folder)
+
+
+def test_remote_code_is_never_run(folder):
+    change_config(folder, model_type="mystery", auto_map={"AutoModelForCausalLM": "evil.Model"})
+    (folder / "evil.py").write_text("raise SystemExit('was run')")
+    message = problem_of(folder)
+    assert "model type 'mystery'" in message
+    assert "brings its own code" in message
+    assert "never runs code" in message
+
+
+def test_pickle_weights_only(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    message = problem_of(folder)
+    assert "only pickle weights (pytorch_model.bin)" in message
+    assert "*.safetensors" in message
+
+
+def test_no_weights(folder):
+    (folder / "model.safetensors").unlink()
+    assert "has no weights" in problem_of(folder)
+
+
+def test_no_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+    assert "has no tokenizer" in problem_of(folder)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"model": {"type": "Unheard"}, "added_tokens": []}'])
+def test_a_broken_tokenizer(folder, content):
+    (folder / "tokenizer.json").write_text(content)
+    message = problem_of(folder)
+    assert f"the tokenizer in {folder} cannot be loaded" in message
+    assert "\n" not in message
+
+
+def test_truncated_weights(folder):
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    assert f"the model in {folder} cannot be loaded" in problem_of(folder)
+
+
+def test_missing_tensors_are_not_made_up(folder):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["transformer.h.1.mlp.c_fc.weight"], tensors["transformer.h.0.ln_1.bias"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    assert "lack 2 tensors of its config, first transformer.h.0.ln_1.bias" in problem_of(folder)
+
+
+def test_tensors_of_another_shape(folder):
+    change_config(folder, vocab_size=500)
+    message = problem_of(folder)
+    assert "another shape than its config says" in message
+    assert "transformer.wte.weight" in message
+
+
+def test_an_encoder_is_no_backbone(folder):
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    torch.manual_seed(0)
+    model = BertForMaskedLM(BertConfig(vocab_size=400, initializer_range=0.2, **sizes))
+    model.save_pretrained(folder)
+    assert "not causal: its tokens see the ones after them" in problem_of(folder)
+
+
+def test_a_hub_name_that_cannot_be_reached():
+    message = problem_of("nobody/nothing")
+    assert "there is no folder 'nobody/nothing', and the Hub model of that name cannot be reached" in message
+    assert "\n" not in message
+
+
+def test_a_hub_name_with_the_network_cut(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    assert "cannot be reached" in problem_of("nobody/nothing")
+
+
+def test_a_name_that_is_none():
+    assert "neither a folder nor a valid Hub id" in problem_of("a/b/c")
+
+
+def test_half_a_surrogate_pair_is_named(tiny_gpt2_folder):
+    with pytest.raises(DataError, match="no valid Unicode"):
+        load(tiny_gpt2_folder).tokenizer.encode("a \ud83d b")

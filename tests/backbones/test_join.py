@@ -1,0 +1,145 @@
+"""``join`` against its specification, written down the slow way."""
+
+import itertools
+from os.path import commonprefix
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpttasks.backbones.join import join
+from gpttasks.backbones.scratch import train_bpe
+from gpttasks.backbones.tokenizer import TextTokenizer
+from gpttasks.errors import DataError
+from gpttasks.requests import Cut
+from gpttasks.tasks.example import Part, as_prompt
+
+BPE = TextTokenizer(train_bpe(["the good film, a bad film; the goodness of films is positive or negative\n"] * 9, 300, 64))
+
+
+class WithoutStart:
+    """The same tokenizer, as one that puts nothing in front of a row by itself."""
+
+    starts_with = ()
+
+    def __init__(self, fallback):
+        self.fallback_start = fallback
+
+    def encode(self, text):
+        return BPE.encode(text)
+
+
+BARE = WithoutStart(fallback=7)
+
+unicode = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+words = st.lists(st.sampled_from(["the", " good", " film", "ness", "go", "od", "\n", " ", "é", "漢"]), max_size=8)
+texts = unicode | words.map("".join)
+
+
+@given(prompt=texts, continuation=texts.filter(bool))
+def test_boundary_is_the_longest_common_token_prefix(prompt, continuation):
+    before, whole = BPE.encode(prompt), BPE.encode(prompt + continuation)
+    joined = join(BPE, as_prompt(prompt), continuation, 1000)
+    assert joined.ids == [*BPE.starts_with, *whole]
+    assert joined.boundary == 1 + min(len(commonprefix([before, whole])), len(whole) - 1)
+    assert joined.boundary < len(joined.ids), "a continuation is never empty"
+    assert joined.moved == (joined.boundary - 1 < len(before))
+    assert joined.cut == Cut(0, 0)
+
+
+@given(prompt=texts, continuation=texts.filter(bool))
+def test_without_a_bos_the_fallback_stands_only_where_there_is_no_context(prompt, continuation):
+    before, whole = BPE.encode(prompt), BPE.encode(prompt + continuation)
+    common = min(len(commonprefix([before, whole])), len(whole) - 1)
+    joined = join(BARE, as_prompt(prompt), continuation, 1000)
+    assert joined.ids == (whole if common else [7, *whole])
+    assert joined.boundary == (common or 1)
+
+
+@given(prompt=texts)
+def test_prompt_alone(prompt):
+    joined = join(BPE, as_prompt(prompt), "", 1000)
+    assert joined.ids == [*BPE.starts_with, *BPE.encode(prompt)]
+    assert joined.boundary == len(joined.ids)
+    assert join(BARE, as_prompt(prompt), "", 1000).ids == (BPE.encode(prompt) or [7])
+
+
+def test_a_token_across_the_boundary_belongs_to_the_continuation():
+    assert len(BPE.encode(" good")) == 1, "the tokenizer was trained to have this token"
+    joined = join(BPE, as_prompt("the go"), "od", 100)
+    assert joined.moved
+    assert BPE.decode(joined.ids[joined.boundary :]) == " good"
+
+
+def test_no_start_token_at_all_is_an_error():
+    with pytest.raises(DataError, match="neither a BOS nor an end token"):
+        join(WithoutStart(fallback=None), (), " good", 100)
+
+
+def test_a_continuation_without_tokens_is_an_error():
+    class Silent(WithoutStart):
+        def encode(self, text):
+            return []
+
+    with pytest.raises(DataError, match="has no tokens"):
+        join(Silent(7), (), "\u200b", 100)
+
+
+kinds = st.sampled_from(["fixed", "shot", "passage"])
+parts = st.lists(st.builds(Part, texts, kinds), max_size=6).filter(
+    lambda made: sum(part.kind == "passage" for part in made) <= 2
+)
+
+
+def length(prompt, continuation):
+    return 1 + len(BPE.encode("".join(part.text for part in prompt) + continuation))
+
+
+@given(prompt=parts.map(as_prompt), continuation=texts, context=st.integers(2, 60))
+def test_cutting(prompt, continuation, context):
+    shots = [place for place, part in enumerate(prompt) if part.kind == "shot"]
+    try:
+        joined = join(BPE, prompt, continuation, context)
+    except DataError as error:
+        fixed = [part for part in prompt if part.kind == "fixed"]
+        assert length(fixed, continuation) > context
+        assert f"the text has {length(fixed, continuation)} tokens without its passages" in str(error)
+        return
+    assert len(joined.ids) <= context
+    dropped = shots[: joined.cut.shots]
+    kept = [part for place, part in enumerate(prompt) if place not in dropped]
+    if dropped:  # no shot more than needed was dropped
+        one_more = [part for place, part in enumerate(prompt) if place not in dropped[:-1]]
+        assert length(one_more, continuation) > context
+    assert joined.cut.tokens == length(kept, continuation) - len(joined.ids)
+    if joined.cut.tokens:
+        assert len(dropped) == len(shots), "passages are cut only when no shot is left"
+    assert BPE.decode(joined.ids) in possible_texts(kept, continuation, cut=bool(joined.cut.tokens))
+
+
+def possible_texts(kept, continuation, cut):
+    """All texts that cutting passages at their ends can leave; all else stands as it was."""
+    ends = [
+        range(len(part.text) + 1) if cut and part.kind == "passage" else [len(part.text)]
+        for part in kept
+    ]
+    return {
+        "".join(part.text[:end] for part, end in zip(kept, chosen, strict=True)) + continuation
+        for chosen in itertools.product(*ends)
+    }
+
+
+def test_a_passage_keeps_as_much_as_fits():
+    prompt = (Part("Review: "), Part("abcdefghijklmnopqrstuvwxyz" * 4, "passage"), Part("\nSentiment:"))
+    joined = join(BPE, prompt, " good", 60)
+    assert len(joined.ids) == 60
+    text = BPE.decode(joined.ids)
+    assert text.startswith("Review: abc")
+    assert text.endswith("\nSentiment: good")
+
+
+def test_the_longest_passage_is_cut_first():
+    prompt = (Part("xyz " * 3, "passage"), Part("uvw " * 30, "passage"))
+    text = BPE.decode(join(BPE, prompt, " good", 60).ids)
+    assert text.startswith("xyz xyz xyz uvw")
+    assert text.endswith(" good")

@@ -1,0 +1,57 @@
+"""Rows through the model: what comes out equals what transformers gives for each row alone."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.backbones.local import model_context, usable_context
+
+FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2"]
+
+
+@pytest.fixture(params=FAMILIES)
+def pair(request, tiny_folder):
+    """A backbone, and the same model as transformers loads it."""
+    folder = tiny_folder(request.param)
+    backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
+    backbone.load(LoadSettings())
+    return backbone, AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+ROWS = [[5, 9, 270, 31, 8, 99, 14], [7], [300, 2, 2, 41]]
+
+
+def test_a_padded_batch_equals_single_rows(pair):
+    backbone, plain = pair
+    assert backbone.direct_head == (plain.config.model_type != "gemma2"), "gemma2 caps its logits after the LM head"
+    with torch.no_grad():
+        outputs = backbone.forward(ROWS)
+        targets = outputs.targets([3, 1, 1])
+        logits = [plain(input_ids=torch.tensor([row])).logits[0] for row in ROWS]
+        states = [plain.base_model(input_ids=torch.tensor([row])).last_hidden_state[0, -1] for row in ROWS]
+    assert targets.counts == [4, 0, 3]
+    assert targets.ids.tolist() == [31, 8, 99, 14, 2, 2, 41]
+    expected = torch.cat([logits[0][2:6], logits[2][0:3]])
+    torch.testing.assert_close(targets.logits, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(outputs.last_states(), torch.stack(states), atol=1e-4, rtol=1e-4)
+    logprobs = torch.tensor([row.log_softmax(-1)[token] for row, token in zip(expected, targets.ids, strict=True)])
+    torch.testing.assert_close(targets.logprobs(), logprobs, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(targets.nll(), -logprobs.sum(), atol=1e-4, rtol=1e-4)
+    assert targets.greedy().tolist() == (expected.argmax(-1) == targets.ids).tolist()
+    assert backbone.hidden_size == states[0].shape[0]
+
+
+def test_context_of_a_config():
+    class Config:
+        n_positions = 1024
+
+    class Boundless:
+        pass
+
+    assert model_context(Config) == 1024
+    assert model_context(Boundless) is None
+    assert usable_context(Config, None) == 1024
+    assert usable_context(Config, 64) == 64
+    assert usable_context(Boundless, 4096) == 4096
