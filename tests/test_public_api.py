@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,16 @@ import pytest
 import gpttasks
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "evaluate", "numpy", "pyarrow")
+HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "evaluate", "numpy", "pyarrow"}
 PLUGIN_FILES = sorted((ROOT / "plugins").rglob("*.py"))
+
+
+def modules_after(code, folder):
+    """The names of all top-level modules that a fresh interpreter has imported after it ran ``code`` in ``folder``."""
+    code += "\nimport json, sys; print(); print(json.dumps([name for name in sys.modules if '.' not in name]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize("name", gpttasks.__all__)
@@ -33,28 +42,65 @@ def test_an_unknown_name_is_an_attribute_error():
         gpttasks.Tsak  # noqa: B018 - looking it up is the test
 
 
-def test_plugin_authors_names_load_nothing_heavy():
+def test_importing_the_package_loads_nothing_heavy(tmp_path):
+    modules = modules_after("import gpttasks", tmp_path)
+    assert "gpttasks" in modules
+    assert not modules & (HEAVY | {"pydantic", "jinja2", "ruamel", "typer", "rich"})
+
+
+def test_plugin_authors_names_load_nothing_heavy(tmp_path):
     code = (
-        "import sys, gpttasks, gpttasks_classification as plugin\n"
+        "import gpttasks, gpttasks_classification as plugin\n"
         "names = set(gpttasks.__all__) - {'run'}\n"
         "[getattr(gpttasks, name) for name in names]\n"
         "options = plugin.ClassificationOptions(prompt='{{ text | passage }}', labels=['a', 'b'])\n"
         "plugin.Classification(options)\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert not modules_after(code, tmp_path) & HEAVY
 
 
-@pytest.mark.skipif(not PLUGIN_FILES, reason="the sources of the bundled plugins are not here")
-def test_bundled_plugins_import_only_public_names():
-    used = set()
-    for path in PLUGIN_FILES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Import):
-                assert not [alias.name for alias in node.names if alias.name.split(".")[0] == "gpttasks"], path
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gpttasks":
-                assert (node.module, node.level) == ("gpttasks", 0), path
-                used.update(alias.name for alias in node.names)
-    assert used
-    assert used <= set(gpttasks.__all__)
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "imdb-lora"], ["list", "plugins"]], ids=" ".join)
+def test_quick_commands_load_nothing_heavy(arguments, tmp_path):
+    code = f"from gpttasks.cli import main\nassert main({arguments!r}) == 0"
+    assert not modules_after(code, tmp_path) & HEAVY
+
+
+def private_names(source):
+    """What the text of a plugin takes from gpttasks that is not public: submodules, and names beyond ``__all__``."""
+    tree = ast.parse(source)
+    modules, names = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+            modules.add(node.module)
+            if node.module == "gpttasks":
+                names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "gpttasks":
+            names.add(node.attr)
+    return {module for module in modules if module.startswith("gpttasks.")} | (names - set(gpttasks.__all__))
+
+
+def test_there_are_bundled_plugins():
+    assert {path.parent.name for path in PLUGIN_FILES} >= {"gpttasks_classification", "gpttasks_generation"}
+
+
+@pytest.mark.parametrize("path", [path.relative_to(ROOT) for path in PLUGIN_FILES], ids=str)
+def test_bundled_plugins_use_only_public_names(path):
+    assert private_names((ROOT / path).read_text("utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "private"),
+    [
+        ("from gpttasks import Example, Task", set()),
+        ("import gpttasks\nclass Own(gpttasks.Task): ...", set()),
+        ("from .words import WORDS\nimport json\nimport gpttasks_other.words", set()),
+        ("from gpttasks.tasks.task import Task", {"gpttasks.tasks.task"}),
+        ("import gpttasks.tasks.task", {"gpttasks.tasks.task"}),
+        ("def f():\n    from gpttasks import Task, runner", {"runner"}),
+        ("import gpttasks\ngpttasks.heads.Head", {"heads"}),
+    ],
+)
+def test_private_names_are_found(source, private):
+    assert private_names(source) == private

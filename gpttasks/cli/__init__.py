@@ -7,6 +7,7 @@ exit status here. 0: done; 1: the run failed, or there is a bug; 2: the user's i
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from typing import Any
@@ -30,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in given
     stdout = sys.stdout
     try:
-        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        with redirect_stdout(sys.stderr) if as_json else nullcontext(), warnings.catch_warnings():
+            if not sys.warnoptions:  # what libraries tell those who program with them
+                warnings.simplefilter("ignore", FutureWarning)
             status, document = _carry_out(given)
         if as_json and document is not None:
             print_json(document, stdout)

@@ -27,9 +27,9 @@ def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
     print(text, file=stream)
 
 
-def json_line(values: Mapping[str, Any]) -> str:
-    """A line of JSON Lines, of ASCII characters only, so that any stream and any reader takes it."""
-    return json.dumps(values, allow_nan=False, default=str)
+def json_line(values: Any) -> str:
+    """A line of JSON Lines: JSON of ASCII characters only, so that any stream and any reader takes it."""
+    return json.dumps(values, allow_nan=False)
 
 
 def error_document(error: GpttasksError) -> dict[str, Any]:
@@ -51,7 +51,8 @@ def aligned(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
 
 def counted(number: float, noun: str) -> str:
     """``1 shot``, ``2,500 steps``, ``0.5 epochs``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    text = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{text} {noun}" if number == 1 else f"{text} {noun}s"
 
 
 def on_one_line(text: str, width: int) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS_SCHEMA = "gpttasks.predictions/1"
 STANDARD_INPUT = Path("-")
+INPUT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")
 _SHOWN_WIDTH = 60
 
 
@@ -49,12 +50,12 @@ def predict(
     from ..plugins import load_plugins
     from ..predict import Predictor
 
-    if bool(texts) == bool(source):
+    if bool(texts) == (source is not None):
         got = "both" if texts else "neither"
         raise UserError(Problem(f"got {got}, wanted texts or --input FILE", file="command line"))
     check_output(output, source)
     predictor = Predictor(run, load_plugins(plugin or []))
-    rows = predictor.text_rows(texts) if texts else _read(predictor, source or STANDARD_INPUT)
+    rows = predictor.text_rows(texts or ()) if source is None else _read(predictor, source)
     predictions = list(predictor.predict(rows))
     if not predictions:
         raise DataError(f"there are no rows in {source}", hint="give a file with rows to answer")
@@ -75,13 +76,13 @@ def predict(
 
 
 def _read(predictor: Predictor, source: Path) -> Iterable[Row]:
-    from ..tasks.readers import SUFFIXES, read_file, read_stream
+    from ..tasks.readers import read_file, read_stream
 
     if source == STANDARD_INPUT:
         return read_stream(sys.stdin.buffer, "standard input")
     suffix = source.suffix.lower()
-    if suffix not in SUFFIXES:
-        hint = f"these are: {' '.join(SUFFIXES)}"
+    if suffix not in INPUT_SUFFIXES:
+        hint = f"these are: {' '.join(INPUT_SUFFIXES)}"
         raise DataError(Problem("no kind of file that can be read", file=str(source), hint=hint))
     if suffix == ".txt":
         return predictor.text_rows(row["text"] for row in read_file(source))

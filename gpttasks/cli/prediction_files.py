@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..errors import DataError, Problem, UserError
+from ..errors import DataError, Problem, RunFailed, UserError
 from .output import json_line
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _output_row(prediction: Prediction) -> dict[str, Any]:
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows as CSV or JSON Lines, by the name's end; aside and renamed, so that no half of a file is left.
 
-    Raises DataError for rows with different columns, which CSV cannot hold, and OSError as writing does.
+    Raises DataError for rows with different columns, which CSV cannot hold, and RunFailed where the system does not let it.
     """
     aside = path.with_name(f".{path.name}.tmp")
     try:
@@ -61,13 +61,16 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             else:
                 file.writelines(f"{json_line(row)}\n" for row in rows)
         os.replace(aside, path)
+    except OSError as error:
+        raise RunFailed(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         aside.unlink(missing_ok=True)
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     columns = list(rows[0])
-    writer = csv.writer(file, lineterminator="\n")
+    # All text in quotes: the csv module would leave a lone carriage return bare, and readers end the row there.
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(columns)
     for number, row in enumerate(rows, 1):
         if row.keys() != set(columns):
@@ -77,8 +80,8 @@ def _write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
         writer.writerow([_cell(row[column]) for column in columns])
 
 
-def _cell(value: Any) -> str:
-    """Text as it is, null as nothing, and whatever else as JSON."""
-    if isinstance(value, str):
+def _cell(value: Any) -> str | int | float:
+    """Text and numbers as they are, null as nothing, and whatever else as JSON."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return value
     return "" if value is None else json_line(value)

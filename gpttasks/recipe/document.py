@@ -223,6 +223,9 @@ class _Builder:
         if tag not in _CORE_TAGS:
             self.complain(node, f"the tag {_short_tag(node)} is not allowed in a recipe")
             return None
+        if any("\ud800" <= character <= "\udfff" for character in node.value):
+            self.complain(node, "an escape from \\ud800 to \\udfff is no character", hint="write it as \\U0001F600")
+            return None
         try:
             return self._yaml.constructor.construct_object(node)
         except ValueError:

@@ -135,7 +135,10 @@ def _value_problem(message: str, document: Document, location: Location) -> Prob
 
 def _wanted(detail: Mapping[str, Any]) -> str:
     if detail["type"] in _WANTED:
-        return _WANTED[detail["type"]].format(**detail.get("ctx", {}))
+        limits = {
+            name: f"{value:g}" if isinstance(value, float) else value for name, value in detail.get("ctx", {}).items()
+        }
+        return _WANTED[detail["type"]].format(**limits)
     return str(detail["msg"])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -132,6 +134,17 @@ def lora_config_fields() -> frozenset[str]:
     return frozenset(found)
 
 
+@contextmanager
+def _peft_warnings_understood() -> Iterator[None]:
+    """Keeps quiet what PEFT warns of and then does rightly by itself."""
+    with warnings.catch_warnings():
+        # On Conv1D layers (GPT-1, GPT-2) it sets fan_in_fan_out itself.
+        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
+        # It asks transformers for a property under its old name.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
 class Lora(Adaptation):
     """Low-rank updates of the linear layers through PEFT (Hu et al. 2021)."""
 
@@ -146,9 +159,7 @@ class Lora(Adaptation):
         from peft import get_peft_model
 
         try:
-            with warnings.catch_warnings():
-                # PEFT sets fan_in_fan_out itself on Conv1D layers (GPT-1, GPT-2) and warns that it did.
-                warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
+            with _peft_warnings_understood():
                 backbone.model = get_peft_model(backbone.model, self.config())
         except (ValueError, TypeError, RuntimeError) as error:
             raise UserError(f"LoRA cannot be put on this backbone: {error}", hint="look at adapt.targets") from error
@@ -178,6 +189,5 @@ class Lora(Adaptation):
         """Wrap the model with the saved adapter."""
         from peft import PeftModel
 
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
+        with _peft_warnings_understood():
             backbone.model = PeftModel.from_pretrained(backbone.model, folder)

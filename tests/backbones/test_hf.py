@@ -86,7 +86,8 @@ def test_no_config(folder):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [('{"model_type": ', "config.json is not valid JSON"), ("[1]", "holds a list, wanted an object")]
+    ("content", "message"),
+    [('{"model_type": ', "config.json is not valid JSON"), ("[1]", "holds a list, wanted an object")],
 )
 def test_bad_config(folder, content, message):
     (folder / "config.json").write_text(content)

@@ -1,7 +1,6 @@
 """``join`` against its specification, written down the slow way."""
 
 import itertools
-from os.path import commonprefix
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,9 @@ from gpttasks.errors import DataError
 from gpttasks.requests import Cut
 from gpttasks.tasks.example import Part, as_prompt
 
-BPE = TextTokenizer(train_bpe(["the good film, a bad film; the goodness of films is positive or negative\n"] * 9, 300, 64))
+BPE = TextTokenizer(
+    train_bpe(["the good film, a bad film; the goodness of films is positive or negative\n"] * 9, 300, 64)
+)
 
 
 class WithoutStart:
@@ -36,12 +37,17 @@ words = st.lists(st.sampled_from(["the", " good", " film", "ness", "go", "od", "
 texts = unicode | words.map("".join)
 
 
+def common_length(first, second):
+    """The length of the longest list that both begin with, by trying all."""
+    return max(length for length in range(len(first) + 1) if first[:length] == second[:length])
+
+
 @given(prompt=texts, continuation=texts.filter(bool))
 def test_boundary_is_the_longest_common_token_prefix(prompt, continuation):
     before, whole = BPE.encode(prompt), BPE.encode(prompt + continuation)
     joined = join(BPE, as_prompt(prompt), continuation, 1000)
     assert joined.ids == [*BPE.starts_with, *whole]
-    assert joined.boundary == 1 + min(len(commonprefix([before, whole])), len(whole) - 1)
+    assert joined.boundary == 1 + min(common_length(before, whole), len(whole) - 1)
     assert joined.boundary < len(joined.ids), "a continuation is never empty"
     assert joined.moved == (joined.boundary - 1 < len(before))
     assert joined.cut == Cut(0, 0)
@@ -50,7 +56,7 @@ def test_boundary_is_the_longest_common_token_prefix(prompt, continuation):
 @given(prompt=texts, continuation=texts.filter(bool))
 def test_without_a_bos_the_fallback_stands_only_where_there_is_no_context(prompt, continuation):
     before, whole = BPE.encode(prompt), BPE.encode(prompt + continuation)
-    common = min(len(commonprefix([before, whole])), len(whole) - 1)
+    common = min(common_length(before, whole), len(whole) - 1)
     joined = join(BARE, as_prompt(prompt), continuation, 1000)
     assert joined.ids == (whole if common else [7, *whole])
     assert joined.boundary == (common or 1)
@@ -98,13 +104,12 @@ def length(prompt, continuation):
 @given(prompt=parts.map(as_prompt), continuation=texts, context=st.integers(2, 60))
 def test_cutting(prompt, continuation, context):
     shots = [place for place, part in enumerate(prompt) if part.kind == "shot"]
-    try:
-        joined = join(BPE, prompt, continuation, context)
-    except DataError as error:
-        fixed = [part for part in prompt if part.kind == "fixed"]
-        assert length(fixed, continuation) > context
-        assert f"the text has {length(fixed, continuation)} tokens without its passages" in str(error)
+    fixed = length([part for part in prompt if part.kind == "fixed"], continuation)
+    if fixed > context:
+        with pytest.raises(DataError, match=f"the text has {fixed} tokens without its passages"):
+            join(BPE, prompt, continuation, context)
         return
+    joined = join(BPE, prompt, continuation, context)
     assert len(joined.ids) <= context
     dropped = shots[: joined.cut.shots]
     kept = [part for place, part in enumerate(prompt) if place not in dropped]
@@ -119,10 +124,7 @@ def test_cutting(prompt, continuation, context):
 
 def possible_texts(kept, continuation, cut):
     """All texts that cutting passages at their ends can leave; all else stands as it was."""
-    ends = [
-        range(len(part.text) + 1) if cut and part.kind == "passage" else [len(part.text)]
-        for part in kept
-    ]
+    ends = [range(len(part.text) + 1) if cut and part.kind == "passage" else [len(part.text)] for part in kept]
     return {
         "".join(part.text[:end] for part, end in zip(kept, chosen, strict=True)) + continuation
         for chosen in itertools.product(*ends)

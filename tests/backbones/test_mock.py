@@ -133,7 +133,9 @@ def test_with_heads():
     head.bind(backbone, example)
     answer = head.answer(example, backbone.answer(head.requests(example)))
     assert (answer.value, answer.text) == (1, "negative")
-    assert answer.scores == pytest.approx((math.exp(-3.0) / (total := math.exp(-3.0) + math.exp(-0.2)), math.exp(-0.2) / total))
+    assert answer.scores == pytest.approx(
+        (math.exp(-3.0) / (total := math.exp(-3.0) + math.exp(-0.2)), math.exp(-0.2) / total)
+    )
     lm = LanguageModel()
     lm.bind(backbone, example)
     assert lm.answer(example, backbone.answer(lm.requests(example))) == Answer(40.0, "", (40.0, 12.0, 12.0))

@@ -1,0 +1,177 @@
+"""``gpttasks check``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gpttasks.cli import main
+from gpttasks.plugins import load_plugins
+
+RIGHT = """\
+name: small
+backbone: mock
+task:
+  use: classification
+  data: {path: rows.csv, splits: {test: rows.csv}}
+  prompt: "{{ text | passage }}\\nSentiment:"
+  label: label
+  labels: [bad, good]
+head: choice
+adapt: none
+score: {metrics: [accuracy]}
+"""
+ROWS = "text,label\nA fine film.,good\nA dull film.,bad\nGood all the way.,good\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(RIGHT)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text(ROWS)
+    (tmp_path / "data" / "test.csv").write_text(ROWS)
+    return tmp_path
+
+
+def check(capsys, *arguments):
+    status = main(["check", *arguments])
+    out, err = capsys.readouterr()
+    assert out == ""
+    return status, err
+
+
+@pytest.mark.parametrize("name", sorted(load_plugins().recipes()))
+def test_every_bundled_recipe_is_right(name, capsys):
+    status, err = check(capsys, name)
+    assert status == 0
+    assert err.startswith(f"{name}: the recipe is right\n")
+
+
+def test_the_summary_says_what_would_be_done(folder, capsys):
+    status, err = check(capsys, "recipe.yaml", "backbone=nano", "adapt={use: lora, rank: 4}", "train.limit=1")
+    assert status == 0
+    words = {line.split()[0]: line.split(maxsplit=1)[1] for line in err.splitlines()[1:]}
+    assert words["backbone"] == "nano"
+    assert words["task"] == f"classification on {folder / 'rows.csv'}"
+    assert words["adaptation"] == "lora (rank: 4)"
+    assert words["trained"] == "an adapter, for 1 epoch of at most 1 example"
+    assert words["scored"] == "test, all examples, 0 shots"
+    assert words["run"] == f"folder  runs/small-{words['digest']}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "trained"),
+    [
+        (["adapt=none"], "nothing: the backbone is used as it is"),
+        (["adapt=full", "train={steps: 5}"], "all weights, for 5 steps of all examples"),
+        (["adapt=head-only", "head=classifier"], "the head, for 1 epoch of all examples"),
+        (["adapt=lora", "head=classifier"], "an adapter and the head, for 1 epoch of all examples"),
+    ],
+)
+def test_the_summary_says_what_is_trained(changes, trained, folder, capsys):
+    status, err = check(capsys, "recipe.yaml", "backbone=nano", *changes)
+    assert status == 0
+    assert f"  trained     {trained}\n" in err
+
+
+def test_all_mistakes_are_told_at_once_with_their_places(folder, capsys):
+    (folder / "wrong.yaml").write_text(
+        RIGHT.replace("head: choice", "haed: choice").replace("[accuracy]", "[accuracy, acuracy]") + "seed: many\n"
+    )
+    status, err = check(capsys, "wrong.yaml")
+    assert status == 2
+    lines = err.splitlines()
+    assert lines[0].startswith("wrong.yaml:1:1: head: ")
+    assert lines[1].startswith("wrong.yaml:9:1: haed: ")
+    assert lines[1].endswith("did you mean 'head'?")
+    assert lines[2].startswith("wrong.yaml:11:29: score.metrics.1: ")
+    assert "did you mean 'accuracy'?" in lines[2]
+    assert lines[3].startswith("wrong.yaml:12:7: seed: ")
+    assert len(lines) == 4
+
+
+def test_mistakes_on_the_command_line_say_so(folder, capsys):
+    status, err = check(capsys, "recipe.yaml", "score.limt=3")
+    assert status == 2
+    assert err == "command line: score.limt: unknown key; did you mean 'limit'?\n"
+
+
+def test_static_opens_nothing_but_the_recipe(folder, capsys):
+    assert not (folder / "rows.csv").exists()
+    assert check(capsys, "recipe.yaml")[0] == 0
+
+
+def test_schema_is_one_json_document_on_stdout(capsys):
+    assert main(["check", "--schema"]) == 0
+    out, err = capsys.readouterr()
+    assert "backbone" in json.loads(out)["properties"]
+    assert err == ""
+
+
+def test_data_shows_columns_rows_labels_and_ids(folder, capsys):
+    status, err = check(capsys, "recipe.yaml", "task.data={path: data, id: text}", "--data")
+    assert status == 0
+    assert f"data: {folder / 'data'}; splits: test, train\ncolumns of test: text, label\n" in err
+    assert "test: 3 examples (test)\n" in err
+    assert "  rows read  3, 0 of them bad and skipped\n" in err
+    assert "  labels     good 2, bad 1\n" in err
+    assert "  first ids  A fine film., A dull film., Good all the way.\n" in err
+
+
+def test_data_shows_the_hold_out_and_skipped_rows(folder, capsys):
+    many = "".join(f"text {number},{'good' if number % 2 else 'bad'}\n" for number in range(20))
+    (folder / "one.csv").write_text("text,label\n" + many + " ,good\n")
+    data = "task.data={path: one.csv, holdout: {test: 0.2}, bad_rows: skip}"
+    status, err = check(capsys, "recipe.yaml", data, "--data")
+    assert status == 0
+    assert "test: 4 examples (20 % of train by hash, stratified by label, seed 1)" in err
+    assert "21, 1 of them bad and skipped" in err
+    assert "labels     good 2, bad 2" in err or "labels     bad 2, good 2" in err
+
+
+def test_data_tells_bad_rows_with_file_and_line(folder, capsys):
+    (folder / "data" / "test.csv").write_text(ROWS + ",good\n")
+    status, err = check(capsys, "recipe.yaml", "task.data={path: data}", "--data")
+    assert status == 2
+    assert f"{folder / 'data' / 'test.csv'}:5: 1 of 4 rows cannot be used" in err.splitlines()[-1]
+
+
+def test_show_without_a_tokenizer_shows_the_text_and_says_so(folder, capsys):
+    status, err = check(capsys, "recipe.yaml", "task.data={path: data}", "--show", "1")
+    assert status == 0
+    assert "backbone 'mock' has no tokenizer before it is loaded" in err
+    assert "A fine film.\nSentiment:\n  ▸  bad\n  ▸  good\n" in err
+
+
+def test_show_marks_tokens_target_and_what_is_cut(folder, tiny_gpt2_folder, capsys):
+    (folder / "data" / "test.csv").write_text(f"text,label\n{'dull ' * 300},bad\nShort.,good\n")
+    status, err = check(
+        capsys, "recipe.yaml", f"backbone={tiny_gpt2_folder}", "task.data={path: data}", "score.shots=1", "--show", "2"
+    )
+    assert status == 0
+    first, second = err.split("--- prompt ")[1:]
+    assert first.startswith("1 of 2: ")
+    assert "right answer: bad\n" in first
+    assert "  cut: 1 shot\n" in first
+    cut = int(first.split("  cut: ")[2].split()[0])
+    # What is left fills the context of 128 tokens, up to what the longer answer needs; one token a "dull" at least.
+    shown = first.split("\n", 1)[1].split("  cut: ")[0]
+    assert 128 - 10 <= shown.count("│") - 1 <= 128
+    assert cut > 300 - 128
+    assert "cut" not in second
+    assert "right answer: good" in second
+    everything = second.split("\n", 1)[1]
+    prompt, *answers = everything.split("  ▸ ")
+    spoken = prompt.replace("│", "").replace("↵", "")
+    assert spoken.endswith("\n\nShort.\nSentiment:\n")
+    assert "<|endoftext|>" in spoken
+    assert [answer.split(" (")[0].replace("│", "") for answer in answers] == [" bad", " good"]
+
+
+def test_show_names_what_a_backbone_folder_lacks(folder, capsys):
+    (folder / "model").mkdir()
+    status, err = check(capsys, "recipe.yaml", "backbone=./model", "task.data={path: data}", "--show", "1")
+    assert status == 2
+    assert "has no config.json" in err.splitlines()[-1]

@@ -1,0 +1,208 @@
+"""``gpttasks predict``: what goes in and what comes out, with a predictor that needs no model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpttasks.cli import main
+from gpttasks.cli.output import on_one_line
+from gpttasks.cli.prediction_files import output_rows, write_rows
+from gpttasks.errors import DataError
+from gpttasks.predict import Prediction
+from gpttasks.tasks.task import Row
+
+
+class FakePredictor:
+    """Answers with the upper-case text."""
+
+    cut_tokens = 0
+
+    def __init__(self, folder, plugins):
+        pass
+
+    def text_rows(self, texts):
+        return [Row({"text": text}) for text in texts]
+
+    def predict(self, rows):
+        for row in rows:
+            yield Prediction(row, row["text"].upper(), {"good": 0.75, "bad": 0.25}, self.cut_tokens)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gpttasks.predict.Predictor", FakePredictor)
+    return tmp_path
+
+
+def lines_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_texts_on_a_pipe_give_json_lines(folder, capsys):
+    assert main(["predict", "runs/x", "a film", "ein Film\nmit Ü"]) == 0
+    out, err = capsys.readouterr()
+    assert lines_of(out) == [
+        {"text": "a film", "prediction": "A FILM", "probability_good": 0.75, "probability_bad": 0.25},
+        {"text": "ein Film\nmit Ü", "prediction": "EIN FILM\nMIT Ü", "probability_good": 0.75, "probability_bad": 0.25},
+    ]
+    assert err == ""
+
+
+def test_a_terminal_gets_a_table_without_control_characters(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["predict", "runs/x", "a\n\x1b[2Jfilm", "x" * 200]) == 0
+    out, _ = capsys.readouterr()
+    header, first, second = out.splitlines()
+    assert header.split() == ["prediction", "probability", "input"]
+    assert first.split() == ["A", "�[2JFILM", "0.750", "a", "�[2Jfilm"]
+    assert second.endswith("…")
+    assert "\x1b" not in out
+
+
+def test_json_is_one_document(folder, capsys):
+    assert main(["predict", "runs/x", "a film", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "gpttasks.predictions/1"
+    assert document["n"] == 1
+    assert document["output"] is None
+    assert document["predictions"][0]["prediction"] == "A FILM"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("in.csv", "id,text\n7,a film\n8,ein Film\n"),
+        ("in.tsv", "id\ttext\n7\ta film\n8\tein Film\n"),
+        ("in.jsonl", '{"id": "7", "text": "a film"}\n{"id": "8", "text": "ein Film"}\n'),
+    ],
+)
+@pytest.mark.parametrize("output", ["out.csv", "out.jsonl"])
+def test_rows_of_a_file_keep_their_columns(name, content, output, folder, capsys):
+    (folder / name).write_text(content)
+    assert main(["predict", "runs/x", "--input", name, "--output", output]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"2 rows written to {output}\n"
+    text = (folder / output).read_text()
+    rows = list(csv.DictReader(io.StringIO(text))) if output.endswith(".csv") else lines_of(text)
+    assert [{key: str(value) for key, value in row.items()} for row in rows] == [
+        {"id": "7", "text": "a film", "prediction": "A FILM", "probability_good": "0.75", "probability_bad": "0.25"},
+        {
+            "id": "8",
+            "text": "ein Film",
+            "prediction": "EIN FILM",
+            "probability_good": "0.75",
+            "probability_bad": "0.25",
+        },
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([name, output])
+
+
+def test_each_line_of_a_text_file_is_a_text(folder, capsys):
+    (folder / "in.txt").write_text("a film\nein Film\n")
+    assert main(["predict", "runs/x", "--input", "in.txt"]) == 0
+    assert [row["prediction"] for row in lines_of(capsys.readouterr().out)] == ["A FILM", "EIN FILM"]
+
+
+def test_standard_input_is_json_lines(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "a film", "n": 3}\n')))
+    assert main(["predict", "runs/x", "--input", "-"]) == 0
+    (row,) = lines_of(capsys.readouterr().out)
+    assert (row["n"], row["prediction"]) == (3, "A FILM")
+
+
+def test_output_with_json_tells_where_the_rows_are(folder, capsys):
+    assert main(["predict", "runs/x", "a film", "--output", "out.jsonl", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["n"], document["output"], document["predictions"]) == (1, "out.jsonl", None)
+
+
+def test_cuts_are_counted(folder, capsys, monkeypatch):
+    monkeypatch.setattr(FakePredictor, "cut_tokens", 5)
+    assert main(["predict", "runs/x", "a film"]) == 0
+    assert "1 of 1 inputs exceed the context and were cut" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "command line: got neither, wanted texts or --input FILE"),
+        (["a", "--input", "in.csv"], "command line: got both, wanted texts or --input FILE"),
+        (["--input", "in.xlsx"], "in.xlsx: no kind of file that can be read"),
+        (["--input", "nowhere.csv"], "nowhere.csv: the file cannot be read"),
+        (["--input", "ragged.csv"], "ragged.csv:3: got 1 field, wanted 2"),
+        (["--input", "header.csv"], "there are no rows in header.csv"),
+        (["--input", "in.csv", "--output", "in.csv"], "--output: in.csv is the input too"),
+        (["--input", "in.csv", "--output", "out.xls"], "--output: got out.xls, wanted a name that ends in"),
+        (["--input", "in.csv", "--output", "no/out.csv"], "--output: the folder no is not there"),
+        (["--input", "taken.csv"], "the input has a column 'prediction' already"),
+        (
+            ["--input", "uneven.jsonl", "--output", "out.csv"],
+            "--output: row 2 has other columns than the first row (a, b)",
+        ),
+    ],
+)
+def test_wrong_input_and_output(arguments, message, folder, capsys):
+    (folder / "in.csv").write_text("text\nfilm\n")
+    (folder / "ragged.csv").write_text("text,id\nfilm,1\nfilm\n")
+    (folder / "header.csv").write_text("text\n")
+    (folder / "taken.csv").write_text("text,prediction\nfilm,good\n")
+    (folder / "uneven.jsonl").write_text('{"text": "x", "a": 1}\n{"text": "x", "b": 1}\n')
+    before = sorted(folder.iterdir())
+    assert main(["predict", "runs/x", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(message)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_an_output_that_cannot_be_written_is_status_1(folder, capsys):
+    (folder / "out.csv").mkdir()
+    assert main(["predict", "runs/x", "a film", "--output", "out.csv"]) == 1
+    assert capsys.readouterr().err.startswith("out.csv cannot be written: ")
+    assert [path.name for path in folder.iterdir()] == ["out.csv"]
+
+
+def test_a_folder_that_is_no_run(tmp_path, capsys):
+    assert main(["predict", str(tmp_path), "a film", "--json"]) == 2
+    assert "is no run folder" in json.loads(capsys.readouterr().out)["errors"][0]["message"]
+
+
+def test_a_column_that_would_be_written_over_is_an_error():
+    with pytest.raises(DataError, match="'probability_good'"):
+        output_rows([Prediction({"probability_good": 1}, "good", {"good": 1.0})])
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@given(
+    st.lists(st.fixed_dictionaries({"text": texts, "more": texts | st.none() | st.lists(st.integers())}), min_size=1)
+)
+def test_files_hold_what_was_written(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("rows")
+    write_rows(rows, folder / "out.jsonl")
+    assert [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()] == rows
+    write_rows(rows, folder / "out.csv")
+    with open(folder / "out.csv", encoding="utf-8", newline="") as file:
+        read = list(csv.DictReader(file))
+    wanted = [
+        value if isinstance(value := row["more"], str) else "" if value is None else json.dumps(value) for row in rows
+    ]
+    assert [row["more"] for row in read] == wanted
+    assert [row["text"] for row in read] == [row["text"] for row in rows]
+
+
+@given(st.text(), st.integers(2, 50))
+def test_on_one_line_is_printable_and_short(text, width):
+    line = on_one_line(text, width)
+    assert len(line) <= width
+    assert line.isprintable()

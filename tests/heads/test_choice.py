@@ -1,0 +1,128 @@
+"""``choice``: what it asks, how it compares, what it trains on."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.errors import DataError
+from gpttasks.heads.base import sequences_of, target_starts
+from gpttasks.heads.choice import Choice, ChoiceOptions, near_tie, softmax
+from gpttasks.requests import LogLikelihood, LogLikelihoodReply
+from gpttasks.tasks.example import Example, as_prompt
+
+EXAMPLE = Example("Is it good?\nAnswer:", choices=("yes", "não", "perhaps so"), label=1, id="e1")
+
+
+def reply(logprob, tokens=1):
+    return LogLikelihoodReply(logprob, tokens, greedy=False)
+
+
+def answer(normalisation, replies, example=EXAMPLE):
+    return Choice(ChoiceOptions(normalisation=normalisation)).answer(example, replies)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "separator", "continuation"),
+    [
+        ("Answer:", " ", " yes"),
+        ("Answer: ", " ", "yes"),
+        ("Answer:\n", " ", "yes"),
+        ("", " ", "yes"),
+        ("Answer:", "\n", "\nyes"),
+        ("Answer:", "", "yes"),
+    ],
+)
+def test_requests(prompt, separator, continuation):
+    head = Choice(ChoiceOptions(separator=separator))
+    (request,) = head.requests(Example(prompt, choices=("yes",)))
+    assert request == LogLikelihood(as_prompt(prompt), continuation)
+
+
+def test_unconditional_asks_for_the_options_alone_too():
+    head = Choice(ChoiceOptions(normalisation="unconditional"))
+    assert head.requests(EXAMPLE) == [
+        *(LogLikelihood(EXAMPLE.prompt, option) for option in (" yes", " não", " perhaps so")),
+        *(LogLikelihood((), option) for option in (" yes", " não", " perhaps so")),
+    ]
+
+
+REPLIES = [reply(-2.0, 1), reply(-3.0, 2), reply(-4.5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("normalisation", "replies", "values"),
+    [
+        ("none", REPLIES, [-2.0, -3.0, -4.5]),
+        ("tokens", REPLIES, [-2.0, -1.5, -1.5]),
+        ("bytes", REPLIES, [-2.0 / 3, -3.0 / 4, -4.5 / 10]),
+        ("unconditional", [*REPLIES, reply(-1.0), reply(-6.0), reply(-4.0)], [-1.0, 3.0, -0.5]),
+    ],
+)
+def test_normalisations_by_hand(normalisation, replies, values):
+    given = answer(normalisation, replies)
+    best = values.index(max(values))  # the first of equals
+    assert given.value == best
+    assert given.text == EXAMPLE.choices[best]
+    weights = [math.exp(value) for value in values]
+    assert given.scores == pytest.approx([weight / sum(weights) for weight in weights])
+    assert given.detail["logprobs"] == [-2.0, -3.0, -4.5]
+
+
+@pytest.mark.parametrize(("second", "tied"), [(-2.0, True), (-2.00019, True), (-2.00021, False), (-9.0, False)])
+def test_near_ties_are_flagged(second, tied):
+    given = answer("none", [reply(-2.0), reply(second), reply(-50.0)])
+    assert given.detail["near_tie"] is tied
+    assert given.value == 0
+
+
+def test_one_option_is_no_tie():
+    assert not near_tie([-1.0])
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))
+def test_softmax(values):
+    weights = softmax(values)
+    assert math.fsum(weights) == pytest.approx(1)
+    for left, right in zip(values, weights, strict=True):
+        assert right == pytest.approx(math.exp(max(-745.0, left - max(values))) * max(weights), abs=1e-12)
+
+
+@pytest.fixture
+def bound(tiny_gpt2_folder):
+    backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_gpt2_folder)))
+    backbone.load(LoadSettings())
+    head = Choice()
+    head.bind(backbone, EXAMPLE)
+    return head
+
+
+def test_trains_on_the_text_of_the_right_choice(bound):
+    tokenizer = bound.backbone.tokenizer
+    (item,) = bound.items(EXAMPLE)
+    (sequence,) = item.sequences
+    assert list(sequence.ids) == tokenizer.inner("Is it good?\nAnswer: não")["input_ids"]
+    assert tokenizer.decode(sequence.ids[sequence.target_start :]) == " não"
+    assert item.counts == {"choice": len(sequence.ids) - sequence.target_start}
+    assert item.label == 1
+
+
+def test_loss_is_the_negative_log_likelihood_that_is_scored(bound):
+    from gpttasks.engine.local import LocalEngine
+
+    examples = [EXAMPLE, Example("Hm.", choices=EXAMPLE.choices, label=2)]
+    items = [item for example in examples for item in bound.items(example)]
+    outputs = bound.backbone.forward([sequence.ids for sequence in sequences_of(items)])
+    assert target_starts(items) == [item.sequences[0].target_start for item in items]
+    engine = LocalEngine(bound.backbone)
+    gold = [engine.answer([bound.requests(example)[example.label]])[0].logprob for example in examples]
+    assert bound.loss(outputs, items)["choice"].item() == pytest.approx(-sum(gold), abs=1e-4)
+
+
+@pytest.mark.parametrize("label", [None, 0.5])
+def test_a_label_that_is_no_index(bound, label):
+    with pytest.raises(DataError, match="example e2: wanted a label that is an index of choices"):
+        list(bound.items(Example("A", choices=("a", "b"), label=label, id="e2")))

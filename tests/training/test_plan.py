@@ -1,0 +1,120 @@
+"""Which items make up which step, and at which learning rate."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpttasks.heads.base import Item, TokenSequence
+from gpttasks.training.plan import epoch_steps, learning_rate_at, micro_batches, plan_steps
+
+lengths_of_items = st.lists(st.integers(1, 30), min_size=1, max_size=40)
+budgets = st.integers(1, 100)
+seeds = st.integers(0, 5)
+
+
+def flat(plan):
+    return [index for step in plan for index in step]
+
+
+@given(lengths=lengths_of_items, budget=budgets, seed=seeds, epochs=st.integers(1, 3))
+def test_every_item_once_an_epoch(lengths, budget, seed, epochs):
+    plan = plan_steps(lengths, budget, seed, epochs=epochs, steps=None)
+    order = flat(plan)
+    for epoch in range(epochs):
+        part = order[epoch * len(lengths) : (epoch + 1) * len(lengths)]
+        assert sorted(part) == list(range(len(lengths)))
+    assert len(order) == epochs * len(lengths)
+
+
+@given(lengths=lengths_of_items, budget=budgets, seed=seeds)
+def test_steps_are_as_small_as_the_budget_allows(lengths, budget, seed):
+    steps = list(epoch_steps(lengths, budget, seed, epoch=0))
+    for step in steps:
+        tokens = [lengths[index] for index in step]
+        assert sum(tokens[:-1]) < budget
+    assert all(sum(lengths[index] for index in step) >= budget for step in steps[:-1])
+
+
+@given(lengths=lengths_of_items, budget=budgets, seed=seeds, epochs=st.integers(1, 40).map(lambda tenths: tenths / 10))
+def test_broken_epochs(lengths, budget, seed, epochs):
+    order = flat(plan_steps(lengths, budget, seed, epochs=epochs, steps=None))
+    tenths = round(epochs * 10)
+    assert len(order) == tenths // 10 * len(lengths) + math.ceil(tenths % 10 * len(lengths) / 10)
+    whole = flat(plan_steps(lengths, budget, seed, epochs=math.ceil(epochs), steps=None))
+    assert order == whole[: len(order)], "a broken epoch is the beginning of a whole one"
+
+
+@given(lengths=lengths_of_items, budget=budgets, seed=seeds, steps=st.integers(1, 60))
+def test_a_number_of_steps(lengths, budget, seed, steps):
+    plan = plan_steps(lengths, budget, seed, epochs=None, steps=steps)
+    assert len(plan) == steps
+    longer = plan_steps(lengths, budget, seed, epochs=None, steps=steps + 3)
+    assert longer[:steps] == plan, "more steps begin alike"
+    whole_epochs = len(flat(plan)) // len(lengths)
+    counts = [flat(plan).count(index) for index in range(len(lengths))]
+    assert set(counts) <= {whole_epochs, whole_epochs + 1}
+
+
+def test_order_follows_seed_and_epoch():
+    lengths = [1] * 50
+    first, second = (list(epoch_steps(lengths, 10, seed=1, epoch=epoch)) for epoch in (0, 1))
+    assert first != second
+    assert first == list(epoch_steps(lengths, 10, seed=1, epoch=0))
+    assert first != list(epoch_steps(lengths, 10, seed=2, epoch=0))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "epochs", "steps"), [([], 1.0, None), ([], None, 5), ([1], None, None), ([1], 1.0, 5)]
+)
+def test_nothing_to_plan(lengths, epochs, steps):
+    with pytest.raises(ValueError, match="wanted items and either epochs or steps"):
+        plan_steps(lengths, 10, 1, epochs=epochs, steps=steps)
+
+
+items = st.lists(
+    st.lists(st.integers(1, 20), min_size=1, max_size=3).map(
+        lambda lengths: Item(tuple(TokenSequence([0] * length, 1) for length in lengths), {"loss": 1})
+    ),
+    max_size=12,
+)
+
+
+@given(items=items, budget=budgets)
+def test_micro_batches_keep_items_whole_within_the_budget(items, budget):
+    batches = list(micro_batches(items, budget))
+    assert sorted(map(id, (item for batch in batches for item in batch))) == sorted(map(id, items))
+    for batch in batches:
+        padded = [len(item.sequences) * max(len(sequence.ids) for sequence in item.sequences) for item in batch]
+        assert len(batch) == 1 or sum(padded) <= budget
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        ("constant", 0.0, [1, 1, 1, 1, 1, 1, 1, 1]),
+        ("constant", 2, [0.5, 1, 1, 1, 1, 1, 1, 1]),
+        ("linear", 0.0, [1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]),
+        ("linear", 0.5, [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25]),
+        ("linear", 4, [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", 4, [0.25, 0.5, 0.75, 1, 1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]),
+        ("cosine", 100, [step / 100 for step in range(1, 9)]),
+    ],
+)
+def test_learning_rates_by_hand(schedule, warmup, expected):
+    rates = [learning_rate_at(step, 8, peak=3e-4, warmup=warmup, schedule=schedule) for step in range(8)]
+    assert rates == pytest.approx([3e-4 * share for share in expected])
+
+
+@given(
+    total=st.integers(1, 200),
+    warmup=st.floats(0, 0.99) | st.integers(1, 300).map(float),
+    schedule=st.sampled_from(["constant", "linear", "cosine"]),
+)
+def test_learning_rates_rise_then_fall(total, warmup, schedule):
+    rates = [learning_rate_at(step, total, peak=1.0, warmup=warmup, schedule=schedule) for step in range(total)]
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert all(0 < rate <= 1 for rate in rates)
