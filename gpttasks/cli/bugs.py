@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from importlib.metadata import entry_points
 
 from ..errors import GpttasksError, Problem
-from ..plugins.loading import FILE_MODULE
 from .output import say
 
 
@@ -22,6 +20,10 @@ def describe_bug(error: Exception) -> GpttasksError:
 
 def _culprit(error: Exception) -> str:
     """``gpttasks``, or the plugin that the innermost frame of ours or of a plugin's belongs to."""
+    from importlib.metadata import entry_points
+
+    from ..plugins.loading import FILE_MODULE
+
     plugins = {point.value.partition(":")[0].strip(): point.name for point in entry_points(group="gpttasks")}
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         module = str(frame.f_globals.get("__name__", ""))

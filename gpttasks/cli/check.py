@@ -8,7 +8,7 @@ import typer
 
 from ..errors import Problem, UserError
 from .arguments import RECIPE_HELP, Changes, PluginFiles
-from .output import aligned, counted, say
+from .output import aligned, counted, say, use_text
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -77,14 +77,12 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
     from ..runner import default_folder
 
     paths = recipe.data.path
-    metrics = (
-        _use_text(use) if use.key == use.name else f"{use.key}: {_use_text(use)}" for use in recipe.score.metrics
-    )
+    metrics = (use_text(use) if use.key == use.name else f"{use.key}: {use_text(use)}" for use in recipe.score.metrics)
     rows = [
-        ("backbone", _use_text(recipe.backbone)),
+        ("backbone", use_text(recipe.backbone)),
         ("task", f"{recipe.task.name} on {paths if isinstance(paths, str) else ', '.join(paths)}"),
-        ("head", _use_text(recipe.head)),
-        ("adaptation", _use_text(recipe.adapt)),
+        ("head", use_text(recipe.head)),
+        ("adaptation", use_text(recipe.adapt)),
         ("trained", _what_is_trained(recipe, plugins)),
         ("scored", f"{recipe.score.split}, {_limit(recipe.score.limit)}, {counted(recipe.score.shots, 'shot')}"),
         ("metrics", ", ".join(metrics)),
@@ -92,13 +90,6 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
         ("digest", short_digest(recipe)),
     ]
     return f"{recipe.name}: the recipe is right\n{aligned(rows, indent='  ')}"
-
-
-def _use_text(use: Any) -> str:
-    """``lora (rank: 4)``: a name and the options that are not as by default."""
-    given = use.options.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    options = ", ".join(f"{key}: {value}" for key, value in given.items())
-    return f"{use.name} ({options})" if options else str(use.name)
 
 
 def _limit(limit: int | None) -> str:

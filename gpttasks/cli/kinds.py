@@ -5,17 +5,17 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from ..component import KINDS
 from ..errors import Problem, UserError, did_you_mean
 
-PLURALS = {f"{kind}s": kind for kind in (*KINDS, "recipe", "plugin")}
-KIND_NAMES = "|".join(("tasks", "heads", "metrics", "backbones", "encoders", "adaptations", "recipes", "plugins"))
+KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "recipe", "plugin")
+PLURALS = {f"{kind}s": kind for kind in KINDS}
+KIND_NAMES = "|".join(PLURALS)
 
 
 def kind_named(word: str) -> str:
     """The kind that a word names, singular or plural. Raises UserError."""
     kind = PLURALS.get(word, word)
-    if kind not in PLURALS.values():
+    if kind not in KINDS:
         hint = did_you_mean(word, PLURALS) or f"wanted one of {', '.join(PLURALS)}"
         raise UserError(Problem(f"there is no kind {word!r}", file="command line", key="KIND", hint=hint))
     return kind

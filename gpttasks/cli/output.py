@@ -6,9 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import GpttasksError
+
+if TYPE_CHECKING:
+    from ..recipe.schema import Use
 
 ERROR_SCHEMA = "gpttasks.error/1"
 
@@ -53,6 +56,13 @@ def counted(number: float, noun: str) -> str:
     """``1 shot``, ``2,500 steps``, ``0.5 epochs``."""
     text = f"{number:,}" if isinstance(number, int) else f"{number:g}"
     return f"{text} {noun}" if number == 1 else f"{text} {noun}s"
+
+
+def use_text(use: Use) -> str:
+    """``lora (rank: 4)``: a component's name and the options that are not as by default."""
+    given = use.options.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    options = ", ".join(f"{key}: {value}" for key, value in given.items())
+    return f"{use.name} ({options})" if options else use.name
 
 
 def on_one_line(text: str, width: int) -> str:

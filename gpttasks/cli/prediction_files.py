@@ -51,7 +51,7 @@ def _output_row(prediction: Prediction) -> dict[str, Any]:
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows as CSV or JSON Lines, by the name's end; aside and renamed, so that no half of a file is left.
 
-    Raises DataError for rows with different columns, which CSV cannot hold, and RunFailed where the system does not let it.
+    Raises DataError for rows with different columns, which CSV cannot hold, and RunFailed if it cannot be written.
     """
     aside = path.with_name(f".{path.name}.tmp")
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .arguments import AsJson, Changes, PluginFiles, RecipeName
-from .output import aligned, say
+from .output import aligned, say, use_text
 
 if TYPE_CHECKING:
     from ..recipe.schema import Recipe
@@ -49,8 +49,8 @@ def run(
 def _announcement(recipe: Recipe, folder: Path) -> str:
     from ..recipe import short_digest
 
-    what = f"{recipe.task.name} with {recipe.backbone.name}, head {recipe.head.name}, adaptation {recipe.adapt.name}"
-    return f"{recipe.name} ({short_digest(recipe)}): {what}; run folder {folder}"
+    parts = f"backbone {use_text(recipe.backbone)}, head {use_text(recipe.head)}, adaptation {use_text(recipe.adapt)}"
+    return f"{recipe.name} ({short_digest(recipe)}): task {recipe.task.name}, {parts}; run folder {folder}"
 
 
 def _show_result(run: Run) -> None:

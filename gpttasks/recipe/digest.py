@@ -35,8 +35,17 @@ def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every default written out; it reads back as an equal recipe."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.representer import SafeRepresenter
 
+    class Representer(SafeRepresenter):
+        """Escapes what is no plain line of text: some line breaks would not be read back as they are."""
+
+        def represent_text(self, text: str) -> Any:
+            return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+    Representer.add_representer(str, Representer.represent_text)
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = Representer
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.allow_unicode = True

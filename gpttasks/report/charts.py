@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-from .words import number
+from .words import tidy
 
 Point = tuple[float, float]
 
@@ -39,8 +40,8 @@ class Axis:
     def ticks(self, about: int = 5) -> list[Tick]:
         """About so many ticks at round values."""
         values = _log_ticks(self.low, self.high) if self.log else linear_ticks(self.low, self.high, about)
-        decimals = _tick_decimals(values)
-        labels = [number(value) if decimals is None else f"{value:,.{decimals}f}" for value in values]
+        decimals = None if self.log else _tick_decimals(values)
+        labels = [tidy(value) if decimals is None else f"{value:,.{decimals}f}" for value in values]
         return [Tick(self.place(value), label) for value, label in zip(values, labels, strict=True)]
 
 
@@ -57,10 +58,10 @@ def axis_for(values: Sequence[float], start: float, end: float) -> Axis:
 
 
 def linear_ticks(low: float, high: float, about: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten between low and high, about ``about`` of them."""
+    """Multiples of 1, 2 or 5 times a power of ten between low and high, ``about`` of them or a few more or less."""
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.7)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     decimals = max(0, 1 - math.floor(math.log10(step)))
     return [round(index * step, decimals) + 0.0 for index in range(first, last + 1)]
@@ -79,12 +80,16 @@ def _tick_decimals(values: Sequence[float]) -> int | None:
     sizes = [abs(value) for value in values if value]
     if not sizes or max(sizes) >= 1e7 or min(sizes) < 1e-4 or max(sizes) / min(sizes) > 1e4:
         return None
-    return next((decimals for decimals in range(8) if all(abs(value - round(value, decimals)) < 1e-9 for value in values)), None)
+    return next(
+        (decimals for decimals in range(8) if all(abs(value - round(value, decimals)) < 1e-9 for value in values)), None
+    )
 
 
 def path(points: Sequence[Point], across: Axis, up: Axis) -> str:
     """The points as the ``d`` of an SVG path."""
-    return " ".join(f"{'L' if index else 'M'}{across.place(x):g},{up.place(y):g}" for index, (x, y) in enumerate(points))
+    return " ".join(
+        f"{'L' if index else 'M'}{across.place(x):g},{up.place(y):g}" for index, (x, y) in enumerate(points)
+    )
 
 
 def downsample(points: Sequence[Point], most: int = 1000) -> list[Point]:
@@ -101,14 +106,13 @@ def downsample(points: Sequence[Point], most: int = 1000) -> list[Point]:
 
 
 def smooth(points: Sequence[Point], window: int) -> list[Point]:
-    """The exponential moving average over about ``window`` points, without the pull of a made-up start."""
-    weight = 2 / (window + 1)
-    smoothed: list[Point] = []
-    average = total = 0.0
-    for x, y in points:
-        average += weight * (y - average)
-        total += weight * (1 - total)
-        smoothed.append((x, average / total))
+    """The mean of the ``window`` points around each (an odd number), of fewer at the ends, where it stays centred."""
+    sums = [0.0, *accumulate(y for _, y in points)]
+    smoothed = []
+    for index, (x, _) in enumerate(points):
+        reach = min(window // 2, index, len(points) - 1 - index)
+        first, end = index - reach, index + reach + 1
+        smoothed.append((x, (sums[end] - sums[first]) / (end - first)))
     return smoothed
 
 
@@ -143,15 +147,14 @@ def interval_bar(value: float, low: float | None, high: float | None, scale: Seq
         ends[0] if ends else None,
         ends[1] if ends else None,
         axis.place(value),
-        number(bottom),
-        number(top),
+        tidy(bottom),
+        tidy(top),
     )
 
 
 def _round_away(value: float, direction: int) -> float:
-    """The next of 1, 2, 5, 10 times a power of ten that is further from 0 than the value; 0 where it points back to 0."""
+    """The next of 1, 2, 5 times a power of ten that is further from 0 than the value; 0 in the other direction."""
     if value * direction <= 0:
         return 0.0
     power = 10.0 ** math.floor(math.log10(abs(value)))
     return direction * next(factor * power for factor in (1, 2, 5, 10, 20) if factor * power > abs(value))
-

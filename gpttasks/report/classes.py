@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .charts import Axis, Tick
 from .samples import Sample, SampleSet
-from .words import as_list, as_text, compact, percent
+from .words import DASH, as_list, as_text, compact
 
 MOST_CLASSES = 20
 MOST_PAIRS = 20
@@ -95,7 +95,7 @@ def _pairs(counts: Counter[tuple[str, str]], totals: Counter[str]) -> list[tuple
 
 
 def _share(count: int, total: int) -> str:
-    return percent(round(count / total, 3) if total else None)
+    return f"{100 * count / total:.1f}\N{NO-BREAK SPACE}%" if total else DASH
 
 
 @dataclass(frozen=True)

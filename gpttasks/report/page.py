@@ -43,7 +43,7 @@ def render_report(
         .get_template("page.html.jinja")
         .render(
             name=words.as_text(run.get("name")) or "run",
-            state=words.as_text(run.get("state")) or "state unknown",
+            state=words.as_text(run.get("state")) or "unknown",
             error=words.as_text(run.get("error")),
             warnings=[words.as_text(warning) for warning in words.as_list(run.get("warnings"))],
             counts=read_counts(run.get("samples")),

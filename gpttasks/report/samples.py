@@ -78,7 +78,9 @@ class SampleSet:
     def worst(self) -> list[Sample]:
         """Up to 500: wrong answers, those first whose right answer had the least probability; texts by nats a token."""
         if self.kind == "nll":
-            return sorted(self.samples, key=lambda sample: (-(sample.nats_per_token or sample.nats or 0.0), sample.number))[:WORST]
+            return sorted(
+                self.samples, key=lambda sample: (-(sample.nats_per_token or sample.nats or 0.0), sample.number)
+            )[:WORST]
         return sorted((sample for sample in self.samples if sample.wrong), key=_badness)[:WORST]
 
 
@@ -97,9 +99,8 @@ def read_samples(rows: Sequence[Mapping[str, Any]]) -> SampleSet:
 
 
 def _is_reading(row: Mapping[str, Any]) -> bool:
-    """Whether the answer is a likelihood: a number, with nothing that was to be answered."""
-    unasked = not as_list(row.get("choices")) and row.get("target") is None and not as_list(row.get("references"))
-    return unasked and not row.get("text") and as_number(row.get("answer")) is not None
+    """Whether the answer is a likelihood: a number that no words and no probabilities stand beside."""
+    return not row.get("text") and as_number(row.get("answer")) is not None and not _options(row)
 
 
 def _reading(place: int, row: Mapping[str, Any]) -> Sample:
@@ -187,7 +188,14 @@ def _facts(sample: Sample) -> list[tuple[str, str]]:
         ("Id", as_text(row.get("id"))),
         ("Group", as_text(row.get("group"))),
         ("Split", as_text(row.get("set"))),
-        ("Cut", f"{number(cut_tokens)} tokens of the passage" if cut_tokens else "the passage was cut" if cut is True else ""),
+        (
+            "Cut",
+            f"{number(cut_tokens)} tokens of the passage"
+            if cut_tokens
+            else "the passage was cut"
+            if cut is True
+            else "",
+        ),
         ("Shots", number(row.get("shots")) if as_number(row.get("shots")) else ""),
         ("Bytes", number(sample.bytes) if sample.bytes is not None else ""),
     ]
@@ -208,4 +216,5 @@ def _shown(text: str) -> str:
     if left <= 0:
         return text
     end = LONGEST_TEXT // 10
-    return f"{text[: LONGEST_TEXT - end]}\n[{left:,} characters are left out here; samples.parquet has them]\n{text[-end:]}"
+    note = f"[{left:,} characters are left out here; samples.parquet has them]"
+    return f"{text[: LONGEST_TEXT - end]}\n{note}\n{text[-end:]}"

@@ -45,7 +45,10 @@ def read_summary(run: Mapping[str, Any], scored: int, recipe: str) -> Summary:
     trained = as_number(samples.get("train"))
     facts = [
         ("Started", as_text(run.get("started"))),
-        ("Machine", ", ".join(as_text(machine.get(key)) for key in ("device", "precision", "system") if machine.get(key))),
+        (
+            "Machine",
+            ", ".join(as_text(machine.get(key)) for key in ("device", "precision", "system") if machine.get(key)),
+        ),
         ("Seed", as_text(run.get("seed"))),
         ("Folder", as_text(run.get("folder"))),
         ("Digest", as_text(run.get("digest"))),
@@ -59,7 +62,9 @@ def read_summary(run: Mapping[str, Any], scored: int, recipe: str) -> Summary:
         scored_on=number(scored) if scored else "",
         split=as_text(as_mapping(used.get("score")).get("split")),
         time=_known(duration(time.get("seconds", run.get("time")))),
-        stages=", ".join(f"{stage} {duration(time[stage])}" for stage in STAGES if as_number(time.get(stage)) is not None),
+        stages=", ".join(
+            f"{stage} {duration(time[stage])}" for stage in STAGES if as_number(time.get(stage)) is not None
+        ),
         memory=_memory(run.get("memory")),
         facts=[(name, text) for name, text in facts if text],
     )
@@ -97,11 +102,13 @@ def _memory(value: Any) -> str:
     if not isinstance(value, Mapping):
         return _known(size(value))
     words = {"process": "", "device": " on the device"}
-    return ", ".join(f"{size(value[key])}{where}" for key, where in words.items() if as_number(value.get(key)) is not None)
+    return ", ".join(
+        f"{size(value[key])}{where}" for key, where in words.items() if as_number(value.get(key)) is not None
+    )
 
 
 def read_counts(samples: Any) -> list[tuple[str, str]] | None:
-    """What was cut, skipped or left out, as (count, what), without what never happened; None where nothing was counted."""
+    """What was cut, skipped or left out, as (count, what), if it happened at all; None where nothing was counted."""
     counted = {key: as_number(as_mapping(samples).get(key)) for key in COUNTS}
     if all(count is None for count in counted.values()):
         return None
@@ -123,7 +130,11 @@ def read_record(run: Mapping[str, Any]) -> list[Record]:
 
 
 def _record(key: str, value: Any) -> Record:
-    if isinstance(value, Mapping) and value and not any(isinstance(inner, (Mapping, list, tuple)) for inner in value.values()):
+    if (
+        isinstance(value, Mapping)
+        and value
+        and not any(isinstance(inner, (Mapping, list, tuple)) for inner in value.values())
+    ):
         return Record(key, [(str(name), _scalar(inner)) for name, inner in value.items()], "")
     if isinstance(value, (Mapping, list, tuple)) and value:
         return Record(key, [], json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))

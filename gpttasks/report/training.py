@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .charts import Axis, Point, Tick, axis_for, downsample, path, smooth
+from .charts import Axis, Point, Tick, axis_for, downsample, linear_ticks, path, smooth
 from .words import as_list, as_mapping, as_number, duration, number
 
 WIDTH, HEIGHT = 640, 280
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 44
+VALIDATION_WIDTH, VALIDATION_HEIGHT = 480, 190
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 12, 44
 TABLE_ROWS = 50
 FEWEST_TO_SMOOTH = 20
 
@@ -55,17 +56,19 @@ def read_training(record: Any, events: Sequence[Mapping[str, Any]]) -> Training:
     training = as_mapping(record)
     steps = _by_step(events, "step")
     validations = _by_step(events, "validation")
-    loss = [(float(step), value) for step, event in steps.items() if (value := as_number(event.get("loss"))) is not None]
-    window = max(5, len(loss) // 25)
+    loss = [
+        (float(step), value) for step, event in steps.items() if (value := as_number(event.get("loss"))) is not None
+    ]
+    window = max(5, len(loss) // 25 | 1)
     smoothed = smooth(loss, window) if len(loss) >= FEWEST_TO_SMOOTH else []
     metrics = list(dict.fromkeys(str(key) for event in validations.values() for key in as_mapping(event.get("scores"))))
     first, last = (loss[0][0], loss[-1][0]) if loss else (0.0, 0.0)
-    across = _across([first, last, *map(float, validations)])
+    span = [first, last, *map(float, validations)]
     best = as_number(training.get("best_step"))
-    curves = [_validation_curve(metric, validations, across, best) for metric in metrics]
+    curves = [_validation_curve(metric, validations, _across(span, VALIDATION_WIDTH), best) for metric in metrics]
     return Training(
         facts=_facts(training),
-        loss=_loss_curve(loss, smoothed, window, across, list(validations)) if loss else None,
+        loss=_loss_curve(loss, smoothed, window, _across(span, WIDTH), list(validations)) if loss else None,
         validations=[curve for curve in curves if curve is not None],
         steps=_step_rows(steps, dict(smoothed)),
         all_steps=len(steps),
@@ -74,7 +77,8 @@ def read_training(record: Any, events: Sequence[Mapping[str, Any]]) -> Training:
             [number(step), *(number(as_mapping(event.get("scores")).get(metric)) for metric in metrics)]
             for step, event in validations.items()
         ],
-        stopped_early=training.get("stopped_early") is True or any(event.get("event") == "early stop" for event in events),
+        stopped_early=training.get("stopped_early") is True
+        or any(event.get("event") == "early stop" for event in events),
     )
 
 
@@ -112,14 +116,15 @@ def _best(training: Mapping[str, Any]) -> str:
     return f"step {number(step)}" + (f", {number(value)}" if value is not None else "")
 
 
-def _across(steps: Sequence[float]) -> Axis:
+def _across(steps: Sequence[float], width: int) -> Axis:
     low, high = min(steps), max(steps)
-    return Axis(low, high if high > low else low + 1, LEFT, WIDTH - RIGHT)
+    return Axis(low, high if high > low else low + 1, LEFT, width - RIGHT)
 
 
 def _step_ticks(across: Axis) -> list[Tick]:
     """Ticks at whole steps only."""
-    return [tick for tick in across.ticks(6) if tick.label.replace(",", "").lstrip("-").isdigit()]
+    steps = [step for step in linear_ticks(across.low, across.high, 6) if step == int(step)]
+    return [Tick(across.place(step), number(step)) for step in steps]
 
 
 def _loss_curve(loss: list[Point], smoothed: list[Point], window: int, across: Axis, validated: list[int]) -> Curve:
@@ -154,14 +159,13 @@ def _validation_curve(
     points = [(float(step), value) for step, value in scores if value is not None]
     if not points:
         return None
-    height = 180
-    up = axis_for([value for _, value in points], height - BOTTOM, TOP)
+    up = axis_for([value for _, value in points], VALIDATION_HEIGHT - BOTTOM, TOP)
     labelled = {points[0][0], points[-1][0], best} if len(points) > 12 else {step for step, _ in points}
     return Curve(
         title=metric,
         summary=f"{len(points):,} validations; from {number(points[0][1])} to {number(points[-1][1])}",
-        width=WIDTH,
-        height=height,
+        width=VALIDATION_WIDTH,
+        height=VALIDATION_HEIGHT,
         x=across,
         y=up,
         x_ticks=_step_ticks(across),
@@ -169,7 +173,7 @@ def _validation_curve(
         raw=path(downsample(points), across, up),
         smoothed="",
         window=0,
-        points=[(across.place(x), up.place(y), number(y, 3) if x in labelled else "") for x, y in downsample(points)],
+        points=[(across.place(x), up.place(y), number(y) if x in labelled else "") for x, y in downsample(points)],
         marks=[across.place(best)] if best is not None else [],
     )
 

@@ -1,4 +1,4 @@
-"""Numbers, durations, sizes and texts as a person reads them; and plain values out of records that may hold anything."""
+"""Numbers, durations, sizes and texts as a person reads them; plain values out of records that may hold anything."""
 
 from __future__ import annotations
 
@@ -72,11 +72,17 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:,.{min(decimals, digits)}f}"
 
 
+def tidy(value: Any) -> str:
+    """A number as :func:`number` writes it, without zeros that say nothing: ``0.5``."""
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
 def interval_decimals(low: float | None, high: float | None) -> int | None:
-    """The decimals at which an interval's width has two significant digits; None without a width."""
-    if low is None or high is None or high <= low or high - low < 1e-9:
+    """The decimals at which half an interval's width has two significant digits; None without a width."""
+    if low is None or high is None or high - low < 1e-9:
         return None
-    return min(9, max(0, 1 - math.floor(math.log10(high - low))))
+    return min(9, max(0, 1 - math.floor(math.log10((high - low) / 2))))
 
 
 def fixed(value: float | None, decimals: int | None) -> str:
@@ -94,7 +100,7 @@ def probability(value: float | None) -> str:
 
 
 def percent(value: Any) -> str:
-    """A share of one in percent: ``95 %``, ``99.5 %``; a dash for anything else."""
+    """A share of one in percent with up to four digits: ``95 %``, ``99.5 %``; a dash for anything else."""
     share = as_number(value)
     return DASH if share is None else f"{100 * share:.4g}\N{NO-BREAK SPACE}%"
 
@@ -116,11 +122,10 @@ def size(bytes_: Any) -> str:
     value = as_number(bytes_)
     if value is None or value < 0:
         return DASH
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:,.3g} TiB"
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
+    power = min(len(units) - 1, max(0, (int(value).bit_length() - 1) // 10))
+    value /= 1024**power
+    return f"{value:,.0f} {units[power]}" if power == 0 or value >= 100 else f"{value:.3g} {units[power]}"
 
 
 def compact(count: int) -> str:

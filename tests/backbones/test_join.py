@@ -77,6 +77,16 @@ def test_a_token_across_the_boundary_belongs_to_the_continuation():
     assert BPE.decode(joined.ids[joined.boundary :]) == " good"
 
 
+def test_a_continuation_that_adds_no_token_takes_the_last_one():
+    class Stripping(WithoutStart):
+        def encode(self, text):
+            return BPE.encode(text.strip())
+
+    joined = join(Stripping(7), as_prompt("the good film"), "\n", 100)
+    assert joined.ids == BPE.encode("the good film")
+    assert joined.boundary == len(joined.ids) - 1
+
+
 def test_no_start_token_at_all_is_an_error():
     with pytest.raises(DataError, match="neither a BOS nor an end token"):
         join(WithoutStart(fallback=None), (), " good", 100)

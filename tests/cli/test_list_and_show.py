@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from gpttasks.cli import main
+from gpttasks.cli import kinds, main
 from gpttasks.cli.show import type_name
 from gpttasks.component import KINDS
 from gpttasks.plugins import load_plugins
@@ -189,3 +189,7 @@ def test_show_an_unknown_name(arguments, message, capsys):
 )
 def test_types_are_written_in_words(annotation, words):
     assert type_name(annotation) == words
+
+
+def test_every_kind_of_component_can_be_listed():
+    assert set(KINDS) == set(kinds.KINDS) - {"recipe", "plugin"}

@@ -56,7 +56,9 @@ def test_a_run_shows_scores_with_intervals_and_the_report(folder, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     (run,) = (folder / "runs").iterdir()
-    assert f"small ({run.name.removeprefix('small-')}): classification with mock" in err
+    assert (
+        f"small ({run.name.removeprefix('small-')}): task classification, backbone mock (seed: 3), head choice," in err
+    )
     lines = err.splitlines()
     table = lines[next(number for number, line in enumerate(lines) if line.startswith("metric ")) :]
     assert table[0].split() == ["metric", "value", "interval", "n"]

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recipe_fakes import RECIPE, HubOptions, LoraOptions, SortOptions, fake_plugins
 
@@ -116,6 +116,7 @@ RECIPES = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(RECIPES)
 def test_what_is_written_reads_back_as_an_equal_recipe(recipe):
     again = read_back(recipe)

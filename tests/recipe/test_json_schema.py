@@ -61,7 +61,7 @@ GOOD = [
     ["adapt.targets=[a, b]", "train={}"],
     ["task.data={path: [a/b, c/d], splits: {test: dev}}"],
     ["task.labels={x: good, y: bad}"],
-    ["score.metrics=[{use: accuracy, as: a}, f1]"],
+    ["score.metrics=[{use: f1, as: a}, accuracy]"],
     ["runtime={threads: 2, trackers: [tensorboard]}"],
     ["train.steps=3", "train.epochs=null", "train.betas=[0.9, 0.95]"],
 ]

@@ -91,7 +91,7 @@ def test_nothing_is_overwritten(source):
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "a b", "-a", "a\n"])
 def test_names_that_are_none(source, name):
-    with pytest.raises(RecipeError, match="command line: got .* as the name of a recipe, wanted letters"):
+    with pytest.raises(RecipeError, match=r"command line: got .* as the name of a recipe, wanted letters"):
         new_recipe(name, source, PLUGINS)
     assert list(Path().iterdir()) == []
 
