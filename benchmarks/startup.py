@@ -48,7 +48,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/startup.json"))
     arguments = parser.parse_args()
     program = str(Path(sys.executable).with_name("gpttasks"))
-    results: dict[str, list[float]] = {"gpttasks --help": [], "gpttasks check imdb-lora": [], "first step of gpttasks run quickstart": []}
+    results: dict[str, list[float]] = {
+        "gpttasks --help": [],
+        "gpttasks check imdb-lora": [],
+        "first step of gpttasks run quickstart": [],
+    }
     for _ in range(arguments.repeats):
         results["gpttasks --help"].append(seconds_of([program, "--help"]))
         results["gpttasks check imdb-lora"].append(seconds_of([program, "check", "imdb-lora"]))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .backbones.base import LoadSettings
+from .backbones.hf import quiet_transformers
 from .errors import FolderError, UserError
-from .run_backbone import RunOptions, finished_recipe
+from .run_backbone import RunBackbone, RunOptions, finished_recipe
 
 if TYPE_CHECKING:
     from .plugins import Plugins
@@ -22,16 +23,17 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins) -> Path:
     Raises UserError if nothing of the backbone was trained, and FolderError if ``merged`` is not empty.
     """
     recipe = finished_recipe(folder)
-    keeps = plugins.get("adaptation", recipe.adapt.name).keeps  # type: ignore[attr-defined]
+    keeps: str | None = getattr(plugins.get("adaptation", recipe.adapt.name), "keeps", None)
     if keeps is None:
         raise UserError(f"the run {folder} is of adaptation {recipe.adapt.name!r}, which leaves the backbone as it was")
     if merged is None:
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} is there already and not empty", hint="give a new folder")
-    backbone: Any = plugins.get("backbone", "run")(RunOptions(path=str(folder)))
+    backbone = RunBackbone(RunOptions(path=str(folder)))
     backbone.load(LoadSettings(precision="fp32", keep_master=True))
     model = backbone.model.merge_and_unload() if keeps == "adapter" else backbone.model
-    model.save_pretrained(merged)
+    with quiet_transformers():
+        model.save_pretrained(merged)
     backbone.tokenizer.inner.save_pretrained(merged)
     return merged

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError
+from .run_backbone import RunBackbone, RunOptions, finished_recipe
 from .stages.answering import answer_all
 from .stages.prepare import Workbench, create, load_and_bind
-from .run_backbone import RunOptions, finished_recipe
 from .tasks.reading import ExampleReader
 from .tasks.splits import ExampleSet
 from .tasks.task import Row, Task
+from .training.adaptations import NoAdaptation
 
 if TYPE_CHECKING:
     from .plugins import Plugins
@@ -59,7 +60,9 @@ class Predictor:
         if not examples:
             return
         if len(examples) != len(rows):
-            raise DataError(f"the task made {len(examples)} examples of {len(rows)} rows; only one a row can be predicted")
+            raise DataError(
+                f"the task made {len(examples)} examples of {len(rows)} rows; only one a row can be predicted"
+            )
         bench = self._bench(ExampleSet("test", "input", examples, len(rows), 0, "given", ""))
         for row, one in zip(rows, answer_all(bench.head, bench.engine(), examples, what="predicting"), strict=True):
             given = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
@@ -70,8 +73,6 @@ class Predictor:
         from .machine import choose_device, choose_precision
 
         recipe = self.recipe
-        none = self.plugins.get("adaptation", "none")()
-        backbone = self.plugins.get("backbone", "run")(RunOptions(path=str(self.folder)))
         score = recipe.score.model_copy(update={"split": "test"})
         device = choose_device(recipe.runtime.device)
         bench = Workbench(
@@ -80,10 +81,10 @@ class Predictor:
             choose_precision(recipe.runtime.precision, device),
             self.task,
             create(self.plugins, "head", recipe.head),
-            none,
+            NoAdaptation(),
             {},
             {"test": examples},
-            backbone,
+            RunBackbone(RunOptions(path=str(self.folder))),
         )
         load_and_bind(bench)
         return bench

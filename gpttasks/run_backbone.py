@@ -44,7 +44,9 @@ class RunBackbone(LocalBackbone):
         if adaptation.keeps == "model":  # the whole model and its tokenizer are in the run
             inner = plugins.get("backbone", "hf")(_options(plugins, folder / "model", inner))
         if not isinstance(inner, LocalBackbone):
-            raise BackboneError(f"the run {folder} is of backbone {self.recipe.backbone.name!r}, which has no model of its own")
+            raise BackboneError(
+                f"the run {folder} is of backbone {self.recipe.backbone.name!r}, which has no model of its own"
+            )
         inner.load(settings)
         if adaptation.keeps == "adapter":
             adaptation.load(inner, folder / "adapter")
@@ -63,7 +65,7 @@ class RunBackbone(LocalBackbone):
         file = Path(self.options.path) / HEAD_WEIGHTS
         if self.recipe.head.name != head or not file.exists():
             raise BackboneError(
-                f"head {head!r} has to be trained, and the run {self.options.path} has a head {self.recipe.head.name!r}",
+                f"head {head!r} has to be trained, and {self.options.path} is a run of head {self.recipe.head.name!r}",
                 hint="choose another adaptation than none, or a run with this head",
             )
         return file
@@ -80,5 +82,7 @@ def finished_recipe(folder: Path) -> Recipe:
 
     run = read_run(folder)
     if run.state != "finished":
-        raise FolderError(f"the run {folder} is {run.state}, wanted a finished one", hint="run its recipe again to finish it")
+        raise FolderError(
+            f"the run {folder} is {run.state}, wanted a finished one", hint="run its recipe again to finish it"
+        )
     return load_recipe(str(folder / RECIPE), [], load_plugins())

@@ -41,7 +41,9 @@ class Run:
     @property
     def scores(self) -> dict[str, Score]:
         """The scores by metric key; empty until they are there."""
-        return {key: Score(**(value | {"scale": tuple(value["scale"])})) for key, value in self.record["scores"].items()}
+        return {
+            key: Score(**(value | {"scale": tuple(value["scale"])})) for key, value in self.record["scores"].items()
+        }
 
 
 def read_run(folder: Path | str) -> Run:
@@ -50,11 +52,15 @@ def read_run(folder: Path | str) -> Run:
     try:
         record = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise FolderError(f"{folder} is no run folder: it has no {RECORD}", hint="give a folder that gpttasks run made") from None
+        raise FolderError(
+            f"{folder} is no run folder: it has no {RECORD}", hint="give a folder that gpttasks run made"
+        ) from None
     except (OSError, ValueError) as error:
         raise FolderError(f"{file} cannot be read: {error}") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise FolderError(f"{file} is not of schema {SCHEMA}: got {record.get('schema') if isinstance(record, dict) else record!r}")
+        raise FolderError(
+            f"{file} is not of schema {SCHEMA}: got {record.get('schema') if isinstance(record, dict) else record!r}"
+        )
     return Run(Path(folder), record)
 
 
@@ -138,7 +144,9 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise FolderError(f"another process works in {path}", hint="wait for it, or give another folder with --out") from None
+        raise FolderError(
+            f"another process works in {path}", hint="wait for it, or give another folder with --out"
+        ) from None
     try:
         yield
     finally:

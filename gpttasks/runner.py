@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def run(
-    recipe: str | Path, *overrides: str, out: str | Path | None = None, force: bool = False, plugins: Sequence[str | Path] = (), **values: Any
+    recipe: str | Path,
+    *overrides: str,
+    out: str | Path | None = None,
+    force: bool = False,
+    plugins: Sequence[str | Path] = (),
+    **values: Any,
 ) -> Run:
     """Carry out a recipe: a path, or the name of a bundled one.
 
@@ -52,7 +57,7 @@ def run_recipe(recipe: Recipe, plugins: Plugins, *, out: Path | None = None, for
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
             return Run(found.folder, found.record, reused=True)
         folder.write_text(RECIPE, dump_recipe(recipe))
-        job = Job(recipe, plugins, folder, new_record(recipe, plugins, digest))
+        job = Job(recipe, plugins, folder, new_record(recipe, plugins, digest, folder.path))
         with failures_recorded(job):
             _carry_out(job)
         return read_run(folder.path)

@@ -213,9 +213,7 @@ class TestResume:
         with pytest.raises(DataError, match="train data changed"):
             run(recipe, "out")
 
-    def test_a_full_disk_is_told_and_the_run_goes_on_later(
-        self, recipe: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_full_disk_is_told_and_the_run_goes_on_later(self, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: Any, **__: Any) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -254,7 +252,13 @@ class TestTrained:
 
     @pytest.mark.parametrize(
         ("head", "adapt"),
-        [("choice", "lora"), ("classifier", "lora"), ("classifier", "head-only"), ("classifier", "full"), ("choice", "full")],
+        [
+            ("choice", "lora"),
+            ("classifier", "lora"),
+            ("classifier", "head-only"),
+            ("classifier", "full"),
+            ("choice", "full"),
+        ],
     )
     def test_a_run_is_a_backbone(self, recipe: Path, head: str, adapt: str) -> None:
         done = run(recipe, "out", f"head={head}", f"adapt={{use: {adapt}}}")
@@ -305,7 +309,13 @@ class TestShots:
 
     def test_from_a_pool_of_the_scored_split(self, recipe: Path) -> None:
         done = run(
-            recipe, "out", "adapt=none", "train=null", "score.shots=1", "score.shots_from=pool", "task.prompt='{{ text | passage }} ='"
+            recipe,
+            "out",
+            "adapt=none",
+            "train=null",
+            "score.shots=1",
+            "score.shots_from=pool",
+            "task.prompt='{{ text | passage }} ='",
         )
         scored = {row["id"] for row in samples(done.folder)}
         assert len(scored) == done.record["samples"]["test"]
@@ -317,7 +327,10 @@ class TestLanguageModel:
         folder = recipe.parent / "text"
         folder.mkdir()
         for split in ("train", "test"):
-            lines = [json.dumps({"text": f"the {word} sat on the mat and looked at the {word}. " * 8}) for word in ("cat", "dog")]
+            lines = [
+                json.dumps({"text": f"the {word} sat on the mat and looked at the {word}. " * 8})
+                for word in ("cat", "dog")
+            ]
             (folder / f"{split}.jsonl").write_text("\n".join(lines * 20) + "\n")
         file = recipe.parent / "lm.yaml"
         file.write_text(
@@ -371,7 +384,7 @@ def test_a_hook_hears_of_the_run(recipe: Path) -> None:
     plugin = recipe.parent / "listener.py"
     heard = recipe.parent / "heard.txt"
     plugin.write_text(
-        f'''
+        f"""
 from gpttasks import hookimpl
 
 def note(word):
@@ -389,7 +402,7 @@ def gpttasks_logged(run, step, values):
 @hookimpl
 def gpttasks_run_finished(run, scores):
     note("finished " + ",".join(sorted(scores)))
-'''
+"""
     )
     done = run(recipe, "out", "train.steps=2", "train.epochs=null", plugins=[plugin])
     assert heard.read_text().split("\n")[:-1] == ["started tiny", "step 1", "step 2", "finished accuracy,f1,log_loss"]

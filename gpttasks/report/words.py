@@ -55,8 +55,10 @@ def as_list(value: Any) -> list[Any]:
 
 
 def as_text(value: Any) -> str:
-    """A text as it is, None as the empty text, anything else as Python writes it."""
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    """A text as it is, None and NaN as the empty text, anything else as Python writes it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return value if isinstance(value, str) else str(value)
 
 
 def number(value: Any, digits: int = 4) -> str:

@@ -1,4 +1,4 @@
-"""Examples to answers to scores: the part of a run that is the same for training's validation and for the final score."""
+"""Examples to answers to scores: the same for validation during training and for the final score."""
 
 from __future__ import annotations
 
@@ -66,7 +66,11 @@ def ask(head: Head, engine: Engine, examples: Sequence[Example], what: str) -> l
 
 
 def answer_all(
-    head: Head, engine: Engine, examples: Sequence[Example], asked: Sequence[Example] | None = None, what: str = "scoring"
+    head: Head,
+    engine: Engine,
+    examples: Sequence[Example],
+    asked: Sequence[Example] | None = None,
+    what: str = "scoring",
 ) -> list[Answered]:
     """The answers to examples; ``asked`` are the same ones with shots, if they have any."""
     asked = examples if asked is None else asked
@@ -116,5 +120,3 @@ def score_all(
             seed=seed,
         )
     return scores, rows
-
-

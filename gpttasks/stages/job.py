@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DataError, GpttasksError, Interrupted, RunFailed
@@ -71,18 +72,31 @@ class Job:
     def describe(self, bench: Workbench) -> None:
         """Note what was loaded, and tell the user on which device and with which precision it will work."""
         recipe, backbone = self.recipe, bench.backbone
-        self.record["backbone"] = {"name": recipe.backbone.name, "options": recipe.backbone.options.model_dump(mode="json")}
+        self.record["backbone"] = {
+            "name": recipe.backbone.name,
+            "options": recipe.backbone.options.model_dump(mode="json"),
+        }
         self.record["backbone"] |= {"digests": backbone.digests(), "capabilities": backbone.capabilities()}
         self.record["machine"] = machine() | {"device": bench.device, "precision": bench.precision}
         self.record["data"] = {
-            role: {"split": part.split, "examples": len(part.examples), "rows": part.rows, "skipped": part.skipped, "made": part.made, "digest": part.digest}
+            role: {
+                "split": part.split,
+                "examples": len(part.examples),
+                "rows": part.rows,
+                "skipped": part.skipped,
+                "made": part.made,
+                "digest": part.digest,
+            }
             for role, part in bench.sets.items()
         }
         self._same_data_as_before(bench)
         for role, part in bench.sets.items():
             self.record["samples"][role] = len(part.examples)
             self.record["samples"]["skipped"] += part.skipped
-            self.say(f"{role}: {len(part.examples):,} examples ({part.made})" + (f", {part.skipped} bad rows skipped" if part.skipped else ""))
+            self.say(
+                f"{role}: {len(part.examples):,} examples ({part.made})"
+                + (f", {part.skipped} bad rows skipped" if part.skipped else "")
+            )
             if part.skipped:
                 self.warn(f"{part.skipped} of {part.rows} rows of {part.split} were skipped: a column is empty")
         for warning in bench.warnings:
@@ -103,9 +117,15 @@ class Job:
         self.folder.write_text(DATA_DIGESTS, json.dumps(now) + "\n")
 
 
-def new_record(recipe: Recipe, plugins: Plugins, digest: str) -> dict[str, Any]:
+def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> dict[str, Any]:
     used = [
-        {"name": record.name, "distribution": record.distribution, "version": record.version, "origin": record.origin, "sha256": record.sha256}
+        {
+            "name": record.name,
+            "distribution": record.distribution,
+            "version": record.version,
+            "origin": record.origin,
+            "sha256": record.sha256,
+        }
         for record in plugins.records
         if record.state == "ok"
     ]
@@ -113,13 +133,22 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str) -> dict[str, Any]:
         "schema": SCHEMA,
         "state": "running",
         "name": recipe.name,
-        "folder": "",
+        "folder": str(folder),
         "digest": digest,
         "seed": recipe.seed,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "backbone": None,
         "scores": {},
-        "samples": {"train": 0, "validation": 0, "test": 0, "truncated": 0, "train_truncated": 0, "skipped": 0, "shots_dropped": 0, "near_ties": 0},
+        "samples": {
+            "train": 0,
+            "validation": 0,
+            "test": 0,
+            "truncated": 0,
+            "train_truncated": 0,
+            "skipped": 0,
+            "shots_dropped": 0,
+            "near_ties": 0,
+        },
         "training": None,
         "time": {},
         "memory": None,
@@ -158,5 +187,7 @@ def _as_our_error(error: BaseException) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("stopped; the same command goes on from the last checkpoint")
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in str(error):
-        return RunFailed(f"the disk is full: {error}", hint="make room and run the same command again; it goes on from there")
+        return RunFailed(
+            f"the disk is full: {error}", hint="make room and run the same command again; it goes on from there"
+        )
     return error

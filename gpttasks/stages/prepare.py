@@ -12,7 +12,7 @@ from ..backbones.local import LocalBackbone
 from ..engine.local import LocalEngine
 from ..errors import BackboneError, UserError
 from ..heads.base import Head
-from ..machine import choose_device, choose_precision
+from ..machine import choose_device, choose_precision, keep_freed_memory
 from ..metrics.base import Metric
 from ..requests import Engine
 from ..run_backbone import RunBackbone
@@ -66,21 +66,27 @@ def create(plugins: Plugins, kind: str, use: Any) -> Any:
 
 
 def prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
-    """Load data, then the backbone, fit the adaptation on it and bind the head. Raises UserError for what does not fit."""
+    """Load data, then the backbone, fit the adaptation on it and bind the head. Raises UserError for a misfit."""
     import torch
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(f"started as {os.environ['WORLD_SIZE']} processes; a run uses one", hint="start it without torchrun")
+        raise UserError(
+            f"started as {os.environ['WORLD_SIZE']} processes; a run uses one", hint="start it without torchrun"
+        )
     if recipe.runtime.threads:
         torch.set_num_threads(recipe.runtime.threads)
     device = choose_device(recipe.runtime.device)
+    if device == "cpu":
+        keep_freed_memory()
     task: Task = create(plugins, "task", recipe.task)
     head: Head = create(plugins, "head", recipe.head)
     adaptation: Adaptation = create(plugins, "adaptation", recipe.adapt)
     metrics: dict[str, Metric] = {use.key: create(plugins, "metric", use) for use in recipe.score.metrics}
     sets = load_sets(recipe, task, head, adaptation, metrics)
     precision = choose_precision(recipe.runtime.precision, device)
-    bench = Workbench(recipe, device, precision, task, head, adaptation, metrics, sets, create(plugins, "backbone", recipe.backbone))
+    bench = Workbench(
+        recipe, device, precision, task, head, adaptation, metrics, sets, create(plugins, "backbone", recipe.backbone)
+    )
     bench.shots = shot_pool(recipe, sets)
     load_and_bind(bench)
     return bench
@@ -96,7 +102,9 @@ def load_and_bind(bench: Workbench) -> None:
         return (prompt_text(example.prompt) for example in bench.sets["train"].examples)
 
     backbone.load(
-        LoadSettings(bench.device, bench.precision, keep_master=adaptation.trains_weights, seed=bench.recipe.seed, texts=texts)
+        LoadSettings(
+            bench.device, bench.precision, keep_master=adaptation.trains_weights, seed=bench.recipe.seed, texts=texts
+        )
     )
     torch.manual_seed(bench.recipe.seed)
     if isinstance(backbone, LocalBackbone):

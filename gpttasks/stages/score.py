@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..metrics.signature import format_signature
+from ..backbones.local import LocalBackbone, state_digest
 from ..metrics.score import Score
+from ..metrics.signature import format_signature
 from ..tasks.example import content_digest
 from ..training.checkpoint import trained_parameters
-from ..backbones.local import LocalBackbone, state_digest
 from .answering import Answered, add_shots, answer_all, score_all
 from .job import Job
 from .prepare import Workbench
@@ -62,7 +62,9 @@ def way_of(job: Job, bench: Workbench, answered: list[Answered]) -> str:
     if bench.adaptation.trains and isinstance(bench.backbone, LocalBackbone):
         trained = trained_parameters(bench.backbone.model, bench.head.modules())
         digests["trained"] = state_digest(dict(trained))
-    prompts = content_digest(sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered))
+    prompts = content_digest(
+        sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)
+    )
     versions = job.record["versions"]
     return format_signature(
         {

@@ -36,7 +36,8 @@ def train(job: Job, bench: Workbench) -> None:
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
             job.say(f"going on from {trainer.last_checkpoint}")
-        job.say(f"training {trained:,} parameters on {len(items):,} items, {sum(item.tokens for item in items):,} tokens an epoch")
+        tokens = sum(item.tokens for item in items)
+        job.say(f"training {trained:,} parameters on {len(items):,} items, {tokens:,} tokens an epoch")
         state = trainer.fit(items)
     accelerator.end_training()
     tune(bench)
@@ -59,7 +60,10 @@ def make_items(job: Job, bench: Workbench) -> list[Item]:
         raise UserError(f"head {bench.head.name!r} made nothing to train on of {len(examples)} examples")
     job.record["samples"]["train_truncated"] = cut
     if cut:
-        job.warn(f"{cut:,} of {len(examples):,} training examples are longer than the context of {bench.backbone.context} tokens and were cut at their passage")
+        job.warn(
+            f"{cut:,} of {len(examples):,} training examples are longer than the context of "
+            f"{bench.backbone.context} tokens and were cut at their passage"
+        )
     return items
 
 
@@ -74,12 +78,19 @@ def make_accelerator(job: Job, bench: Workbench) -> Accelerator:
     for tracker in trackers:
         if tracker not in available:
             hint = did_you_mean(tracker, available) or f"installed are: {', '.join(available) or 'none'}"
-            raise UserError(f"runtime.trackers: there is no tracker {tracker!r}, or its package is not installed", hint=hint)
-    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run of this process may have had another precision
+            raise UserError(
+                f"runtime.trackers: there is no tracker {tracker!r}, or its package is not installed", hint=hint
+            )
+    AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # an earlier run of this process may have had another precision
     mixed = {"fp32": "no"}.get(bench.precision, bench.precision)
     folder = str(job.folder / "trackers")
     accelerator = Accelerator(
-        mixed_precision=mixed, cpu=bench.device == "cpu", log_with=trackers or None, project_dir=folder if trackers else None
+        mixed_precision=mixed,
+        cpu=bench.device == "cpu",
+        log_with=trackers or None,
+        project_dir=folder if trackers else None,
     )
     if trackers:
         accelerator.init_trackers(bench.recipe.name, config=flat(job.info.recipe))
@@ -112,7 +123,10 @@ def _settings(job: Job, bench: Workbench, accelerator: Accelerator, asked: threa
             job.say(f"step {event['step']}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
         else:
             return
-        accelerator.log({("train/" if event["event"] == "step" else "validation/") + name: value for name, value in values.items()}, step=event["step"])
+        accelerator.log(
+            {("train/" if event["event"] == "step" else "validation/") + name: value for name, value in values.items()},
+            step=event["step"],
+        )
 
     last = job.folder / CHECKPOINTS / "last.safetensors"
     if not last.exists():
@@ -157,7 +171,10 @@ def save_trained(job: Job, bench: Workbench) -> None:
     modules = bench.head.modules()
     if modules is not None:
         (job.folder / HEAD_WEIGHTS).parent.mkdir(exist_ok=True)
-        save_file({name: value.detach().cpu().contiguous() for name, value in modules.state_dict().items()}, job.folder / HEAD_WEIGHTS)
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in modules.state_dict().items()},
+            job.folder / HEAD_WEIGHTS,
+        )
     if bench.head.tuned:
         job.folder.write_text(HEAD_TUNED, json.dumps(bench.head.tuned, allow_nan=False) + "\n")
 

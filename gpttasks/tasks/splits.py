@@ -280,9 +280,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
 
-def divide_pool(
-    part: ExampleSet, limit: int | None, seed: int, fraction: float = 0.1
-) -> tuple[ExampleSet, ExampleSet]:
+def divide_pool(part: ExampleSet, limit: int | None, seed: int, fraction: float = 0.1) -> tuple[ExampleSet, ExampleSet]:
     """Divides a set into what is scored (``limit`` examples of it) and a pool for shots, which is never scored.
 
     Raises DataError if it is too small.

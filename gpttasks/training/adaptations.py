@@ -57,7 +57,10 @@ class Full(Adaptation):
 
     def save(self, backbone: LocalBackbone, folder: Path) -> None:
         """The model and its tokenizer, as a stock Hugging Face folder."""
-        backbone.model.save_pretrained(folder)
+        from ..backbones.hf import quiet_transformers
+
+        with quiet_transformers():
+            backbone.model.save_pretrained(folder)
         backbone.tokenizer.inner.save_pretrained(folder)
 
     def load(self, backbone: LocalBackbone, folder: Path) -> None:
@@ -155,8 +158,14 @@ class Lora(Adaptation):
     options: LoraOptions
 
     def apply(self, backbone: LocalBackbone) -> None:
-        """Wrap the model with a fresh adapter. Raises UserError with PEFT's own words if it does not fit."""
-        from peft import get_peft_model
+        """Wrap the model with a fresh adapter; one that came with the backbone is merged into its weights first.
+
+        Raises UserError with PEFT's own words if it does not fit.
+        """
+        from peft import PeftModel, get_peft_model
+
+        if isinstance(backbone.model, PeftModel):
+            backbone.model = backbone.model.merge_and_unload()
 
         try:
             with _peft_warnings_understood():

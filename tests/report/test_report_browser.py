@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 KEYS = """
 <script>
-const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, cancelable: true}));
 const state = () => [
   document.activeElement.id,
   ...[...document.querySelectorAll("[role=tab]")].map((tab) => tab.getAttribute("aria-selected") + tab.tabIndex),

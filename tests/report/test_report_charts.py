@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -26,9 +27,7 @@ def test_an_axis_holds_its_values_and_ticks_stand_on_it_in_order(numbers):
 def test_linear_ticks_are_round_few_and_inside(low, span):
     ticks = linear_ticks(low, low + span, 5)
     assert 1 <= len(ticks) <= 9
-    steps = {
-        round((b - a) / 10 ** math.floor(math.log10(b - a) + 1e-6), 3) for a, b in zip(ticks, ticks[1:], strict=False)
-    }
+    steps = {round((b - a) / 10 ** math.floor(math.log10(b - a) + 1e-6), 3) for a, b in pairwise(ticks)}
     assert steps <= {1.0, 2.0, 5.0}
     assert all(low - span * 1e-6 <= tick <= low + span * 1.000001 for tick in ticks)
 

@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         for _, index in self.open:
-            self.texts[index] = self.texts.get(index, "") + data
+            self.texts.setdefault(index, []).append(data)
 
     def find(self, tag, **wanted):
         wanted = {name.rstrip("_"): value for name, value in wanted.items()}
@@ -64,7 +64,12 @@ class Page(HTMLParser):
         ]
 
     def text(self, index):
-        return " ".join(self.texts.get(index, "").split())
+        """The text of an element, pieces apart by one space."""
+        return " ".join(" ".join(self.texts.get(index, ())).split())
+
+    def raw(self, index):
+        """The text of an element as it stands."""
+        return "".join(self.texts.get(index, ()))
 
     def text_of(self, tag, **wanted):
         (index,) = self.find(tag, **wanted)
@@ -210,7 +215,7 @@ def test_scores_stand_with_interval_count_and_signature(page):
         "accuracy",
         "0.871",
         "0.846 to 0.896",
-        "at 95\u00a0%".replace("\u00a0", " "),
+        "at 95 %",
         "700",
         "higher is better",
         "split test",
@@ -279,8 +284,8 @@ def test_each_sample_opens_to_all_that_is_known():
     }
     row |= {"truncated": 37, "shots": 2, "group": "film 7", "references": ["positive", "good"]}
     page = Page(render_report(run_record(), [row], []))
-    texts = [page.texts[index] for index in page.find("p", class_="text")]
-    assert texts[:4] == [row["input"]] + ["positive", "negative", "good"] or row["input"] in texts
+    texts = [page.raw(index) for index in page.find("p", class_="text")]
+    assert texts[:4] == [row["input"], "positive", "negative", "good"]
     details = page.text(page.find("div", id="panel-first")[0])
     for words in (
         "negative 0.900",
@@ -301,9 +306,7 @@ def test_confusion_matches_the_samples(page, rows):
     for right in ("negative", "positive"):
         total = counts[right, "negative"] + counts[right, "positive"]
         recall = f"{100 * counts[right, right] / total:.1f} %"
-        assert f"{right} {counts[right, 'negative']} {counts[right, 'positive']} {total} {recall}".replace(
-            " ", ""
-        ) in text.replace(" ", "")
+        assert f"{right} {counts[right, 'negative']} {counts[right, 'positive']} {total} {recall}" in text
 
 
 def test_calibration_matches_the_samples(page, rows):
@@ -313,8 +316,7 @@ def test_calibration_matches_the_samples(page, rows):
         inside = [row for row in rows if min(14, math.ceil(max(row["scores"]) * 15) - 1) == bin_]
         right = sum(row["text"] == row["target"] for row in inside) / count
         mean = sum(max(row["scores"]) for row in inside) / count
-        words = f"{bin_ / 15:.3f} to {(bin_ + 1) / 15:.3f}{count}{mean:.3f}{right:.3f}"
-        assert words.replace(" ", "") in section.replace(" ", "").replace("<0.001", "0.000")
+        assert f"{bin_ / 15:.3f} to {(bin_ + 1) / 15:.3f} {count} {mean:.3f} {right:.3f}" in section
 
 
 def test_more_than_twenty_classes_give_the_most_confused_pairs():
@@ -326,9 +328,10 @@ def test_more_than_twenty_classes_give_the_most_confused_pairs():
     section = page.find("section", id="confusion")[0]
     assert "There are 30 classes" in page.text(section)
     assert not page.find("table", class_="confusion")
-    after = [index for index in page.find("tr") if index > section]
-    assert page.text(after[1]).startswith("class3class9") or page.text(after[1]).startswith("class3 class9")
-    assert len([index for index in after if index < page.find("section", id="calibration")[0]]) == 21
+    end = page.find("section", id="calibration")[0]
+    pairs = [page.text(index) for index in page.find("tr") if section < index < end]
+    assert len(pairs) == 1 + 20
+    assert pairs[1].startswith("class3 class9")
 
 
 def test_choices_of_their_own_have_no_confusion_but_calibration():
@@ -388,7 +391,6 @@ def test_the_loss_curve_says_its_numbers(page):
     for words in (
         "300 steps; the loss goes from 2.300 to 0.3067",
         "smoothed over about 13 steps",
-        "logarithmic" if 2.3 / 0.3067 > 20 else "loss",
         "step 240",
     ):
         assert words in section
@@ -538,7 +540,7 @@ def test_hostile_text_is_shown_as_it_is():
     (row,) = samples(1)
     for text in HOSTILE:
         page = Page(render_report(run_record(), [row | {"input": text}], []))
-        shown = page.texts[page.find("p", class_="text")[0]]
+        shown = page.raw(page.find("p", class_="text")[0])
         visible = "".join(char for char in text if char >= " " and char not in "\x7f\x85\ud800\ufffe")
         assert "".join(char for char in shown if char not in "\u2400\u2407\u241b\u2421\ufffd") == visible
         assert page.elements[page.find("p", class_="text")[0]][1]["dir"] == "auto"
