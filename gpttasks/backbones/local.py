@@ -210,8 +210,16 @@ def model_context(config: Any) -> int | None:
 
 
 def usable_context(config: Any, asked: int | None) -> int:
-    """The longest row: the smaller of what is asked for and what the model allows; 1024 if neither is known."""
-    return min((limit for limit in (asked, model_context(config)) if limit), default=1024)
+    """The longest row: what is asked for, else what the model allows; 1024 if neither is known.
+
+    Raises BackboneError if more is asked for than the model allows.
+    """
+    own = model_context(config)
+    if asked and own and asked > own:
+        raise BackboneError(
+            f"backbone.context is {asked}, but the model has no more than {own} positions", hint=f"ask for {own} or less"
+        )
+    return asked or own or 1024
 
 
 def state_digest(state: dict[str, torch.Tensor]) -> str:

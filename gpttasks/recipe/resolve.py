@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..component import Component, Options
-from ..errors import Problem, RecipeError
+from ..errors import Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
 from ..tasks.sources import DataOptions
 from .document import Document, Location, find_recipe, read_document
@@ -159,6 +159,7 @@ class _Resolver:
         known = self.plugins.names(kind)
         path_at: Location | None = None
         if kind == "backbone" and name not in known and "path" not in options:
+            self.problems += self._misspelt_backbone(name, at)
             is_run = Path(absolute(name, self.document.place(at).base), RUN_RECORD).is_file()
             options, path_at = {"path": name, **options}, at
             name = RUN_BACKBONE if is_run else HUB_BACKBONE
@@ -168,6 +169,14 @@ class _Resolver:
             return None
         checked = self._options(self.plugins.get(kind, name), options, location, path_at)
         return None if checked is None else Use(name=name, options=checked)
+
+    def _misspelt_backbone(self, name: str, at: Location) -> list[Problem]:
+        """A name without a slash, of no folder, that is nearly a registered one: hardly a Hub id."""
+        hint = did_you_mean(name, self.plugins.names("backbone"))
+        if hint is None or "/" in name or Path(absolute(name, self.document.place(at).base)).exists():
+            return []
+        hint += f" For a Hub id write {{use: {HUB_BACKBONE}, path: {name}}}"
+        return [self.document.problem(f"there is no backbone {name!r}", at, hint=hint)]
 
     def _options(
         self, component: type[Component], raw: dict[Any, Any], location: Location, path_at: Location | None

@@ -23,7 +23,7 @@ def finish(job: Job, bench: Workbench, scored: Scored) -> None:
     rows = sample_rows(bench, scored)
     write_samples(job.folder / SAMPLES, rows)
     job.record["memory"] = peak_memory_bytes(bench.device)
-    job.record["state"] = "finished"
+    job.now("finished")
     recipe = (job.folder / RECIPE).read_text("utf-8")
     job.folder.write_text(REPORT, render_report(job.record, rows, job.folder.events(), recipe=recipe))
     (job.folder / DATA_DIGESTS).unlink(missing_ok=True)

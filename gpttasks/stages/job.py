@@ -57,9 +57,13 @@ class Job:
 
     def save(self, state: str) -> None:
         """Write ``run.json`` as it stands."""
+        self.now(state)
+        self.folder.write_record(self.record)
+
+    def now(self, state: str) -> None:
+        """Note the state and the seconds since the start in the record."""
         self.record["state"] = state
         self.record["time"]["seconds"] = round(time.monotonic() - self.began, 3)
-        self.folder.write_record(self.record)
 
     def timed(self, stage: str, work: Callable[[], Result]) -> Result:
         """What ``work()`` returns; its seconds go into the record under the stage's name."""
@@ -78,8 +82,14 @@ class Job:
         }
         self.record["backbone"] |= {"digests": backbone.digests(), "capabilities": backbone.capabilities()}
         self.record["machine"] = machine() | {"device": bench.device, "precision": bench.precision}
-        self.record["data"] = {
-            role: {
+        self._describe_data(bench)
+        self.say(f"{recipe.backbone.name} on {bench.device} in {bench.precision}; {self.folder.path}")
+
+    def _describe_data(self, bench: Workbench) -> None:
+        self._same_data_as_before(bench)
+        skipped: dict[str, int] = {}  # by split: several roles may be shares of one
+        for role, part in bench.sets.items():
+            self.record["data"][role] = {
                 "split": part.split,
                 "examples": len(part.examples),
                 "rows": part.rows,
@@ -87,21 +97,12 @@ class Job:
                 "made": part.made,
                 "digest": part.digest,
             }
-            for role, part in bench.sets.items()
-        }
-        self._same_data_as_before(bench)
-        for role, part in bench.sets.items():
             self.record["samples"][role] = len(part.examples)
-            self.record["samples"]["skipped"] += part.skipped
-            self.say(
-                f"{role}: {len(part.examples):,} examples ({part.made})"
-                + (f", {part.skipped} bad rows skipped" if part.skipped else "")
-            )
-            if part.skipped:
-                self.warn(f"{part.skipped} of {part.rows} rows of {part.split} were skipped: a column is empty")
-        for warning in bench.warnings:
-            self.warn(warning)
-        self.say(f"{recipe.backbone.name} on {bench.device} in {bench.precision}; {self.folder.path}")
+            self.say(f"{role}: {len(part.examples):,} examples ({part.made})")
+            if part.skipped and part.split not in skipped:
+                self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} are empty or null and were skipped")
+            skipped[part.split] = part.skipped
+        self.record["samples"]["skipped"] = sum(skipped.values())
 
     def _same_data_as_before(self, bench: Workbench) -> None:
         before = self.folder / DATA_DIGESTS

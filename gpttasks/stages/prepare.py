@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.base import Backbone, LoadSettings, Precision
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Workbench:
-    """The parts of a run, ready to work; ``warnings`` collects what the user should know."""
+    """The parts of a run, ready to work."""
 
     recipe: Recipe
     device: str
@@ -41,7 +41,6 @@ class Workbench:
     sets: ExampleSets
     backbone: Backbone
     shots: ShotPool | None = None
-    warnings: list[str] = field(default_factory=list)
 
     @property
     def scored(self) -> tuple[Example, ...]:

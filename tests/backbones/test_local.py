@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.backbones.local import model_context, usable_context
+from gpttasks.errors import BackboneError
 
 FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2"]
 
@@ -55,3 +56,5 @@ def test_context_of_a_config():
     assert usable_context(Config, None) == 1024
     assert usable_context(Config, 64) == 64
     assert usable_context(Boundless, 4096) == 4096
+    with pytest.raises(BackboneError, match="no more than 1024"):
+        usable_context(Config, 2000)
