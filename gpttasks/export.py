@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .backbones.base import LoadSettings
-from .backbones.hf import quiet_transformers
+from .backbones.base import LoadSettings, Precision
+from .backbones.hf import dtype_name, quiet_transformers
 from .errors import FolderError, UserError
 from .run_backbone import RunBackbone, RunOptions, finished_recipe
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from .plugins import Plugins
 
 
-def export_run(folder: Path, merged: Path | None, plugins: Plugins) -> Path:
+def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: Precision = "fp32") -> Path:
     """The folder with what the run trained of its backbone: its ``adapter/`` or ``model/``, or a merged copy.
 
     merged:
-        a new folder for a stock Hugging Face model with the adapter merged into the weights (fp32) and the tokenizer.
+        a new folder for a stock Hugging Face model with the adapter merged into the weights, and the tokenizer.
+    precision:
+        of the merged weights; merging itself is done in fp32.
 
     Raises UserError if nothing of the backbone was trained, and FolderError if ``merged`` is not empty.
     """
@@ -33,6 +35,9 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins) -> Path:
     backbone = RunBackbone(RunOptions(path=str(folder)))
     backbone.load(LoadSettings(precision="fp32", keep_master=True))
     model = backbone.model.merge_and_unload() if keeps == "adapter" else backbone.model
+    import torch
+
+    model.to(getattr(torch, dtype_name(precision)))
     with quiet_transformers():
         model.save_pretrained(merged)
     backbone.tokenizer.inner.save_pretrained(merged)

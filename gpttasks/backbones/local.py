@@ -217,7 +217,8 @@ def usable_context(config: Any, asked: int | None) -> int:
     own = model_context(config)
     if asked and own and asked > own:
         raise BackboneError(
-            f"backbone.context is {asked}, but the model has no more than {own} positions", hint=f"ask for {own} or less"
+            f"backbone.context is {asked}, but the model has no more than {own} positions",
+            hint=f"ask for {own} or less",
         )
     return asked or own or 1024
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,10 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="Write the backbone with the adapter merged into it to this new folder."),
     ] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16"] | None,
+        typer.Option(help="The precision of the merged weights: fp32 by default."),
+    ] = None,
     plugin: PluginFiles = None,
 ) -> None:
     """Hand what a run trained to other tools.
@@ -25,8 +29,11 @@ def export(
 
     Example: gpttasks export runs/imdb-lora-0a1b2c3d4e5f --merged imdb-gpt2
     """
+    from ..errors import UserError
     from ..export import export_run
     from ..plugins import load_plugins
 
-    folder = export_run(run, merged, load_plugins(plugin or []))
+    if precision and merged is None:
+        raise UserError("--precision is about merged weights, and --merged was not given")
+    folder = export_run(run, merged, load_plugins(plugin or []), precision or "fp32")
     say(f"{'the merged model' if merged else 'what was trained'} is in {folder}")
