@@ -26,10 +26,15 @@ NOTHING_CUT = Cut()
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """How likely is ``continuation`` after ``prompt``?"""
+    """How likely is ``continuation`` after ``prompt``?
+
+    ``beside`` are the continuations it will be compared with: where the prompt is too long, it is cut for the longest
+    of them, so that all are asked after the same text.
+    """
 
     prompt: Prompt
     continuation: str
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

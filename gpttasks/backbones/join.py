@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 from ..errors import DataError
@@ -39,34 +41,49 @@ class Joined:
     cut: Cut = NOTHING_CUT
 
 
-def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> Joined:
+def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int, beside: Sequence[str] = ()) -> Joined:
     """Ids of ``prompt`` followed by ``continuation``, at most ``context`` of them.
 
     The boundary is the end of the longest common token prefix of the whole and of the prompt alone; a non-empty
     continuation always has at least one token. If the whole is too long, shots are dropped whole, the first one first,
-    then the longest passage is cut at its end.
+    then the longest passage is cut at its end. ``beside`` are other continuations that will be compared with this
+    one: the prompt is cut for the longest of all, so that each is seen after the same text.
 
     Raises DataError if it does not fit even so.
     """
-    joined = _join_text(tokenizer, _text(prompt), continuation)
-    full = len(joined.ids)
-    if full <= context:
-        return joined
+    widest = max((continuation, *beside), key=lambda text: len(tokenizer.encode(text)))
+    prompt, cut = _fit(tokenizer, prompt, widest, context)
+    if widest != continuation:  # fits already, unless a token spans its join
+        prompt, more = _fit(tokenizer, prompt, continuation, context)
+        cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots)
+    return replace(_join_text(tokenizer, _text(prompt), continuation), cut=cut)
+
+
+def _fit(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:
+    """The prompt, shortened until it and the continuation fit, and what had to go."""
+    if len(_join_text(tokenizer, _text(prompt), continuation).ids) <= context:
+        return prompt, NOTHING_CUT
+    return _shorten(tokenizer, prompt, continuation, context)
+
+
+@lru_cache(maxsize=256)  # all options of an example ask for the same
+def _shorten(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:
+    tokens = full = len(_join_text(tokenizer, _text(prompt), continuation).ids)
     dropped = 0
-    while len(joined.ids) > context and (prompt_without := _without_first_shot(prompt)) is not None:
+    while tokens > context and (prompt_without := _without_first_shot(prompt)) is not None:
         prompt, dropped = prompt_without, dropped + 1
-        joined = _join_text(tokenizer, _text(prompt), continuation)
-        full = len(joined.ids)  # dropped shots are counted as shots, not as tokens
-    while len(joined.ids) > context:
+        # dropped shots are counted as shots, not as tokens
+        tokens = full = len(_join_text(tokenizer, _text(prompt), continuation).ids)
+    while tokens > context:
         shorter = _cut_longest_passage(tokenizer, prompt, continuation, context)
         if shorter is None:
             raise DataError(
-                f"the text has {len(joined.ids)} tokens without its passages, but the context holds {context}",
+                f"the text has {tokens} tokens without its passages, but the context holds {context}",
                 hint="shorten it, mark long text as {{ column | passage }}, or use a larger context",
             )
         prompt = shorter
-        joined = _join_text(tokenizer, _text(prompt), continuation)
-    return replace(joined, cut=Cut(tokens=full - len(joined.ids), shots=dropped))
+        tokens = len(_join_text(tokenizer, _text(prompt), continuation).ids)
+    return prompt, Cut(tokens=full - tokens, shots=dropped)
 
 
 def _text(prompt: Prompt) -> str:

@@ -121,7 +121,7 @@ class Mock(Backbone):
     def _answer(self, request: Request) -> tuple[Reply, int]:
         """The reply, and how many tokens were read for it."""
         if isinstance(request, LogLikelihood):
-            joined = join(self.tokenizer, request.prompt, request.continuation, self.context)
+            joined = join(self.tokenizer, request.prompt, request.continuation, self.context, request.beside)
             logprobs = self._logprobs(joined.ids)[joined.boundary :]
             scripted = self._scripted(request.prompt, request.continuation)
             logprob = math.fsum(logprobs) if scripted is None else scripted

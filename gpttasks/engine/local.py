@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..backbones.join import join
 from ..backbones.local import LocalBackbone
-from ..errors import RunFailed
+from ..errors import DataError, RunFailed
 from ..requests import (
     NOTHING_CUT,
     Cut,
@@ -66,7 +66,7 @@ class LocalEngine:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number."""
         import torch
 
-        rows = [row for index, request in enumerate(requests) for row in self._rows(index, request)]
+        rows = [row for index, request in enumerate(requests) for row in self._named_rows(index, request)]
         replies: list[RowReply] = [RowReply()] * len(rows)
         rows_left = Counter(row.request for row in rows)
         if advance:
@@ -87,10 +87,20 @@ class LocalEngine:
         self.backbone.model.train(was_training)
         return self._gather(requests, rows, replies)
 
+    def _named_rows(self, index: int, request: Request) -> list[Row]:
+        """The rows of a request; a text that cannot be joined is shown in the error."""
+        try:
+            return self._rows(index, request)
+        except DataError as error:
+            begins = prompt_text(request.prompt)[:80]
+            raise DataError(
+                replace(error.problems[0], message=f"{error.problems[0].message}; it begins {begins!r}")
+            ) from error
+
     def _rows(self, index: int, request: Request) -> list[Row]:
         tokenizer, context = self.backbone.tokenizer, self.backbone.context
         if isinstance(request, LogLikelihood):
-            joined = join(tokenizer, request.prompt, request.continuation, context)
+            joined = join(tokenizer, request.prompt, request.continuation, context, request.beside)
             return [Row(index, joined.ids, joined.boundary, None, joined.cut)]
         if isinstance(request, Readout):
             joined = join(tokenizer, request.prompt, "", context)

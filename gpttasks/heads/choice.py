@@ -55,8 +55,9 @@ class Choice(Head):
         """The prompt with the right choice, whose tokens are the targets."""
         if not isinstance(example.label, int):
             raise DataError(f"example {example.id}: wanted a label that is an index of choices, got {example.label!r}")
-        continuation = self._continuation(example, example.choices[example.label])
-        joined = join(self.backbone.tokenizer, example.prompt, continuation, self.backbone.context)
+        options = self._continuations(example)
+        backbone = self.backbone
+        joined = join(backbone.tokenizer, example.prompt, options[example.label], backbone.context, options)
         sequence = TokenSequence(joined.ids, joined.boundary)
         yield Item((sequence,), {"choice": len(joined.ids) - joined.boundary}, example.label, joined.cut)
 
@@ -66,11 +67,10 @@ class Choice(Head):
 
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood an option; with ``unconditional`` as many again without the prompt."""
-        asked: list[Request] = [
-            LogLikelihood(example.prompt, self._continuation(example, choice)) for choice in example.choices
-        ]
+        options = self._continuations(example)
+        asked: list[Request] = [LogLikelihood(example.prompt, option, options) for option in options]
         if self.options.normalisation == "unconditional":
-            asked += [LogLikelihood((), self._continuation(example, choice)) for choice in example.choices]
+            asked += [LogLikelihood((), option, options) for option in options]
         return asked
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
@@ -82,9 +82,11 @@ class Choice(Head):
         detail = {"logprobs": logprobs, "near_tie": near_tie(values)}
         return Answer(best, example.choices[best], softmax(values), detail)
 
-    def _continuation(self, example: Example, choice: str) -> str:
+    def _continuations(self, example: Example) -> tuple[str, ...]:
+        """What follows the prompt for each choice: the choice, after the separator where one is needed."""
         prompt = prompt_text(example.prompt)
-        return join_answer(prompt, choice, self.options.separator)[len(prompt) :]
+        separator = self.options.separator
+        return tuple(join_answer(prompt, choice, separator)[len(prompt) :] for choice in example.choices)
 
     def _normalise(self, example: Example, given: list[LogLikelihoodReply], logprobs: list[float]) -> list[float]:
         kind = self.options.normalisation

@@ -18,7 +18,7 @@ from ..requests import Engine
 from ..run_backbone import RunBackbone
 from ..tasks.example import Example, prompt_text
 from ..tasks.sources import Role
-from ..tasks.splits import ExampleSets, ShotPool, divide_pool, load_examples
+from ..tasks.splits import ExampleSets, ShotPool, divide_pool, limited, load_examples
 from ..tasks.task import Task
 from ..training.adaptation import Adaptation
 
@@ -45,7 +45,7 @@ class Workbench:
     @property
     def scored(self) -> tuple[Example, ...]:
         """The examples of the split that is scored."""
-        return self.sets[self.recipe.score.split].examples
+        return self.sets.get("scored", self.sets[self.recipe.score.split]).examples
 
     @property
     def separator(self) -> str:
@@ -144,15 +144,22 @@ def load_sets(
     score, train = recipe.score, recipe.train
     needs = head.needs.union(*(metric.needs for metric in metrics.values()))
     pooled = score.shots > 0 and score.shots_from == "pool"
-    limits: dict[Role, int | None] = {score.split: None if pooled else score.limit}
+    limits: dict[Role, int | None] = {}
     if adaptation.trains and train is not None:
         needs |= head.trains_on
-        limits.setdefault("train", train.limit)
+        limits["train"] = train.limit
         if train.validate_ is not None or type(head).tune is not Head.tune:
-            limits.setdefault("validation", train.validate_.limit if train.validate_ else None)
+            limits["validation"] = train.validate_.limit if train.validate_ else None
+    shared = limits.get(score.split, score.limit)  # a split that is scored and trained on has two limits
+    twice = score.split in limits
+    limits[score.split] = None if pooled or twice else score.limit
     if score.shots and score.shots_from != "pool":
         limits.setdefault(score.shots_from, None)
     sets = dict(load_examples(task, recipe.data, limits, seed=recipe.seed, limits=limits, needs=needs))
     if pooled:
-        sets[score.split], sets["pool"] = divide_pool(sets[score.split], score.limit, recipe.seed)
+        rest, sets["pool"] = divide_pool(sets[score.split], None if twice else score.limit, recipe.seed)
+        sets[score.split] = rest
+    if twice:
+        sets["scored"] = limited(sets[score.split], score.limit, recipe.seed)
+        sets[score.split] = limited(sets[score.split], shared, recipe.seed)
     return sets

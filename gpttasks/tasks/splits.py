@@ -45,7 +45,8 @@ class ExampleSet:
 
 
 ExampleSets: TypeAlias = Mapping[str, ExampleSet]
-"""By role; ``pool`` is what was held out of the scored split for shots."""
+"""By role; ``pool`` is what was held out of the scored split for shots, ``scored`` what is scored of a split that is
+trained on or validated with too."""
 
 
 def load_examples(
@@ -280,6 +281,15 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
 
+def limited(part: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
+    """The set with ``limit`` of its examples, by hash; all of them if None."""
+    chosen = tuple(select(part.examples, limit, seed, part.role))
+    made = part.made
+    if len(chosen) < len(part.examples):
+        made += f"; {len(chosen)} of {len(part.examples)} by hash, seed {seed}"
+    return replace(part, examples=chosen, made=made, digest=set_digest(chosen))
+
+
 def divide_pool(part: ExampleSet, limit: int | None, seed: int, fraction: float = 0.1) -> tuple[ExampleSet, ExampleSet]:
     """Divides a set into what is scored (``limit`` examples of it) and a pool for shots, which is never scored.
 
@@ -289,12 +299,9 @@ def divide_pool(part: ExampleSet, limit: int | None, seed: int, fraction: float 
     if not rest:
         raise DataError(f"the {len(part.examples)} examples of {part.split} are too few to hold shots out of them")
     made = f"{part.made} without the {fraction * 100:g} % kept for shots"
-    if limit is not None and limit < len(rest):
-        made += f"; {limit} of {len(rest)} by hash, seed {seed}"
-    chosen = tuple(select(rest, limit, seed, part.role))
     kept = f"{fraction * 100:g} % of {part.made} by hash, seed {seed}, never scored"
     return (
-        replace(part, examples=chosen, made=made, digest=set_digest(chosen)),
+        limited(replace(part, examples=tuple(rest), made=made), limit, seed),
         replace(part, examples=tuple(pool), made=kept, digest=set_digest(pool)),
     )
 

@@ -155,3 +155,13 @@ def test_the_longest_passage_is_cut_first():
     text = BPE.decode(join(BPE, prompt, " good", 60).ids)
     assert text.startswith("xyz xyz xyz uvw")
     assert text.endswith(" good")
+
+
+def test_continuations_that_are_compared_follow_the_same_cut_prompt():
+    prompt = (Part("the bad film, the good film, " * 20, "passage"), Part(" is"))
+    options = (" no", " positive or negative", " the goodness of films")
+    rows = [join(BPE, prompt, option, 48, options) for option in options]
+    kept = {tuple(row.ids[: row.boundary]) for row in rows}
+    assert len(kept) == 1
+    assert max(len(row.ids) for row in rows) == 48
+    assert len({row.cut for row in rows}) == 1

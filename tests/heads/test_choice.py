@@ -39,14 +39,15 @@ def answer(normalisation, replies, example=EXAMPLE):
 def test_requests(prompt, separator, continuation):
     head = Choice(ChoiceOptions(separator=separator))
     (request,) = head.requests(Example(prompt, choices=("yes",)))
-    assert request == LogLikelihood(as_prompt(prompt), continuation)
+    assert request == LogLikelihood(as_prompt(prompt), continuation, (continuation,))
 
 
 def test_unconditional_asks_for_the_options_alone_too():
     head = Choice(ChoiceOptions(normalisation="unconditional"))
+    options = (" yes", " não", " perhaps so")
     assert head.requests(EXAMPLE) == [
-        *(LogLikelihood(EXAMPLE.prompt, option) for option in (" yes", " não", " perhaps so")),
-        *(LogLikelihood((), option) for option in (" yes", " não", " perhaps so")),
+        *(LogLikelihood(EXAMPLE.prompt, option, options) for option in options),
+        *(LogLikelihood((), option, options) for option in options),
     ]
 
 
