@@ -24,6 +24,10 @@ class Tokenizer(Protocol):
         """The ids of ``text`` alone, without special tokens."""
         ...
 
+    def __hash__(self) -> int:
+        """Tokenizers are told apart by identity: what was cut for one is remembered under it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Joined:
