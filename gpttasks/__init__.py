@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .answer import Answer
-    from .backbones.base import Backbone
+    from .backbones.base import Backbone, LoadSettings
+    from .backbones.join import Joined, join
+    from .backbones.local import LocalBackbone
     from .component import Component, Options, RecipePath
+    from .encoders.base import Encoder
     from .errors import (
         BackboneError,
         DataError,
+        FolderError,
         GpttasksError,
         Interrupted,
         PluginError,
@@ -25,9 +29,23 @@ if TYPE_CHECKING:
         did_you_mean,
     )
     from .heads.base import Head, Item, TokenSequence
-    from .hookspecs import hookimpl
+    from .hookspecs import RunInfo, hookimpl
     from .metrics.base import Metric
-    from .requests import LogLikelihood, Readout, Rolling
+    from .metrics.evaluate_metric import as_evaluate_metric
+    from .metrics.score import Score
+    from .requests import (
+        Cut,
+        Engine,
+        LogLikelihood,
+        LogLikelihoodReply,
+        Readout,
+        ReadoutReply,
+        Reply,
+        Request,
+        Rolling,
+        RollingReply,
+    )
+    from .run_folder import Run, read_run
     from .runner import run
     from .tasks.example import Example, Media, Part, Prompt, as_prompt
     from .tasks.task import Row, Task
@@ -42,13 +60,21 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "Component",
+    "Cut",
     "DataError",
+    "Encoder",
+    "Engine",
     "Example",
+    "FolderError",
     "GpttasksError",
     "Head",
     "Interrupted",
     "Item",
+    "Joined",
+    "LoadSettings",
+    "LocalBackbone",
     "LogLikelihood",
+    "LogLikelihoodReply",
     "Media",
     "Metric",
     "Options",
@@ -56,30 +82,44 @@ __all__ = [
     "PluginError",
     "Prompt",
     "Readout",
+    "ReadoutReply",
     "RecipeError",
     "RecipePath",
+    "Reply",
+    "Request",
     "Rolling",
+    "RollingReply",
     "Row",
+    "Run",
     "RunFailed",
+    "RunInfo",
+    "Score",
     "Task",
     "Template",
     "TemplateText",
     "TokenSequence",
     "UserError",
     "__version__",
+    "as_evaluate_metric",
     "as_prompt",
     "did_you_mean",
     "hookimpl",
+    "join",
+    "read_run",
     "run",
 ]
 
 _MODULES = {
     ".answer": ("Answer",),
-    ".backbones.base": ("Backbone",),
+    ".backbones.base": ("Backbone", "LoadSettings"),
+    ".backbones.join": ("Joined", "join"),
+    ".backbones.local": ("LocalBackbone",),
     ".component": ("Component", "Options", "RecipePath"),
+    ".encoders.base": ("Encoder",),
     ".errors": (
         "BackboneError",
         "DataError",
+        "FolderError",
         "GpttasksError",
         "Interrupted",
         "PluginError",
@@ -89,9 +129,23 @@ _MODULES = {
         "did_you_mean",
     ),
     ".heads.base": ("Head", "Item", "TokenSequence"),
-    ".hookspecs": ("hookimpl",),
+    ".hookspecs": ("RunInfo", "hookimpl"),
     ".metrics.base": ("Metric",),
-    ".requests": ("LogLikelihood", "Readout", "Rolling"),
+    ".metrics.evaluate_metric": ("as_evaluate_metric",),
+    ".metrics.score": ("Score",),
+    ".requests": (
+        "Cut",
+        "Engine",
+        "LogLikelihood",
+        "LogLikelihoodReply",
+        "Readout",
+        "ReadoutReply",
+        "Reply",
+        "Request",
+        "Rolling",
+        "RollingReply",
+    ),
+    ".run_folder": ("Run", "read_run"),
     ".runner": ("run",),
     ".tasks.example": ("Example", "Media", "Part", "Prompt", "as_prompt"),
     ".tasks.task": ("Row", "Task"),

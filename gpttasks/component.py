@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+from typing_extensions import Self
 
 KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation")
 
 
 class Options(BaseModel):
-    """The options of a component: a pydantic model that refuses keys it does not know.
+    """The options of a component: a pydantic model that refuses keys it does not know and values of another type.
 
-    Subclass it, one annotated field an option, each with a ``description``: it is shown by ``gpttasks show``.
+    No number and no truth value is made of anything else: ``true`` is no number, ``"3"`` no integer. Subclass it, one
+    annotated field an option, each with a ``description``: it is shown by ``gpttasks show``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _numbers_as_they_are(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        # Not pydantic's strict mode: that refuses a list for a tuple, and YAML has lists only.
+        made = handler(data)
+        for name, field in cls.model_fields.items():
+            key = field.alias or name
+            if isinstance(data, Mapping) and key in data and _is_converted(data[key], getattr(made, name)):
+                raise ValueError(
+                    f"{key}: got {data[key]!r}, which would be read as {getattr(made, name)!r}; write that"
+                )
+        return made
+
+
+def _is_converted(given: Any, made: Any) -> bool:
+    """Whether a number or a truth value was made of something else, an integer for a float excepted."""
+    if isinstance(made, (bool, int, float)):
+        return type(given) is not type(made) and not (type(given) is int and type(made) is float)
+    if isinstance(made, (list, tuple)) and isinstance(given, (list, tuple)):
+        return any(_is_converted(*pair) for pair in zip(given, made, strict=False))
+    if isinstance(made, dict) and isinstance(given, dict):
+        return any(_is_converted(given[key], value) for key, value in made.items() if key in given)
+    return False
 
 
 class PathMarker:

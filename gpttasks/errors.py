@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -94,6 +95,19 @@ class Interrupted(GpttasksError):
     """The user stopped the run; what was reached is kept and the same command goes on from there."""
 
     exit_status = 130
+
+
+FULL = {errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exceeded", errno.EFBIG: "File too large"}
+"""What a system says of a write for which there is no room; libraries pass on the number, or only the text."""
+
+
+def full_disk(error: BaseException) -> RunFailed | None:
+    """The error to raise if ``error`` says that there is no room to write, else None."""
+    if getattr(error, "errno", None) not in FULL and not any(text in str(error) for text in FULL.values()):
+        return None
+    return RunFailed(
+        f"the disk is full: {error}", hint="make room and run the same command again; it goes on from there"
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .backbones.base import LoadSettings, Precision
 from .backbones.hf import dtype_name, quiet_transformers
-from .errors import FolderError, UserError
+from .errors import FolderError, UserError, full_disk
 from .run_backbone import RunBackbone, RunOptions, finished_recipe
+from .training.adaptations import merge_adapter
 
 if TYPE_CHECKING:
+    from .backbones.local import LocalBackbone
     from .plugins import Plugins
 
 
@@ -24,7 +27,7 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
 
     Raises UserError if nothing of the backbone was trained, and FolderError if ``merged`` is not empty.
     """
-    recipe = finished_recipe(folder)
+    recipe = finished_recipe(folder, plugins)
     keeps: str | None = getattr(plugins.get("adaptation", recipe.adapt.name), "keeps", None)
     if keeps is None:
         raise UserError(f"the run {folder} is of adaptation {recipe.adapt.name!r}, which leaves the backbone as it was")
@@ -33,12 +36,24 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} is there already and not empty", hint="give a new folder")
     backbone = RunBackbone(RunOptions(path=str(folder)))
-    backbone.load(LoadSettings(precision="fp32", keep_master=True))
-    model = backbone.model.merge_and_unload() if keeps == "adapter" else backbone.model
+    backbone.load(LoadSettings(keep_master=True, plugins=plugins))
+    merge_adapter(backbone)
+    aside = merged.with_name(f".{merged.name}.tmp")
+    try:
+        save_model(backbone, aside, precision)
+        aside.replace(merged)
+    except Exception as error:  # safetensors and tokenizers have errors of their own for a full disk
+        raise full_disk(error) or error from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return merged
+
+
+def save_model(backbone: LocalBackbone, folder: Path, precision: Precision) -> None:
+    """Write model and tokenizer as a stock Hugging Face folder."""
     import torch
 
-    model.to(getattr(torch, dtype_name(precision)))
+    backbone.model.to(getattr(torch, dtype_name(precision)))
     with quiet_transformers():
-        model.save_pretrained(merged)
-    backbone.tokenizer.inner.save_pretrained(merged)
-    return merged
+        backbone.model.save_pretrained(folder)
+    backbone.tokenizer.inner.save_pretrained(folder)

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from .backbones.base import Precision
-from .errors import UserError
+from .errors import Problem, UserError, did_you_mean
 
 RECORDED_PACKAGES = (
     "gpttasks",
@@ -35,7 +35,8 @@ def choose_device(wanted: str) -> str:
         torch.zeros(1, device=wanted)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
         reason = str(error).splitlines()[0]
-        raise UserError(f"runtime.device: {wanted!r} cannot be used: {reason}", hint="use auto or cpu") from error
+        problem = Problem(f"{wanted!r} cannot be used: {reason}", key="runtime.device", hint="use auto or cpu")
+        raise UserError(problem) from error
     return wanted
 
 
@@ -49,6 +50,20 @@ def choose_precision(wanted: str, device: str) -> Precision:
     if wanted != "auto":
         return wanted  # type: ignore[return-value]
     return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def check_trackers(wanted: list[str]) -> None:
+    """Raise UserError for a tracker that Accelerate does not know, or whose package is not installed."""
+    if not wanted:
+        return
+    from accelerate.tracking import get_available_trackers
+
+    available = [str(getattr(name, "value", name)) for name in get_available_trackers()]
+    for tracker in wanted:
+        if tracker not in available:
+            hint = did_you_mean(tracker, available) or f"installed are: {', '.join(available) or 'none'}"
+            message = f"there is no tracker {tracker!r}, or its package is not installed"
+            raise UserError(Problem(message, key="runtime.trackers", hint=hint))
 
 
 def peak_memory_bytes(device: str) -> dict[str, int]:

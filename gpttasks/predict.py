@@ -35,7 +35,7 @@ class Predictor:
 
     def __init__(self, folder: Path, plugins: Plugins) -> None:
         self.folder, self.plugins = folder, plugins
-        self.recipe = finished_recipe(folder)
+        self.recipe = finished_recipe(folder, plugins)
         self.task: Task = create(plugins, "task", self.recipe.task)
 
     @property
@@ -56,7 +56,9 @@ class Predictor:
     def predict(self, rows: Iterable[Row]) -> Iterator[Prediction]:
         """The answers, in the order of the rows. Raises DataError for a row the task cannot read."""
         rows = list(rows)
-        examples = tuple(ExampleReader(self.task, self.recipe.data, frozenset()).read(rows))
+        data = self.recipe.data.model_copy(update={"bad_rows": "error", "id": None, "group": None})
+        advice = "correct these rows, or leave them out of the input"
+        examples = tuple(ExampleReader(self.task, data, advice=advice).read(rows))
         if not examples:
             return
         if len(examples) != len(rows):
@@ -86,5 +88,5 @@ class Predictor:
             {"test": examples},
             RunBackbone(RunOptions(path=str(self.folder))),
         )
-        load_and_bind(bench)
+        load_and_bind(bench, self.plugins)
         return bench

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from .backbones.base import LoadSettings
-from .backbones.local import LocalBackbone, state_digest
+from .backbones.local import LocalBackbone
 from .component import Options, RecipePath
 from .errors import BackboneError, FolderError
 from .run_folder import RECIPE, read_run
+from .tasks.example import content_digest
 
 if TYPE_CHECKING:
+    from .plugins import Plugins
     from .recipe.schema import Recipe
 
-HEAD_WEIGHTS = "head/modules.safetensors"
-HEAD_TUNED = "head/tuned.json"
+ADAPTER, MODEL, HEAD = "adapter", "model", "head"
+HEAD_WEIGHTS = f"{HEAD}/modules.safetensors"
+HEAD_TUNED = f"{HEAD}/tuned.json"
 
 
 class RunOptions(Options):
@@ -37,28 +40,31 @@ class RunBackbone(LocalBackbone):
         from .plugins import load_plugins
 
         folder = Path(self.options.path)
-        self.recipe = finished_recipe(folder)
-        plugins = load_plugins()
+        plugins = load_plugins() if settings.plugins is None else settings.plugins
+        self.recipe = finished_recipe(folder, plugins)
         adaptation: Any = plugins.get("adaptation", self.recipe.adapt.name)(self.recipe.adapt.options)
         inner = plugins.get("backbone", self.recipe.backbone.name)(self.recipe.backbone.options)
-        if adaptation.keeps == "model":  # the whole model and its tokenizer are in the run
-            inner = plugins.get("backbone", "hf")(_options(plugins, folder / "model", inner))
+        if adaptation.keeps == MODEL:  # the whole model and its tokenizer are in the run
+            inner = plugins.get("backbone", "hf")(_options(plugins, folder / MODEL, inner))
         if not isinstance(inner, LocalBackbone):
             raise BackboneError(
                 f"the run {folder} is of backbone {self.recipe.backbone.name!r}, which has no model of its own"
             )
         inner.load(settings)
-        if adaptation.keeps == "adapter":
-            adaptation.load(inner, folder / "adapter")
-        self.model, self.tokenizer, self.context = inner.model, inner.tokenizer, inner.context
-        self.direct_head, self._weights_digest = inner.direct_head, inner._weights_digest
-        trained = {name: value for name, value in self.model.state_dict().items() if "lora_" in name}
-        self._adapter_digest = state_digest(trained) if trained else None
+        self._digests = inner.digests()
+        self.has_adapter = adaptation.keeps == ADAPTER
+        if self.has_adapter:
+            adaptation.load(inner, folder / ADAPTER)
+        self.adopt(inner)
 
     def digests(self) -> dict[str, str]:
-        """Weights and tokenizer of the run's backbone, and the adapter."""
-        adapter = {"adapter": self._adapter_digest} if self._adapter_digest else {}
-        return super().digests() | adapter
+        """Those of the run's backbone, and of what the run trained: the files of its adapter and its head."""
+        folder, found = Path(self.options.path), dict(self._digests)
+        for name, inside in (("adapter", ADAPTER), ("trained_head", HEAD)):
+            if (folder / inside).is_dir():
+                # What a run of a run brought along goes into the digest too.
+                found[name] = content_digest([found.get(name), files_digest(folder / inside)])
+        return found
 
     def head_weights(self, head: str) -> Path:
         """The file with the trained modules of head ``head``. Raises BackboneError if the run has none of that name."""
@@ -75,9 +81,14 @@ def _options(plugins: Any, folder: Path, inner: Any) -> Any:
     return plugins.get("backbone", "hf").Options(path=str(folder), context=getattr(inner.options, "context", None))
 
 
-def finished_recipe(folder: Path) -> Recipe:
+def files_digest(folder: Path) -> str:
+    """The SHA-256, in hex, of the names and contents of a folder's files; read-me files are left out."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".md")
+    return content_digest([[file.relative_to(folder).as_posix(), file.read_bytes()] for file in files])
+
+
+def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:
     """The recipe of a finished run. Raises FolderError if the folder is no run, or an unfinished one."""
-    from .plugins import load_plugins
     from .recipe import load_recipe
 
     run = read_run(folder)
@@ -85,4 +96,4 @@ def finished_recipe(folder: Path) -> Recipe:
         raise FolderError(
             f"the run {folder} is {run.state}, wanted a finished one", hint="run its recipe again to finish it"
         )
-    return load_recipe(str(folder / RECIPE), [], load_plugins())
+    return load_recipe(str(folder / RECIPE), [], plugins)

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import FolderError
+from .errors import FolderError, full_disk
 from .metrics.score import Score
 
 SCHEMA = "gpttasks.run/1"
 RECIPE, RECORD, EVENTS, SAMPLES, REPORT = "recipe.yaml", "run.json", "events.jsonl", "samples.parquet", "report.html"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
+DATA_DIGESTS = "data.json"
+"""The digests of the data an unfinished run began with; gone when it is finished, as run.json holds them then."""
+NOTHING_DONE = frozenset({LOCK, RECIPE, RECORD, DATA_DIGESTS})
+"""What is in the folder of a run that was stopped, by wrong input say, before anything was trained or answered: the
+corrected recipe may take it over."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,13 @@ def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFo
             path.rename(_free_name(path))
     if path.exists() and not path.is_dir():
         raise FolderError(f"{path} is a file", hint="give a folder with --out")
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if full := full_disk(error):
+            raise full from error
+        message = f"the folder {path} cannot be made: {error.strerror}"
+        raise FolderError(message, hint="give another one with --out") from error
     with _locked(path):
         yield RunFolder(path), _existing(path, digest)
 
@@ -155,11 +166,16 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _existing(path: Path, digest: str) -> Run | None:
-    if {entry.name for entry in path.iterdir()} <= {LOCK}:
+    names = {entry.name for entry in path.iterdir() if not (entry.name.startswith(".") and entry.name.endswith(".tmp"))}
+    if names <= {LOCK}:
         return None
     if not (path / RECORD).exists():
         raise FolderError(f"{path} has files in it, but no run", hint="give an empty or a new folder with --out")
     run = read_run(path)
+    if run.record["digest"] != digest and run.state != "finished" and names <= NOTHING_DONE:
+        for name in names - {LOCK}:
+            (path / name).unlink()
+        return None
     if run.record["digest"] != digest:
         raise FolderError(
             f"{path} holds a run of another recipe: digest {run.record['digest'][:12]}, this recipe's is {digest[:12]}",

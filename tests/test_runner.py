@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
 import json
@@ -11,61 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_runs import run, samples, write_reviews
 
 import gpttasks
 from gpttasks.errors import DataError, FolderError, Interrupted, RunFailed, UserError
 from gpttasks.plugins import load_plugins
 from gpttasks.predict import Predictor
-from gpttasks.run_folder import Run, read_events, read_run
+from gpttasks.run_folder import read_events, read_run
 from gpttasks.training import checkpoint, trainer
-
-WORDS = {"negative": ("dull", "poor", "boring", "bad"), "positive": ("good", "great", "superb", "fine")}
-
-
-def write_reviews(file: Path, rows: int, start: int = 0) -> None:
-    with open(file, "w", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(["text", "label"])
-        for number in range(start, start + rows):
-            label = ("negative", "positive")[number % 2]
-            word = WORDS[label][number // 2 % 4]
-            writer.writerow([f"Number {number}: a {word} film with a {word} end.", label])
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, tiny_gpt2_folder: Path) -> Path:
-    """A recipe file with its data: 24 reviews to train, 12 to test."""
-    (tmp_path / "data").mkdir()
-    write_reviews(tmp_path / "data" / "train.csv", 24)
-    write_reviews(tmp_path / "data" / "test.csv", 12, start=100)
-    file = tmp_path / "tiny.yaml"
-    file.write_text(
-        f"""
-backbone: {tiny_gpt2_folder}
-task:
-  use: classification
-  data: {{path: data}}
-  prompt: "{{{{ text | passage }}}}\\nSentiment:"
-  labels: [negative, positive]
-head: choice
-adapt: {{use: lora, rank: 4, dropout: 0.1}}
-train: {{epochs: 2, learning_rate: 1.0e-2, tokens_per_step: 200}}
-score: {{metrics: [accuracy, {{use: f1, average: macro}}, log_loss], resamples: 50}}
-runtime: {{precision: fp32, device: cpu}}
-"""
-    )
-    return file
-
-
-def run(recipe: Path, folder: str, *overrides: str, **options: Any) -> Run:
-    return gpttasks.run(recipe, *overrides, out=recipe.parent / folder, **options)
-
-
-def samples(folder: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.read_table(folder / "samples.parquet").to_pylist()
-    return rows
 
 
 class TestFolder:
@@ -150,30 +102,21 @@ class TestReuse:
 class TestSameScores:
     @pytest.mark.parametrize("head", ["choice", "classifier"])
     def test_whatever_the_batch(self, recipe: Path, head: str) -> None:
-        one = run(recipe, "one", f"head={head}", "runtime.tokens_per_batch=1")
-        many = run(recipe, "many", f"head={head}", "runtime.tokens_per_batch=5000")
+        # The tiny GPT-2 has dropout of its own, as GPT-2 has: it stays off in training.
+        common = (f"head={head}", "adapt.dropout=0")
+        one = run(recipe, "one", *common, "runtime.tokens_per_batch=1")
+        many = run(recipe, "many", *common, "runtime.tokens_per_batch=5000")
         assert one.record["digest"] == many.record["digest"]
-        pairs = zip(samples(one.folder), samples(many.folder), strict=True)
-        # dropout is drawn for each micro-batch, so that only the scoring is compared where it is on
-        assert all(left["id"] == right["id"] for left, right in pairs)
-        untrained = [
-            samples(run(recipe, name, "adapt=none", "train=null", f"runtime.tokens_per_batch={budget}").folder)
-            for name, budget in (("x", 1), ("y", 5000))
-        ]
-        for left, right in zip(*untrained, strict=True):
+        assert not any("moves what is learned" in warning for warning in one.record["warnings"])
+        for left, right in zip(samples(one.folder), samples(many.folder), strict=True):
+            assert left["id"] == right["id"]
             assert left["scores"] == pytest.approx(right["scores"], abs=1e-4)
 
-    def test_training_without_dropout_does_not_depend_on_the_batch(self, recipe: Path, tiny_gpt2_folder: Path) -> None:
-        model = recipe.parent / "no_dropout"
-        shutil.copytree(tiny_gpt2_folder, model)
-        config = json.loads((model / "config.json").read_text())
-        config |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-        (model / "config.json").write_text(json.dumps(config))
-        common = ("adapt.dropout=0", f"backbone={model}", "train.steps=3")
-        one = run(recipe, "one", *common, "train.epochs=null", "runtime.tokens_per_batch=1")
-        many = run(recipe, "many", *common, "train.epochs=null", "runtime.tokens_per_batch=900")
-        for left, right in zip(samples(one.folder), samples(many.folder), strict=True):
-            assert left["scores"] == pytest.approx(right["scores"], abs=1e-4)
+    @pytest.mark.parametrize("key", ["head.dropout=0.1", "train.dropout=true"])
+    def test_dropout_is_told_to_depend_on_the_batch(self, recipe: Path, key: str) -> None:
+        done = run(recipe, "out", "head=classifier", "adapt.dropout=0", key, "train.steps=1", "train.epochs=null")
+        warning = f"{key.partition('=')[0]} is on, so that runtime.tokens_per_batch moves what is learned"
+        assert warning in done.record["warnings"]
 
 
 class TestResume:
@@ -410,3 +353,10 @@ def gpttasks_run_finished(run, scores):
     assert heard.read_text().split("\n")[:-1] == ["started tiny", "step 1", "step 2", "finished accuracy,f1,log_loss"]
     assert any(used["sha256"] for used in done.record["plugins"])
     shutil.rmtree(done.folder)
+
+
+def test_values_by_keyword_are_of_any_kind(recipe: Path) -> None:
+    data = recipe.parent / "data"
+    prompt = {"task.prompt": "\U0001f600 {{ text | passage }} =", "task.data.path": data}
+    done = run(recipe, "out", adapt="none", train=None, plugins=(), **prompt)
+    assert samples(done.folder)[0]["input"].startswith("\U0001f600 Number")

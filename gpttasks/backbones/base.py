@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ..component import Component
 from .join import Tokenizer
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -26,6 +29,8 @@ class LoadSettings:
         of the computation; ``keep_master`` asks for fp32 weights all the same, since they will be trained.
     texts:
         gives the training texts, for a backbone that makes its tokenizer of them.
+    plugins:
+        what is registered, for a backbone that is made of other components; None loads the installed ones.
     """
 
     device: str = "cpu"
@@ -33,6 +38,7 @@ class LoadSettings:
     keep_master: bool = False
     seed: int = 1
     texts: Callable[[], Iterable[str]] = field(default=_no_texts)
+    plugins: Plugins | None = None
 
 
 class Backbone(Component):

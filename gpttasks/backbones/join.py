@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
@@ -22,6 +22,10 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text`` alone, without special tokens."""
+        ...
+
+    def token_ends(self, text: str) -> list[int]:
+        """Where the tokens of ``text`` end, as numbers of characters, ascending and without repetition."""
         ...
 
     def __hash__(self) -> int:
@@ -50,8 +54,8 @@ def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int, 
 
     The boundary is the end of the longest common token prefix of the whole and of the prompt alone; a non-empty
     continuation always has at least one token. If the whole is too long, shots are dropped whole, the first one first,
-    then the longest passage is cut at its end. ``beside`` are other continuations that will be compared with this
-    one: the prompt is cut for the longest of all, so that each is seen after the same text.
+    then the longest passage is cut at its end, after a whole token. ``beside`` are other continuations that will be
+    compared with this one: the prompt is cut for the longest of all, so that each is seen after the same text.
 
     Raises DataError if it does not fit even so.
     """
@@ -136,15 +140,32 @@ def _cut_longest_passage(tokenizer: Tokenizer, prompt: Prompt, continuation: str
         return None
     index = max(passages, key=lambda place: len(prompt[place].text))
     text = prompt[index].text
+    ends = [0, *tokenizer.token_ends(text)]
 
-    def cut_to(characters: int) -> Prompt:
-        return (*prompt[:index], Part(text[:characters], "passage"), *prompt[index + 1 :])
+    def cut_to(end: int) -> Prompt:
+        return (*prompt[:index], Part(text[: ends[end]], "passage"), *prompt[index + 1 :])
 
-    fits, too_many = 0, len(text)  # bisection: tokenizers differ in offsets, none in this
-    while too_many - fits > 1:
-        middle = (fits + too_many) // 2
-        if len(_join_text(tokenizer, _text(cut_to(middle)), continuation).ids) <= context:
-            fits = middle
+    def tokens_at(end: int) -> int:
+        return len(_join_text(tokenizer, _text(cut_to(end)), continuation).ids)
+
+    last = len(ends) - 1
+    excess = tokens_at(last) - context
+    return cut_to(_last_that_fits(lambda end: tokens_at(end) <= context, last, last - excess))
+
+
+def _last_that_fits(fits: Callable[[int], bool], too_many: int, guess: int) -> int:
+    """The largest number below ``too_many`` that fits, or one that does while the next does not; 0 if none does.
+
+    Looks near ``guess`` first, then in ever larger steps, then halves what is left.
+    """
+    fitting, step = 0, 1
+    at = min(max(guess, 1), too_many - 1)
+    while too_many - fitting > 1:
+        if fits(at):
+            fitting, at = at, at + step
         else:
-            too_many = middle
-    return cut_to(fits)
+            too_many, at = at, at - step
+        step *= 2
+        if not fitting < at < too_many:
+            at = (fitting + too_many) // 2
+    return fitting

@@ -31,6 +31,8 @@ class LocalBackbone(Backbone):
     model: Any
     tokenizer: TextTokenizer
     direct_head: bool
+    parameters: int
+    """Of the model as it was loaded, without what an adaptation adds."""
 
     def take(self, model: PreTrainedModel, tokenizer: TextTokenizer, context: int | None) -> None:
         """Adopt a loaded model and tokenizer; ``context`` None is the model's own.
@@ -42,7 +44,14 @@ class LocalBackbone(Backbone):
         self.context = usable_context(model.config, context)
         self._check_causal()
         self.direct_head = self._head_gives_logits()
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
+
+    def adopt(self, other: LocalBackbone) -> None:
+        """Become what another loaded backbone is."""
+        self.model, self.tokenizer, self.context = other.model, other.tokenizer, other.context
+        self.direct_head, self.parameters = other.direct_head, other.parameters
+        self._weights_digest = other._weights_digest
 
     @property
     def causal_lm(self) -> Any:
@@ -61,6 +70,13 @@ class LocalBackbone(Backbone):
     def hidden_size(self) -> int:
         """The width of the hidden states."""
         return int(self.causal_lm.get_output_embeddings().weight.shape[1])
+
+    def train_mode(self, dropout: bool) -> None:
+        """Ready for a training step: the model's own dropout only if asked for, an adapter's as it is set."""
+        self.model.train(dropout)
+        for name, module in self.model.named_modules():
+            if name.endswith("lora_dropout"):
+                module.train()
 
     def forward(self, rows: Sequence[Sequence[int]]) -> Forward:
         """Run rows of token ids, padded on the right, through the model."""
@@ -121,10 +137,12 @@ class LocalBackbone(Backbone):
         config = self.causal_lm.config
         return {
             "model_type": config.model_type,
-            "parameters": sum(parameter.numel() for parameter in self.causal_lm.parameters()),
+            "parameters": self.parameters,
             "context": self.context,
             "begins_with_bos": bool(self.tokenizer.starts_with),
             "direct_head": self.direct_head,
+            # The classes that the folder's own code would have given; it is never run.
+            "own_code": sorted(getattr(config, "auto_map", None) or ()),
             "attention": getattr(config, "_attn_implementation", None),
         }
 

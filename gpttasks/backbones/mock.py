@@ -46,6 +46,10 @@ class ByteTokenizer:
         except UnicodeEncodeError as error:
             raise DataError(f"the text cannot be tokenised, it is no valid Unicode: {text[:80]!r}") from error
 
+    def token_ends(self, text: str) -> list[int]:
+        """The end of every character."""
+        return list(range(1, len(text) + 1))
+
     def decode(self, ids: list[int]) -> str:
         """The text of ``ids``, the start token left out; broken characters show as U+FFFD."""
         return bytes(token for token in ids if token < BYTES).decode(errors="replace")

@@ -45,12 +45,13 @@ def check(
         return
     if recipe is None:
         raise UserError(Problem("Missing argument 'RECIPE'", file="command line", hint="see gpttasks check --help"))
-    from ..recipe import load_recipe
+    from ..recipe import load_recipe, problems_placed
 
     resolved = load_recipe(recipe, changes or [], plugins)
     say(_summary(resolved, plugins))
     if data or prompts:
-        _look_at_data(resolved, plugins, prompts, data)
+        with problems_placed(recipe, changes or [], plugins):
+            _look_at_data(resolved, plugins, prompts, data)
 
 
 def _print_schema(plugins: Plugins) -> None:
@@ -69,7 +70,7 @@ def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: b
     if data:
         say(data_text(loaded))
     if prompts:
-        say(prompts_text(loaded, prompts))
+        say(prompts_text(loaded, prompts, plugins))
 
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:

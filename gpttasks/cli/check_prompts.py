@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..requests import LogLikelihood, Request
@@ -12,7 +13,9 @@ from .output import counted
 
 if TYPE_CHECKING:
     from ..backbones.join import Joined
+    from ..backbones.mock import ByteTokenizer
     from ..backbones.tokenizer import TextTokenizer
+    from ..plugins import Plugins
     from ..recipe.schema import Use
     from ..tasks.example import Example
 
@@ -23,15 +26,16 @@ BAR = "│"
 class Reader:
     """A backbone's tokenizer and context, without its weights."""
 
-    tokenizer: TextTokenizer
+    tokenizer: TextTokenizer | ByteTokenizer
     context: int
 
     def join(self, request: Request) -> Joined:
         """The request as token ids."""
         from ..backbones.join import join
 
-        continuation = request.continuation if isinstance(request, LogLikelihood) else ""
-        return join(self.tokenizer, request.prompt, continuation, self.context)
+        if isinstance(request, LogLikelihood):
+            return join(self.tokenizer, request.prompt, request.continuation, self.context, request.beside)
+        return join(self.tokenizer, request.prompt, "", self.context)
 
     def text(self, ids: Sequence[int]) -> str:
         """The tokens with bars around them; a line break in a token shows as ↵ too."""
@@ -39,16 +43,17 @@ class Reader:
         return f"{BAR}{BAR.join(pieces)}{BAR}"
 
 
-def prompts_text(loaded: LoadedExamples, count: int) -> str:
+def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
     """The first prompts of the scored split, with their shots, in the backbone's tokens if it has any yet."""
     from ..stages.answering import add_shots
     from ..stages.prepare import shot_pool
+    from ..tasks.splits import scored_set
 
     recipe = loaded.recipe
     score = recipe.score
-    examples = loaded.sets[score.split].examples[:count]
+    examples = scored_set(loaded.sets, score.split).examples[:count]
     separator = str(getattr(loaded.head.options, "separator", " "))
-    reader = reader_of(recipe.backbone)
+    reader = reader_of(recipe.backbone, plugins)
     lines = []
     if reader is None:
         name = recipe.backbone.name
@@ -59,18 +64,27 @@ def prompts_text(loaded: LoadedExamples, count: int) -> str:
     return "\n".join(lines)
 
 
-def reader_of(backbone: Use) -> Reader | None:
-    """The tokenizer of a backbone that has one in a folder; None for all others. Raises BackboneError."""
+def reader_of(backbone: Use, plugins: Plugins) -> Reader | None:
+    """The tokenizer of a backbone that has one before its weights are loaded; None for others. Raises BackboneError."""
     from ..backbones.hf import HuggingFace, check_folder, find_folder
     from ..backbones.local import usable_context
+    from ..backbones.mock import ByteTokenizer, Mock
     from ..backbones.nano import NANO_FOLDER, Nano
     from ..backbones.tokenizer import load_tokenizer
+    from ..run_backbone import MODEL, RunBackbone, finished_recipe
 
     options: Any = backbone.options
     if backbone.name == HuggingFace.name:
         folder = find_folder(options.path, options.revision)
     elif backbone.name == Nano.name:
         folder = NANO_FOLDER
+    elif backbone.name == Mock.name:
+        return Reader(ByteTokenizer(), options.context)
+    elif backbone.name == RunBackbone.name:
+        folder = Path(options.path) / MODEL
+        if not folder.is_dir():
+            return reader_of(finished_recipe(Path(options.path), plugins).backbone, plugins)
+        options = options.model_construct(context=None)
     else:
         return None
     check_folder(folder)

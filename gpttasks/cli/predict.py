@@ -12,7 +12,7 @@ import typer
 from ..errors import DataError, Problem, UserError
 from .arguments import AsJson, PluginFiles, RunName
 from .output import aligned, counted, json_line, on_one_line, say
-from .prediction_files import check_output, output_rows, write_rows
+from .prediction_files import check_columns, check_output, output_rows, write_rows
 
 if TYPE_CHECKING:
     from ..predict import Prediction, Predictor
@@ -55,7 +55,8 @@ def predict(
         raise UserError(Problem(f"got {got}, wanted texts or --input FILE", file="command line"))
     check_output(output, source)
     predictor = Predictor(run, load_plugins(plugin or []))
-    rows = predictor.text_rows(texts or ()) if source is None else _read(predictor, source)
+    rows = list(predictor.text_rows(texts or ()) if source is None else _read(predictor, source))
+    check_columns(rows)
     predictions = list(predictor.predict(rows))
     if not predictions:
         raise DataError(f"there are no rows in {source}", hint="give a file with rows to answer")

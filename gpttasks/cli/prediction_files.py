@@ -30,6 +30,17 @@ def check_output(output: Path | None, source: Path | None) -> None:
         raise UserError(Problem(f"{output} is the input too", key="--output", hint="give another name"))
 
 
+def check_columns(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise DataError for a row that has the column that is added to all, before anything is loaded."""
+    if any(PREDICTION in row for row in rows):
+        raise _taken(PREDICTION)
+
+
+def _taken(column: str) -> DataError:
+    message = f"the input has a column {column!r} already, which would be written over"
+    return DataError(Problem(message, hint="give it another name in the input"))
+
+
 def output_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """Each row's own columns, then ``prediction`` and ``probability_<choice>``.
 
@@ -43,8 +54,7 @@ def _output_row(prediction: Prediction) -> dict[str, Any]:
     added |= {f"probability_{choice}": probability for choice, probability in prediction.scores.items()}
     taken = sorted(added.keys() & prediction.row.keys())
     if taken:
-        message = f"the input has a column {taken[0]!r} already, which would be written over"
-        raise DataError(Problem(message, hint="give it another name in the input"))
+        raise _taken(taken[0])
     return {**prediction.row, **added}
 
 

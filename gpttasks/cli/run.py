@@ -34,14 +34,15 @@ def run(
     Example: gpttasks run imdb-lora backbone=nano train.epochs=2
     """
     from ..plugins import load_plugins
-    from ..recipe import load_recipe
+    from ..recipe import load_recipe, problems_placed
     from ..runner import default_folder, run_recipe
 
     plugins = load_plugins(plugin or [])
     resolved = load_recipe(recipe, changes or [], plugins)
     folder = out or default_folder(resolved)
     say(_announcement(resolved, folder))
-    done = run_recipe(resolved, plugins, out=folder, force=force)
+    with problems_placed(recipe, changes or [], plugins):
+        done = run_recipe(resolved, plugins, out=folder, force=force)
     _show_result(done)
     return done.record
 

@@ -84,6 +84,10 @@ class Head(Component):
         """The head's own trained modules, made once and kept in the run's ``head/``; None if it has none."""
         return None
 
+    def fits(self) -> dict[str, Any]:
+        """What the trained modules are for, as JSON values: kept with them, and compared when they are used again."""
+        return {}
+
     def items(self, example: Example) -> Iterator[Item]:
         """What to train on."""
         raise NotImplementedError

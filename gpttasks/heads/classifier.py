@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -29,7 +29,13 @@ class ClassifierOptions(Options):
     """How the layer is trained."""
 
     lm_weight: float = Field(0.0, ge=0, description="weight of the language-model loss beside it; GPT-1 used 0.5")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the state before the layer, in training")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="dropout on the state before the layer, in training; GPT-1 used 0.1. It is drawn for each "
+        "micro-batch, so that runtime.tokens_per_batch moves what is learned",
+    )
 
 
 class Classifier(Head):
@@ -65,6 +71,10 @@ class Classifier(Head):
     def modules(self) -> nn.ModuleDict:
         """The linear layer, as ``classifier``."""
         return self.layers
+
+    def fits(self) -> dict[str, Any]:
+        """The choices, in the order of the outputs."""
+        return {"choices": list(self.choices)}
 
     def items(self, example: Example) -> Iterator[Item]:
         """The prompt; with an auxiliary language-model loss all of its tokens are targets too."""

@@ -39,6 +39,9 @@ class Metric(Component):
     higher_is_better: ClassVar[bool] = True
     scale: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
 
+    def check(self, example: Example) -> None:
+        """Called for each example before anything is trained or asked. Raises DataError if it cannot be scored."""
+
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """The statistics of one sample: always the same number of finite floats.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from ..component import Options
+from ..errors import DataError
 from .base import Metric
 
 if TYPE_CHECKING:
@@ -116,6 +117,14 @@ class F1(_Confusion):
     name = "f1"
     Options = F1Options
     options: F1Options
+
+    def check(self, example: Example) -> None:
+        """Raises DataError where ``average: binary`` meets more than two classes."""
+        if self.options.average == "binary" and len(example.choices) > 2:
+            raise DataError(
+                f"metric f1 with average binary wants two classes, and there are {len(example.choices)}",
+                hint="use average macro or weighted",
+            )
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(gold index, predicted index); raises ValueError where ``average: binary`` meets more than two classes."""

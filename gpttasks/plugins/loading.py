@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -43,8 +44,14 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         plugins = Plugins()
         _load_core(plugins)
         _load_entry_points(plugins)
+        problems: list[Problem] = []
         for path, sha256 in sources:
-            _load_file(plugins, path, sha256)
+            try:
+                _load_file(plugins, path, sha256)
+            except PluginError as error:  # noqa: PERF203 - all broken files are told at once
+                problems += error.problems
+        if problems:
+            raise PluginError(problems)
         _loaded[key] = plugins
     return _loaded[key]
 
@@ -123,8 +130,16 @@ def _load_file(plugins: Plugins, path: Path, sha256: str) -> None:
         plugins.adopt(record, lambda: _import_file(path, module_name))
     except Broken as broken:
         cause = broken.__cause__
-        line = cause.lineno if isinstance(cause, SyntaxError) and cause.filename == str(path) else None
+        line = _line_of(cause, str(path))
         raise PluginError(Problem(f"the plugin cannot be used: {broken}", file=str(path), line=line)) from cause
+
+
+def _line_of(error: BaseException | None, file: str) -> int | None:
+    """The line of ``file`` in which an error arose, or that is no Python; None if it arose elsewhere."""
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
 
 
 def _import_file(path: Path, module_name: str) -> ModuleType:

@@ -5,6 +5,7 @@ from .document import Document, find_recipe, parse_document, read_document
 from .json_schema import json_schema
 from .new import new_recipe
 from .overrides import apply_overrides
+from .placing import problems_placed
 from .resolve import load_recipe, resolve
 from .schema import Recipe
 
@@ -19,6 +20,7 @@ __all__ = [
     "load_recipe",
     "new_recipe",
     "parse_document",
+    "problems_placed",
     "read_document",
     "recipe_as_dict",
     "recipe_digest",

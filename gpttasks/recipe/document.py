@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -71,6 +71,14 @@ class Document:
         return Problem(message, mark.file, mark.line, mark.column, dotted(location) or None, hint)
 
 
+class IncompleteDocument(RecipeError):
+    """Something could not be read; the rest, in which more may be wrong, is in ``document``."""
+
+    def __init__(self, problems: Iterable[Problem], document: Document) -> None:
+        super().__init__(problems)
+        self.document = document
+
+
 def dotted(location: Location) -> str:
     """``score.metrics.1.average``"""
     return ".".join(str(part) for part in location)
@@ -118,9 +126,11 @@ def parse_document(text: str, file: str, base: Path) -> Document:
     data = builder.build(node, ())
     if not isinstance(data, dict):
         builder.complain(node, f"got {_kind(data)}, wanted a mapping such as name: ...")
-    if builder.problems:
         raise RecipeError(builder.problems)
-    return Document(data, file, base, builder.places, text)
+    document = Document(data, file, base, builder.places, text)
+    if builder.problems:
+        raise IncompleteDocument(builder.problems, document)
+    return document
 
 
 def parse_value(text: str, base: Path, location: Location, file: str) -> tuple[Any, dict[Location, Place]]:

@@ -120,7 +120,8 @@ def missing(document: Document, location: Location, description: str | None = No
 
 
 def _unknown_key(document: Document, location: Location, known: list[str]) -> Problem:
-    hint = did_you_mean(str(location[-1]), known) or (f"known keys: {', '.join(known)}" if known else "it has no keys")
+    listed = f"known keys: {', '.join(known)}" if known else "there are no options here"
+    hint = did_you_mean(str(location[-1]), known) or listed
     return document.problem("unknown key", location, hint=hint, at_key=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, RecipeError
-from .document import Document, Location, Mark, Place, dotted, parse_value
+from .document import Document, IncompleteDocument, Location, Mark, Place, dotted, parse_value
 
 COMMAND_LINE = "command line"
 
@@ -49,9 +49,10 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         for below in [other for other in places if other[: len(location)] == location]:
             del places[below]
         places.update(value_places)
+    changed = replace(document, data=data, places=places)
     if problems:
-        raise RecipeError(problems)
-    return replace(document, data=data, places=places)
+        raise IncompleteDocument(problems, changed)
+    return changed
 
 
 def _split(override: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from ..component import Component, Options
 from ..errors import Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
 from ..tasks.sources import DataOptions
-from .document import Document, Location, find_recipe, read_document
+from .document import Document, IncompleteDocument, Location, find_recipe, read_document
 from .messages import missing, problems_of, show, unknown_keys
 from .overrides import apply_overrides
 from .paths import absolute, absolute_or_hub_id, path_keys
@@ -44,8 +44,25 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = (), plugins: Plugin
     Raises RecipeError with every problem found; nothing but the recipe is opened.
     """
     plugins = load_plugins() if plugins is None else plugins
-    document = read_document(find_recipe(str(name), plugins.recipes()))
-    return resolve(apply_overrides(document, overrides), plugins)
+    path = find_recipe(str(name), plugins.recipes())
+    problems: list[Problem] = []
+
+    def as_far_as_it_goes(step: Callable[[], Document]) -> Document:
+        try:
+            return step()
+        except IncompleteDocument as error:
+            problems.extend(error.problems)
+            return error.document
+
+    document = as_far_as_it_goes(lambda: read_document(path))
+    changed = as_far_as_it_goes(lambda: apply_overrides(document, overrides))
+    try:
+        recipe = resolve(changed, plugins)
+    except RecipeError as error:
+        problems += error.problems
+    if problems:
+        raise RecipeError(sorted(problems, key=_order))
+    return recipe
 
 
 def resolve(document: Document, plugins: Plugins) -> Recipe:

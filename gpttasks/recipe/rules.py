@@ -57,6 +57,10 @@ class _Rules:
             yield self.document.problem(
                 message, ("train",), hint="leave train out for its defaults, or write adapt: none"
             )
+        keeps = getattr(self.plugins.get("adaptation", name), "keeps", None)
+        if keeps is None and self.head is not None and not getattr(self.head, "needs_training", False):
+            message = f"adapt is {name!r}, but the head {self.head.name!r} has nothing of its own to train"
+            yield self.document.problem(message, ("adapt",), hint="choose lora or full, or adapt: none")
         if self.backbone is not None and not getattr(self.backbone, "trainable", True):
             message = f"the backbone {self.backbone.name!r} cannot be trained, but adapt is {name!r}"
             yield self.document.problem(message, ("adapt",), hint="write adapt: none")
@@ -94,9 +98,18 @@ class _Rules:
             yield self.document.problem(
                 message, ("train", "validate", "best"), hint=f"metrics: {', '.join(sorted(seen))}"
             )
-        if self.score.shots and self.head is not None and not getattr(self.head, "prompted", True):
+        if self.score.shots:
+            yield from self._shots(self.score)
+
+    def _shots(self, score: ScoreOptions) -> Iterator[Problem]:
+        """Whether the shots make sense for the head, and are never examples that are scored."""
+        if self.head is not None and not getattr(self.head, "prompted", True):
             message = f"the head {self.head.name!r} takes no solved examples in front of the prompt"
             yield self.document.problem(message, ("score", "shots"), hint="write shots: 0")
+        if score.shots_from == score.split:
+            message = f"shots would come from {score.split}, the split that is scored"
+            hint = "write shots_from: pool, which holds them out of it, or another split"
+            yield self.document.problem(message, ("score", "shots_from"), hint=hint)
 
     def _head_fit(self, head: type[Component], fields: frozenset[str]) -> Iterator[Problem]:
         lacking = self._head_needs(head) - fields

@@ -68,6 +68,11 @@ class TrainOptions(Section):
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Field(strict=False)
     ] = Field((0.9, 0.999), description="of AdamW")
     clip: float | None = Field(1.0, gt=0, description="the largest norm of the gradient; null does not clip")
+    dropout: bool = Field(
+        False,
+        description="leave the backbone's own dropout on; it is drawn for each micro-batch, so that "
+        "runtime.tokens_per_batch moves what is learned",
+    )
     tokens_per_step: int = Field(8192, ge=1, description="tokens per optimiser step, over all processes")
     # Pydantic's models have a method called validate, so the field must not.
     validate_: ValidateOptions | None = Field(None, alias="validate", description="validation; null is none")

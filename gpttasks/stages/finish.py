@@ -11,9 +11,9 @@ from typing import Any
 
 from ..machine import peak_memory_bytes
 from ..report import render_report
-from ..run_folder import CHECKPOINTS, LOCK, RECIPE, RECORD, REPORT, SAMPLES
+from ..run_folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, RECORD, REPORT, SAMPLES
 from .answering import Answered
-from .job import DATA_DIGESTS, Job
+from .job import Job
 from .prepare import Workbench
 from .score import Scored
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import DataError, GpttasksError, Interrupted, RunFailed
+from ..errors import DataError, GpttasksError, Interrupted, full_disk
 from ..hookspecs import RunInfo
 from ..machine import machine, versions
 from ..recipe import recipe_as_dict
-from ..run_folder import SCHEMA, Run, RunFolder
+from ..run_folder import DATA_DIGESTS, SCHEMA, Run, RunFolder
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from .prepare import Workbench
 
 Result = TypeVar("Result")
-
-DATA_DIGESTS = "data.json"
-"""The digests of the data an unfinished run began with; gone when it is finished, as run.json holds them then."""
 
 
 @dataclass
@@ -38,6 +34,8 @@ class Job:
     plugins: Plugins
     folder: RunFolder
     record: dict[str, Any]
+    earlier: Mapping[str, float] = field(default_factory=dict)
+    """The seconds that an interrupted run has taken already, in all and by stage."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -63,7 +61,7 @@ class Job:
     def now(self, state: str) -> None:
         """Note the state and the seconds since the start in the record."""
         self.record["state"] = state
-        self.record["time"]["seconds"] = round(time.monotonic() - self.began, 3)
+        self._took("seconds", self.began)
 
     def timed(self, stage: str, work: Callable[[], Result]) -> Result:
         """What ``work()`` returns; its seconds go into the record under the stage's name."""
@@ -71,7 +69,10 @@ class Job:
         try:
             return work()
         finally:
-            self.record["time"][stage] = round(time.monotonic() - start, 3)
+            self._took(stage, start)
+
+    def _took(self, what: str, start: float) -> None:
+        self.record["time"][what] = round(self.earlier.get(what, 0.0) + time.monotonic() - start, 3)
 
     def describe(self, bench: Workbench) -> None:
         """Note what was loaded, and tell the user on which device and with which precision it will work."""
@@ -82,6 +83,8 @@ class Job:
         }
         self.record["backbone"] |= {"digests": backbone.digests(), "capabilities": backbone.capabilities()}
         self.record["machine"] = machine() | {"device": bench.device, "precision": bench.precision}
+        for name in self.record["backbone"]["capabilities"].get("own_code", ()):
+            self.warn(f"{recipe.backbone.name} brings code of its own for {name}; transformers' own is used instead")
         self._describe_data(bench)
         self.say(f"{recipe.backbone.name} on {bench.device} in {bench.precision}; {self.folder.path}")
 
@@ -172,13 +175,15 @@ def failures_recorded(job: Job) -> Iterator[None]:
         told = _as_our_error(error)
         state = "interrupted" if isinstance(told, Interrupted) else "failed"
         job.record["error"] = str(told)
+        told.run = Run(job.folder.path, job.record)  # type: ignore[attr-defined]
         try:
             job.save(state)
-            job.plugins.call("gpttasks_run_failed", run=job.info, error=told)
-        except (OSError, GpttasksError) as second:  # a full disk: the first error matters more, but say it
+        except OSError as second:  # a full disk: the first error matters more, but say it
             job.say(f"run.json could not be brought up to date: {second}")
-        else:
-            told.run = Run(job.folder.path, job.record)  # type: ignore[attr-defined]
+        try:
+            job.plugins.call("gpttasks_run_failed", run=job.info, error=told)
+        except GpttasksError as second:
+            job.say(str(second))
         if told is error:
             raise
         raise told from error
@@ -187,8 +192,4 @@ def failures_recorded(job: Job) -> Iterator[None]:
 def _as_our_error(error: BaseException) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("stopped; the same command goes on from the last checkpoint")
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in str(error):
-        return RunFailed(
-            f"the disk is full: {error}", hint="make room and run the same command again; it goes on from there"
-        )
-    return error
+    return full_disk(error) or error

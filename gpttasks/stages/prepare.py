@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 from ..backbones.base import Backbone, LoadSettings, Precision
 from ..backbones.local import LocalBackbone
 from ..engine.local import LocalEngine
-from ..errors import BackboneError, UserError
+from ..errors import BackboneError
 from ..heads.base import Head
-from ..machine import choose_device, choose_precision, keep_freed_memory
+from ..machine import check_trackers, choose_device, choose_precision, keep_freed_memory
 from ..metrics.base import Metric
 from ..requests import Engine
 from ..run_backbone import RunBackbone
 from ..tasks.example import Example, prompt_text
 from ..tasks.sources import Role
-from ..tasks.splits import ExampleSets, ShotPool, divide_pool, limited, load_examples
+from ..tasks.splits import ExampleSets, ShotPool, divide_pool, limited, load_examples, scored_set
 from ..tasks.task import Task
 from ..training.adaptation import Adaptation
+from .head_files import load_head
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -45,7 +45,7 @@ class Workbench:
     @property
     def scored(self) -> tuple[Example, ...]:
         """The examples of the split that is scored."""
-        return self.sets.get("scored", self.sets[self.recipe.score.split]).examples
+        return scored_set(self.sets, self.recipe.score.split).examples
 
     @property
     def separator(self) -> str:
@@ -68,13 +68,10 @@ def prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
     """Load data, then the backbone, fit the adaptation on it and bind the head. Raises UserError for a misfit."""
     import torch
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(
-            f"started as {os.environ['WORLD_SIZE']} processes; a run uses one", hint="start it without torchrun"
-        )
     if recipe.runtime.threads:
         torch.set_num_threads(recipe.runtime.threads)
     device = choose_device(recipe.runtime.device)
+    check_trackers(recipe.runtime.trackers)
     if device == "cpu":
         keep_freed_memory()
     task: Task = create(plugins, "task", recipe.task)
@@ -87,11 +84,24 @@ def prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
         recipe, device, precision, task, head, adaptation, metrics, sets, create(plugins, "backbone", recipe.backbone)
     )
     bench.shots = shot_pool(recipe, sets)
-    load_and_bind(bench)
+    check_scoring(bench)
+    load_and_bind(bench, plugins)
     return bench
 
 
-def load_and_bind(bench: Workbench) -> None:
+def check_scoring(bench: Workbench) -> None:
+    """Whether the scored examples have shots and suit the metrics: told now and not when all is answered.
+
+    Raises DataError.
+    """
+    for example in bench.scored:
+        if bench.shots is not None:
+            bench.shots.draw(example, bench.recipe.score.shots)
+        for metric in bench.metrics.values():
+            metric.check(example)
+
+
+def load_and_bind(bench: Workbench, plugins: Plugins) -> None:
     """Load the backbone, put the adaptation on it and the head beside it, all drawn from the recipe's seed."""
     import torch
 
@@ -102,7 +112,12 @@ def load_and_bind(bench: Workbench) -> None:
 
     backbone.load(
         LoadSettings(
-            bench.device, bench.precision, keep_master=adaptation.trains_weights, seed=bench.recipe.seed, texts=texts
+            bench.device,
+            bench.precision,
+            keep_master=adaptation.trains_weights,
+            seed=bench.recipe.seed,
+            texts=texts,
+            plugins=plugins,
         )
     )
     torch.manual_seed(bench.recipe.seed)
@@ -112,24 +127,12 @@ def load_and_bind(bench: Workbench) -> None:
         raise BackboneError(f"backbone {backbone.name!r} cannot be trained", hint="use adapt: none, or a local model")
     head.bind(backbone, next(iter(bench.scored)))
     modules = head.modules()
+    if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
+        load_head(head, backbone)
+    elif modules is not None and not adaptation.trains:
+        raise BackboneError(f"head {head.name!r} has to be trained", hint="choose another adaptation than none")
     if modules is not None and isinstance(backbone, LocalBackbone):
-        if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
-            load_head(head, backbone)
-        elif not adaptation.trains:
-            raise BackboneError(f"head {head.name!r} has to be trained", hint="choose another adaptation than none")
         modules.to(backbone.device)
-
-
-def load_head(head: Head, backbone: RunBackbone) -> None:
-    """Put a run's trained head modules on ``head``. Raises BackboneError if they are of another shape."""
-    from safetensors.torch import load_file
-
-    modules = head.modules()
-    assert modules is not None
-    try:
-        modules.load_state_dict(load_file(backbone.head_weights(head.name)))
-    except RuntimeError as error:
-        raise BackboneError(f"the head in {backbone.options.path} does not fit this task: {error}") from error
 
 
 def shot_pool(recipe: Recipe, sets: ExampleSets) -> ShotPool | None:

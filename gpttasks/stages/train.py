@@ -10,13 +10,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.local import LocalBackbone
-from ..errors import UserError, did_you_mean
+from ..errors import UserError
 from ..heads.base import Head, Item
 from ..progress import Progress
-from ..run_backbone import HEAD_TUNED, HEAD_WEIGHTS
+from ..run_backbone import ADAPTER, RunBackbone
 from ..run_folder import CHECKPOINTS
 from ..training.trainer import Trainer, TrainerSettings
 from .answering import add_shots, answer_all, ask, quick_scores
+from .head_files import save_head
 from .job import Job
 from .prepare import Workbench
 
@@ -31,6 +32,7 @@ def train(job: Job, bench: Workbench) -> None:
     assert options is not None
     items = make_items(job, bench)
     accelerator = make_accelerator(job, bench)
+    warn_of_dropout(job, bench)
     with stop_on_interrupt(job) as asked:
         trainer = Trainer(bench.backbone, bench.head, options, accelerator, _settings(job, bench, accelerator, asked))
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
@@ -43,6 +45,15 @@ def train(job: Job, bench: Workbench) -> None:
     tune(bench)
     job.record["training"] = asdict(state) | {"items": len(items), "trained_parameters": trained}
     save_trained(job, bench)
+
+
+def warn_of_dropout(job: Job, bench: Workbench) -> None:
+    """Dropout is drawn for each micro-batch: with it the trained weights depend on how many tokens one holds."""
+    recipe = bench.recipe
+    parts = {"train": recipe.train, "adapt": recipe.adapt.options, "head": recipe.head.options}
+    named = [f"{name}.dropout" for name, options in parts.items() if getattr(options, "dropout", 0)]
+    if named:
+        job.warn(f"{' and '.join(named)} is on, so that runtime.tokens_per_batch moves what is learned")
 
 
 def make_items(job: Job, bench: Workbench) -> list[Item]:
@@ -68,19 +79,11 @@ def make_items(job: Job, bench: Workbench) -> list[Item]:
 
 
 def make_accelerator(job: Job, bench: Workbench) -> Accelerator:
-    """The Accelerator for this device, precision and the recipe's trackers. Raises UserError for an unknown tracker."""
+    """The Accelerator for this device, precision and the recipe's trackers."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
-    from accelerate.tracking import get_available_trackers
 
     trackers = bench.recipe.runtime.trackers
-    available = [str(getattr(name, "value", name)) for name in get_available_trackers()]
-    for tracker in trackers:
-        if tracker not in available:
-            hint = did_you_mean(tracker, available) or f"installed are: {', '.join(available) or 'none'}"
-            raise UserError(
-                f"runtime.trackers: there is no tracker {tracker!r}, or its package is not installed", hint=hint
-            )
     AcceleratorState._reset_state(
         reset_partial_state=True
     )  # an earlier run of this process may have had another precision
@@ -161,22 +164,16 @@ def tune(bench: Workbench) -> None:
 
 def save_trained(job: Job, bench: Workbench) -> None:
     """Write the adaptation's folder and the head's modules and settings."""
-    import json
-
-    from safetensors.torch import save_file
-
-    assert isinstance(bench.backbone, LocalBackbone)
+    backbone = bench.backbone
+    assert isinstance(backbone, LocalBackbone)
     if bench.adaptation.keeps:
-        bench.adaptation.save(bench.backbone, job.folder / bench.adaptation.keeps)
-    modules = bench.head.modules()
-    if modules is not None:
-        (job.folder / HEAD_WEIGHTS).parent.mkdir(exist_ok=True)
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in modules.state_dict().items()},
-            job.folder / HEAD_WEIGHTS,
+        bench.adaptation.save(backbone, job.folder / bench.adaptation.keeps)
+    if bench.adaptation.keeps == ADAPTER and isinstance(backbone, RunBackbone) and backbone.has_adapter:
+        job.warn(
+            f"the adapter was trained on the merged weights of {backbone.options.path}; "
+            "for other tools write the whole model with gpttasks export --merged"
         )
-    if bench.head.tuned:
-        job.folder.write_text(HEAD_TUNED, json.dumps(bench.head.tuned, allow_nan=False) + "\n")
+    save_head(bench.head, job.folder)
 
 
 @contextmanager

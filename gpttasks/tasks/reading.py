@@ -13,6 +13,7 @@ from .sources import DataOptions
 from .task import Row, Task, placed_examples
 
 _ID_LENGTH = 16  # hex digits: 64 bits
+ADVICE = "correct them, or leave them out and have them counted with data.bad_rows: skip"
 
 
 class ExampleReader:
@@ -20,14 +21,20 @@ class ExampleReader:
 
     needs:
         the example fields without which an example is of no use (``label``, ``references``, ...).
+    advice:
+        what to do about unusable rows, for the error.
 
     After :meth:`read`, ``rows`` is the number of rows read and ``skipped`` how many of them could not be used.
     """
 
-    def __init__(self, task: Task, data: DataOptions, needs: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, task: Task, data: DataOptions, needs: frozenset[str] = frozenset(), *, advice: str = ADVICE
+    ) -> None:
         self._task = task
+        self._advice = advice
         self._data = data
         self._needs = needs
+        self.group = data.group
         self._first_bad: Problem | None = None
         self._occurrences: Counter[str] = Counter()
         self._places: dict[str, str] = {}
@@ -49,8 +56,7 @@ class ExampleReader:
         if self._first_bad is not None and self._data.bad_rows == "error":
             first = self._first_bad
             message = f"{self.skipped} of {self.rows} rows cannot be used; the first: {first.message}"
-            hint = "correct them, or leave them out and have them counted with data.bad_rows: skip"
-            raise DataError(replace(first, message=message, hint=first.hint or hint))
+            raise DataError(replace(first, message=message, hint=first.hint or self._advice))
 
     def nothing_left(self, split: str, source: str) -> DataError:
         """The error for a split of which no example came."""
@@ -87,6 +93,7 @@ class ExampleReader:
             return "the prompt is blank"
         if any(part.kind == "passage" and not part.text.strip() for part in example.prompt):
             return "the passage is blank"
+        _check_label(example, row)
         if not _is_unicode(text):
             return "the prompt has half a surrogate pair, which is no character"
         missing = sorted(self._needs - example.fields)
@@ -116,6 +123,16 @@ class ExampleReader:
         self._occurrences[name] += 1
         number = self._occurrences[name]
         return replace(example, id=name if number == 1 else f"{name}-{number}", input_digest=digest)
+
+
+def _check_label(example: Example, row: Row) -> None:
+    """Raises DataError for a label that is none of the choices: the task's mistake, not the row's."""
+    label, choices = example.label, len(example.choices)
+    if label is None or not choices:
+        return
+    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < choices:
+        message = f"the label is {label!r}, wanted the index of one of {choices} choices, 0 to {choices - 1}"
+        raise DataError(row.problem(message, "the task makes it: an index is a whole number, as int(...) gives it"))
 
 
 def is_blank(value: Any) -> bool:

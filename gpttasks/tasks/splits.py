@@ -49,6 +49,11 @@ ExampleSets: TypeAlias = Mapping[str, ExampleSet]
 trained on or validated with too."""
 
 
+def scored_set(sets: ExampleSets, split: Role) -> ExampleSet:
+    """What is scored of the sets that a run has loaded, for a recipe that scores ``split``."""
+    return sets.get("scored", sets[split])
+
+
 def load_examples(
     task: Task,
     data: DataOptions,
@@ -148,7 +153,10 @@ def _shares(
     for name, share in kept.items():
         if not share.seen:
             message = f"nothing is left for {name} of the {reader.rows} rows of the split {split!r}"
-            raise DataError(Problem(message, key="task.data.holdout", hint="more rows are needed, or other fractions"))
+            hint = "more rows are needed, or other fractions"
+            if reader.group is not None:
+                hint += f"; groups stay whole, and data.group is {reader.group!r}"
+            raise DataError(Problem(message, key="task.data.holdout", hint=hint))
         made = _made(split, name, held, share, seed, streamed=source.streamed)
         chosen = tuple(share.examples())
         yield name, ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, set_digest(chosen))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
+from ..backbones.tokenizer import cause
 from ..component import Options
 from ..errors import UserError, did_you_mean
 from .adaptation import Adaptation
@@ -87,6 +90,15 @@ class LoraOptions(Options):
         default_factory=dict, description="any other option of peft.LoraConfig, by its name there"
     )
 
+    @field_validator("targets")
+    @classmethod
+    def _a_regular_expression(cls, value: str | list[str]) -> str | list[str]:
+        try:
+            re.compile(value if isinstance(value, str) else "")
+        except re.error as error:
+            raise ValueError(f"{value!r} is neither a list of names nor a regular expression: {error}") from None
+        return value
+
     @field_validator("peft")
     @classmethod
     def _known_to_peft(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -156,22 +168,26 @@ class Lora(Adaptation):
     keeps = "adapter"
 
     options: LoraOptions
+    base: str | None = None
+    """What the adapter stands on, where that is a run and not a model by itself."""
 
     def apply(self, backbone: LocalBackbone) -> None:
         """Wrap the model with a fresh adapter; one that came with the backbone is merged into its weights first.
 
         Raises UserError with PEFT's own words if it does not fit.
         """
-        from peft import PeftModel, get_peft_model
+        from peft import get_peft_model
 
-        if isinstance(backbone.model, PeftModel):
-            backbone.model = backbone.model.merge_and_unload()
-
+        from_run = merge_adapter(backbone)
         try:
             with _peft_warnings_understood():
                 backbone.model = get_peft_model(backbone.model, self.config())
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise UserError(f"LoRA cannot be put on this backbone: {error}", hint="look at adapt.targets") from error
+        except Exception as error:  # PEFT's options are many, and so are the types of what it raises for wrong ones
+            raise UserError(
+                f"LoRA cannot be put on this backbone: {cause(error)}", hint="look at the options under adapt"
+            ) from error
+        if from_run:  # not the model that the first adapter was trained on: the run, whose adapter is merged
+            self.base = backbone.options.path
 
     def config(self) -> LoraConfig:
         """The ``peft.LoraConfig`` of these options, a causal LM's."""
@@ -193,10 +209,30 @@ class Lora(Adaptation):
     def save(self, backbone: LocalBackbone, folder: Path) -> None:
         """A plain PEFT adapter (safetensors)."""
         backbone.model.save_pretrained(folder, safe_serialization=True)
+        file = folder / "adapter_config.json"
+        config = json.loads(file.read_text("utf-8"))
+        config["base_model_name_or_path"] = self.base or config["base_model_name_or_path"]
+        if isinstance(config["target_modules"], list):  # a set in PEFT, in another order each time
+            config["target_modules"].sort()
+        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card is a form that nobody filled in
 
     def load(self, backbone: LocalBackbone, folder: Path) -> None:
-        """Wrap the model with the saved adapter."""
+        """Wrap the model with the saved adapter; one that came with the backbone is merged, as for ``apply``."""
         from peft import PeftModel
 
+        merge_adapter(backbone)
         with _peft_warnings_understood():
             backbone.model = PeftModel.from_pretrained(backbone.model, folder)
+
+
+def merge_adapter(backbone: LocalBackbone) -> bool:
+    """Merge the adapter that a run brought along, if there is one, into the weights; whether there was."""
+    from peft import PeftModel
+
+    if not isinstance(backbone.model, PeftModel):
+        return False
+    backbone.model = backbone.model.merge_and_unload()
+    if hasattr(backbone.model, "peft_config"):  # left behind, and taken for a second adapter later
+        del backbone.model.peft_config
+    return True

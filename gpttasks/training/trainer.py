@@ -163,7 +163,7 @@ class Trainer:
         for item in items:
             counts.update(item.counts)
         sums: dict[str, float] = defaultdict(float)
-        self.backbone.model.train()
+        self.backbone.train_mode(self.options.dropout)
         if self.modules is not None:
             self.modules.train()
         for index, batch in enumerate(micro_batches(items, self.tokens_per_batch)):

@@ -29,6 +29,9 @@ class WithoutStart:
     def encode(self, text):
         return BPE.encode(text)
 
+    def token_ends(self, text):
+        return BPE.token_ends(text)
+
 
 BARE = WithoutStart(fallback=7)
 

@@ -59,6 +59,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2
         ("seed: 1\nseed: 2\n", ":11:1:", "seed"),
         ("seed: many\n", ":10:7:", "many"),
         ("score: {metric: [accuracy]}\n", ":10:1:", "score"),
+        ("runtime: {device: tpu}\n", ":10:19:", "cannot be used"),
     ],
 )
 def test_a_key_that_is_unknown_twice_there_or_mistyped(folder: Path, capsys, line: str, place: str, words: str) -> None:
@@ -73,6 +74,70 @@ def test_all_mistakes_of_a_recipe_at_once(folder: Path, capsys) -> None:
     assert "did you mean 'choice'" in text
     assert "did you mean 'accuracy'" in text
     assert "seed" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("adapt.rank", "true"),
+        ("adapt.rank", "'8'"),
+        ("adapt.rank", "8.0"),
+        ("adapt.dora", "1"),
+        ("adapt.alpha", "'16'"),
+        ("task.data.streaming", "1"),
+        ("task.data.holdout", "{test: '0.1'}"),
+        ("score.metrics", "[{use: f1, positive: true}]"),
+    ],
+)
+def test_a_number_that_is_made_of_something_else(folder: Path, capsys, key: str, value: str) -> None:
+    text = refused(capsys, "backbone=nano", "adapt=lora", f"{key}={value}")
+    assert "command line" in text
+    assert key.rpartition(".")[2] in text
+
+
+@pytest.mark.parametrize(("key", "value"), [("adapt.targets", "'(('"), ("adapt.peft", "{rank_pattern: 3}")])
+def test_options_that_peft_does_not_understand(
+    folder: Path, tiny_gpt2_folder: Path, capsys, key: str, value: str
+) -> None:
+    assert "adapt" in refused(capsys, f"backbone={tiny_gpt2_folder}", "adapt=lora", f"{key}={value}")
+
+
+def test_what_only_the_data_tell_stands_at_its_key(folder: Path, capsys) -> None:
+    (folder / "data" / "test.csv").unlink()
+    assert "small.yaml:4:9: task.data.splits" in refused(capsys).replace(str(folder) + "/", "")
+    assert "command line:None:None: task.data.path" in refused(capsys, "task.data.path=./nowhere")
+
+
+def test_too_few_shots_and_a_metric_for_two_classes_are_told_before_the_work(folder: Path, capsys) -> None:
+    assert "wanted 13 shots" in refused(capsys, "score.shots=13")
+    labels = "task.labels=[bad, good, fair]"
+    assert "wants two classes" in refused(capsys, labels, "score.metrics=[{use: f1, average: binary}]")
+
+
+@pytest.mark.parametrize("label", ["7", "-1", "'good'", "0.5", "True"])
+def test_a_plugins_label_that_is_none_of_the_choices(folder: Path, capsys, label: str) -> None:
+    (folder / "films.py").write_text(
+        "from gpttasks import Example, Task, hookimpl\n"
+        "class Films(Task):\n"
+        "    name = 'films'\n"
+        f"    def example(self, row): return Example(row['text'], choices=('bad', 'good'), label={label})\n"
+        "@hookimpl\n"
+        "def gpttasks_register(register): register.task(Films)\n"
+    )
+    text = refused(capsys, "task={use: films, data: {path: data}}", "--plugin", "films.py")
+    assert "test.csv:2" in text
+    assert "wanted the index of one of 2 choices" in text
+
+
+def test_code_in_a_model_folder_is_not_run_and_the_run_says_so(folder: Path, tiny_gpt2_folder: Path, capsys) -> None:
+    shutil.copytree(tiny_gpt2_folder, folder / "model")
+    config = json.loads((folder / "model" / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForCausalLM": "modeling.Mine"}
+    (folder / "model" / "config.json").write_text(json.dumps(config))
+    (folder / "model" / "modeling.py").write_text("raise SystemExit('remote code was run')\n")
+    assert main(["run", "small.yaml", "backbone=./model", "--out", "out", "--json"]) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert "code of its own for AutoModelForCausalLM" in warning
 
 
 def test_a_label_that_is_not_in_labels(folder: Path, capsys) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from gpttasks.cli import main
@@ -139,10 +140,32 @@ def test_data_tells_bad_rows_with_file_and_line(folder, capsys):
 
 
 def test_show_without_a_tokenizer_shows_the_text_and_says_so(folder, capsys):
-    status, err = check(capsys, "recipe.yaml", "task.data={path: data}", "--show", "1")
+    scratch = "backbone={use: scratch, config: {n_layer: 1}}"
+    status, err = check(capsys, "recipe.yaml", scratch, "task.data={path: data}", "--show", "1")
     assert status == 0
-    assert "backbone 'mock' has no tokenizer before it is loaded" in err
+    assert "backbone 'scratch' has no tokenizer before it is loaded" in err
     assert "A fine film.\nSentiment:\n  ▸  bad\n  ▸  good\n" in err
+
+
+def test_show_for_the_mock_and_for_a_run_of_it(folder, capsys):
+    changes = ["task.data={path: data}", "score.split=train"]
+    assert main(["run", "recipe.yaml", *changes, "--out", "out"]) == 0
+    status, mock = check(capsys, "recipe.yaml", *changes, "--show", "1")
+    assert status == 0
+    assert "│<start>│" in mock
+    status, again = check(capsys, "recipe.yaml", "backbone=./out", *changes, "--show", "1")
+    assert status == 0
+    assert mock.split("--- prompt")[1] == again.split("--- prompt")[1]
+
+
+def test_show_shows_what_is_scored_of_a_split_that_is_trained_on_too(folder, tiny_gpt2_folder, capsys):
+    changes = ["task.data={path: data}", "score.split=train", "score.limit=1"]
+    changes += [f"backbone={tiny_gpt2_folder}", "adapt=lora"]
+    status, err = check(capsys, "recipe.yaml", *changes, "--show", "1")
+    assert status == 0
+    assert main(["run", "recipe.yaml", *changes, "--out", "out"]) == 0
+    (scored,) = pq.read_table("out/samples.parquet").to_pylist()
+    assert f"--- prompt 1 of 1: {scored['id']}, " in err
 
 
 def test_show_marks_tokens_target_and_what_is_cut(folder, tiny_gpt2_folder, capsys):

@@ -67,6 +67,13 @@ def test_a_terminal_gets_a_table_without_control_characters(folder, capsys, monk
     assert "\x1b" not in out
 
 
+def test_a_column_that_would_be_written_over_is_told_before_the_work(folder, capsys, monkeypatch):
+    monkeypatch.setattr(FakePredictor, "predict", None)
+    (folder / "in.csv").write_text("text,prediction\na film,good\n")
+    assert main(["predict", "runs/x", "--input", "in.csv"]) == 2
+    assert "the input has a column 'prediction' already" in capsys.readouterr().err
+
+
 def test_json_is_one_document(folder, capsys):
     assert main(["predict", "runs/x", "a film", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -238,7 +238,7 @@ class TestFiles:
         ("name", "content", "place", "cause"),
         [
             ("bad.py", "x = 1\ndef broken(:\n", ":2: ", "SyntaxError"),
-            ("bad.py", "import plugin_not_there\n", ": ", "No module named 'plugin_not_there'"),
+            ("bad.py", "x = 1\nimport plugin_not_there\n", ":2: ", "No module named 'plugin_not_there'"),
             ("bad.py", "x = 1\n", ": ", "it has no hook function"),
             ("bad.txt", "x = 1\n", ": ", "bad.txt is no Python file; wanted a file that ends in .py"),
         ],

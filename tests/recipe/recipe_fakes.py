@@ -135,6 +135,13 @@ class Lora(Component):
 
     kind, name, Options = "adaptation", "lora", LoraOptions
     trains: ClassVar[bool] = True
+    keeps = "adapter"
+
+
+class HeadOnly(Component):
+    kind, name = "adaptation", "head-only"
+    trains: ClassVar[bool] = True
+    keeps = None
 
 
 class Accuracy(Component):
@@ -159,7 +166,7 @@ COMPONENTS = (
     *(Hub, FromRun, Tiny, Served),
     *(Sort, Write, Anything),
     *(Choice, Classifier, Generate),
-    *(NoAdaptation, Lora),
+    *(NoAdaptation, Lora, HeadOnly),
     *(Accuracy, F1, Overlap),
 )
 

@@ -276,7 +276,17 @@ def test_one_thing_that_is_wrong(old, new, expected):
         (
             ["head=classifier", "adapt=none", "train=null"],
             "command line: adapt: adapt is 'none', which trains nothing, but the head 'classifier' has to be trained; "
-            "choose one of: lora",
+            "choose one of: head-only, lora",
+        ),
+        (
+            ["adapt=head-only"],
+            "command line: adapt: adapt is 'head-only', but the head 'choice' has nothing of its own to train; "
+            "choose lora or full, or adapt: none",
+        ),
+        (
+            ["score.shots=2", "score.split=train"],
+            "r.yaml:14:8: score.shots_from: shots would come from train, the split that is scored; "
+            "write shots_from: pool, which holds them out of it, or another split",
         ),
         (
             ["backbone=served"],
@@ -312,6 +322,21 @@ def test_one_thing_that_is_wrong(old, new, expected):
 )
 def test_what_does_not_go_together(overrides, expected):
     assert "\n".join(complaints(RECIPE, *overrides)) == expected
+
+
+def test_what_cannot_be_read_does_not_hide_what_else_is_wrong(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text(RECIPE.replace("backbone: tiny\n", "backbone: tiny\nname: twice\nbakbone: tiny\n"))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file, ["head.normalisation=no", "bare", "seed=x"], PLUGINS)
+    first, second, *rest = [line.removeprefix(str(file)) for line in str(caught.value).splitlines()]
+    assert first.startswith(":6:1: name: duplicate key")
+    assert second.startswith(":7:1: bakbone: unknown key; did you mean 'backbone'?")
+    assert sorted(line.split(":")[1].split(",")[0].strip() for line in rest) == [
+        "got 'bare'",
+        "head.normalisation",
+        "seed",
+    ]
 
 
 def test_fields_that_depend_on_options():

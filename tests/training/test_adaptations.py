@@ -107,7 +107,7 @@ def test_options_become_a_peft_config():
 def test_targets_that_are_not_there(tiny_gpt2_folder):
     with pytest.raises(UserError, match=r"LoRA cannot be put on this backbone.*query") as caught:
         Lora(LoraOptions(targets=["query"])).apply(load(tiny_gpt2_folder))
-    assert "look at adapt.targets" in str(caught.value)
+    assert "look at the options under adapt" in str(caught.value)
 
 
 def test_every_option_of_peft_can_be_reached():

@@ -54,10 +54,6 @@ def make(folder, tmp_path, *, head="classifier with lm", adapt=None, settings=No
     """A trainer of a fresh model, its items, and the list that its events go to."""
     backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
     backbone.load(LoadSettings())
-    if not dropout:
-        for module in backbone.model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
     torch.manual_seed(5)
     (adapt or Full()).apply(backbone)
     head = HEADS[head]()
@@ -67,7 +63,7 @@ def make(folder, tmp_path, *, head="classifier with lm", adapt=None, settings=No
     trainer = Trainer(
         backbone,
         head,
-        TrainOptions(**{"epochs": None, "steps": 6, "tokens_per_step": 60} | options),
+        TrainOptions(**{"epochs": None, "steps": 6, "tokens_per_step": 60, "dropout": dropout} | options),
         Accelerator(cpu=True),
         TrainerSettings(**told),
     )
@@ -223,7 +219,7 @@ def test_interrupted_equals_uninterrupted(tiny_gpt2_folder, tmp_path, adapt, sto
         assert torch.equal(value, weights(last)[name]), name
 
 
-def test_dropout_is_on_and_follows_the_seed(tiny_gpt2_folder, tmp_path):
+def test_dropout_is_on_if_asked_for_and_follows_the_seed(tiny_gpt2_folder, tmp_path):
     runs = [
         make(tiny_gpt2_folder, tmp_path / str(index), head="lm", dropout=True, settings={"seed": 1}, steps=1)
         for index in range(2)

@@ -1,0 +1,1 @@
+"""Encoders: audio, and later images, in front of the text."""

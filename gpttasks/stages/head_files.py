@@ -1,0 +1,74 @@
+"""What a head has trained, written into a run's ``head/`` and read back from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..backbones.tokenizer import cause
+from ..errors import BackboneError, FolderError
+from ..run_backbone import HEAD_TUNED, HEAD_WEIGHTS, RunBackbone
+
+if TYPE_CHECKING:
+    from ..heads.base import Head
+    from ..run_folder import RunFolder
+
+FITS = "fits"
+
+
+def save_head(head: Head, folder: RunFolder) -> None:
+    """Write the head's modules, with what they fit, and its tuned settings; nothing for a head without either."""
+    from safetensors.torch import save_file
+
+    modules = head.modules()
+    if modules is not None:
+        file = folder / HEAD_WEIGHTS
+        file.parent.mkdir(exist_ok=True)
+        tensors = {name: value.detach().cpu().contiguous() for name, value in modules.state_dict().items()}
+        save_file(tensors, file, metadata={FITS: json.dumps(head.fits())})
+    if head.tuned:
+        folder.write_text(HEAD_TUNED, json.dumps(head.tuned, allow_nan=False) + "\n")
+
+
+def load_head(head: Head, backbone: RunBackbone) -> None:
+    """Put a run's trained head modules and tuned settings on ``head``.
+
+    Raises BackboneError if the run's head is of another kind, or was trained for another set of answers.
+    """
+    modules = head.modules()
+    if modules is not None:
+        _load_modules(head, backbone.head_weights(head.name))
+    tuned = Path(backbone.options.path) / HEAD_TUNED
+    if backbone.recipe.head.name == head.name and tuned.exists():
+        try:
+            head.tuned = json.loads(tuned.read_text("utf-8"))
+        except ValueError as error:
+            raise FolderError(f"{tuned} cannot be read: {error}") from error
+
+
+def _load_modules(head: Head, file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    modules = head.modules()
+    assert modules is not None
+    try:
+        with safe_open(file, framework="pt") as opened:
+            trained_for = json.loads((opened.metadata() or {}).get(FITS, "{}"))
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FolderError(f"{file} cannot be read: {error}") from error
+    wanted = json.loads(json.dumps(head.fits()))
+    if trained_for != wanted:
+        raise BackboneError(
+            f"the head in {file} was trained for {_listed(trained_for)}, and this task has {_listed(wanted)}",
+            hint="to train a new head on what the run learned, use gpttasks export RUN --merged DIR as the backbone",
+        )
+    try:
+        modules.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BackboneError(f"the head in {file} does not fit this backbone: {cause(error)}") from error
+
+
+def _listed(fits: dict[str, object]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in fits.items()) or "nothing in particular"
