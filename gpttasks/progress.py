@@ -71,7 +71,7 @@ class Progress:
         here = self.done - self._done_before
         rest = self.seconds / here * (self.total - self.done) if here else 0.0
         left = f", {_duration(rest)} left" if here and self.done < self.total else f", took {_duration(self.seconds)}"
-        return f"{self.what}: {self.done}/{self.total} {self.unit}, {self._speed()}{left}"
+        return f"{self.what}: {self.done:,}/{self.total:,} {self.unit}, {self._speed()}{left}"
 
     def _speed(self) -> str:
         speed = f"{self.tokens / max(self.seconds, 1e-9):,.0f} tokens/s"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
@@ -10,6 +11,9 @@ from typing import Protocol
 from ..errors import DataError
 from ..requests import NOTHING_CUT, Cut
 from ..tasks.example import Part, Prompt
+
+JOIN_SLACK = 8
+"""More tokens than two texts can have together beyond those that they have apart: only words at the join change."""
 
 
 class Tokenizer(Protocol):
@@ -60,11 +64,28 @@ def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int, 
     Raises DataError if it does not fit even so.
     """
     widest = max((continuation, *beside), key=lambda text: len(tokenizer.encode(text)))
+    joined = _join_text(tokenizer, _text(prompt), continuation)
+    wider = len(tokenizer.encode(widest)) - len(tokenizer.encode(continuation))
+    if len(joined.ids) + wider + JOIN_SLACK <= context:
+        return joined  # most rows: nothing has to be tokenised again
     prompt, cut = _fit(tokenizer, prompt, widest, context)
     if widest != continuation:  # fits already, unless a token spans its join
         prompt, more = _fit(tokenizer, prompt, continuation, context)
         cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots)
     return replace(_join_text(tokenizer, _text(prompt), continuation), cut=cut)
+
+
+def windows(tokenizer: Tokenizer, text: str, context: int, end: Sequence[int] = ()) -> Iterator[array[int]]:
+    """Rows of at most ``context`` ids in which every token of ``text``, and then of ``end``, is predicted once.
+
+    The first row begins as the tokenizer begins one; a later one with the last token of the row before it.
+    """
+    start = tokenizer.starts_with
+    if not start and tokenizer.fallback_start is not None:
+        start = (tokenizer.fallback_start,)
+    ids = array("i", (*start, *tokenizer.encode(text), *end))
+    for first in range(0, len(ids) - 1, context - 1):
+        yield ids[first : first + context]
 
 
 def _fit(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:

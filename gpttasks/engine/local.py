@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..backbones.join import join
+from ..backbones.join import join, windows
 from ..backbones.local import LocalBackbone
 from ..errors import DataError, RunFailed
 from ..requests import (
@@ -37,7 +37,7 @@ class Row:
     """A row of token ids for a request: the tokens from ``start`` on are scored, or its last state is read out."""
 
     request: int
-    ids: list[int]
+    ids: Sequence[int]
     start: int
     module: str | None = None
     cut: Cut = NOTHING_CUT
@@ -106,15 +106,8 @@ class LocalEngine:
             joined = join(tokenizer, request.prompt, "", context)
             return [Row(index, joined.ids, len(joined.ids), request.module, joined.cut)]
         if isinstance(request, Rolling):
-            start = tokenizer.starts_with or (
-                (tokenizer.fallback_start,) if tokenizer.fallback_start is not None else ()
-            )
-            ids = [*start, *tokenizer.encode(prompt_text(request.prompt))]
-            return [
-                Row(index, window, 1)
-                for first in range(0, len(ids) - 1, context - 1)
-                if len(window := ids[first : first + context]) > 1
-            ]
+            text = prompt_text(request.prompt)
+            return [Row(index, window, 1) for window in windows(tokenizer, text, context)]
         raise TypeError(f"the local engine has no answer to a {type(request).__name__}")
 
     def _read(self, outputs: Forward, rows: list[Row]) -> list[RowReply]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..answer import Answer
+from ..backbones.join import windows
 from ..requests import Reply, Request, Rolling, RollingReply
 from ..tasks.example import Example, prompt_text
 from .base import Head, Item, TokenSequence, target_starts
@@ -29,18 +29,11 @@ class LanguageModel(Head):
     prompted = False
 
     def items(self, example: Example) -> Iterator[Item]:
-        """Windows of the text and an end token; each token is a target in exactly one of them.
-
-        The first window begins as the tokenizer begins a row; a later one with the last token of the window before it.
-        """
+        """Windows of the text and an end token; each token is a target in exactly one of them."""
         tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
-        start = tokenizer.starts_with or ((tokenizer.fallback_start,) if tokenizer.fallback_start is not None else ())
         end = (tokenizer.end,) if tokenizer.end is not None else ()
-        ids = array("i", (*start, *tokenizer.encode(prompt_text(example.prompt)), *end))
-        for first in range(0, max(len(ids) - 1, 1), self.backbone.context - 1):
-            window = ids[first : first + self.backbone.context]
-            if len(window) > 1:
-                yield Item((TokenSequence(window, 1),), {"lm": len(window) - 1})
+        for window in windows(tokenizer, prompt_text(example.prompt), self.backbone.context, end):
+            yield Item((TokenSequence(window, 1),), {"lm": len(window) - 1})
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         """Cross-entropy of all tokens but each row's first."""

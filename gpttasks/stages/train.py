@@ -15,6 +15,7 @@ from ..heads.base import Head, Item
 from ..progress import Progress
 from ..run_backbone import ADAPTER, RunBackbone
 from ..run_folder import CHECKPOINTS
+from ..tasks.example import prompt_text
 from ..training.trainer import Trainer, TrainerSettings
 from .answering import add_shots, answer_all, ask, quick_scores
 from .head_files import save_head
@@ -61,12 +62,13 @@ def make_items(job: Job, bench: Workbench) -> list[Item]:
     examples = bench.sets["train"].examples
     items: list[Item] = []
     cut = 0
-    with Progress("tokenising", len(examples), "examples") as progress:
-        for example in examples:
+    lengths = [len(prompt_text(example.prompt)) for example in examples]  # of a review or of a whole book
+    with Progress("tokenising", sum(lengths), "characters") as progress:
+        for example, length in zip(examples, lengths, strict=True):
             made = list(bench.head.items(example))
             items += made
             cut += any(item.cut.tokens for item in made)
-            progress.advance(1, sum(item.tokens for item in made))
+            progress.advance(length, sum(item.tokens for item in made))
     if not items:
         raise UserError(f"head {bench.head.name!r} made nothing to train on of {len(examples)} examples")
     job.record["samples"]["train_truncated"] = cut
