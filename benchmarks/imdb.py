@@ -2,6 +2,7 @@
 
     python benchmarks/imdb.py --data ../shared/data/imdb                 # every row
     python benchmarks/imdb.py --data ../shared/data/imdb --rows majority tfidf zero-shot
+    python benchmarks/imdb.py --data ../shared/data/imdb --trained train.learning_rate=2e-3 --prompted score.limit=5000
 
 Each gpttasks row is a process of its own (so that its peak memory is its own), run through the command line; a row
 that is finished already in --runs is not repeated. Prints a table and writes JSON.
@@ -28,9 +29,8 @@ GPTTASKS_ROWS: dict[str, list[str]] = {
 def gpttasks_row(name: str, data: Path, runs: Path, backbone: str, overrides: list[str]) -> dict[str, Any]:
     """Run a recipe and read what its run.json says."""
     recipe, *own = GPTTASKS_ROWS[name]
-    given = overrides if name in ("lora", "classifier") else []
     command = [sys.executable, "-m", "gpttasks", "run", recipe, f"backbone={backbone}", f"task.data.path={data}"]
-    command += [*own, *given, "--out", str(runs / f"imdb-{name}"), "--json"]
+    command += [*own, *overrides, "--out", str(runs / f"imdb-{name}"), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     run = json.loads(done.stdout)
     score = run["scores"]["accuracy"]
@@ -85,22 +85,25 @@ def main() -> None:
     parser.add_argument("--backbone", default="nano")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/imdb.json"))
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the trained rows")
+    parser.add_argument("--trained", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the trained rows")
+    parser.add_argument("--prompted", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the other rows")
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for name in arguments.rows:
         if name in GPTTASKS_ROWS:
-            results[name] = gpttasks_row(name, arguments.data, arguments.runs, arguments.backbone, arguments.set)
+            overrides = arguments.trained if name in ("lora", "classifier") else arguments.prompted
+            results[name] = gpttasks_row(name, arguments.data, arguments.runs, arguments.backbone, overrides)
         else:
             results[name] = baseline_row(name, arguments.data)
         arguments.out.write_text(json.dumps(results, indent=2) + "\n")
-    print(f"{'':12} {'accuracy':>8}  {'95 % interval':17} {'trained on':>10} {'seconds':>8} {'peak MB':>8}")
+    print(f"{'':12} {'accuracy':>8}  {'95 % interval':17} {'n':>7} {'trained on':>10} {'seconds':>8} {'peak MB':>8}")
     for name in sorted(results, key=names.index):
         row = results[name]
         interval = f"{row['low']:.4f} – {row['high']:.4f}"
         memory = row.get("peak_memory_mb", "–")
-        print(f"{name:12} {row['accuracy']:8.4f}  {interval:17} {row['train']:>10,} {row['seconds']:8.0f} {memory:>8}")
+        counts = f"{row['n']:>7,} {row['train']:>10,}"
+        print(f"{name:12} {row['accuracy']:8.4f}  {interval:17} {counts} {row['seconds']:8.0f} {memory:>8}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How long a person waits: for ``--help``, for ``check``, and for the first training step of ``run``.
 
     python benchmarks/startup.py
+    python benchmarks/startup.py --imdb ../shared/data/imdb     # also with 25,000 reviews to tokenise first
 
 Medians of several whole processes. The first training step is timed from the start of the process to the first line
 of the run's training log.
@@ -45,26 +46,28 @@ def main() -> None:
     """Measure and print medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--imdb", type=Path, help="a folder with IMDb's train.parquet and test.parquet")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/startup.json"))
     arguments = parser.parse_args()
     program = str(Path(sys.executable).with_name("gpttasks"))
-    results: dict[str, list[float]] = {
-        "gpttasks --help": [],
-        "gpttasks check imdb-lora": [],
-        "first step of gpttasks run quickstart": [],
-    }
+    whole = {"gpttasks --help": ["--help"], "gpttasks check imdb-lora": ["check", "imdb-lora"]}
+    runs = {"first step of gpttasks run quickstart": ["run", "quickstart"]}
+    if arguments.imdb:
+        imdb = ["run", "imdb-lora", "backbone=nano", f"task.data.path={arguments.imdb}"]
+        runs |= {"... run imdb-lora backbone=nano train.limit=2000": [*imdb, "train.limit=2000"]}
+        runs |= {"... run imdb-lora backbone=nano, all 25,000": imdb}
+    results: dict[str, list[float]] = {name: [] for name in (*whole, *runs)}
     for _ in range(arguments.repeats):
-        results["gpttasks --help"].append(seconds_of([program, "--help"]))
-        results["gpttasks check imdb-lora"].append(seconds_of([program, "check", "imdb-lora"]))
-        scratch = Path(tempfile.mkdtemp())
-        results["first step of gpttasks run quickstart"].append(
-            seconds_to_first_step([program, "run", "quickstart"], scratch / "run")
-        )
-        shutil.rmtree(scratch)
+        for name, command in whole.items():
+            results[name].append(seconds_of([program, *command]))
+        for name, command in runs.items():
+            scratch = Path(tempfile.mkdtemp())
+            results[name].append(seconds_to_first_step([program, *command], scratch / "run"))
+            shutil.rmtree(scratch)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     for name, seconds in results.items():
-        print(f"{name:40} median {statistics.median(seconds):6.2f} s   (from {min(seconds):.2f} to {max(seconds):.2f})")
+        print(f"{name:48} median {statistics.median(seconds):6.2f} s   (from {min(seconds):.2f} to {max(seconds):.2f})")
 
 
 if __name__ == "__main__":

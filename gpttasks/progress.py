@@ -69,9 +69,13 @@ class Progress:
     def line(self) -> str:
         """The state as one line of text."""
         here = self.done - self._done_before
-        rest = self.seconds / here * (self.total - self.done) if here else 0.0
-        left = f", {_duration(rest)} left" if here and self.done < self.total else f", took {_duration(self.seconds)}"
-        return f"{self.what}: {self.done:,}/{self.total:,} {self.unit}, {self._speed()}{left}"
+        if self.done >= self.total:
+            ending = f"took {_duration(self.seconds)}"
+        elif here:
+            ending = f"{_duration(self.seconds / here * (self.total - self.done))} left"
+        else:
+            ending = f"{_duration(self.seconds)} so far"
+        return f"{self.what}: {self.done:,}/{self.total:,} {self.unit}, {self._speed()}, {ending}"
 
     def _speed(self) -> str:
         speed = f"{self.tokens / max(self.seconds, 1e-9):,.0f} tokens/s"

@@ -38,7 +38,7 @@ def test_a_line_every_fifteen_seconds_and_one_at_the_end(clock):
 def test_what_an_earlier_process_did_is_not_this_ones_speed(clock):
     with Progress("training", 100, "steps", io.StringIO()) as progress:
         progress.resume(90)
-        assert progress.line() == "training: 90/100 steps, 0 tokens/s, took 0 s"
+        assert progress.line() == "training: 90/100 steps, 0 tokens/s, 0 s so far"
         clock.now += 20
         progress.advance(2, 100)
         assert progress.line() == "training: 92/100 steps, 5 tokens/s, 1 min 20 s left"
