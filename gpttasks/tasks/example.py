@@ -125,6 +125,12 @@ class Example:
         put(self, "id", id)
         put(self, "input_digest", input_digest)
 
+    def marked(self, *, id: str, group: str | None, input_digest: str) -> Example:
+        """The same example with these fields; quicker than ``replace``, since nothing has to be checked again."""
+        marked = object.__new__(type(self))
+        marked.__dict__.update(self.__dict__, id=id, group=group, input_digest=input_digest)
+        return marked
+
     @property
     def fields(self) -> frozenset[str]:
         """The names of the fields that are filled, as a head's or metric's ``needs`` names them."""

@@ -118,11 +118,12 @@ class ExampleReader:
                 hint = "an id must be unique within a split"
                 raise DataError(row.problem(f"the id {example.id!r} stands twice, at {both}", hint))
             self._places[example.id] = row.place
-            return example if example.input_digest else replace(example, input_digest=digest)
+            return example.marked(id=example.id, group=example.group, input_digest=digest)
         name = digest[:_ID_LENGTH]
         self._occurrences[name] += 1
         number = self._occurrences[name]
-        return replace(example, id=name if number == 1 else f"{name}-{number}", input_digest=digest)
+        name = name if number == 1 else f"{name}-{number}"
+        return example.marked(id=name, group=example.group, input_digest=digest)
 
 
 def _check_label(example: Example, row: Row) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -89,8 +88,7 @@ class Task(Component):
             example = self.example(row)
             if not isinstance(example, Example):
                 raise TypeError(f"example() gave {type(example).__name__}, wanted an Example")
-            yield replace(
-                example,
+            yield example.marked(
                 id=example.id or row.id or "",
                 group=row.group if example.group is None else example.group,
                 input_digest=example.input_digest or row.digest,

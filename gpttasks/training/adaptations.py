@@ -102,7 +102,7 @@ class LoraOptions(Options):
     @field_validator("peft")
     @classmethod
     def _known_to_peft(cls, value: dict[str, Any]) -> dict[str, Any]:
-        known = lora_config_fields()
+        known = lora_config_fields() if value else frozenset()  # most recipes need no look into PEFT's source
         for name in value:
             if name in SET_HERE:
                 raise ValueError(f"{name!r} is set by gpttasks; leave it out")
