@@ -39,13 +39,13 @@ def gpttasks_row(name: str, data: Path, runs: Path, backbone: str, overrides: li
         "low": score["low"],
         "high": score["high"],
         "n": score["n"],
-        "train": run["samples"]["train"],
+        "train": run["samples"]["train"] if run["training"] else 0,
         "truncated": run["samples"]["truncated"],
         "seconds": run["time"]["seconds"],
         "training_seconds": run["time"].get("training"),
         "scoring_seconds": run["time"]["scoring"],
         "peak_memory_mb": round(run["memory"]["process"] / 1e6),
-        "command": " ".join(["gpttasks", *command[3:-1]]),
+        "command": " ".join(["gpttasks", *command[3:-3]]),
         "measure": score["measure"],
     }
 
