@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import UserError
+from .errors import RunFailed, UserError
 from .run_folder import CHECKPOINTS, RECIPE, Run, open_folder, read_run
 
 if TYPE_CHECKING:
@@ -78,8 +78,13 @@ def run_recipe(recipe: Recipe, plugins: Plugins, *, out: Path | None = None, for
             folder.write_text(RECIPE, dump_recipe(recipe))
             _carry_out(job)
         # Outside: a plugin that fails here is told, and the run is finished all the same.
-        plugins.call("gpttasks_run_finished", run=job.info, scores=job.record["scores"])
-        return read_run(folder.path)
+        done = read_run(folder.path)
+        try:
+            plugins.call("gpttasks_run_finished", run=job.info, scores=done.record["scores"])
+        except RunFailed as error:
+            error.run = done  # type: ignore[attr-defined]
+            raise
+        return done
 
 
 def _carry_out(job: Job) -> None:

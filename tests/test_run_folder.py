@@ -73,8 +73,9 @@ def test_a_plugin_that_fails_at_the_very_end_leaves_the_run_finished(recipe: Pat
         "def gpttasks_run_finished(run):\n"
         "    raise RuntimeError('too late')\n"
     )
-    with pytest.raises(RunFailed, match=r"late.*too late"):
+    with pytest.raises(RunFailed, match=r"late.*too late") as caught:
         run(recipe, "out", *SCORE_ONLY, plugins=[plugin])
+    assert caught.value.run.state == "finished"  # what --json prints
     assert read_run(recipe.parent / "out").state == "finished"
     assert run(recipe, "out", *SCORE_ONLY, plugins=[plugin]).reused
 

@@ -13,7 +13,8 @@ from ..requests import NOTHING_CUT, Cut
 from ..tasks.example import Part, Prompt
 
 JOIN_SLACK = 8
-"""More tokens than two texts can have together beyond those that they have apart: only words at the join change."""
+"""An allowance for the words at a join, which may become other tokens together than apart; closer to the context than
+that, the widest row is tokenised too."""
 
 
 class Tokenizer(Protocol):
