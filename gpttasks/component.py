@@ -18,7 +18,7 @@ class Options(BaseModel):
     annotated field an option, each with a ``description``: it is shown by ``gpttasks show``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -39,8 +39,9 @@ class TextTokenizer:
 
     def _encode(self, text: str) -> tuple[int, ...]:
         try:
-            if self._backend is not None:  # the same ids as the tokenizer's own call, in half the time
-                return tuple(self._backend.encode(text, add_special_tokens=False).ids)
+            if self._backend is not None:
+                # The same ids as the tokenizer's own call in a third of the time: no offsets are worked out.
+                return tuple(self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids)
             # verbose=False: no warning about the context, see above
             return tuple(self.inner(text, add_special_tokens=False, verbose=False)["input_ids"])
         except (TypeError, UnicodeEncodeError) as error:  # what tokenizers raise for half a surrogate pair

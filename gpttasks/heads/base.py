@@ -63,6 +63,9 @@ class Head(Component):
         whether it is of no use before it was trained (it has modules that start at random).
     prompted:
         whether solved examples in front of the prompt make sense.
+    one_item:
+        whether every example makes exactly one item: then they are made when a step needs them, and training begins
+        at once, however many examples there are.
     """
 
     kind = "head"
@@ -71,6 +74,7 @@ class Head(Component):
     gives: ClassVar[AnswerKind]
     needs_training: ClassVar[bool] = False
     prompted: ClassVar[bool] = True
+    one_item: ClassVar[bool] = False
 
     backbone: Backbone
     tuned: Mapping[str, Any] = MappingProxyType({})

@@ -49,6 +49,7 @@ class Classifier(Head):
     needs = frozenset({"prompt", "choices"})
     trains_on = frozenset({"prompt", "choices", "label"})
     gives = "label"
+    one_item = True
     needs_training = True
     prompted = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from ..progress import Progress
 from ..run_backbone import ADAPTER, RunBackbone
 from ..run_folder import CHECKPOINTS
 from ..tasks.example import prompt_text
-from ..training.trainer import Trainer, TrainerSettings
+from ..training.items import LazyItems, may_not_fit
+from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .answering import add_shots, answer_all, ask, quick_scores
 from .head_files import save_head
 from .job import Job
@@ -31,7 +32,7 @@ def train(job: Job, bench: Workbench) -> None:
     assert isinstance(bench.backbone, LocalBackbone)
     options = bench.recipe.train
     assert options is not None
-    items = make_items(job, bench)
+    items = make_items(bench)
     accelerator = make_accelerator(job, bench)
     warn_of_dropout(job, bench)
     with stop_on_interrupt(job) as asked:
@@ -39,12 +40,11 @@ def train(job: Job, bench: Workbench) -> None:
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
             job.say(f"going on from {trainer.last_checkpoint}")
-        tokens = sum(item.tokens for item in items)
-        job.say(f"training {trained:,} parameters on {len(items):,} items, {tokens:,} tokens an epoch")
+        job.say(f"training {trained:,} parameters on {len(items):,} items")
         state = trainer.fit(items)
     accelerator.end_training()
     tune(bench)
-    job.record["training"] = asdict(state) | {"items": len(items), "trained_parameters": trained}
+    note_training(job, bench, state, len(items), trained)
     save_trained(job, bench)
 
 
@@ -57,27 +57,41 @@ def warn_of_dropout(job: Job, bench: Workbench) -> None:
         job.warn(f"{' and '.join(named)} is on, so that runtime.tokens_per_batch moves what is learned")
 
 
-def make_items(job: Job, bench: Workbench) -> list[Item]:
-    """The items of all training examples. Raises UserError if there are none."""
+def make_items(bench: Workbench) -> Sequence[Item]:
+    """The items of all training examples; where each makes just one, only those that may be too long are made now.
+
+    Raises UserError if there are none, DataError for an example that does not fit the context.
+    """
     examples = bench.sets["train"].examples
-    items: list[Item] = []
-    cut = 0
+    if bench.head.one_item:
+        items = LazyItems(bench.head, examples)
+        long = [place for place, one in enumerate(examples) if may_not_fit(one, bench.backbone.context)]
+        if long:  # told before the work, and not when a step meets it
+            with Progress("tokenising long examples", len(long), "examples") as progress:
+                for place in long:
+                    progress.advance(1, items[place].tokens)
+        return items
+    made: list[Item] = []
     lengths = [len(prompt_text(example.prompt)) for example in examples]  # of a review or of a whole book
     with Progress("tokenising", sum(lengths), "characters") as progress:
         for example, length in zip(examples, lengths, strict=True):
-            made = list(bench.head.items(example))
-            items += made
-            cut += any(item.cut.tokens for item in made)
-            progress.advance(length, sum(item.tokens for item in made))
-    if not items:
+            new = list(bench.head.items(example))
+            made += new
+            progress.advance(length, sum(item.tokens for item in new))
+    if not made:
         raise UserError(f"head {bench.head.name!r} made nothing to train on of {len(examples)} examples")
-    job.record["samples"]["train_truncated"] = cut
-    if cut:
+    return made
+
+
+def note_training(job: Job, bench: Workbench, state: TrainingState, items: int, trained: int) -> None:
+    """Write down how the training went, and say how many items had to be cut."""
+    job.record["training"] = asdict(state) | {"seen": state.items, "items": items, "trained_parameters": trained}
+    job.record["samples"]["train_truncated"] = state.cut
+    if state.cut:
         job.warn(
-            f"{cut:,} of {len(examples):,} training examples are longer than the context of "
+            f"{state.cut:,} of {min(state.items, items):,} training items were longer than the context of "
             f"{bench.backbone.context} tokens and were cut at their passage"
         )
-    return items
 
 
 def make_accelerator(job: Job, bench: Workbench) -> Accelerator:

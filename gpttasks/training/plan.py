@@ -3,54 +3,70 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from ..engine.batches import batches_by_tokens
 from ..heads.base import Item
 from ..tasks.example import seeded_hash
 
 
-def epoch_steps(
-    lengths: Sequence[int], tokens_per_step: int, seed: int, epoch: int, share: float = 1.0
-) -> Iterator[list[int]]:
-    """The steps of one epoch: indices of items, shuffled, each step with at least ``tokens_per_step`` tokens.
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a training, by epochs (a broken number sees part of the last one) or by a number of steps.
 
-    ``share`` is the part of the items that is seen (less than 1 in a last, broken epoch). The last step has what is
-    left; no item is dropped.
+    Exactly one of ``epochs`` and ``steps`` is given. A step is found from the number of items seen before it, and asks
+    for the tokens of no item but its own, so that items can be made as they are needed.
+
+    Raises ValueError without items, or with both or none of ``epochs`` and ``steps``.
     """
-    order = sorted(range(len(lengths)), key=lambda index: seeded_hash(seed, "epoch", str(epoch), str(index)))
-    step: list[int] = []
-    tokens = 0
-    # Rounded first: 1.1 epochs - 1 is a little more than 0.1, and must not count as one item more.
-    for index in order[: math.ceil(round(share * len(order), 6))]:
-        step.append(index)
-        tokens += lengths[index]
-        if tokens >= tokens_per_step:
-            yield step
-            step, tokens = [], 0
-    if step:
-        yield step
+
+    items: int
+    tokens_per_step: int
+    seed: int
+    epochs: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.items or (self.epochs is None) == (self.steps is None):
+            raise ValueError(
+                f"wanted items and either epochs or steps, got {self.items} items, {self.epochs=}, {self.steps=}"
+            )
+
+    @property
+    def total_items(self) -> int | None:
+        """The items of all epochs; None if the training ends after a number of steps."""
+        # Rounded first: 1.1 epochs of 10 items are a little more than 11, and must not count as one item more.
+        return None if self.epochs is None else math.ceil(round(self.epochs * self.items, 6))
+
+    def share(self, step: int, seen: int) -> float:
+        """How much of the training is done after ``step`` steps that saw ``seen`` items, from 0 to 1."""
+        total = self.total_items
+        return seen / total if total is not None else step / (self.steps or 1)
+
+    def next_step(self, seen: int, tokens_of: Callable[[int], int]) -> list[int]:
+        """The indices of the items of the step after ``seen`` items: shuffled, at least ``tokens_per_step`` tokens.
+
+        No item is dropped: the last step of an epoch has what is left.
+        """
+        epoch, position = divmod(seen, self.items)
+        order = shuffled(self.items, self.seed, epoch)
+        end = self.items if self.total_items is None else min(self.items, self.total_items - epoch * self.items)
+        step: list[int] = []
+        tokens = 0
+        for place in range(position, end):
+            step.append(order[place])
+            tokens += tokens_of(order[place])
+            if tokens >= self.tokens_per_step:
+                break
+        return step
 
 
-def plan_steps(
-    lengths: Sequence[int], tokens_per_step: int, seed: int, *, epochs: float | None, steps: int | None
-) -> list[list[int]]:
-    """All steps of a training, by epochs (a broken number sees part of the last one) or by a number of steps.
-
-    Exactly one of ``epochs`` and ``steps`` is given; ``lengths`` is not empty.
-    """
-    if not lengths or (epochs is None) == (steps is None):
-        raise ValueError(f"wanted items and either epochs or steps, got {len(lengths)} items, {epochs=}, {steps=}")
-    plan: list[list[int]] = []
-    epoch = 0
-    while epochs is None or epoch < epochs:
-        share = 1.0 if epochs is None else min(1.0, epochs - epoch)
-        for step in epoch_steps(lengths, tokens_per_step, seed, epoch, share):
-            plan.append(step)
-            if len(plan) == steps:
-                return plan
-        epoch += 1
-    return plan
+@lru_cache(maxsize=2)
+def shuffled(items: int, seed: int, epoch: int) -> tuple[int, ...]:
+    """The indices of all items in the order of an epoch."""
+    return tuple(sorted(range(items), key=lambda index: seeded_hash(seed, "epoch", str(epoch), str(index))))
 
 
 def micro_batches(items: Sequence[Item], tokens_per_batch: int) -> Iterator[list[Item]]:
@@ -63,17 +79,19 @@ def micro_batches(items: Sequence[Item], tokens_per_batch: int) -> Iterator[list
         yield [items[index] for index in batch]
 
 
-def learning_rate_at(step: int, total: int, *, peak: float, warmup: float, schedule: str) -> float:
-    """The learning rate of ``step`` (from 0) of ``total``: a linear rise, then constant, linear or cosine decay to 0.
+def learning_rate(
+    step: int, before: float, after: float, warmed: float, *, peak: float, warmup: float, schedule: str
+) -> tuple[float, float]:
+    """The learning rate of ``step`` (from 0), and how much of the training was done when the warm-up ended.
 
-    ``warmup`` below 1 is the fraction of all steps, otherwise a number of steps.
+    A linear rise, then constant, linear or cosine decay to 0. ``before`` and ``after`` are the shares of the training
+    done before and after the step, ``warmed`` is what this gave for the step before it (0 for the first). ``warmup``
+    below 1 is a share of the training, otherwise a number of steps.
     """
-    rise = round(warmup * total) if warmup < 1 else int(warmup)
-    if step < rise:
-        return peak * (step + 1) / rise
-    done = (step - rise) / max(1, total - rise)
-    if schedule == "constant":
-        return peak
-    if schedule == "linear":
-        return peak * (1 - done)
-    return peak * 0.5 * (1 + math.cos(math.pi * done))
+    if warmup >= 1 and step < int(warmup):
+        return peak * (step + 1) / int(warmup), after
+    if warmup < 1 and before < warmup - 1e-9:
+        return peak * min(1.0, after / warmup), after
+    done = (before - warmed) / max(1e-9, 1 - warmed)
+    factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[schedule]
+    return peak * factor, warmed

@@ -17,7 +17,7 @@ from ..heads.base import Head, Item, sequences_of
 from ..progress import Progress
 from ..tasks.example import seeded_hash
 from .checkpoint import load_checkpoint, save_checkpoint, trained_parameters
-from .plan import learning_rate_at, micro_batches, plan_steps
+from .plan import Plan, learning_rate, micro_batches
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,13 @@ class TrainingState:
     """Where a training stands; saved with every checkpoint, of JSON values."""
 
     step: int = 0
+    items: int = 0
+    """Seen so far, each once an epoch."""
+    cut: int = 0
+    """Those of the first epoch that were longer than the context."""
     tokens: int = 0
+    warmed: float = 0.0
+    """How much of the training was done when the warm-up ended."""
     seconds: float = 0.0
     loss: float | None = None
     best_value: float | None = None
@@ -114,50 +120,61 @@ class Trainer:
         to stop; both after a checkpoint of the last good weights.
         """
         options = self.options
-        lengths = [item.tokens for item in items]
-        plan = plan_steps(
-            lengths, options.tokens_per_step, self.settings.seed, epochs=options.epochs, steps=options.steps
+        self.plan = plan = Plan(
+            len(items), options.tokens_per_step, self.settings.seed, epochs=options.epochs, steps=options.steps
         )
-        every = self._validation_interval(plan, lengths)
-        if self.last_checkpoint.exists():
-            self.state = TrainingState(**load_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer))
-            self.state.resumed_at.append(self.state.step)
-            self.settings.resumed(self.state.step)
-        self._began = time.monotonic() - self.state.seconds
+        self._resume()
         last_saved = time.monotonic()
-        with Progress("training", len(plan), "steps") as progress:
-            progress.resume(self.state.step)
-            while self.state.step < len(plan) and not self.state.stopped_early:
-                self._step([items[index] for index in plan[self.state.step]], len(plan), progress)
-                if every and (self.state.step % every == 0 or self.state.step == len(plan)):
+        by_items = plan.total_items is not None
+        with Progress("training", plan.total_items or options.steps or 0, "items" if by_items else "steps") as progress:
+            progress.resume(self.state.items if by_items else self.state.step)
+            while not self._done() and not self.state.stopped_early:
+                step = plan.next_step(self.state.items, lambda index: items[index].tokens)
+                tokens = self._step([items[index] for index in step])
+                progress.note(f"step {self.state.step:,}, loss {self.state.loss:.3f}")
+                progress.advance(len(step) if by_items else 1, tokens)
+                if self._validates_now(len(step)):
                     self._validate()
                     last_saved = self._save()
                 elif time.monotonic() - last_saved > 60 * self.settings.checkpoint_minutes:
                     last_saved = self._save()
-                if self.settings.stop_asked() and self.state.step < len(plan):
+                if self.settings.stop_asked() and not self._done():
                     self._save()
                     raise Interrupted(
-                        f"stopped at step {self.state.step} of {len(plan)}; the same command goes on from there"
+                        f"stopped after step {self.state.step}, {self._share():.0%} of the training; "
+                        "the same command goes on from there"
                     )
         self._save()
         self._restore_best()
         return self.state
 
-    def _validation_interval(self, plan: list[list[int]], lengths: list[int]) -> int | None:
+    def _resume(self) -> None:
+        if self.last_checkpoint.exists():
+            self.state = TrainingState(**load_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer))
+            self.state.resumed_at.append(self.state.step)
+            self.settings.resumed(self.state.step)
+        self._began = time.monotonic() - self.state.seconds
+
+    def _share(self) -> float:
+        """How much of the training is done, from 0 to 1."""
+        return self.plan.share(self.state.step, self.state.items)
+
+    def _done(self) -> bool:
+        return self._share() >= 1
+
+    def _validates_now(self, items: int) -> bool:
+        """Whether validation is due after a step of so many items: at its interval or once an epoch, and at the end."""
         validate = self.options.validate_
         if self.settings.validate is None or validate is None:
-            return None
+            return False
         if validate.every:
-            return validate.every
-        seen = 0
-        for number, step in enumerate(plan, 1):  # once an epoch: the step in which every item was seen once
-            seen += len(step)
-            if seen >= len(lengths):
-                return number
-        return len(plan)
+            due = self.state.step % validate.every == 0
+        else:
+            due = (self.state.items - items) // self.plan.items != self.state.items // self.plan.items
+        return due or self._done()
 
-    def _step(self, items: list[Item], total: int, progress: Progress) -> None:
-        """One optimizer step; the losses are divided by their counts over the whole step."""
+    def _step(self, items: list[Item]) -> int:
+        """One optimizer step; the losses are divided by their counts over the whole step. Gives its real tokens."""
         number = self.state.step
         counts: Counter[str] = Counter()
         for item in items:
@@ -173,22 +190,27 @@ class Trainer:
         loss = math.fsum(losses.values())
         if not math.isfinite(loss):
             raise self._diverged(f"the loss of step {number + 1} is {loss}: {losses}")
-        rate, norm = self._update(number, total)
-        tokens = sum(item.tokens for item in items)
-        self._account(loss, losses, rate, norm, tokens, total)
-        progress.note(f"loss {loss:.3f}")
-        progress.advance(1, tokens)
+        rate, norm = self._update(len(items))
+        self._account(loss, losses, rate, norm, items)
+        return sum(item.tokens for item in items)
 
-    def _update(self, number: int, total: int) -> tuple[float, float | None]:
+    def _update(self, items: int) -> tuple[float, float | None]:
         """Clip the gradients and move the weights; gives the learning rate and the norm before clipping."""
         norm = None
-        if self.options.clip:
-            norm = float(self.accelerator.clip_grad_norm_(list(self.parameters.values()), self.options.clip))
+        state, options = self.state, self.options
+        if options.clip:
+            norm = float(self.accelerator.clip_grad_norm_(list(self.parameters.values()), options.clip))
             # With fp16 the loss scaler meets overflows by leaving the step out.
             if not math.isfinite(norm) and self.accelerator.scaler is None:
-                raise self._diverged(f"the gradient of step {number + 1} has the norm {norm}")
-        rate = learning_rate_at(
-            number, total, peak=self.options.learning_rate, warmup=self.options.warmup, schedule=self.options.schedule
+                raise self._diverged(f"the gradient of step {state.step + 1} has the norm {norm}")
+        rate, state.warmed = learning_rate(
+            state.step,
+            self._share(),
+            self.plan.share(state.step + 1, state.items + items),
+            state.warmed,
+            peak=options.learning_rate,
+            warmup=options.warmup,
+            schedule=options.schedule,
         )
         for group in self.raw_optimizer.param_groups:
             group["lr"] = rate
@@ -223,18 +245,20 @@ class Trainer:
         torch.manual_seed(seeded_hash(self.settings.seed, "dropout", str(step), str(batch)) >> 1)
 
     def _account(
-        self, loss: float, losses: Mapping[str, float], rate: float, norm: float | None, tokens: int, total: int
+        self, loss: float, losses: Mapping[str, float], rate: float, norm: float | None, items: list[Item]
     ) -> None:
         state = self.state
         state.step += 1
-        state.tokens += tokens
+        state.cut += sum(item.cut.tokens > 0 for item in items) if state.items < self.plan.items else 0
+        state.items += len(items)
+        state.tokens += sum(item.tokens for item in items)
         state.seconds = time.monotonic() - self._began
         state.loss = loss
         self.settings.log(
             {
                 "event": "step",
                 "step": state.step,
-                "of": total,
+                "done": round(self._share(), 6),
                 "loss": loss,
                 **({f"loss_{name}": value for name, value in losses.items()} if len(losses) > 1 else {}),
                 "learning_rate": rate,

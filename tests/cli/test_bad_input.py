@@ -262,6 +262,6 @@ def test_ctrl_c_while_training_is_status_130_and_goes_on(folder: Path, tiny_gpt2
     )
     changes = [f"backbone={tiny_gpt2_folder}", "adapt=lora", "train.steps=4"]
     text = refused(capsys, *changes, "--plugin", "stop.py", status=130)
-    assert "step 2 of 4" in text
+    assert "stopped after step 2, 50% of the training" in text
     assert main(["run", "small.yaml", *changes, "--out", "out", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["training"]["resumed_at"] == [2]

@@ -124,7 +124,7 @@ def events(count=300):
         yield {
             "event": "step",
             "step": step,
-            "of": count,
+            "done": step / count,
             "loss": 2 / step + 0.3,
             "learning_rate": 2e-4,
             "gradient_norm": None,

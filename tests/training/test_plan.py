@@ -7,11 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpttasks.heads.base import Item, TokenSequence
-from gpttasks.training.plan import epoch_steps, learning_rate_at, micro_batches, plan_steps
+from gpttasks.training.plan import Plan, learning_rate, micro_batches
 
 lengths_of_items = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 budgets = st.integers(1, 100)
 seeds = st.integers(0, 5)
+
+
+def plan_steps(lengths, budget, seed, *, epochs=None, steps=None):
+    """All steps of a plan, walked through as the trainer does it."""
+    plan = Plan(len(lengths), budget, seed, epochs=epochs, steps=steps)
+    made, seen = [], 0
+    while plan.share(len(made), seen) < 1:
+        made.append(plan.next_step(seen, lengths.__getitem__))
+        seen += len(made[-1])
+    return made
 
 
 def flat(plan):
@@ -30,7 +40,7 @@ def test_every_item_once_an_epoch(lengths, budget, seed, epochs):
 
 @given(lengths=lengths_of_items, budget=budgets, seed=seeds)
 def test_steps_are_as_small_as_the_budget_allows(lengths, budget, seed):
-    steps = list(epoch_steps(lengths, budget, seed, epoch=0))
+    steps = plan_steps(lengths, budget, seed, epochs=1)
     for step in steps:
         tokens = [lengths[index] for index in step]
         assert sum(tokens[:-1]) < budget
@@ -59,10 +69,10 @@ def test_a_number_of_steps(lengths, budget, seed, steps):
 
 def test_order_follows_seed_and_epoch():
     lengths = [1] * 50
-    first, second = (list(epoch_steps(lengths, 10, seed=1, epoch=epoch)) for epoch in (0, 1))
-    assert first != second
-    assert first == list(epoch_steps(lengths, 10, seed=1, epoch=0))
-    assert first != list(epoch_steps(lengths, 10, seed=2, epoch=0))
+    both = plan_steps(lengths, 10, seed=1, epochs=2)
+    assert both[:5] != both[5:]
+    assert both == plan_steps(lengths, 10, seed=1, epochs=2)
+    assert both != plan_steps(lengths, 10, seed=2, epochs=2)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +80,18 @@ def test_order_follows_seed_and_epoch():
 )
 def test_nothing_to_plan(lengths, epochs, steps):
     with pytest.raises(ValueError, match="wanted items and either epochs or steps"):
-        plan_steps(lengths, 10, 1, epochs=epochs, steps=steps)
+        Plan(len(lengths), 10, 1, epochs=epochs, steps=steps)
+
+
+@given(lengths=lengths_of_items, budget=budgets, seed=seeds)
+def test_a_step_asks_for_no_tokens_but_its_own(lengths, budget, seed):
+    asked = []
+
+    def tokens_of(index):
+        asked.append(index)
+        return lengths[index]
+
+    assert Plan(len(lengths), budget, seed, epochs=1).next_step(0, tokens_of) == asked
 
 
 items = st.lists(
@@ -90,6 +111,15 @@ def test_micro_batches_keep_items_whole_within_the_budget(items, budget):
         assert len(batch) == 1 or sum(padded) <= budget
 
 
+def rates_of(total, **options):
+    """The rates of all steps, each of the same share of the training."""
+    rates, warmed = [], 0.0
+    for step in range(total):
+        rate, warmed = learning_rate(step, step / total, (step + 1) / total, warmed, **options)
+        rates.append(rate)
+    return rates
+
+
 @pytest.mark.parametrize(
     ("schedule", "warmup", "expected"),
     [
@@ -103,7 +133,7 @@ def test_micro_batches_keep_items_whole_within_the_budget(items, budget):
     ],
 )
 def test_learning_rates_by_hand(schedule, warmup, expected):
-    rates = [learning_rate_at(step, 8, peak=3e-4, warmup=warmup, schedule=schedule) for step in range(8)]
+    rates = rates_of(8, peak=3e-4, warmup=warmup, schedule=schedule)
     assert rates == pytest.approx([3e-4 * share for share in expected])
 
 
@@ -113,7 +143,7 @@ def test_learning_rates_by_hand(schedule, warmup, expected):
     schedule=st.sampled_from(["constant", "linear", "cosine"]),
 )
 def test_learning_rates_rise_then_fall(total, warmup, schedule):
-    rates = [learning_rate_at(step, total, peak=1.0, warmup=warmup, schedule=schedule) for step in range(total)]
+    rates = rates_of(total, peak=1.0, warmup=warmup, schedule=schedule)
     top = rates.index(max(rates))
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)

@@ -21,7 +21,7 @@ from gpttasks.recipe.schema import TrainOptions
 from gpttasks.tasks.example import Example
 from gpttasks.training.adaptations import Full, HeadOnly, Lora, NoAdaptation
 from gpttasks.training.checkpoint import load_checkpoint
-from gpttasks.training.plan import learning_rate_at, plan_steps
+from gpttasks.training.plan import Plan
 from gpttasks.training.trainer import Trainer, TrainerSettings
 
 CHOICES = ("negative", "positive")
@@ -137,15 +137,18 @@ def test_several_steps_equal_a_plain_loop(tiny_gpt2_folder, tmp_path):
     vectors = [value for value in plain.parameters() if value.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.8, 0.95), eps=1e-8)
-    plan = plan_steps([item.tokens for item in made.items], 60, 1, epochs=None, steps=6)
+    plan, seen = Plan(len(made.items), 60, 1, steps=6), 0
+    rates = [0.5e-2, 1e-2, *(1e-2 * 0.5 * (1 + math.cos(math.pi * quarter / 4)) for quarter in range(4))]
     losses, norms = [], []
-    for number, step in enumerate(plan):
+    for rate in rates:
+        step = plan.next_step(seen, lambda index: made.items[index].tokens)
+        seen += len(step)
         loss = naive_loss(plain, made.head, [made.items[index] for index in step])
         optimizer.zero_grad()
         loss.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5).item())
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(number, 6, peak=1e-2, warmup=2, schedule="cosine")
+            group["lr"] = rate
         optimizer.step()
         losses.append(loss.item())
     made.trainer.fit(made.items)
@@ -204,7 +207,7 @@ def test_interrupted_equals_uninterrupted(tiny_gpt2_folder, tmp_path, adapt, sto
         stop_asked = StopAt(stop)
         made = make(tiny_gpt2_folder, tmp_path / "broken", settings={"stop_asked": stop_asked}, **made_of)
         stop_asked.made = made
-        with pytest.raises(Interrupted, match=f"stopped at step {stop} of 6") as caught:
+        with pytest.raises(Interrupted, match=f"stopped after step {stop}, ") as caught:
             made.trainer.fit(made.items)
         assert caught.value.exit_status == 130
         losses += [event["loss"] for event in steps_of(made)]
@@ -339,8 +342,6 @@ def test_best_and_patience_survive_an_interruption(tiny_gpt2_folder, tmp_path):
 def test_when_it_validates(tiny_gpt2_folder, tmp_path, every, at):
     settings = {"validate": lambda: {"accuracy": 0.5}}
     made = make(tiny_gpt2_folder, tmp_path, settings=settings, validate={"every": every})
-    lengths = [item.tokens for item in made.items]
-    assert len(plan_steps(lengths, 60, 1, epochs=1.0, steps=None)) == 2, "an epoch has two steps"
     made.trainer.fit(made.items)
     assert [event["step"] for event in made.events if event["event"] == "validation"] == at
 
@@ -353,5 +354,5 @@ def test_events_are_plain_json(tiny_gpt2_folder, tmp_path):
     assert [event["learning_rate"] for event in events] == pytest.approx([1e-4, 2e-4, *[3e-4] * 4])
     for event in events:
         assert event["loss"] == pytest.approx(event["loss_classifier"] + event["loss_lm"])
-        assert event["of"] == 6
+        assert event["done"] == pytest.approx(event["step"] / 6, abs=1e-6)
     assert events[-1]["tokens"] == made.trainer.state.tokens

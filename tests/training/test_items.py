@@ -1,0 +1,71 @@
+"""Items made when a step needs them: the same as made at once, and no later surprise."""
+
+import pytest
+
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.errors import RunFailed
+from gpttasks.heads.base import Head, Item, TokenSequence
+from gpttasks.heads.choice import Choice
+from gpttasks.tasks.example import Example, Part
+from gpttasks.training.items import LazyItems, may_not_fit
+
+EXAMPLES = [
+    Example(f"{'word ' * count}\nSentiment:", choices=("bad", "good"), label=count % 2, id=str(count))
+    for count in range(6)
+]
+
+
+class Counting(Head):
+    """Makes as many items as the example's text is long, and remembers for which it was asked."""
+
+    name = "counting"
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def items(self, example):
+        self.asked.append(example.id)
+        yield from [Item((TokenSequence([1, 2], 1),), {"loss": 1})] * len(example.prompt[0].text)
+
+
+def test_the_same_items_as_made_at_once(tiny_gpt2_folder):
+    backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_gpt2_folder)))
+    backbone.load(LoadSettings())
+    head = Choice()
+    head.bind(backbone, EXAMPLES[0])
+    at_once = [item for example in EXAMPLES for item in head.items(example)]
+    lazy = LazyItems(head, EXAMPLES)
+    assert [lazy[place] for place in (3, 0, 5)] == [at_once[place] for place in (3, 0, 5)]
+    assert list(lazy) == lazy[:] == at_once
+    assert len(lazy) == 6
+
+
+def test_each_is_made_once_and_only_when_asked_for():
+    head = Counting()
+    lazy = LazyItems(head, [Example("a", id=name) for name in "xyz"])
+    assert head.asked == []
+    assert lazy[1] is lazy[1]
+    assert lazy[-1] == lazy[2]
+    assert head.asked.count("y") == 1
+    assert "x" not in head.asked
+    with pytest.raises(IndexError):
+        lazy[3]
+
+
+@pytest.mark.parametrize(("text", "made"), [("ab", 2), ("abc", 3)])
+def test_a_head_that_makes_several_after_all(text, made):
+    lazy = LazyItems(Counting(), [Example("a"), Example(text, id="train-7")])
+    with pytest.raises(RunFailed, match=f"head 'counting' made {made} items of example train-7"):
+        lazy[1]
+
+
+def test_what_may_not_fit_is_known_without_a_tokenizer():
+    long = "é" * 30  # 60 bytes
+    assert may_not_fit(Example(long), 64)
+    assert not may_not_fit(Example(long), 80)
+    assert not may_not_fit(Example([Part(long * 9, "passage"), "Answer:"]), 64), "a passage is cut"
+    assert may_not_fit(Example("Answer:", choices=("a", long), label=0), 64)
+    assert may_not_fit(Example("Answer:", target=long), 64)
+    assert may_not_fit(Example("Answer:", references=("a", long)), 64)
