@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .backbones.hf import HuggingFace
@@ -15,14 +14,12 @@ from .heads.lm import LanguageModel
 from .hookspecs import hookimpl
 from .metrics.classification import F1, Accuracy, CalibrationError, LogLoss, MatthewsCorrelation
 from .metrics.likelihood import BitsPerByte, Perplexity
+from .recipe.paths import BUNDLED_RECIPES
 from .run_backbone import RunBackbone
 from .training.adaptations import Full, HeadOnly, Lora, NoAdaptation
 
 if TYPE_CHECKING:
     from .plugins import Register
-
-INSTALLED_RECIPES = Path(__file__).parent / "bundled_recipes"
-SOURCE_RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 @hookimpl
@@ -36,4 +33,4 @@ def gpttasks_register(register: Register) -> None:
         register.backbone(backbone)
     for adaptation in (NoAdaptation, Lora, HeadOnly, Full):
         register.adaptation(adaptation)
-    register.recipes(INSTALLED_RECIPES if INSTALLED_RECIPES.is_dir() else SOURCE_RECIPES)
+    register.recipes(next(folder for folder in BUNDLED_RECIPES if folder.is_dir()))

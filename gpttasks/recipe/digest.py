@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..tasks.example import content_digest
+from .paths import wherever_installed
 from .schema import MetricUse, Recipe, Use
 
 SHORT = 12
@@ -74,7 +75,8 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     train = _plain(recipe.train, defaults=False)
     precision = recipe.runtime.model_dump(include={"precision"}, exclude_defaults=True)
     seed = recipe.model_dump(include={"seed"}, exclude_defaults=True)
-    return parts | seed | ({"train": train} if train else {}) | ({"runtime": precision} if precision else {})
+    whole = parts | seed | ({"train": train} if train else {}) | ({"runtime": precision} if precision else {})
+    return {key: _wherever_installed(value) for key, value in whole.items()}
 
 
 def recipe_digest(recipe: Recipe) -> str:
@@ -85,6 +87,15 @@ def recipe_digest(recipe: Recipe) -> str:
 def short_digest(recipe: Recipe) -> str:
     """The first characters of :func:`recipe_digest`."""
     return recipe_digest(recipe)[:SHORT]
+
+
+def _wherever_installed(value: Any) -> Any:
+    """The value with the paths of bundled data as they are on every machine."""
+    if isinstance(value, dict):
+        return {key: _wherever_installed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_wherever_installed(item) for item in value]
+    return wherever_installed(value) if isinstance(value, str) else value
 
 
 def _use(use: Use, *, defaults: bool = True) -> dict[str, Any]:

@@ -12,6 +12,18 @@ from ..component import PathMarker
 from ..tasks.readers import SUFFIXES
 from ..tasks.sources import STANDARD_INPUT
 
+BUNDLED_RECIPES = (Path(__file__).parents[1] / "bundled_recipes", Path(__file__).parents[2] / "recipes")
+"""Where the recipes that come with gpttasks are: installed, and in a checkout."""
+
+
+def wherever_installed(text: str) -> str:
+    """A path among the bundled recipes without the folder in which gpttasks happens to be; other text as it is."""
+    for folder in BUNDLED_RECIPES:
+        prefix = str(folder) + os.sep
+        if text.startswith(prefix):
+            return "bundled:" + text[len(prefix) :]
+    return text
+
 
 def path_keys(model: type[BaseModel]) -> list[str]:
     """The keys of a model's fields that hold a :data:`~gpttasks.component.RecipePath`, an optional one or a list."""

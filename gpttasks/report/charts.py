@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -154,7 +155,7 @@ def interval_bar(value: float, low: float | None, high: float | None, scale: Seq
 
 def _round_away(value: float, direction: int) -> float:
     """The next of 1, 2, 5 times a power of ten that is further from 0 than the value; 0 in the other direction."""
-    if value * direction <= 0:
+    if value * direction <= 0 or abs(value) < sys.float_info.min:  # no power of ten reaches the smallest floats
         return 0.0
     power = 10.0 ** math.floor(math.log10(abs(value)))
     return direction * next(factor * power for factor in (1, 2, 5, 10, 20) if factor * power > abs(value))

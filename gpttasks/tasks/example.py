@@ -56,11 +56,15 @@ def as_prompt(value: PromptLike) -> Prompt:
     """
     if isinstance(value, (str, Part)):
         value = (value,)
-    parts = tuple(Part(part) if isinstance(part, str) else part for part in value)
-    for part in parts:
-        if not isinstance(part, Part):
+    parts = []
+    for part in value:
+        if isinstance(part, str):
+            part = Part(part)
+        elif not isinstance(part, Part):
             raise TypeError(f"a prompt is made of str and Part, got {type(part).__name__}: {part!r}")
-    return tuple(part for part in parts if part.text or part.kind != "fixed")
+        if part.text or part.kind != "fixed":
+            parts.append(part)
+    return tuple(parts)
 
 
 def prompt_text(prompt: Prompt) -> str:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from recipe_fakes import RECIPE, HubOptions, LoraOptions, SortOptions, fake_plugins
 
 from gpttasks.component import Options
-from gpttasks.recipe import canonical, dump_recipe, recipe_as_dict, recipe_digest, resolve, short_digest
+from gpttasks.plugins import load_plugins
+from gpttasks.recipe import canonical, dump_recipe, load_recipe, recipe_as_dict, recipe_digest, resolve, short_digest
 from gpttasks.recipe.document import parse_document
 from gpttasks.recipe.overrides import apply_overrides
 from gpttasks.recipe.schema import MetricUse, Recipe, RuntimeOptions, ScoreOptions, TrainOptions, Use, ValidateOptions
@@ -221,3 +222,21 @@ def test_values_that_no_recipe_can_hold_are_refused():
     odd = recipe.model_copy(update={"head": Use(name="choice", options=Odd(value=object()))})
     with pytest.raises(TypeError, match="recipes hold text, numbers, lists, mappings"):
         recipe_as_dict(odd)
+
+
+def test_bundled_data_do_not_bind_the_digest_to_a_folder(monkeypatch, tmp_path):
+    digests = {}
+    for name in ("here", "there", "elsewhere"):
+        folder = tmp_path / name
+        (folder / "data").mkdir(parents=True)
+        (folder / "data" / "test.csv").write_text("text,label\na,bad\n")
+        file = folder / "r.yaml"
+        file.write_text(
+            "name: r\nbackbone: nano\nhead: choice\nadapt: none\n"
+            "task: {use: classification, data: {path: ./data}, prompt: '{{ text }}', labels: [bad, good]}\n"
+            "score: {metrics: [accuracy]}\n"
+        )
+        if name != "elsewhere":
+            monkeypatch.setattr("gpttasks.recipe.paths.BUNDLED_RECIPES", (folder,))
+        digests[name] = recipe_digest(load_recipe(str(file), [], load_plugins()))
+    assert digests["here"] == digests["there"] != digests["elsewhere"]
