@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -173,6 +174,9 @@ def _existing(path: Path, digest: str) -> Run | None:
         raise FolderError(f"{path} has files in it, but no run", hint="give an empty or a new folder with --out")
     run = read_run(path)
     if run.record["digest"] != digest and run.state != "finished" and names <= NOTHING_DONE:
+        print(
+            f"{path} held a run of another recipe that had not begun to work; this one takes its place", file=sys.stderr
+        )
         for name in names - {LOCK}:
             (path / name).unlink()
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
@@ -41,6 +42,13 @@ class Metric(Component):
 
     def check(self, example: Example) -> None:
         """Called for each example before anything is trained or asked. Raises DataError if it cannot be scored."""
+
+    def prepare(self, examples: Sequence[Example], answers: Sequence[Answer]) -> None:
+        """Called with all that will be scored, before the first ``sample``: for weights that depend on the whole."""
+
+    def signature(self, examples: Sequence[Example]) -> str | None:
+        """What else settles the number, in the words of the library that computes it; goes into the measure."""
+        return None
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """The statistics of one sample: always the same number of finite floats.

@@ -35,6 +35,7 @@ def sample_rows(metric: Metric, examples: Sequence[Example], answers: Sequence[A
             f"metric {key!r} needs {missing}, which example {lacking[0].id!r} lacks",
             hint=f"{len(lacking)} of {len(examples)} examples lack what it needs",
         )
+    _prepare(metric, examples, answers, key)
     samples = [_sample(metric, example, answer, key) for example, answer in zip(examples, answers, strict=True)]
     width = len(samples[0])
     for example, sample in zip(examples, samples, strict=True):
@@ -44,6 +45,13 @@ def sample_rows(metric: Metric, examples: Sequence[Example], answers: Sequence[A
                 hint="sample() must give the same number, 1 or more, for every example",
             )
     return np.array(samples, dtype=np.float64)
+
+
+def _prepare(metric: Metric, examples: Sequence[Example], answers: Sequence[Answer], key: str) -> None:
+    try:
+        metric.prepare(examples, answers)
+    except Exception as error:
+        raise PluginError(f"metric {key!r} broke on the whole: {type(error).__name__}: {error}") from error
 
 
 def _sample(metric: Metric, example: Example, answer: Answer, key: str) -> tuple[float, ...]:

@@ -64,8 +64,13 @@ def examples_digest(examples: Iterable[Example]) -> str:
     return content_digest(sorted(content_digest([e.id, e.input_digest, gold(e)]) for e in examples))
 
 
-def measure_of(*, task: str, examples: str, n: int, split: str, limit: int | None, metric: Metric) -> str:
-    """The measure of a score: two scores compare exactly when theirs are equal. ``examples``: their digest."""
+def measure_of(
+    *, task: str, examples: str, n: int, split: str, limit: int | None, metric: Metric, library: str | None = None
+) -> str:
+    """The measure of a score: two scores compare exactly when theirs are equal.
+
+    ``examples`` is their digest, ``library`` what :meth:`Metric.signature` says.
+    """
     options = metric.options.model_dump(mode="json", exclude_defaults=True)
     given = ",".join(f"{name}={json.dumps(options[name], sort_keys=True)}" for name in sorted(options))
     return format_signature(
@@ -77,5 +82,6 @@ def measure_of(*, task: str, examples: str, n: int, split: str, limit: int | Non
             "limit": limit,
             "metric": f"{metric.name}({given})" if given else metric.name,
             "version": metric.version,
+            **({"library": library} if library else {}),
         }
     )

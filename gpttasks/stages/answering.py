@@ -105,7 +105,13 @@ def score_all(
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
         measure = measure_of(
-            task=task, examples=digest, n=len(examples), split=options.split, limit=options.limit, metric=metric
+            task=task,
+            examples=digest,
+            n=len(examples),
+            split=options.split,
+            limit=options.limit,
+            metric=metric,
+            library=metric.signature(examples),
         )
         scores[key], rows[key] = score_samples(
             metric,
