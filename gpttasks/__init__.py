@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PluginError,
         RecipeError,
         RunFailed,
+        UnusableRow,
         UserError,
         did_you_mean,
     )
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from .requests import (
         Cut,
         Engine,
+        Generate,
+        GenerateReply,
         LogLikelihood,
         LogLikelihoodReply,
         Readout,
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
     from .runner import run
     from .tasks.example import Example, Media, Part, Prompt, as_prompt
     from .tasks.task import Row, Task
-    from .tasks.template import Template, TemplateText
+    from .tasks.template import ListColumn, Template, TemplateText, TextList
     from .training.adaptation import Adaptation
 
     __version__: str
@@ -66,11 +69,14 @@ __all__ = [
     "Engine",
     "Example",
     "FolderError",
+    "Generate",
+    "GenerateReply",
     "GpttasksError",
     "Head",
     "Interrupted",
     "Item",
     "Joined",
+    "ListColumn",
     "LoadSettings",
     "LocalBackbone",
     "LogLikelihood",
@@ -97,7 +103,9 @@ __all__ = [
     "Task",
     "Template",
     "TemplateText",
+    "TextList",
     "TokenSequence",
+    "UnusableRow",
     "UserError",
     "__version__",
     "as_evaluate_metric",
@@ -125,6 +133,7 @@ _MODULES = {
         "PluginError",
         "RecipeError",
         "RunFailed",
+        "UnusableRow",
         "UserError",
         "did_you_mean",
     ),
@@ -136,6 +145,8 @@ _MODULES = {
     ".requests": (
         "Cut",
         "Engine",
+        "Generate",
+        "GenerateReply",
         "LogLikelihood",
         "LogLikelihoodReply",
         "Readout",
@@ -149,7 +160,7 @@ _MODULES = {
     ".runner": ("run",),
     ".tasks.example": ("Example", "Media", "Part", "Prompt", "as_prompt"),
     ".tasks.task": ("Row", "Task"),
-    ".tasks.template": ("Template", "TemplateText"),
+    ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
     ".training.adaptation": ("Adaptation",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

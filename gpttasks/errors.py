@@ -6,6 +6,7 @@
     ├── UserError                 2   the input is wrong; nothing was lost, nothing was started
     │   ├── RecipeError               a key, a value or a name in a recipe
     │   ├── DataError                 a file, a column or a row
+    │   │   └── UnusableRow               one row, to be counted (and left out with data.bad_rows: skip)
     │   ├── BackboneError             a model that cannot be loaded or used as asked
     │   ├── PluginError               a plugin that is broken, clashes or is missing
     │   └── FolderError               a run folder that is locked, foreign or not a run
@@ -73,6 +74,10 @@ class RecipeError(UserError):
 
 class DataError(UserError):
     """A data file, column or row that cannot be used."""
+
+
+class UnusableRow(DataError):
+    """A row that a task cannot make an example of, while others may be good: counted, the first one shown."""
 
 
 class BackboneError(UserError):

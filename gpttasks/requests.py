@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from .tasks.example import Prompt
 
@@ -51,11 +51,12 @@ class LogLikelihoodReply:
 class Rolling:
     """How likely is the whole text?
 
-    A text longer than the context is read in windows, each beginning with the last token of the one before, so that
-    every token is predicted once.
+    A text longer than the context is read in windows, and every token is predicted once. A window predicts ``stride``
+    tokens, with as many before them to read as fit; None: as many as fit, after the last token of the window before.
     """
 
     prompt: Prompt
+    stride: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,22 +70,77 @@ class RollingReply:
 
 @dataclass(frozen=True)
 class Readout:
-    """What does the head's own ``module`` say of the hidden state at the prompt's last token?"""
+    """What does the head's own ``module`` say of the hidden states ``at`` some tokens of the prompt?
+
+    ``last`` is the prompt's last token. ``passage`` are the tokens of its one passage and then the last token; the
+    passage must fit.
+    """
 
     prompt: Prompt
     module: str
+    at: Literal["last", "passage"] = "last"
 
 
 @dataclass(frozen=True)
 class ReadoutReply:
-    """The module's output there, as floats."""
+    """The module's outputs there, as floats, one token after another.
+
+    places:
+        where each token of the passage stands in it, as (first character, character after the last).
+    """
 
     values: tuple[float, ...]
     cut: Cut = NOTHING_CUT
+    places: tuple[tuple[int, int], ...] = ()
 
 
-Request: TypeAlias = "LogLikelihood | Rolling | Readout"
-Reply: TypeAlias = "LogLikelihoodReply | RollingReply | ReadoutReply"
+@dataclass(frozen=True)
+class Generate:
+    """What text follows the prompt?
+
+    max_tokens:
+        the most tokens of it; the prompt is cut so that they fit.
+    stop:
+        texts before which it ends, whichever comes first.
+    temperature:
+        0 always takes the likeliest token; above, tokens are drawn, from the ``top_k`` likeliest (None: all) and then
+        from the fewest that hold ``top_p`` of the probability.
+    seed:
+        of the draws; each request has its own, so that no text depends on what else is asked.
+    beams:
+        more than 1 searches with so many beams, ranked by log-probability / length ** ``length_penalty``.
+    """
+
+    prompt: Prompt
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    seed: int = 0
+    beams: int = 1
+    length_penalty: float = 1.0
+
+
+@dataclass(frozen=True)
+class GenerateReply:
+    """The text, without what ended it.
+
+    finish:
+        ``end``: the model's end token; ``stop``: a stop text; ``length``: neither came within ``max_tokens``.
+    logprob:
+        in nats, of all ``tokens`` that were generated, whatever the temperature; those of the ending are among them.
+    """
+
+    text: str
+    tokens: int
+    finish: Literal["end", "stop", "length"]
+    logprob: float
+    cut: Cut = NOTHING_CUT
+
+
+Request: TypeAlias = "LogLikelihood | Rolling | Readout | Generate"
+Reply: TypeAlias = "LogLikelihoodReply | RollingReply | ReadoutReply | GenerateReply"
 
 
 class Engine(Protocol):

@@ -82,7 +82,12 @@ def private_names(source):
 
 
 def test_there_are_bundled_plugins():
-    assert {path.parent.name for path in PLUGIN_FILES} >= {"gpttasks_classification", "gpttasks_generation"}
+    assert {path.parent.name for path in PLUGIN_FILES} >= {
+        "gpttasks_classification",
+        "gpttasks_generation",
+        "gpttasks_qa",
+        "gpttasks_translation",
+    }
 
 
 @pytest.mark.parametrize("path", [path.relative_to(ROOT) for path in PLUGIN_FILES], ids=str)

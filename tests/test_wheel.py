@@ -61,7 +61,16 @@ def source_files(folder, pattern="*"):
     return [path for path in folder.rglob(pattern) if path.is_file() and "__pycache__" not in path.parts]
 
 
-@pytest.mark.parametrize("package", ["gpttasks", "plugins/gpttasks_classification", "plugins/gpttasks_generation"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        "gpttasks",
+        "plugins/gpttasks_classification",
+        "plugins/gpttasks_generation",
+        "plugins/gpttasks_qa",
+        "plugins/gpttasks_translation",
+    ],
+)
 def test_packages_are_whole(files, package):
     folder = ROOT / package
     wanted = {path.relative_to(folder.parent).as_posix() for path in source_files(folder)}

@@ -33,6 +33,10 @@ class Tokenizer(Protocol):
         """Where the tokens of ``text`` end, as numbers of characters, ascending and without repetition."""
         ...
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of ``encode(text)`` stands: (first character, character after the last)."""
+        ...
+
     def __hash__(self) -> int:
         """Tokenizers are told apart by identity: what was cut for one is remembered under it."""
         ...
@@ -76,17 +80,63 @@ def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int, 
     return replace(_join_text(tokenizer, _text(prompt), continuation), cut=cut)
 
 
-def windows(tokenizer: Tokenizer, text: str, context: int, end: Sequence[int] = ()) -> Iterator[array[int]]:
-    """Rows of at most ``context`` ids in which every token of ``text``, and then of ``end``, is predicted once.
+def windows(
+    tokenizer: Tokenizer, text: str, context: int, end: Sequence[int] = (), stride: int | None = None
+) -> Iterator[tuple[array[int], int]]:
+    """Rows of at most ``context`` ids, each with the place from which its tokens are predicted.
 
-    The first row begins as the tokenizer begins one; a later one with the last token of the row before it.
+    Every token of ``text``, and then of ``end``, is predicted once. The first row begins as the tokenizer begins one.
+    A later one predicts ``stride`` tokens, with as many before them as fit; None: as many as fit after the last token
+    of the row before it.
     """
     start = tokenizer.starts_with
     if not start and tokenizer.fallback_start is not None:
         start = (tokenizer.fallback_start,)
     ids = array("i", (*start, *tokenizer.encode(text), *end))
-    for first in range(0, len(ids) - 1, context - 1):
-        yield ids[first : first + context]
+    new = min(stride or context - 1, context - 1)
+    done = 1
+    while done < len(ids):
+        last = min(done + (new if done > 1 else context - 1), len(ids))
+        first = max(0, last - context) if stride else done - 1
+        yield ids[first:last], done - first
+        done = last
+
+
+@dataclass(frozen=True)
+class PassageRow:
+    """A prompt as token ids, and where its passage is.
+
+    tokens:
+        the indices in ``ids`` of the passage's tokens; places: where each stands in the passage, in characters.
+    """
+
+    ids: list[int]
+    tokens: tuple[int, ...]
+    places: tuple[tuple[int, int], ...]
+
+
+def place_passage(tokenizer: Tokenizer, prompt: Prompt, context: int) -> PassageRow:
+    """The row of a prompt with one passage, which must fit. Raises DataError if it has none or several, or is too long.
+
+    A token that also holds a character beside the passage counts as the passage's.
+    """
+    passages = [index for index, part in enumerate(prompt) if part.kind == "passage"]
+    if len(passages) != 1:
+        raise DataError(
+            f"the prompt has {len(passages)} passages, wanted one", hint="mark one column: {{ context | passage }}"
+        )
+    before, passage, after = prompt[: passages[0]], prompt[passages[0]], prompt[passages[0] + 1 :]
+    begin = len(_text(before))
+    finish = begin + len(passage.text)
+    text = _text((*before, passage, *after))
+    ids = [*tokenizer.starts_with, *tokenizer.encode(text)]
+    if len(ids) > context:
+        raise DataError(f"the prompt has {len(ids)} tokens, but the context holds {context}")
+    offsets = tokenizer.offsets(text)
+    inside = [index for index, (start, end) in enumerate(offsets) if start < finish and end > begin]
+    skip = len(tokenizer.starts_with)
+    places = tuple((max(offsets[i][0], begin) - begin, min(offsets[i][1], finish) - begin) for i in inside)
+    return PassageRow(ids, tuple(i + skip for i in inside), places)
 
 
 def _fit(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:

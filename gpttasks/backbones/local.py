@@ -175,6 +175,15 @@ class Forward:
         last = torch.tensor(self.lengths, device=self.states.device) - 1
         return self.states[torch.arange(len(self.lengths), device=self.states.device), last]
 
+    def states_at(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        """[n, hidden]: the states at the given tokens of each row, row after row."""
+        import torch
+
+        counts = torch.tensor([len(row) for row in tokens])
+        rows = torch.repeat_interleave(torch.arange(len(tokens)), counts).to(self.states.device)
+        places = torch.tensor([place for row in tokens for place in row], dtype=torch.long, device=self.states.device)
+        return self.states[rows, places]
+
     def targets(self, starts: Sequence[int]) -> Targets:
         """Each row's tokens from ``starts[row]`` (at least 1) to its end; only they go through the LM head."""
         import torch

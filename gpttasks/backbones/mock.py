@@ -46,6 +46,10 @@ class ByteTokenizer:
         except UnicodeEncodeError as error:
             raise DataError(f"the text cannot be tokenised, it is no valid Unicode: {text[:80]!r}") from error
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """The place of the character behind each byte."""
+        return [(place, place + 1) for place, character in enumerate(text) for _ in character.encode()]
+
     def token_ends(self, text: str) -> list[int]:
         """The end of every character."""
         return list(range(1, len(text) + 1))

@@ -51,11 +51,23 @@ class TextTokenizer:
         """The ids of ``text`` alone, without special tokens."""
         return list(self.encode_cached(text) if len(text) <= CACHED_LENGTH else self._encode(text))
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where each token that :meth:`encode` gives stands: (first character, character after the last).
+
+        Raises BackboneError for a tokenizer that does not tell.
+        """
+        if self._backend is None:
+            raise BackboneError(
+                "this tokenizer does not tell where its tokens stand in the text",
+                hint="save it as a fast tokenizer (tokenizer.json)",
+            )
+        return list(self._backend.encode(text, add_special_tokens=False).offsets)
+
     def token_ends(self, text: str) -> list[int]:
         """Where the tokens of ``text`` end, in characters; every character for a tokenizer that does not tell."""
         if self._backend is None:
             return list(range(1, len(text) + 1))
-        return sorted({end for _, end in self._backend.encode(text, add_special_tokens=False).offsets if end})
+        return sorted({end for _, end in self.offsets(text) if end})
 
     def decode(self, ids: list[int]) -> str:
         """The text of ``ids``, special tokens left out."""

@@ -1,19 +1,23 @@
-"""The plain engine: one request one row. Slow and simple, it is what every faster way is proved equal to."""
+"""The plain engine: one request one row (of a long text several). Slow and simple, it is what every faster way is
+proved equal to.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ..backbones.join import join, windows
+from ..backbones.join import join, place_passage, windows
 from ..backbones.local import LocalBackbone
 from ..errors import DataError, RunFailed
 from ..requests import (
     NOTHING_CUT,
     Cut,
+    Generate,
+    GenerateReply,
     LogLikelihood,
     LogLikelihoodReply,
     Readout,
@@ -25,22 +29,29 @@ from ..requests import (
 )
 from ..tasks.example import prompt_text
 from .batches import batches_by_tokens, default_tokens
+from .generate import generate
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..backbones.local import Forward
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Row:
-    """A row of token ids for a request: the tokens from ``start`` on are scored, or its last state is read out."""
+    """A row of token ids for a request: the tokens from ``start`` on are scored, or ``module`` reads the states at the
+    tokens ``at``.
+    """
 
     request: int
     ids: Sequence[int]
     start: int
-    module: str | None = None
     cut: Cut = NOTHING_CUT
+    module: str | None = None
+    at: tuple[int, ...] = ()
+    places: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,11 +77,17 @@ class LocalEngine:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number."""
         import torch
 
-        rows = [row for index, request in enumerate(requests) for row in self._named_rows(index, request)]
+        written = [index for index, request in enumerate(requests) if isinstance(request, Generate)]
+        rows = [
+            row
+            for index, request in enumerate(requests)
+            if not isinstance(request, Generate)
+            for row in self._named(request, lambda: self._rows(index, request))  # noqa: B023 - called at once
+        ]
         replies: list[RowReply] = [RowReply()] * len(rows)
         rows_left = Counter(row.request for row in rows)
         if advance:
-            advance(len(requests) - len(rows_left), 0)  # a text without tokens to predict has no rows
+            advance(len(requests) - len(rows_left) - len(written), 0)  # a text without tokens to predict has no rows
         was_training = self.backbone.model.training
         self.backbone.model.eval()
         if self.modules is not None:
@@ -84,13 +101,21 @@ class LocalEngine:
                     rows_left.subtract(rows[index].request for index in batch)
                     done = {rows[index].request for index in batch if not rows_left[rows[index].request]}
                     advance(len(done), sum(len(rows[index].ids) for index in batch))
+            texts = {index: self._write(requests[index], advance) for index in written}
         self.backbone.model.train(was_training)
-        return self._gather(requests, rows, replies)
+        return self._gather(requests, rows, replies, texts)
 
-    def _named_rows(self, index: int, request: Request) -> list[Row]:
-        """The rows of a request; a text that cannot be joined is shown in the error."""
+    def _write(self, request: Request, advance: Callable[[int, int], None] | None) -> GenerateReply:
+        assert isinstance(request, Generate)
+        reply = self._named(request, lambda: generate(self.backbone, request))
+        if advance:
+            advance(1, reply.tokens)
+        return reply
+
+    def _named(self, request: Request, work: Callable[[], Result]) -> Result:
+        """What ``work()`` gives; a text that cannot be joined is shown in the error."""
         try:
-            return self._rows(index, request)
+            return work()
         except DataError as error:
             begins = prompt_text(request.prompt)[:80]
             raise DataError(
@@ -101,13 +126,19 @@ class LocalEngine:
         tokenizer, context = self.backbone.tokenizer, self.backbone.context
         if isinstance(request, LogLikelihood):
             joined = join(tokenizer, request.prompt, request.continuation, context, request.beside)
-            return [Row(index, joined.ids, joined.boundary, None, joined.cut)]
+            return [Row(index, joined.ids, joined.boundary, joined.cut)]
+        if isinstance(request, Readout) and request.at == "passage":
+            placed = place_passage(tokenizer, request.prompt, context)
+            at = (*placed.tokens, len(placed.ids) - 1)
+            return [Row(index, placed.ids, len(placed.ids), module=request.module, at=at, places=placed.places)]
         if isinstance(request, Readout):
             joined = join(tokenizer, request.prompt, "", context)
-            return [Row(index, joined.ids, len(joined.ids), request.module, joined.cut)]
+            last = len(joined.ids)
+            return [Row(index, joined.ids, last, joined.cut, request.module, (last - 1,))]
         if isinstance(request, Rolling):
             text = prompt_text(request.prompt)
-            return [Row(index, window, 1) for window in windows(tokenizer, text, context)]
+            found = windows(tokenizer, text, context, stride=request.stride)
+            return [Row(index, window, start) for window, start in found]
         raise TypeError(f"the local engine has no answer to a {type(request).__name__}")
 
     def _read(self, outputs: Forward, rows: list[Row]) -> list[RowReply]:
@@ -126,14 +157,17 @@ class LocalEngine:
                     replies[place] = RowReply(float(values.double().sum()), bool(likeliest.all()))
         for name in {row.module for row in rows if row.module is not None}:
             assert self.modules is not None
-            values = self.modules[name](outputs.last_states().float()).float().cpu().tolist()
-            for place, row in enumerate(rows):
-                if row.module == name:
-                    replies[place] = RowReply(values=tuple(values[place]))
+            places = [place for place, row in enumerate(rows) if row.module == name]
+            states = outputs.states_at([rows[place].at if place in places else () for place in range(len(rows))])
+            values = self.modules[name](states.float()).float().cpu()
+            for place, part in zip(places, torch.split(values, [len(rows[p].at) for p in places]), strict=True):
+                replies[place] = RowReply(values=tuple(part.reshape(-1).tolist()))
         return replies
 
-    def _gather(self, requests: Sequence[Request], rows: list[Row], replies: list[RowReply]) -> list[Reply]:
-        """One reply a request, from the replies to its rows (a long text has several)."""
+    def _gather(
+        self, requests: Sequence[Request], rows: list[Row], replies: list[RowReply], texts: Mapping[int, Reply]
+    ) -> list[Reply]:
+        """One reply a request, from the replies to its rows (a long text has several), or the text it asked for."""
         by_request: list[list[tuple[Row, RowReply]]] = [[] for _ in requests]
         for row, reply in zip(rows, replies, strict=True):
             if not all(math.isfinite(value) for value in (reply.logprob, *reply.values)):
@@ -142,7 +176,10 @@ class LocalEngine:
                     hint=f"its prompt ends {prompt_text(requests[row.request].prompt)[-80:]!r}; try precision fp32",
                 )
             by_request[row.request].append((row, reply))
-        return [_reply(request, answered) for request, answered in zip(requests, by_request, strict=True)]
+        return [
+            texts[index] if index in texts else _reply(request, by_request[index])
+            for index, request in enumerate(requests)
+        ]
 
 
 def _reply(request: Request, answered: list[tuple[Row, RowReply]]) -> Reply:
@@ -152,5 +189,5 @@ def _reply(request: Request, answered: list[tuple[Row, RowReply]]) -> Reply:
         return RollingReply(sum(reply.logprob for _, reply in answered), tokens, size)
     ((row, reply),) = answered
     if isinstance(request, Readout):
-        return ReadoutReply(reply.values, row.cut)
+        return ReadoutReply(reply.values, row.cut, row.places)
     return LogLikelihoodReply(reply.logprob, len(row.ids) - row.start, reply.greedy, row.cut)

@@ -74,11 +74,16 @@ class Head(Component):
     gives: ClassVar[AnswerKind]
     needs_training: ClassVar[bool] = False
     prompted: ClassVar[bool] = True
-    one_item: ClassVar[bool] = False
+    one_item: bool = False
 
     backbone: Backbone
     tuned: Mapping[str, Any] = MappingProxyType({})
     """What ``tune`` found, or the run that is the backbone brought along; empty if nothing is tuned."""
+
+    @property
+    def tunes(self) -> bool:
+        """Whether :meth:`tune` is to be called after training."""
+        return type(self).tune is not Head.tune
 
     def bind(self, backbone: Backbone, example: Example) -> None:
         """Called once before all else, with the loaded backbone and one example of the task."""

@@ -80,7 +80,8 @@ class Choice(Head):
         logprobs = [reply.logprob for reply in given[: len(example.choices)]]
         values = self._normalise(example, given, logprobs)
         best = max(range(len(values)), key=lambda index: values[index])
-        detail = {"logprobs": logprobs, "near_tie": near_tie(values)}
+        tokens = [reply.tokens for reply in given[: len(logprobs)]]
+        detail = {"logprobs": logprobs, "tokens": tokens, "near_tie": near_tie(values)}
         return Answer(best, example.choices[best], softmax(values), detail)
 
     def _continuations(self, example: Example) -> tuple[str, ...]:

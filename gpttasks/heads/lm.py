@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from ..answer import Answer
-from ..backbones.join import windows
-from ..requests import Reply, Request, Rolling, RollingReply
+from ..backbones.join import join, windows
+from ..component import Options
+from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
 from ..tasks.example import Example, prompt_text
+from ..tasks.splits import join_answer
 from .base import Head, Item, TokenSequence, target_starts
 
 if TYPE_CHECKING:
@@ -18,33 +22,66 @@ if TYPE_CHECKING:
     from ..backbones.tokenizer import TextTokenizer
 
 
+class LanguageModelOptions(Options):
+    """How long texts are read."""
+
+    stride: int | None = Field(
+        None,
+        ge=1,
+        description="tokens that a window of a long text predicts, after as many before them as fit; null: windows "
+        "that share one token. Scoring only",
+    )
+    separator: str = Field(" ", description="stands between prompt and target unless one of them has white space there")
+
+
 class LanguageModel(Head):
     """Predicts every token of a text; a text longer than the context is cut into windows, none is dropped.
 
-    The answer's scores are (nats, tokens, bytes), from which perplexity and bits per byte are made.
+    Of an example with a target, it is the target that is predicted, after the prompt. The answer's scores are (nats,
+    tokens, bytes) of what was predicted, from which perplexity and bits per byte are made; with a target, its detail
+    says whether each token was the likeliest one (``greedy``).
     """
 
     name = "lm"
+    Options = LanguageModelOptions
     gives = "nll"
     prompted = False
 
+    options: LanguageModelOptions
+
     def items(self, example: Example) -> Iterator[Item]:
-        """Windows of the text and an end token; each token is a target in exactly one of them."""
+        """Windows of the text and an end token, each token a target in exactly one of them; or the target alone."""
         tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
+        if example.target is not None:
+            joined = join(tokenizer, example.prompt, self._continuation(example), self.backbone.context)
+            predicted = len(joined.ids) - joined.boundary
+            yield Item((TokenSequence(joined.ids, joined.boundary),), {"lm": predicted}, cut=joined.cut)
+            return
         end = (tokenizer.end,) if tokenizer.end is not None else ()
-        for window in windows(tokenizer, prompt_text(example.prompt), self.backbone.context, end):
-            yield Item((TokenSequence(window, 1),), {"lm": len(window) - 1})
+        for window, start in windows(tokenizer, prompt_text(example.prompt), self.backbone.context, end):
+            yield Item((TokenSequence(window, start),), {"lm": len(window) - start})
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         """Cross-entropy of all tokens but each row's first."""
         return {"lm": outputs.targets(target_starts(items)).nll()}
 
     def requests(self, example: Example) -> list[Request]:
-        """The whole text, once."""
-        return [Rolling(example.prompt)]
+        """The whole text, once; or the target after the prompt."""
+        if example.target is not None:
+            return [LogLikelihood(example.prompt, self._continuation(example))]
+        return [Rolling(example.prompt, self.options.stride)]
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
-        """The negative log-likelihood of the text in nats."""
+        """The negative log-likelihood in nats of the text, or of the target."""
         (reply,) = replies
+        if isinstance(reply, LogLikelihoodReply):
+            size = len(self._continuation(example).encode("utf-8", "surrogatepass"))
+            return Answer(
+                -reply.logprob, "", (-reply.logprob, float(reply.tokens), float(size)), {"greedy": reply.greedy}
+            )
         assert isinstance(reply, RollingReply)
         return Answer(-reply.logprob, "", (-reply.logprob, float(reply.tokens), float(reply.bytes)))
+
+    def _continuation(self, example: Example) -> str:
+        prompt = prompt_text(example.prompt)
+        return join_answer(prompt, example.target or "", self.options.separator)[len(prompt) :]

@@ -16,21 +16,24 @@ if TYPE_CHECKING:
 
     from .base import Metric
 
-FeatureKind = Literal["number", "numbers", "text"]
+FeatureKind = Literal["number", "numbers", "text", "texts"]
 
 
 @dataclass(frozen=True)
 class PairForm:
     """How an answered example is put as a (prediction, reference) pair, and made again from one.
 
-    ``decode`` takes the pair and the example's id, and raises ValueError for a pair that it cannot read.
+    ``decode`` takes the pair and the example's id, and raises ValueError for a pair that it cannot read. ``problem``
+    says what is wrong with a pair as it was given, None if nothing: before Arrow holds it, which makes text of
+    anything. Where ``reference`` is None, there are predictions only, and None stands in place of a reference.
     """
 
     description: str
     prediction: FeatureKind
-    reference: FeatureKind
+    reference: FeatureKind | None
     encode: Callable[[Example, Answer], tuple[Any, Any]]
     decode: Callable[[Any, Any, str], tuple[Example, Answer]]
+    problem: Callable[[Any, Any], str | None] | None = None
 
 
 def _class_index(number: float | None) -> int:
@@ -43,6 +46,20 @@ def _numbers(numbers: list[float] | None) -> tuple[float, ...]:
     if not numbers or any(number is None for number in numbers):
         raise ValueError(f"got {numbers!r}, wanted a list of numbers")
     return tuple(numbers)
+
+
+def _no_text(prediction: Any, reference: Any) -> str | None:
+    return None if isinstance(prediction, str) else f"the prediction is {prediction!r}, wanted a string"
+
+
+def _no_text_with_references(prediction: Any, references: Any) -> str | None:
+    # A single string would count as a list of letters, each of them a reference.
+    if not isinstance(references, (list, tuple)) or not references:
+        return f"the references are {references!r}, wanted a list of one or more strings for each prediction"
+    for reference in references:
+        if not isinstance(reference, str):
+            return f"a reference is {reference!r}, wanted a string: each prediction has one list of strings"
+    return _no_text(prediction, references)
 
 
 # Class indices travel as floats: as integers, 0.7 would be cut to 0 without a word.
@@ -76,6 +93,25 @@ _LIKELIHOODS = PairForm(
         Answer(_numbers(prediction)[0], scores=_numbers(prediction)),
     ),
 )
+_TEXTS = PairForm(
+    "predictions: the texts. references: for each text a list of the texts that count as right, one or more.",
+    "text",
+    "texts",
+    lambda example, answer: (answer.text, list(example.references)),
+    lambda prediction, references, id: (
+        Example(references=references, id=id),
+        Answer(prediction, prediction),
+    ),
+    _no_text_with_references,
+)
+_TEXTS_ALONE = PairForm(
+    "predictions: the texts. There are no references, and those that are given are not read.",
+    "text",
+    None,
+    lambda example, answer: (answer.text, None),
+    lambda prediction, reference, id: (Example(id=id), Answer(prediction, prediction)),
+    _no_text,
+)
 
 
 def pair_form(metric: Metric) -> PairForm | None:
@@ -86,6 +122,8 @@ def pair_form(metric: Metric) -> PairForm | None:
         return _PROBABILITIES if metric.reads == {"scores"} else None
     if metric.takes == {"nll"} and metric.needs <= {"prompt"} and metric.reads <= {"value", "scores"}:
         return _LIKELIHOODS
+    if "text" in metric.takes and metric.needs <= {"references"} and metric.reads == {"text"}:
+        return _TEXTS if metric.needs else _TEXTS_ALONE
     return None
 
 
@@ -103,7 +141,8 @@ def as_evaluate_metric(metric: Metric) -> evaluate.Metric:
         raise PluginError(
             f"metric {metric.name!r} cannot score pairs of predictions and references: it takes "
             f"{_names(metric.takes)}, needs {_names(metric.needs)} of the example and reads {_names(metric.reads)}",
-            hint="pairs hold a label and a predicted label or its probabilities, or the likelihood of a text",
+            hint="pairs hold a label and a predicted label or its probabilities, a text and its likelihood, or a text "
+            "and its references",
         )
     return _wrap(metric, form)
 
@@ -130,7 +169,15 @@ def _wrap(metric: Metric, form: PairForm) -> evaluate.Metric:
     import evaluate
     from datasets import Features, List, Value
 
-    features = {"number": Value("float64"), "numbers": List(Value("float64")), "text": Value("string")}
+    kinds = {
+        "number": Value("float64"),
+        "numbers": List(Value("float64")),
+        "text": Value("string"),
+        "texts": List(Value("string")),
+    }
+    features = {"predictions": kinds[form.prediction]}
+    if form.reference is not None:
+        features["references"] = kinds[form.reference]
 
     class PairMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         def _info(self) -> Any:
@@ -138,16 +185,29 @@ def _wrap(metric: Metric, form: PairForm) -> evaluate.Metric:
                 description=type(metric).__doc__ or metric.name,
                 citation="",
                 inputs_description=form.description,
-                features=Features({"predictions": features[form.prediction], "references": features[form.reference]}),
+                features=Features(features),
             )
 
         def compute(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> Any:
             """Compute the metric over the given pairs and those that were added before."""
-            if predictions is None and references is None and self.writer is None:
+            unread = references is None or form.reference is None
+            if predictions is None and unread and self.writer is None:
                 raise UserError(f"metric {metric.name!r} has nothing to score", hint="give or add pairs first")
             return super().compute(predictions=predictions, references=references, **kwargs)
 
-        def _compute(self, predictions: list[Any], references: list[Any]) -> dict[str, float]:
+        def add(self, *, prediction: Any = None, reference: Any = None, **kwargs: Any) -> None:
+            """Add one pair."""
+            # evaluate.combine passes a pair under the names of the columns.
+            given = {"predictions": prediction, "references": reference, **kwargs}
+            _check_pairs(metric, form, [given["predictions"]], [given["references"]])
+            super().add(prediction=prediction, reference=reference, **kwargs)
+
+        def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
+            """Add pairs."""
+            _check_pairs(metric, form, predictions, references)
+            super().add_batch(predictions=predictions, references=references, **kwargs)
+
+        def _compute(self, predictions: list[Any], references: list[Any] | None = None) -> dict[str, float]:
             return {metric.name: _pairs_total(metric, form, predictions, references)}
 
     # Evaluate tells the metrics of a combination apart by the names of their classes.
@@ -155,10 +215,32 @@ def _wrap(metric: Metric, form: PairForm) -> evaluate.Metric:
     return PairMetric(keep_in_memory=True)
 
 
-def _pairs_total(metric: Metric, form: PairForm, predictions: list[Any], references: list[Any]) -> float:
+def _check_pairs(metric: Metric, form: PairForm, predictions: Any, references: Any) -> None:
+    """Raises UserError for pairs as they were given, if the form says what is wrong with them."""
+    if form.problem is None:
+        return
+    for what, given in (("predictions", predictions), ("references", references)):
+        if (given is None or isinstance(given, str)) and (what == "predictions" or form.reference):
+            raise UserError(f"metric {metric.name!r}: the {what} are {given!r}, wanted a list", hint=form.description)
+    if form.reference is None:
+        references = [None] * len(predictions)
+    if len(predictions) != len(references):
+        raise UserError(
+            f"metric {metric.name!r}: {len(predictions)} predictions and references for {len(references)}",
+            hint=form.description,
+        )
+    for index, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
+        problem = form.problem(prediction, reference)
+        if problem:
+            raise UserError(f"metric {metric.name!r} cannot read pair {index}: {problem}")
+
+
+def _pairs_total(metric: Metric, form: PairForm, predictions: list[Any], references: list[Any] | None) -> float:
     """The total over pairs, which are numbered from 0 in messages."""
     if not predictions:
         raise UserError(f"metric {metric.name!r} has nothing to score", hint="give at least one pair")
+    if references is None:
+        references = [None] * len(predictions)
     examples, answers = [], []
     for index, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
+from ..tasks.example import prompt_text
 from .base import Metric
 
 if TYPE_CHECKING:
@@ -47,11 +49,43 @@ class Perplexity(_Likelihood):
 
     def total(self, rows: np.ndarray) -> float:
         """exp(nats / tokens); NaN without any token, infinity where the mean is beyond 709 nats."""
-        nats, tokens = (float(column) for column in rows.sum(axis=0))
-        if tokens == 0:
-            return math.nan
-        mean = nats / tokens
-        return math.exp(mean) if mean <= LARGEST_EXPONENT else math.inf
+        return _exp_of_ratio(rows)
+
+
+class WordPerplexity(_Likelihood):
+    """Perplexity for each word: e to the nats of all texts together divided by their words.
+
+    Words are counted as lm-evaluation-harness counts them: the pieces between runs of white space, among them the
+    empty one before white space that begins a text and the one after white space that ends it.
+    """
+
+    name = "word_perplexity"
+    scale = (1.0, None)
+
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """(nats, words of the prompt)."""
+        nats, _, _ = _nats_tokens_bytes(answer)
+        return nats, float(len(re.split(r"\s+", prompt_text(example.prompt))))
+
+    def total(self, rows: np.ndarray) -> float:
+        """exp(nats / words); infinity where the mean is beyond 709 nats."""
+        return _exp_of_ratio(rows)
+
+
+class BytePerplexity(_Likelihood):
+    """Perplexity for each byte: e to the nats of all texts together divided by the bytes of their UTF-8 text."""
+
+    name = "byte_perplexity"
+    scale = (1.0, None)
+
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """(nats, bytes)."""
+        nats, _, size = _nats_tokens_bytes(answer)
+        return nats, size
+
+    def total(self, rows: np.ndarray) -> float:
+        """exp(nats / bytes); NaN without any byte, infinity where the mean is beyond 709 nats."""
+        return _exp_of_ratio(rows)
 
 
 class BitsPerByte(_Likelihood):
@@ -69,3 +103,34 @@ class BitsPerByte(_Likelihood):
         """nats / (ln 2 * bytes); NaN without any byte."""
         nats, size = (float(column) for column in rows.sum(axis=0))
         return nats / (math.log(2) * size) if size else math.nan
+
+
+class GreedyMatch(Metric):
+    """The share of answers each token of which was the likeliest: what greedy decoding would have written.
+
+    Of texts whose last word is what is scored, this is the last-word accuracy.
+    """
+
+    name = "greedy_match"
+    takes = frozenset({"nll"})
+    reads = frozenset({"detail"})
+
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """(1 if each token was the likeliest, else 0)."""
+        greedy = answer.detail.get("greedy")
+        if not isinstance(greedy, bool):
+            raise ValueError(f"the answer's detail has greedy {greedy!r}, wanted true or false")
+        return (float(greedy),)
+
+    def total(self, rows: np.ndarray) -> float:
+        """The mean."""
+        return float(rows[:, 0].mean())
+
+
+def _exp_of_ratio(rows: np.ndarray) -> float:
+    """e to the sum of the first column by that of the second: NaN where that is 0, infinity where it overflows."""
+    nats, count = (float(column) for column in rows.sum(axis=0))
+    if count == 0:
+        return math.nan
+    mean = nats / count
+    return math.exp(mean) if mean <= LARGEST_EXPONENT else math.inf

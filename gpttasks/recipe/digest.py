@@ -103,8 +103,11 @@ def _use(use: Use, *, defaults: bool = True) -> dict[str, Any]:
 
 
 def _metric(metric: MetricUse, *, defaults: bool = True) -> dict[str, Any]:
-    key = {"as": metric.key} if defaults or metric.key != metric.name else {}
-    return {"use": metric.name, **key, **_plain(metric.options, defaults=defaults)}
+    own = {"baseline": metric.baseline} if metric.baseline is not None else {}
+    usual = metric.name if metric.baseline is None else f"{metric.name}_{metric.baseline}"
+    if defaults or metric.key != usual:
+        own["as"] = metric.key
+    return {"use": metric.name, **own, **_plain(metric.options, defaults=defaults)}
 
 
 def _plain(value: Any, *, defaults: bool = True) -> Any:

@@ -7,11 +7,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..plugins import Plugins
+from ..tasks.baselines import BASELINES
 from ..tasks.sources import DataOptions
+from .assemble import TASK_FILE_SUFFIXES
 from .resolve import HUB_BACKBONE, KEYS
 from .schema import KEY_PATTERN, Identity, RuntimeOptions, ScoreOptions, TrainOptions
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+TASK_FILE_PATTERN = f"({'|'.join(suffix.replace('.', '[.]') for suffix in TASK_FILE_SUFFIXES)})$"
 
 _KINDS = {"backbone": "backbone", "task": "task", "head": "head", "adapt": "adaptation"}
 
@@ -23,7 +27,10 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
     score = _inlined(ScoreOptions, "score", definitions)
     definitions.pop("score.MetricUse", None)
     definitions.pop("score.Options", None)
-    metric = {"as": {"type": "string", "pattern": KEY_PATTERN, "description": "the score's key in run.json"}}
+    metric: dict[str, Any] = {
+        "as": {"type": "string", "pattern": KEY_PATTERN, "description": "the score's key in run.json"}
+    }
+    metric["baseline"] = {"enum": list(BASELINES), "description": "score what this baseline answers, not the model"}
     score["properties"]["metrics"]["items"] = _component(plugins, "metric", definitions, metric)
     train = _inlined(TrainOptions, "train", definitions)
     identity = _inlined(Identity, "recipe", definitions)["properties"]
@@ -68,6 +75,10 @@ def _component(plugins: Plugins, kind: str, definitions: dict[str, Any], own_key
             short.append({"const": name})
     if kind == "backbone" and HUB_BACKBONE in plugins.names(kind):
         short.append({"type": "string", "description": "a Hub id, a folder, or runs/NAME"})
+    if kind == "task":
+        path = {"type": "string", "pattern": TASK_FILE_PATTERN, "description": "a file with the task"}
+        short.append(path)
+        in_full.append({"type": "object", "properties": {"use": path}, "required": ["use"]})
     return {"anyOf": [*short, *in_full]}
 
 

@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 
 from ..errors import Problem, RecipeError
 from ..plugins import Plugins, load_plugins
+from .assemble import task_file_location, with_task_file
 from .document import Document, find_recipe, read_document
+from .paths import absolute
 from .resolve import resolved_paths
 from .schema import NAME_PATTERN
 
@@ -56,7 +58,16 @@ def new_recipe(name: str, source: str | Path, plugins: Plugins | None = None) ->
 def _path_edits(document: Document, plugins: Plugins, folder: Path | None) -> Edits:
     """For each relative path in the document, one that starts at ``folder`` instead; an absolute one if it is None."""
     edits: Edits = {}
-    for location, path in resolved_paths(document, plugins).items():
+    paths = {
+        location: path
+        for location, path in resolved_paths(with_task_file(document), plugins).items()
+        if document.places.get(location) is not None  # what stands in a task file is not copied
+    }
+    task_file = task_file_location(document)
+    if task_file is not None:
+        named = document.data["task"]["use"] if len(task_file) > 1 else document.data["task"]
+        paths[task_file] = absolute(named, document.place(task_file).base)
+    for location, path in paths.items():
         written: Any = document.data
         for part in location:
             written = written[part]

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from ..errors import Problem, UserError
 from ..plugins import Plugins
-from .document import Document, Location, find_recipe, read_document
-from .overrides import apply_overrides
+from .assemble import assemble
+from .document import Document, Location, find_recipe
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def problems_placed(name: str, overrides: Iterable[str], plugins: Plugins) -> It
         yield
     except UserError as error:
         if any(problem.key and problem.file is None for problem in error.problems):
-            document = apply_overrides(read_document(find_recipe(name, plugins.recipes())), overrides)
+            document, _ = assemble(find_recipe(name, plugins.recipes()), overrides)
             raise type(error)([_placed(problem, document) for problem in error.problems]) from error
         raise
 

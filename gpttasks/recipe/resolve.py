@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 from ..component import Component, Options
 from ..errors import Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
+from ..tasks.baselines import BASELINES
 from ..tasks.sources import DataOptions
-from .document import Document, IncompleteDocument, Location, find_recipe, read_document
+from .assemble import assemble
+from .document import Document, Location, find_recipe
 from .messages import missing, problems_of, show, unknown_keys
-from .overrides import apply_overrides
 from .paths import absolute, absolute_or_hub_id, path_keys
 from .rules import RUN_BACKBONE, rule_problems, trains
 from .schema import NO_ADAPTATION, Identity, MetricUse, Recipe, RuntimeOptions, ScoreOptions, TrainOptions, Use
@@ -44,20 +45,9 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = (), plugins: Plugin
     Raises RecipeError with every problem found; nothing but the recipe is opened.
     """
     plugins = load_plugins() if plugins is None else plugins
-    path = find_recipe(str(name), plugins.recipes())
-    problems: list[Problem] = []
-
-    def as_far_as_it_goes(step: Callable[[], Document]) -> Document:
-        try:
-            return step()
-        except IncompleteDocument as error:
-            problems.extend(error.problems)
-            return error.document
-
-    document = as_far_as_it_goes(lambda: read_document(path))
-    changed = as_far_as_it_goes(lambda: apply_overrides(document, overrides))
+    document, problems = assemble(find_recipe(str(name), plugins.recipes()), overrides)
     try:
-        recipe = resolve(changed, plugins)
+        recipe = resolve(document, plugins)
     except RecipeError as error:
         problems += error.problems
     if problems:
@@ -147,12 +137,21 @@ class _Resolver:
 
     def _metric(self, value: Any, index: int) -> MetricUse | None:
         location = ("score", "metrics", index)
-        use = self._component("metric", value, location, reserved=("as",))
+        use = self._component("metric", value, location, reserved=("as", "baseline"))
         if use is None:
             return None
-        key = value.get("as", use.name) if isinstance(value, dict) else use.name
+        own = value if isinstance(value, dict) else {}
+        baseline = own.get("baseline")
+        if baseline is not None and baseline not in BASELINES:
+            hint = did_you_mean(str(baseline), BASELINES) or f"baselines: {', '.join(BASELINES)}"
+            problem = self.document.problem(
+                f"there is no baseline {show(baseline)}", (*location, "baseline"), hint=hint
+            )
+            self.problems.append(problem)
+            return None
+        key = own.get("as", use.name if baseline is None else f"{use.name}_{baseline}")
         try:
-            return MetricUse(name=use.name, options=use.options, key=key)
+            return MetricUse(name=use.name, options=use.options, key=key, baseline=baseline)
         except ValidationError:
             wanted = "a key of letters, digits, - and _, beginning with a letter or digit"
             self.problems.append(self.document.problem(f"got {show(key)}, wanted {wanted}", (*location, "as")))

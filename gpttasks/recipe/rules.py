@@ -8,6 +8,7 @@ from typing import Any
 from ..component import Component
 from ..errors import GpttasksError, Problem
 from ..plugins import Plugins
+from ..tasks.baselines import BASELINES, Baseline
 from .document import Document, Location
 from .schema import MetricUse, ScoreOptions, TrainOptions, Use
 
@@ -93,10 +94,11 @@ class _Rules:
                 yield self.document.problem(message, ("score", "metrics", index), hint=hint)
             seen.add(metric.key)
         best = self.train.validate_.best if self.train and self.train.validate_ else None
-        if best is not None and best not in seen:
+        baselines = {metric.key for metric in self.score.metrics if metric.baseline is not None}
+        if best is not None and best not in seen - baselines:
             message = f"got {best!r}, wanted the key of one of the recipe's metrics"
             yield self.document.problem(
-                message, ("train", "validate", "best"), hint=f"metrics: {', '.join(sorted(seen))}"
+                message, ("train", "validate", "best"), hint=f"metrics: {', '.join(sorted(seen - baselines))}"
             )
         if self.score.shots:
             yield from self._shots(self.score)
@@ -138,6 +140,19 @@ class _Rules:
         if lacking:
             message = f"the metric {use.name!r} needs {_listed(lacking)}, which the task does not fill"
             yield self.document.problem(message, location, hint=hint)
+        if use.baseline is not None:
+            yield from self._baseline_fit(use.baseline, gives, fields, (*location, "baseline"))
+
+    def _baseline_fit(
+        self, name: str, gives: str | None, fields: frozenset[str] | None, location: Location
+    ) -> Iterator[Problem]:
+        def fits(baseline: Baseline) -> bool:
+            return (gives is None or gives in baseline.gives) and (fields is None or baseline.needs <= fields)
+
+        if not fits(BASELINES[name]):
+            message = f"the baseline {name!r} has no answers of the kind {gives} to this task"
+            fitting = [other for other, baseline in BASELINES.items() if fits(baseline)]
+            yield self.document.problem(message, location, hint=f"baselines that fit: {', '.join(fitting) or 'none'}")
 
     def _fitting_metrics(self, fields: frozenset[str] | None) -> list[str]:
         gives = getattr(self.head, "gives", None)

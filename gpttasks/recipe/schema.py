@@ -33,6 +33,7 @@ class MetricUse(Use):
     """A metric, and the key under which its score is reported."""
 
     key: str = Field(pattern=KEY_PATTERN, description="the score's key in run.json; the metric's name if not given")
+    baseline: str | None = Field(None, description="score what this baseline answers, instead of the model")
 
 
 class ValidateOptions(Section):

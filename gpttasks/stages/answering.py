@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..answer import Answer
+from ..answer import Answer, AnswerKind
 from ..heads.base import Head
 from ..metrics.base import Metric
 from ..metrics.rows import sample_rows
 from ..metrics.score import Score, score_samples
-from ..metrics.signature import examples_digest, measure_of
+from ..metrics.signature import examples_digest, format_signature, measure_of
 from ..progress import Progress
 from ..requests import Engine, Reply
+from ..tasks.baselines import BASELINES
 from ..tasks.example import Example
 from ..tasks.splits import ShotPool, with_shots
 
@@ -95,15 +96,22 @@ def score_all(
     options: ScoreOptions,
     *,
     task: str,
+    kind: AnswerKind,
     way: str,
     seed: int,
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
-    """The scores with their intervals and signatures, and each sample's statistics, by metric key."""
-    examples, answers = [one.example for one in answered], [one.answer for one in answered]
+    """The scores with their intervals and signatures, and each sample's statistics, by metric key.
+
+    A metric with a baseline scores the baseline's answers, and its way says so.
+    """
+    examples, given = [one.example for one in answered], [one.answer for one in answered]
     digest = examples_digest(examples)
+    baselines = {use.key: use.baseline for use in options.metrics}
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
+        baseline = baselines.get(key)
+        answers = given if baseline is None else BASELINES[baseline].answers(examples, kind)
         measure = measure_of(
             task=task,
             examples=digest,
@@ -120,7 +128,7 @@ def score_all(
             key=key,
             split=options.split,
             measure=measure,
-            way=way,
+            way=way if baseline is None else format_signature({"baseline": baseline}),
             level=options.level,
             resamples=options.resamples,
             seed=seed,

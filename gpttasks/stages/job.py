@@ -152,6 +152,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> d
             "skipped": 0,
             "shots_dropped": 0,
             "near_ties": 0,
+            "unfinished": 0,
         },
         "training": None,
         "time": {},

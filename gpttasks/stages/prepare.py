@@ -151,7 +151,7 @@ def load_sets(
     if adaptation.trains and train is not None:
         needs |= head.trains_on
         limits["train"] = train.limit
-        if train.validate_ is not None or type(head).tune is not Head.tune:
+        if train.validate_ is not None or head.tunes:
             limits["validation"] = train.validate_.limit if train.validate_ else None
     shared = limits.get(score.split, score.limit)  # a split that is scored and trained on has two limits
     twice = score.split in limits

@@ -35,7 +35,13 @@ def score_split(job: Job, bench: Workbench) -> Scored:
     _count(job, bench, answered)
     job.say("computing scores")
     scores, statistics = score_all(
-        bench.metrics, answered, score, task=bench.task.name, way=way_of(job, bench, answered), seed=bench.recipe.seed
+        bench.metrics,
+        answered,
+        score,
+        task=bench.task.name,
+        kind=bench.head.gives,
+        way=way_of(job, bench, answered),
+        seed=bench.recipe.seed,
     )
     job.record["scores"] = {key: value.as_dict() for key, value in scores.items()}
     return Scored(answered, scores, statistics)
@@ -47,6 +53,12 @@ def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:
     samples["truncated"] = sum(one.cut_tokens > 0 for one in answered)
     samples["shots_dropped"] = sum(one.cut_shots for one in answered)
     samples["near_ties"] = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
+    unfinished = sum(one.answer.detail.get("finish") == "length" for one in answered)
+    samples["unfinished"] = unfinished
+    if unfinished:
+        job.warn(
+            f"{unfinished:,} of {len(answered):,} answers reached head.max_tokens before an end token or a stop text"
+        )
     if samples["truncated"]:
         job.warn(
             f"{samples['truncated']:,} of {len(answered):,} scored examples are longer than the context of "

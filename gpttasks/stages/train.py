@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backbones.local import LocalBackbone
 from ..errors import UserError
-from ..heads.base import Head, Item
+from ..heads.base import Item
 from ..progress import Progress
 from ..run_backbone import ADAPTER, RunBackbone
 from ..run_folder import CHECKPOINTS
@@ -168,12 +168,13 @@ def _validate(bench: Workbench) -> dict[str, float]:
     examples = bench.sets["validation"].examples
     score = bench.recipe.score
     asked = add_shots(examples, bench.shots, score.shots, bench.separator)
-    return quick_scores(bench.metrics, answer_all(bench.head, bench.engine(), examples, asked, "validating"))
+    metrics = {use.key: bench.metrics[use.key] for use in score.metrics if use.baseline is None}
+    return quick_scores(metrics, answer_all(bench.head, bench.engine(), examples, asked, "validating"))
 
 
 def tune(bench: Workbench) -> None:
     """Fit the head's thresholds and weights on the validation examples, if it has any."""
-    if type(bench.head).tune is not Head.tune:
+    if bench.head.tunes:
         examples = bench.sets["validation"].examples
         bench.head.tuned = bench.head.tune(examples, ask(bench.head, bench.engine(), examples, "tuning"))
 

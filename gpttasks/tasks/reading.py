@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..errors import DataError, Problem, did_you_mean
+from ..errors import DataError, Problem, UnusableRow, did_you_mean
 from .example import Example, content_digest, prompt_text
 from .sources import DataOptions
 from .task import Row, Task, placed_examples
 
 _ID_LENGTH = 16  # hex digits: 64 bits
+LOOK_FOR_LEAKS = 20
+"""How many rows are made into prompts again, with another right answer: a template shows it in all or in none."""
 ADVICE = "correct them, or leave them out and have them counted with data.bad_rows: skip"
 
 
@@ -38,6 +40,8 @@ class ExampleReader:
         self._first_bad: Problem | None = None
         self._occurrences: Counter[str] = Counter()
         self._places: dict[str, str] = {}
+        self._answers: dict[str, Any] | None = None
+        self._looked = 0
         self.rows = 0
         self.skipped = 0
 
@@ -48,6 +52,10 @@ class ExampleReader:
         ``skip``; at once for a missing column, an id that occurs twice, or what the task itself refuses.
         """
         for row, example in placed_examples(self._task, self._usable(rows)):
+            if isinstance(example, UnusableRow):
+                self._reject(row, example.problems[0])
+                continue
+            self._look_for_leaks(example, row)
             flaw = self._flaw_of_example(example, row)
             if flaw is None:
                 yield self._with_id(example, row)
@@ -76,7 +84,7 @@ class ExampleReader:
                 self._reject(row, flaw)
 
     def _flaw_of_row(self, row: Row) -> str | None:
-        if all(is_blank(value) for value in row.values()):
+        if not self._task.blank_rows and all(is_blank(value) for value in row.values()):
             return "the row is empty"
         named = {name for name in (self._data.id, self._data.group) if name is not None}
         for column in sorted(self._task.columns | named):
@@ -106,9 +114,28 @@ class ExampleReader:
             flaw += f", since there is no column {absent[0]!r}{row.known()}" + (f"; {hint}" if hint else "")
         return flaw
 
-    def _reject(self, row: Row, flaw: str) -> None:
+    def _reject(self, row: Row, flaw: str | Problem) -> None:
         self.skipped += 1
-        self._first_bad = self._first_bad or row.problem(flaw)
+        self._first_bad = self._first_bad or (row.problem(flaw) if isinstance(flaw, str) else flaw)
+
+    def _look_for_leaks(self, example: Example, row: Row) -> None:
+        """Raises DataError if the prompt changes with the right answer: made again with that of an earlier row."""
+        answers = {column: row[column] for column in self._task.answer_columns & row.keys()}
+        if not answers or self._looked >= LOOK_FOR_LEAKS or type(self._task).examples is not Task.examples:
+            return
+        before, self._answers = self._answers, answers
+        if before is None or before == answers:
+            return
+        self._looked += 1
+        other = Row({**row, **before}, place=row.place, file=row.file, line=row.line)
+        try:
+            changed = self._task.example(other).prompt != example.prompt
+        except DataError:  # the other answer does not suit this row: nothing to compare
+            return
+        if changed:
+            named = " or ".join(repr(column) for column in sorted(answers))
+            hint = "take the right answer out of the prompt"
+            raise DataError(row.problem(f"the prompt shows the right answer: it changes with the column {named}", hint))
 
     def _with_id(self, example: Example, row: Row) -> Example:
         digest = example.input_digest or _digest_of(example)

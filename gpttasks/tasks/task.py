@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..component import Component
-from ..errors import DataError, GpttasksError, PluginError, Problem, did_you_mean
+from ..errors import DataError, GpttasksError, PluginError, Problem, UnusableRow, did_you_mean
 from .example import Example, content_digest
 
 
@@ -64,6 +64,11 @@ class Task(Component):
     fields: ClassVar[frozenset[str] | None] = None
 
     @property
+    def blank_rows(self) -> bool:
+        """Whether a row without any content is of use (as a blank line within a text is)."""
+        return False
+
+    @property
     def columns(self) -> frozenset[str]:
         """The columns that must be there and hold a value in every row; empty if the task does not know."""
         return frozenset()
@@ -77,15 +82,23 @@ class Task(Component):
         """The example of one row.
 
         A row that is only to be predicted has no right answer: read it with ``row.get("label")`` and leave the
-        field None. Raise :class:`DataError` with ``row.problem(...)`` for a value that cannot be used; a column
-        that is not there raises it by itself.
+        field None. Raise :class:`UnusableRow` with ``row.problem(...)`` for a row that cannot be used: it is counted
+        with all others, and left out where the user said so. Raise :class:`DataError` for what is wrong with all
+        rows; a column that is not there raises it by itself.
         """
         raise NotImplementedError(f"{type(self).__name__} gives neither example() nor examples()")
 
-    def examples(self, rows: Iterable[Row]) -> Iterator[Example]:
-        """The examples of all rows: one a row. Override it to join or split rows."""
+    def examples(self, rows: Iterable[Row]) -> Iterator[Example | UnusableRow]:
+        """The examples of all rows: one a row, or the error that says why it cannot be used.
+
+        Override it to join or split rows.
+        """
         for row in rows:
-            example = self.example(row)
+            try:
+                example = self.example(row)
+            except UnusableRow as error:
+                yield error
+                continue
             if not isinstance(example, Example):
                 raise TypeError(f"example() gave {type(example).__name__}, wanted an Example")
             yield example.marked(
@@ -95,8 +108,8 @@ class Task(Component):
             )
 
 
-def placed_examples(task: Task, rows: Iterable[Row]) -> Iterator[tuple[Row, Example]]:
-    """The task's examples, each with the last row that was read for it.
+def placed_examples(task: Task, rows: Iterable[Row]) -> Iterator[tuple[Row, Example | UnusableRow]]:
+    """The task's examples (or why there is none), each with the last row that was read for it.
 
     Raises PluginError, naming the task, the row and the cause, when the task's code fails; a DataError that the task
     raises on purpose passes as it is.
@@ -111,7 +124,9 @@ def placed_examples(task: Task, rows: Iterable[Row]) -> Iterator[tuple[Row, Exam
 
     try:
         for example in task.examples(remembered()):
-            if not isinstance(example, Example) or not isinstance(example.id, str):
+            if not isinstance(example, UnusableRow) and not (
+                isinstance(example, Example) and isinstance(example.id, str)
+            ):
                 raise TypeError(f"examples() gave {example!r}, wanted an Example whose id is a string")
             yield last, example
     except GpttasksError:

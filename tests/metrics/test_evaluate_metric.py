@@ -3,6 +3,8 @@
 import evaluate
 import numpy as np
 import pytest
+import sacrebleu
+from random_texts import corpora
 from sklearn import metrics as oracle
 
 from gpttasks.answer import Answer
@@ -10,8 +12,11 @@ from gpttasks.errors import GpttasksError, PluginError, RunFailed, UserError
 from gpttasks.metrics.base import Metric
 from gpttasks.metrics.classification import F1, Accuracy, CalibrationError, LogLoss, MatthewsCorrelation
 from gpttasks.metrics.evaluate_metric import as_evaluate_metric, evaluate_total
-from gpttasks.metrics.likelihood import BitsPerByte, Perplexity
+from gpttasks.metrics.generation import Distinct, Nist, Repetition, Rouge
+from gpttasks.metrics.likelihood import BitsPerByte, BytePerplexity, GreedyMatch, Perplexity, WordPerplexity
 from gpttasks.metrics.rows import sample_rows
+from gpttasks.metrics.sacrebleu_metrics import Bleu, Chrf, Ter
+from gpttasks.metrics.text import ExactMatch, TokenF1
 from gpttasks.tasks.example import Example
 
 GOLD, PREDICTED = [0, 1, 2, 1, 0, 2], [0, 2, 2, 1, 1, 2]
@@ -105,13 +110,110 @@ def test_a_runs_value_is_the_total_of_its_rows(metric):
         assert evaluate_total(metric, examples, answers) == metric.total(rows)
 
 
-@pytest.mark.parametrize("metric", [Perplexity(), BitsPerByte()], ids=lambda metric: metric.name)
+@pytest.mark.parametrize(
+    "metric", [Perplexity(), BitsPerByte(), WordPerplexity(), BytePerplexity()], ids=lambda metric: metric.name
+)
 def test_the_same_holds_for_likelihoods(metric):
     generator = np.random.default_rng(0)
     examples = [Example(["Ein Satz, ", "größer"], id=str(index)) for index in range(20)]
     answers = [Answer(x, scores=(x, 3.0, 12.0)) for x in generator.random(20).tolist()]
     rows = sample_rows(metric, examples, answers, key=metric.name)
     assert evaluate_total(metric, examples, answers) == metric.total(rows)
+
+
+TEXT_METRICS = [ExactMatch(), TokenF1(), Bleu(), Chrf(), Ter(), Nist(Nist.Options(n=2)), Rouge()]
+SAID = ["the cats sat on the mat", "", "größer als 3,5\nund שלום"]
+RIGHT = [["the cat sat on a mat", "a cat sat on the mat"], [""], ["größer als 3,5 und שלום"]]
+
+
+def test_text_metrics_take_a_list_of_references_for_each_prediction():
+    wanted = sacrebleu.corpus_bleu(SAID, [[row[0] for row in RIGHT], [RIGHT[0][1], None, None]]).score
+    assert as_evaluate_metric(Bleu()).compute(predictions=SAID, references=RIGHT) == {"bleu": pytest.approx(wanted)}
+    metric = as_evaluate_metric(Bleu())
+    metric.add(prediction=SAID[0], reference=RIGHT[0])
+    metric.add_batch(predictions=np.array(SAID[1:]), references=[tuple(row) for row in RIGHT[1:]])
+    assert metric.compute() == {"bleu": pytest.approx(wanted)}
+
+
+def test_text_metrics_combine_also_with_those_that_have_no_references():
+    metrics = [as_evaluate_metric(metric) for metric in (ExactMatch(), Ter(), Distinct())]
+    wanted = {
+        "exact_match": pytest.approx(2 / 3),
+        "ter": pytest.approx(sacrebleu.corpus_ter(SAID, [[row[0] for row in RIGHT], [RIGHT[0][1], None, None]]).score),
+        "distinct": pytest.approx(1.0),
+    }
+    assert evaluate.combine(metrics).compute(predictions=SAID, references=RIGHT) == wanted
+    combined = evaluate.combine(metrics)
+    combined.add(prediction=SAID[0], reference=RIGHT[0])
+    combined.add_batch(predictions=SAID[1:], references=RIGHT[1:])
+    assert combined.compute() == wanted
+
+
+def test_metrics_without_references_take_predictions_alone():
+    said = ["a b a b", "a b"]
+    assert as_evaluate_metric(Distinct()).compute(predictions=said) == {"distinct": pytest.approx(2 / 4)}
+    assert as_evaluate_metric(Distinct()).compute(predictions=said, references=["x", None]) == {"distinct": 0.5}
+    metric = as_evaluate_metric(Repetition(Repetition.Options(n=2)))
+    for prediction in said:
+        metric.add(prediction=prediction)
+    assert metric.compute() == {"repetition": pytest.approx(1 / 4)}
+    with pytest.raises(UserError, match="nothing to score"):
+        metric.compute(references=[["a"]])
+
+
+@pytest.mark.parametrize("metric", TEXT_METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize(
+    ("references", "told"),
+    [
+        (["cat", "dog"], "pair 0: the references are 'cat', wanted a list"),
+        ([["cat"], "dog"], "pair 1: the references are 'dog', wanted a list"),
+        ([[["cat"]], [["dog"]]], r"pair 0: a reference is \['cat'\], wanted a string"),
+        ([["cat"], []], r"pair 1: the references are \[\], wanted a list of one or more"),
+        ([["cat"], None], "pair 1: the references are None"),
+        ([["cat"], ["dog", None]], "pair 1: a reference is None, wanted a string"),
+        ([["cat"], [3]], "pair 1: a reference is 3, wanted a string"),
+        ([["cat", "dog"]], "2 predictions and references for 1"),
+        ("cat", "references are 'cat', wanted a list"),
+        (None, "references are None, wanted a list"),
+    ],
+)
+def test_references_in_a_wrong_nesting_are_refused(metric, references, told):
+    with pytest.raises(UserError, match=told):
+        as_evaluate_metric(metric).compute(predictions=["cat", "dog"], references=references)
+    with pytest.raises(UserError, match=told):
+        as_evaluate_metric(metric).add_batch(predictions=["cat", "dog"], references=references)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reference"), [("a", "a"), ("a", []), ("a", None), ("a", [["a"]]), (None, ["a"]), (3, ["a"])]
+)
+def test_a_wrong_pair_is_refused_and_not_added(prediction, reference):
+    metric = as_evaluate_metric(Bleu())
+    with pytest.raises(UserError, match="cannot read pair 0"):
+        metric.add(prediction=prediction, reference=reference)
+    assert metric.compute(predictions=["a b c d"], references=[["a b c d"]]) == {"bleu": pytest.approx(100)}
+
+
+def test_a_prediction_that_is_no_text_is_refused():
+    for predictions in ([None], [3], [["cat"]], "c"):
+        with pytest.raises(UserError, match="wanted a"):
+            as_evaluate_metric(Bleu()).compute(predictions=predictions, references=[["cat"]])
+
+
+@pytest.mark.parametrize("metric", [*TEXT_METRICS, Distinct(), Repetition()], ids=lambda metric: metric.name)
+def test_the_same_holds_for_texts(metric):
+    for answers, references in corpora(9):
+        examples = [Example("x", references=row, id=str(index)) for index, row in enumerate(references)]
+        given = [Answer({"value": index}, said) for index, said in enumerate(answers)]
+        rows = sample_rows(metric, examples, given, key=metric.name)
+        assert evaluate_total(metric, examples, given) == pytest.approx(metric.total(rows), rel=1e-12, nan_ok=True)
+
+
+def test_what_only_the_detail_says_is_no_pair_but_has_a_total():
+    with pytest.raises(PluginError, match="reads detail"):
+        as_evaluate_metric(GreedyMatch())
+    answers = [Answer(1.0, detail={"greedy": greedy}) for greedy in (True, False)]
+    assert evaluate_total(GreedyMatch(), [Example("x", id="1"), Example("x", id="2")], answers) == 0.5
 
 
 class Speaker(Metric):

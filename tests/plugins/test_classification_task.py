@@ -1,4 +1,4 @@
-"""The task ``classification``: labels as recipes and data write them."""
+"""The tasks of classification and regression: right answers as recipes and data write them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ import pytest
 from pydantic import ValidationError
 
 from gpttasks.errors import DataError
+from gpttasks.plugins import load_plugins
 from gpttasks.tasks.example import Part
+from gpttasks.tasks.reading import ExampleReader
 from gpttasks.tasks.sources import DataOptions
 from gpttasks.tasks.splits import load_examples
 from gpttasks.tasks.task import Row
-from gpttasks_classification import Classification, ClassificationOptions
+from gpttasks_classification import (
+    Classification,
+    ClassificationOptions,
+    MultiLabelClassification,
+    MultiLabelOptions,
+    RegressionOptions,
+    RegressionTask,
+)
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 PROMPT = "{{ text | passage }}\nSentiment:"
@@ -130,3 +139,160 @@ def test_real_news():
     found = load_examples(news, data, ["validation"], seed=1, needs=frozenset({"label"}))["validation"]
     assert (found.rows, len(found.examples)) == (5000, 500)
     assert {item.label for item in found.examples} == {0, 1, 2, 3}
+
+
+TOPICS = ["world", "sport", "money"]
+
+
+def topics(labels=TOPICS, **options):
+    return MultiLabelClassification(MultiLabelOptions(prompt="{{ text | passage }} =", labels=labels, **options))
+
+
+def with_topics(value, labels=TOPICS, **options):
+    return topics(labels, **options).example(Row({"text": "fine", "labels": value}, file="train.jsonl", line=17))
+
+
+def test_an_example_with_several_labels():
+    found = with_topics(["money", "world"])
+    assert (found.choices, found.scores, found.label) == (tuple(TOPICS), {"labels": (1.0, 0.0, 1.0)}, None)
+    assert (found.target, found.gold_text) == ("world, money", "world, money")
+    assert found.fields == MultiLabelClassification.fields
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "target"),
+    [
+        ([], {}, ""),
+        ((), {}, ""),
+        ([0, 2], {}, "world, money"),
+        (["2", 1.0], {}, "sport, money"),
+        (["sport", "sport", 1], {}, "sport"),
+        ("sport", {}, "sport"),
+        (1, {}, "sport"),
+        ("sport", {"separator": ";"}, "sport"),
+        ("money; world;", {"separator": ";"}, "world, money"),
+        ("0 2", {"separator": " "}, "world, money"),
+        ("", {"separator": ";"}, ""),
+        (" ; ", {"separator": ";"}, ""),
+        (["world", "money"], {"separator": ";"}, "world, money"),
+        ([4, 0], {"labels": {0: "bad", 4: "good"}}, "bad, good"),
+        (["a", "b"], {"labels": {"a": "x", "b": "x", "c": "y"}}, "x"),
+        ([3, 1], {"labels": [1, 2, 3]}, "1, 3"),
+    ],
+)
+def test_values_of_a_column_with_several_labels(value, options, target):
+    assert with_topics(value, **options).target == target
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "told"),
+    [
+        (["world", "spurt"], {}, "'spurt', which is not among the labels: .*did you mean 'sport'"),
+        (["world", None], {}, "None"),
+        ([["world"]], {}, r"\['world'\]"),
+        ([3], {}, "'3'"),
+        ({"world": 1}, {}, "'world': 1"),
+        ("world;sport", {}, "'world;sport'"),
+        ("world,sport", {"separator": ";"}, "'world,sport'"),
+    ],
+)
+def test_labels_among_several_that_are_not_known(value, options, told):
+    with pytest.raises(DataError, match=rf"train\.jsonl:17: the column 'labels' holds .*{told}"):
+        with_topics(value, **options)
+
+
+@pytest.mark.parametrize("row", [{"text": "fine"}, {"text": "fine", "labels": None}, {"text": "fine", "labels": " "}])
+def test_a_row_to_predict_has_no_labels(row):
+    found = topics().example(Row(row))
+    assert (found.scores, found.target, found.choices) == ({}, None, tuple(TOPICS))
+
+
+def write_rows(file, rows):
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_an_empty_list_of_labels_can_be_trained_on(tmp_path):
+    write_rows(tmp_path / "train.jsonl", [{"text": "a", "labels": []}, {"text": "b", "labels": ["sport"]}])
+    data, needs = DataOptions(path=str(tmp_path)), frozenset({"prompt", "choices", "scores"})
+    found = load_examples(topics(), data, ["train"], seed=1, needs=needs)["train"]
+    assert [example.scores["labels"] for example in found.examples] == [(0.0, 0.0, 0.0), (0.0, 1.0, 0.0)]
+    write_rows(tmp_path / "train.jsonl", [{"text": "a", "labels": []}, {"text": "b", "labels": None}])
+    with pytest.raises(DataError, match=r"1 of 2 rows cannot be used; the first: there is no scores"):
+        load_examples(topics(), data, ["train"], seed=1, needs=needs)
+
+
+def test_a_blank_text_of_labels_in_csv_can_be_trained_on(tmp_path):
+    (tmp_path / "train.csv").write_text("text,labels\na,\nb,sport|money\n")
+    found = load_examples(
+        topics(separator="|"), DataOptions(path=str(tmp_path)), ["train"], seed=1, needs=frozenset({"scores"})
+    )["train"]
+    assert [example.target for example in found.examples] == ["", "sport, money"]
+
+
+def test_options_with_several_labels():
+    found = topics(label="tags")
+    assert (found.columns, found.answer_columns) == ({"text"}, {"tags"})
+    for wrong in ({"labels": ["only"]}, {"labels": ["a", "a"]}, {"separator": ""}, {"seperator": ";"}):
+        with pytest.raises(ValidationError):
+            MultiLabelOptions(**({"prompt": PROMPT, "labels": TOPICS} | wrong))
+
+
+def number_task(**options):
+    return RegressionTask(RegressionOptions(prompt="{{ text | passage }} =", **options))
+
+
+def with_number(value, **options):
+    return number_task(**options).example(Row({"text": "fine", "label": value}, file="train.csv", line=17))
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "target"),
+    [
+        (3, 3.0, "3"),
+        (3.8, 3.8, "3.8"),
+        ("3.80", 3.8, "3.8"),
+        (" -2 ", -2.0, "-2"),
+        ("1e-7", 1e-7, "1e-07"),
+        (1234567.25, 1234567.25, "1234567.25"),
+        (0, 0.0, "0"),
+    ],
+)
+def test_an_example_with_a_number(value, number, target):
+    found = with_number(value)
+    assert (found.label, type(found.label), found.target, found.choices) == (number, float, target, ())
+    assert found.fields == RegressionTask.fields
+
+
+@pytest.mark.parametrize(
+    "value", ["three", "3,5", "nan", float("nan"), "inf", float("-inf"), True, [3], {"a": 1}, 10**400]
+)
+def test_what_is_no_number(value):
+    with pytest.raises(DataError, match=r"train\.csv:17: the column 'label' holds .*, wanted a finite number"):
+        with_number(value)
+
+
+@pytest.mark.parametrize("row", [{"text": "fine"}, {"text": "fine", "label": None}, {"text": "fine", "label": " "}])
+def test_a_row_to_predict_has_no_number(row):
+    found = number_task().example(Row(row))
+    assert (found.label, found.target, found.fields) == (None, None, {"prompt"})
+    rows = ExampleReader(number_task(), DataOptions(path="x")).read([Row(row)])
+    assert [example.label for example in rows] == [None]
+
+
+def test_numbers_in_data(tmp_path):
+    (tmp_path / "train.csv").write_text("text,score\na,0\nb,4.5\n")
+    data = DataOptions(path=str(tmp_path))
+    found = load_examples(number_task(label="score"), data, ["train"], seed=1, needs=frozenset({"label"}))["train"]
+    assert [example.label for example in found.examples] == [0.0, 4.5]
+    with pytest.raises(DataError, match="there is no label, since there is no column 'label'"):
+        load_examples(number_task(), data, ["train"], seed=1, needs=frozenset({"label"}))
+
+
+def test_schemas_name_the_options():
+    assert set(MultiLabelOptions.model_json_schema()["properties"]) == {"prompt", "label", "labels", "separator"}
+    assert set(RegressionOptions.model_json_schema()["properties"]) == {"prompt", "label"}
+
+
+def test_the_tasks_are_registered():
+    names = load_plugins().names("task")
+    assert {"classification", "multi-label-classification", "regression"} <= set(names)

@@ -1,6 +1,7 @@
 """The JSON Schema of recipes says what the resolver says, as far as a schema can."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ def fits(value, schema):
         not isinstance(value, TYPES[schema["type"]]) or (isinstance(value, bool) and schema["type"] != "boolean")
     ):
         return False
+    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
+        return False
     if isinstance(value, list):
         return len(value) >= schema.get("minItems", 0) and all(fits(item, schema.get("items", {})) for item in value)
     if isinstance(value, dict):
@@ -62,11 +65,13 @@ GOOD = [
     ["task.data={path: [a/b, c/d], splits: {test: dev}}"],
     ["task.labels={x: good, y: bad}"],
     ["score.metrics=[{use: f1, as: a}, accuracy]"],
+    ["score.metrics=[accuracy, {use: accuracy, baseline: majority}]"],
     ["runtime={threads: 2, trackers: [tensorboard]}"],
     ["train.steps=3", "train.epochs=null", "train.betas=[0.9, 0.95]"],
 ]
 BAD = [
     ["seeds=1"],
+    ["score.metrics=[{use: accuracy, baseline: minority}]"],
     ["head=choise"],
     ["head={use: choice, x: 1}"],
     ["head={normalisation: none}"],

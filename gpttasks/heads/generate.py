@@ -1,0 +1,122 @@
+"""``generate``: the text that the model writes after the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, model_validator
+
+from ..answer import Answer
+from ..backbones.join import join
+from ..component import Options
+from ..errors import DataError
+from ..requests import Generate, GenerateReply, Reply, Request
+from ..tasks.example import Example, prompt_text, seeded_hash
+from ..tasks.splits import join_answer
+from .base import Head, Item, TokenSequence, target_starts
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..backbones.local import Forward
+    from ..backbones.tokenizer import TextTokenizer
+
+
+class GenerateOptions(Options):
+    """How text is written, and on what it is trained."""
+
+    max_tokens: int = Field(64, ge=1, description="the most tokens of an answer; the prompt is cut so that they fit")
+    stop: list[str] = Field(
+        default_factory=list, description="texts before which an answer ends, such as a line break; also its end token"
+    )
+    temperature: float = Field(0.0, ge=0, description="0 takes the likeliest token; above, tokens are drawn")
+    top_k: int | None = Field(None, ge=1, description="draw from so many likeliest tokens")
+    top_p: float = Field(1.0, gt=0, le=1, description="draw from the fewest tokens that hold this much probability")
+    seed: int = Field(1, description="of the draws; each example's own seed is made of it and the example's id")
+    beams: int = Field(1, ge=1, description="more than 1 searches with so many beams")
+    length_penalty: float = Field(1.0, description="beams are ranked by log-probability / length ** length_penalty")
+    separator: str = Field(" ", description="stands between prompt and answer unless one of them has white space there")
+    train_on: Literal["target", "references"] = Field(
+        "target", description="one item an example, of its target, or one of each different reference"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> GenerateOptions:
+        if any(not text for text in self.stop):
+            raise ValueError(f"stop: got an empty text among {self.stop}, which would end every answer at once")
+        if self.temperature == 0 and (self.top_k is not None or self.top_p < 1):
+            raise ValueError("top_k and top_p: nothing is drawn at temperature 0; set a temperature")
+        if self.beams > 1 and self.temperature:
+            raise ValueError(f"beams: got {self.beams} with temperature {self.temperature}; beams draw nothing")
+        if self.beams == 1 and self.length_penalty != 1:
+            raise ValueError("length_penalty: is read with several beams only")
+        return self
+
+
+class GenerateText(Head):
+    """Writes after the prompt; trained on the right answer and an end token after it.
+
+    The answer is the text without white space around it. Its detail has ``finish`` (``end``, ``stop``, or ``length``
+    where neither came), ``tokens`` and ``logprob``.
+    """
+
+    name = "generate"
+    Options = GenerateOptions
+    trains_on = frozenset({"prompt", "target"})
+    gives = "text"
+
+    options: GenerateOptions
+
+    def __init__(self, options: GenerateOptions | None = None) -> None:
+        super().__init__(options)
+        self.one_item = self.options.train_on == "target"
+
+    def items(self, example: Example) -> Iterator[Item]:
+        """Prompt, answer and end token, with answer and end as the targets; one a text to train on."""
+        if self.options.train_on == "references":
+            texts: Sequence[str | None] = tuple(dict.fromkeys(example.references))
+        else:
+            texts = (example.gold_text,)
+        for text in texts:
+            if text is None:
+                raise DataError(f"example {example.id} has no text to train on", hint="fill its target")
+            yield self._item(example, text)
+
+    def _item(self, example: Example, text: str) -> Item:
+        tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
+        end = [] if tokenizer.end is None else [tokenizer.end]
+        prompt = prompt_text(example.prompt)
+        continuation = join_answer(prompt, text, self.options.separator)[len(prompt) :]
+        joined = join(tokenizer, example.prompt, continuation, self.backbone.context - len(end))
+        ids = [*joined.ids, *end]
+        boundary = max(1, joined.boundary)  # an empty answer is its end token alone
+        return Item((TokenSequence(ids, boundary),), {"generate": len(ids) - boundary}, cut=joined.cut)
+
+    def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        """Cross-entropy of the answers' tokens and their ends."""
+        return {"generate": outputs.targets(target_starts(items)).nll()}
+
+    def requests(self, example: Example) -> list[Request]:
+        """One text."""
+        options = self.options
+        return [
+            Generate(
+                example.prompt,
+                options.max_tokens,
+                tuple(options.stop),
+                options.temperature,
+                options.top_k,
+                options.top_p,
+                seeded_hash(options.seed, "generate", example.id) if options.temperature else 0,
+                options.beams,
+                options.length_penalty,
+            )
+        ]
+
+    def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
+        """The text, without white space around it."""
+        (reply,) = replies
+        assert isinstance(reply, GenerateReply)
+        text = reply.text.strip()
+        return Answer(text, text, detail={"finish": reply.finish, "tokens": reply.tokens, "logprob": reply.logprob})

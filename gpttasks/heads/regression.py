@@ -1,0 +1,50 @@
+"""``regression``: a trained linear layer that gives one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..answer import Answer
+from ..errors import DataError
+from ..requests import Reply
+from ..tasks.example import Example
+from .base import Item
+from .linear import LinearHead, added
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Regression(LinearHead):
+    """A linear layer with one output, trained with the squared error of the label as it stands in the data."""
+
+    name = "regression"
+    needs = frozenset({"prompt"})
+    trains_on = frozenset({"prompt", "label"})
+    gives = "number"
+
+    def outputs(self, example: Example) -> int:
+        """One."""
+        return 1
+
+    def labelled(self, item: Item, example: Example) -> Item:
+        """The item with the right number."""
+        label = example.label
+        if isinstance(label, bool) or not isinstance(label, (int, float)) or not math.isfinite(label):
+            raise DataError(f"example {example.id}: wanted a label that is a finite number, got {label!r}")
+        return replace(item, label=float(label))
+
+    def layer_loss(self, logits: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
+        """The squared errors."""
+        import torch
+
+        labels = torch.tensor([item.label for item in items], dtype=torch.float32, device=logits.device)
+        return torch.nn.functional.mse_loss(logits.squeeze(1), labels, reduction="sum")
+
+    def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
+        """The output."""
+        (value,) = added(replies)
+        return Answer(value, f"{value:g}")

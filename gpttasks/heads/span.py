@@ -1,0 +1,271 @@
+"""``span``: start and end pointers into the prompt's passage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from ..answer import Answer
+from ..backbones.base import Backbone
+from ..backbones.join import place_passage
+from ..backbones.local import LocalBackbone
+from ..component import Options
+from ..errors import BackboneError, DataError
+from ..metrics.text import TokenF1
+from ..requests import Readout, ReadoutReply, Reply, Request
+from ..tasks.example import Example, Part, Prompt
+from .base import Head, Item, TokenSequence
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from ..backbones.local import Forward
+    from ..backbones.tokenizer import TextTokenizer
+
+MODULE = "span"
+ANSWER_START = "answer_start"
+"""The name in ``Example.scores`` of the character at which the first reference begins in the passage."""
+SLACK = 8
+"""Tokens left free in a window: words at its ends may become other tokens there than in the whole passage."""
+
+
+class SpanOptions(Options):
+    """How long passages are read, and which spans count."""
+
+    overlap: int = Field(64, ge=0, description="tokens that a window of a long passage shares with the one before")
+    max_tokens: int = Field(30, ge=1, description="the longest answer, in tokens")
+    no_answer: bool = Field(
+        False, description="whether there may be none; the threshold for it is tuned on the validation examples"
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="dropout on the states before the layer, in training. It is drawn for each micro-batch, so that "
+        "runtime.tokens_per_batch moves what is learned",
+    )
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of the passage in its prompt; ``start`` is its first character in the whole passage."""
+
+    prompt: Prompt
+    start: int
+    text: str
+
+
+@dataclass(frozen=True)
+class SpanItem(Item):
+    """A window to train on: the tokens that are read, and which of them are the right start and end.
+
+    at:
+        the indices of the passage's tokens, then that of the row's last token, which stands for "not here".
+    """
+
+    at: tuple[int, ...] = ()
+    gold: tuple[int, int] = (0, 0)
+
+
+class Span(Head):
+    """Points at the first and the last token of the answer, after Devlin et al. 2019, sections 4.2 and 4.3, on a causal
+    model: the question must stand before the passage, since no token sees what comes after it.
+
+    A passage that is too long is read in overlapping windows. The row's last token stands for "the answer is not in
+    this window", and a span is ranked by how far its two outputs exceed those of that token. The answer's value is
+    (first character, character after the last) in the passage, or None where there is none.
+    """
+
+    name = "span"
+    Options = SpanOptions
+    trains_on = frozenset({"prompt", "references"})
+    gives = "span"
+    needs_training = True
+    prompted = False
+
+    options: SpanOptions
+    layers: nn.ModuleDict
+
+    def bind(self, backbone: Backbone, example: Example) -> None:
+        """Make the layer: two outputs a token, its fitness as a start and as an end."""
+        import torch
+
+        super().bind(backbone, example)
+        if not isinstance(backbone, LocalBackbone):
+            raise BackboneError(f"head 'span' needs a local model, and backbone {backbone.name!r} is none")
+        layer = torch.nn.Linear(backbone.hidden_size, 2)
+        torch.nn.init.normal_(layer.weight, std=0.02)
+        torch.nn.init.zeros_(layer.bias)
+        self.layers = torch.nn.ModuleDict({MODULE: layer})
+
+    def modules(self) -> nn.ModuleDict:
+        """The linear layer, as ``span``."""
+        return self.layers
+
+    @property
+    def tunes(self) -> bool:
+        """Only the threshold for no answer is tuned."""
+        return self.options.no_answer
+
+    def windows(self, example: Example) -> list[Window]:
+        """The passage in windows that fit the context with the rest of the prompt.
+
+        Raises DataError if the prompt has no passage or several, or leaves no room for one.
+        """
+        index = _passage_index(example)
+        tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
+        passage = example.prompt[index].text
+        offsets = tokenizer.offsets(passage)
+        around = example.prompt[:index] + example.prompt[index + 1 :]
+        taken = len(tokenizer.starts_with) + len(tokenizer.encode("".join(part.text for part in around)))
+        room = self.backbone.context - taken - SLACK
+        if len(offsets) <= room:
+            return [Window(example.prompt, 0, passage)]
+        if room <= self.options.overlap:
+            raise DataError(
+                f"example {example.id}: the question leaves {max(0, room)} tokens of {self.backbone.context} for a "
+                f"window of its passage, wanted more than the overlap of {self.options.overlap}",
+                hint="lower head.overlap, or use a larger context",
+            )
+        found = []
+        for first in range(0, len(offsets) - self.options.overlap, room - self.options.overlap):
+            last = min(first + room, len(offsets)) - 1
+            start, end = offsets[first][0], offsets[last][1]
+            part = Part(passage[start:end], "passage")
+            found.append(Window((*example.prompt[:index], part, *example.prompt[index + 1 :]), start, part.text))
+        return found
+
+    def items(self, example: Example) -> Iterator[Item]:
+        """One a window; in windows without the whole answer, the last token is the right start and end."""
+        answer = _gold(example)
+        for window in self.windows(example):
+            row = place_passage(self.backbone.tokenizer, window.prompt, self.backbone.context)
+            at = (*row.tokens, len(row.ids) - 1)
+            gold = (len(at) - 1, len(at) - 1)
+            if answer is not None:
+                start, end = answer[0] - window.start, answer[1] - window.start
+                inside = [place for place, (first, last) in enumerate(row.places) if first < end and last > start]
+                if start >= 0 and end <= len(window.text) and inside:
+                    gold = (inside[0], inside[-1])
+            yield SpanItem((TokenSequence(row.ids, len(row.ids)),), {"span": 1}, at=at, gold=gold)
+
+    def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        """The mean of the cross-entropies of start and end, over the passage's tokens and the last one."""
+        import torch
+
+        spans = [item for item in items if isinstance(item, SpanItem)]
+        states = outputs.states_at([item.at for item in spans]).float()
+        states = torch.nn.functional.dropout(states, self.options.dropout, self.layers.training)
+        total = states.new_zeros(())
+        for item, logits in zip(
+            spans, torch.split(self.layers[MODULE](states), [len(i.at) for i in spans]), strict=True
+        ):
+            gold = torch.tensor(item.gold, device=logits.device)
+            total = total + torch.nn.functional.cross_entropy(logits.T, gold, reduction="sum") / 2
+        return {"span": total}
+
+    def requests(self, example: Example) -> list[Request]:
+        """One readout a window."""
+        return [Readout(window.prompt, MODULE, "passage") for window in self.windows(example)]
+
+    def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
+        """The best span of all windows, or none where ``no_answer`` allows it and no span reaches the threshold."""
+        best, value = self._best(example, replies)
+        detail = {"margin": value, "windows": len(replies)}
+        threshold = float(self.tuned.get("no_answer_threshold", 0.0))
+        if best is None or (self.options.no_answer and value < threshold):
+            return Answer(None, "", detail=detail)
+        passage = example.prompt[_passage_index(example)].text
+        return Answer(list(best), passage[best[0] : best[1]], detail=detail)
+
+    def _best(self, example: Example, replies: Sequence[Reply]) -> tuple[tuple[int, int] | None, float]:
+        """The best span in characters of the passage, and its margin over "not here"; None where all are blank."""
+        best: tuple[int, int] | None = None
+        margin = -1e30  # finite: it is written down as JSON
+        for window, reply in zip(self.windows(example), replies, strict=True):
+            assert isinstance(reply, ReadoutReply)
+            for value, first, last in best_spans(reply, self.options.max_tokens):
+                span = _trimmed(window.text, reply.places[first][0], reply.places[last][1])
+                if span is not None:
+                    if value > margin:
+                        best, margin = (span[0] + window.start, span[1] + window.start), value
+                    break
+        return best, margin
+
+    def tune(self, examples: Sequence[Example], replies: Sequence[Sequence[Reply]]) -> dict[str, Any]:
+        """The threshold with the highest token F1 on the validation examples; margins below it mean no answer."""
+        f1 = TokenF1()
+        always = replace_options(self)
+        margins, gains = [], []
+        for example, given in zip(examples, replies, strict=True):
+            answered = always.answer(example, given)
+            with_answer, without = (f1.sample(example, one)[0] for one in (answered, Answer(None, "")))
+            margins.append(float(answered.detail["margin"]))
+            gains.append(without - with_answer)
+        threshold, gained, best = min(margins, default=0.0), 0.0, 0.0
+        for margin, gain in sorted(zip(margins, gains, strict=True)):
+            gained += gain
+            if gained > best:  # all with a margin up to this one are better left without an answer
+                best, threshold = gained, margin + 1e-6
+        return {"no_answer_threshold": threshold}
+
+
+def replace_options(head: Span) -> Span:
+    """The head, answering always."""
+    other = Span(head.options.model_copy(update={"no_answer": False}))
+    other.backbone, other.layers = head.backbone, head.layers
+    return other
+
+
+def best_spans(reply: ReadoutReply, longest: int) -> Iterator[tuple[float, int, int]]:
+    """(margin over "not here", first token, last token), the best first; at most ``longest`` tokens each."""
+    import numpy as np
+
+    outputs = np.array(reply.values, dtype=np.float64).reshape(-1, 2)
+    starts, ends = outputs[:-1, 0], outputs[:-1, 1]
+    values: np.ndarray = starts[:, None] + ends[None, :] - outputs[-1].sum()
+    first, last = np.indices(values.shape)
+    values[(last < first) | (last >= first + longest)] = -np.inf
+    likeliest = (int(values.argmax()),) if len(starts) else ()  # seldom more than this one is asked for
+    for place in chain(likeliest, np.argsort(-values, axis=None, kind="stable")[1:] if len(starts) else ()):
+        start, end = divmod(int(place), max(1, len(starts)))
+        if not np.isfinite(values[start, end]):
+            return
+        yield float(values[start, end]), start, end
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The span without white space at its ends; None if nothing is left."""
+    inner = text[start:end]
+    start += len(inner) - len(inner.lstrip())
+    inner = inner.strip()
+    return (start, start + len(inner)) if inner else None
+
+
+def _passage_index(example: Example) -> int:
+    found = [index for index, part in enumerate(example.prompt) if part.kind == "passage"]
+    if len(found) != 1:
+        raise DataError(
+            f"example {example.id}: the prompt has {len(found)} passages, and head 'span' points into one",
+            hint="mark one column as the passage: {{ context | passage }}",
+        )
+    return found[0]
+
+
+def _gold(example: Example) -> tuple[int, int] | None:
+    """Where the first reference stands in the passage, in characters; None for an unanswerable example."""
+    text = example.references[0] if example.references else ""
+    if not text:
+        return None
+    passage = example.prompt[_passage_index(example)].text
+    given = example.scores.get(ANSWER_START)
+    start = int(given[0]) if given else passage.find(text)
+    if start < 0 or passage[start : start + len(text)] != text:
+        raise DataError(f"example {example.id}: the answer {text!r} does not stand in the passage at {start}")
+    return start, start + len(text)

@@ -1,0 +1,147 @@
+"""BLEU, chrF and TER as sacreBLEU computes them, on its scale, with its option names and its signatures.
+
+A sample's statistics are those that sacreBLEU extracts from a segment. It sums them over a corpus before it computes
+the score, and so does ``total``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from ..component import Options
+from .base import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+    from sacrebleu.metrics.base import Metric as LibraryMetric
+
+    from ..answer import Answer
+    from ..tasks.example import Example
+
+
+class _SacreBleu(Metric):
+    """What the three share: all but the library's metric, which a subclass makes of its options."""
+
+    needs = frozenset({"references"})
+    takes = frozenset({"text"})
+    reads = frozenset({"text"})
+    scale: ClassVar[tuple[float | None, float | None]] = (0.0, 100.0)
+
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """The statistics of the answer as a corpus of one segment; examples may differ in their references' number."""
+        streams = [[reference] for reference in example.references]
+        (statistics,) = self._library._extract_corpus_statistics([answer.text], streams)
+        return tuple(float(number) for number in statistics)
+
+    def total(self, rows: np.ndarray) -> float:
+        """The library's score of the summed statistics."""
+        # Summed here, since the library sums in a loop, too slow for every resample. A list, since the library changes
+        # slices of what it is given, and a slice of an array is no copy.
+        return float(self._library._compute_score_from_stats(rows.sum(axis=0).tolist()).score)
+
+    def signature(self, examples: Sequence[Example]) -> str:
+        """The library's signature, with its version and the number of references, ``var`` where that varies."""
+        counts = {len(example.references) for example in examples}
+        library = self._make()
+        library.num_refs = counts.pop() if len(counts) == 1 else -1
+        return str(library.get_signature())
+
+    @cached_property
+    def _library(self) -> LibraryMetric:
+        return self._make()
+
+    def _make(self) -> LibraryMetric:
+        raise NotImplementedError
+
+
+class BleuOptions(Options):
+    """The options of :class:`Bleu`."""
+
+    tokenize: Literal["13a", "intl", "char", "zh", "none"] = Field("13a", description="sacreBLEU's tokenizer")
+    lowercase: bool = Field(False, description="whether case makes no difference")
+    smooth_method: Literal["exp", "floor", "add-k", "none"] = Field(
+        "exp", description="how n-gram orders without any match are smoothed"
+    )
+    smooth_value: float | None = Field(
+        None, ge=0, description="with floor and add-k only: what is added, 0.1 and 1 unless given"
+    )
+    effective_order: bool = Field(
+        False, description="whether orders for which the answers are too short are left out (for single sentences)"
+    )
+
+    @model_validator(mode="after")
+    def _smooth_value_is_used(self) -> BleuOptions:
+        if self.smooth_value is not None and self.smooth_method not in ("floor", "add-k"):
+            raise ValueError(f"smooth_value is read only with smooth_method floor or add-k, not {self.smooth_method}")
+        return self
+
+
+class Bleu(_SacreBleu):
+    """Corpus BLEU up to 4-grams, 0 to 100, by sacreBLEU."""
+
+    name = "bleu"
+    Options = BleuOptions
+    options: BleuOptions
+
+    def _make(self) -> LibraryMetric:
+        from sacrebleu.metrics.bleu import BLEU
+
+        return BLEU(**self.options.model_dump())
+
+
+class ChrfOptions(Options):
+    """The options of :class:`Chrf`."""
+
+    char_order: int = Field(6, ge=1, le=100, description="the longest n-grams of characters")
+    word_order: int = Field(0, ge=0, le=100, description="the longest n-grams of words; 2 makes chrF++")
+    beta: int = Field(2, ge=1, description="how many times recall weighs as much as precision")
+    lowercase: bool = Field(False, description="whether case makes no difference")
+    eps_smoothing: bool = Field(
+        False, description="whether orders for which a text is too short count, as in chrF++.py, NLTK and Moses"
+    )
+
+
+class Chrf(_SacreBleu):
+    """Corpus chrF, the F-score of character n-grams, 0 to 100, by sacreBLEU; chrF++ with ``word_order: 2``."""
+
+    name = "chrf"
+    Options = ChrfOptions
+    options: ChrfOptions
+
+    def _make(self) -> LibraryMetric:
+        from sacrebleu.metrics.chrf import CHRF
+
+        return CHRF(**self.options.model_dump())
+
+
+class TerOptions(Options):
+    """The options of :class:`Ter`."""
+
+    normalized: bool = Field(False, description="whether punctuation is split off and XML entities are decoded")
+    no_punct: bool = Field(False, description="whether punctuation is removed")
+    asian_support: bool = Field(
+        False, description="whether normalized splits Asian characters, and no_punct removes Asian punctuation"
+    )
+    case_sensitive: bool = Field(False, description="whether case makes a difference")
+
+
+class Ter(_SacreBleu):
+    """Corpus translation edit rate by sacreBLEU: 100 times the edits, shifts included, for each reference word.
+
+    It is above 100 where an answer takes more edits than its reference has words. Lower is better.
+    """
+
+    name = "ter"
+    higher_is_better = False
+    scale = (0.0, None)
+    Options = TerOptions
+    options: TerOptions
+
+    def _make(self) -> LibraryMetric:
+        from sacrebleu.metrics.ter import TER
+
+        return TER(**self.options.model_dump())

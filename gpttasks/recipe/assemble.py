@@ -1,0 +1,93 @@
+"""A recipe as it is carried out: its file, the task in a file of its own if it names one, and the overrides."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import Problem, RecipeError
+from .document import Document, IncompleteDocument, Location, Place, read_document
+from .overrides import apply_overrides
+
+TASK_FILE_SUFFIXES = (".yaml", ".yml")
+
+
+def assemble(path: Path, overrides: Iterable[str] = ()) -> tuple[Document, list[Problem]]:
+    """The whole document, as far as it could be read, and what is wrong with the rest.
+
+    Raises RecipeError where nothing could be read.
+    """
+    problems: list[Problem] = []
+
+    def as_far_as_it_goes(step: Callable[[], Document]) -> Document:
+        try:
+            return step()
+        except IncompleteDocument as error:
+            problems.extend(error.problems)
+            return error.document
+
+    document = as_far_as_it_goes(lambda: read_document(path))
+    document = as_far_as_it_goes(lambda: with_task_file(document))
+    document = as_far_as_it_goes(lambda: apply_overrides(document, overrides))
+    return as_far_as_it_goes(lambda: with_task_file(document)), problems
+
+
+def task_file_location(document: Document) -> Location | None:
+    """Where the document names a file in the place of a task; None if it does not."""
+    task = document.data.get("task")
+    name, location = (task.get("use"), ("task", "use")) if isinstance(task, dict) else (task, ("task",))
+    return location if isinstance(name, str) and name.lower().endswith(TASK_FILE_SUFFIXES) else None
+
+
+def with_task_file(document: Document) -> Document:
+    """The document with the mapping of the task file that it names in its ``task``; as it is if it names none.
+
+    The file holds what would stand under ``task:``, or one key ``task`` with that. Keys beside ``use`` in the recipe
+    replace those of the file, those of ``data`` one by one. Paths in the file start at the file.
+
+    Raises RecipeError for a file that cannot be read, IncompleteDocument for one that is no task.
+    """
+    location = task_file_location(document)
+    if location is None:
+        return document
+    given = document.data["task"] if isinstance(document.data["task"], dict) else {"use": document.data["task"]}
+    file = Path(document.place(location).base, Path(given["use"]).expanduser())
+    if not file.is_file():
+        problem = document.problem(f"there is no task file {file}", location, hint="its path starts at this file")
+        raise _without_task(document, problem)
+    inner = read_document(file)
+    under = len(inner.data) == 1 and isinstance(inner.data.get("task"), dict)
+    mapping: dict[Any, Any] = inner.data["task"] if under else inner.data
+    if not isinstance(mapping.get("use"), str) or mapping["use"].lower().endswith(TASK_FILE_SUFFIXES):
+        problem = inner.problem(
+            f"a task file says which task it is: got use: {mapping.get('use')!r}, wanted the name of a task",
+            ("task", "use") if under else ("use",),
+            hint="write use: classification, for instance",
+        )
+        raise _without_task(document, problem)
+    data = copy.deepcopy(document.data)
+    own = {key: value for key, value in given.items() if key != "use"}
+    data["task"] = {**mapping, **own}
+    if isinstance(mapping.get("data"), dict) and isinstance(own.get("data"), dict):
+        data["task"]["data"] = {**mapping["data"], **own["data"]}
+    places = dict(document.places)
+    outer = ("task",) if under else ()
+    for where, place in inner.places.items():
+        if where[: len(outer)] == outer and where != outer:
+            here = ("task", *where[len(outer) :])
+            if here not in places or here == ("task", "use"):
+                places[here] = place
+    return replace(document, data=data, places=places)
+
+
+def _without_task(document: Document, problem: Problem) -> RecipeError:
+    """The error for a task that could not be read; the rest of the recipe is checked all the same."""
+    rest = {key: value for key, value in document.data.items() if key != "task"}
+    return IncompleteDocument([problem], replace(document, data=rest, places=_places_without_task(document.places)))
+
+
+def _places_without_task(places: Any) -> dict[Location, Place]:
+    return {where: place for where, place in places.items() if where[:1] != ("task",)}

@@ -1,0 +1,124 @@
+"""Answers that need no model: what any score has to be compared with. A metric scores them like a head's."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..answer import Answer, AnswerKind
+from .example import Example, prompt_text, seeded_hash
+
+LONGEST_RANDOM_SPAN = 5
+"""Words of a random span: as many as most answers have at most."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A way to answer without a model.
+
+    gives:
+        the kinds of answer it has; needs: the example fields it reads.
+    answers:
+        one answer an example, of the given kind; none depends on the order of the examples.
+    """
+
+    description: str
+    gives: frozenset[AnswerKind]
+    needs: frozenset[str]
+    answers: Callable[[Sequence[Example], AnswerKind], list[Answer]]
+
+
+def passage_of(example: Example) -> str:
+    """The prompt's passages, joined; the whole prompt if it has none."""
+    passages = [part.text for part in example.prompt if part.kind == "passage"]
+    return "".join(passages) if passages else prompt_text(example.prompt)
+
+
+def _majority(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+    """The most frequent right answer among the scored examples, with the frequencies as probabilities."""
+    if kind == "labels":
+        return _majority_labels(examples)
+    counts = Counter(int(example.label) for example in examples if example.label is not None)
+    best = min(counts, key=lambda label: (-counts[label], label))
+    found = []
+    for example in examples:
+        total = sum(counts.values())
+        shares = tuple(counts[index] / total for index in range(len(example.choices)))
+        text = example.choices[best] if best < len(example.choices) else ""
+        found.append(Answer(best, text, shares if len(shares) > max(counts) else ()))
+    return found
+
+
+def _majority_labels(examples: Sequence[Example]) -> list[Answer]:
+    columns = list(zip(*(example.scores["labels"] for example in examples), strict=True))
+    shares = tuple(sum(column) / len(examples) for column in columns)
+    chosen = [index for index, share in enumerate(shares) if share > 0.5]
+    return [Answer(chosen, ", ".join(example.choices[index] for index in chosen), shares) for example in examples]
+
+
+def _random(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+    """A choice, or a span of the passage, drawn by the example's id."""
+    if kind != "label":
+        return [_random_span(example, kind) for example in examples]
+    found = []
+    for example in examples:
+        size = len(example.choices)
+        index = seeded_hash(0, "random answer", example.id) % size
+        found.append(Answer(index, example.choices[index], (1 / size,) * size))
+    return found
+
+
+def _random_span(example: Example, kind: AnswerKind) -> Answer:
+    passage = passage_of(example)
+    words = [match.span() for match in re.finditer(r"\S+", passage)]
+    if not words:
+        return Answer(None if kind == "span" else "", "")
+    first = seeded_hash(0, "random start", example.id) % len(words)
+    length = 1 + seeded_hash(0, "random length", example.id) % LONGEST_RANDOM_SPAN
+    start, end = words[first][0], words[min(first + length, len(words)) - 1][1]
+    text = passage[start:end]
+    return Answer([start, end] if kind == "span" else text, text)
+
+
+def _no_answer(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+    return [Answer(None if kind == "span" else "", "") for _ in examples]
+
+
+def _copy(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+    return [Answer(passage_of(example), passage_of(example)) for example in examples]
+
+
+def _first_sentence(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+    firsts = [re.split(r"(?<=[.!?])\s|\n", passage_of(example).strip(), maxsplit=1)[0] for example in examples]
+    return [Answer(text, text) for text in firsts]
+
+
+def _mean(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+    numbers = [float(example.label) for example in examples if example.label is not None]
+    mean = sum(sorted(numbers)) / len(numbers)
+    return [Answer(mean, f"{mean:g}") for _ in examples]
+
+
+BASELINES: dict[str, Baseline] = {
+    "majority": Baseline(
+        "the most frequent right answer of the scored examples",
+        frozenset({"label", "labels"}),
+        frozenset({"choices"}),
+        _majority,
+    ),
+    "random": Baseline(
+        "a random choice, or a random span of 1 to 5 words of the passage",
+        frozenset({"label", "span", "text"}),
+        frozenset({"prompt"}),
+        _random,
+    ),
+    "no_answer": Baseline("no answer at all", frozenset({"span", "text"}), frozenset(), _no_answer),
+    "copy": Baseline("the passage itself, such as the source", frozenset({"text"}), frozenset({"prompt"}), _copy),
+    "first_sentence": Baseline(
+        "the first sentence of the passage", frozenset({"text"}), frozenset({"prompt"}), _first_sentence
+    ),
+    "mean": Baseline("the mean of the right numbers", frozenset({"number"}), frozenset({"label"}), _mean),
+}
+"""By the name that a metric's ``baseline`` gives."""

@@ -1,0 +1,71 @@
+"""The task ``multi-label-classification``: any number of labels a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from gpttasks import Example, Row
+
+from .base import PromptOptions, PromptTask, is_blank
+from .words import Labels, LabelWords
+
+
+class MultiLabelOptions(PromptOptions):
+    """The options of the task ``multi-label-classification``."""
+
+    label: str = Field(
+        "labels",
+        description="the column with the labels: a list, which may be empty, or with `separator` one text",
+    )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        description="what stands between the labels where the column holds one text, such as ';'; a blank text has "
+        "no labels",
+    )
+    labels: Labels = Field(
+        description="the word for each label: a list in the order of the indices, or a mapping from the column's values"
+    )
+
+
+class MultiLabelClassification(PromptTask):
+    """Multi-label classification: a prompt, the words to choose from, and which of them are right.
+
+    The right ones are ``scores["labels"]``, a 1 or 0 for each word; the target is the right words in their order,
+    joined by ", ". Null is no answer, an empty list is the answer that no label applies.
+    """
+
+    name = "multi-label-classification"
+    Options = MultiLabelOptions
+    fields = frozenset({"prompt", "choices", "scores", "target"})
+
+    options: MultiLabelOptions
+
+    def __init__(self, options: MultiLabelOptions) -> None:
+        super().__init__(options)
+        self._labels = LabelWords(options.labels)
+        self.words = self._labels.words
+
+    def example(self, row: Row) -> Example:
+        """Raises DataError for a value in the label column that ``labels`` does not know."""
+        prompt, values = self.template.render(row), self._values(row.get(self.options.label))
+        if values is None:
+            return Example(prompt, choices=self.words)
+        right = {self._labels.index(value, row, self.options.label) for value in values}
+        return Example(
+            prompt,
+            choices=self.words,
+            scores={"labels": [float(index in right) for index in range(len(self.words))]},
+            target=", ".join(word for index, word in enumerate(self.words) if index in right),
+        )
+
+    def _values(self, held: Any) -> list[Any] | None:
+        """The labels that the column holds, one value by itself being a list of one; None where it holds no answer."""
+        separator = self.options.separator
+        if isinstance(held, (list, tuple)):
+            return list(held)
+        if isinstance(held, str) and separator is not None:
+            return [piece.strip() for piece in held.split(separator) if piece.strip()]
+        return None if is_blank(held) else [held]

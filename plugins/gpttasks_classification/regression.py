@@ -1,0 +1,47 @@
+"""The task ``regression``: one number a row."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import Field
+
+from gpttasks import DataError, Example, Row
+
+from .base import PromptOptions, PromptTask, is_blank
+
+
+class RegressionOptions(PromptOptions):
+    """The options of the task ``regression``."""
+
+    label: str = Field("label", description="the column with the number")
+
+
+class RegressionTask(PromptTask):
+    """Regression: a prompt and the right number, which is also the target, as text."""
+
+    name = "regression"
+    Options = RegressionOptions
+    fields = frozenset({"prompt", "label", "target"})
+
+    options: RegressionOptions
+
+    def example(self, row: Row) -> Example:
+        """Raises DataError for a value in the label column that is no finite number."""
+        number = self._number(row)
+        target = None if number is None else repr(number).removesuffix(".0")
+        return Example(self.template.render(row), label=number, target=target)
+
+    def _number(self, row: Row) -> float | None:
+        value: Any = row.get(self.options.label)
+        if is_blank(value):
+            return None
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            message = f"the column {self.options.label!r} holds {value!r}, wanted a finite number"
+            raise DataError(row.problem(message))
+        return number

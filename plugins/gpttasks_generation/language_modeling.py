@@ -1,0 +1,69 @@
+"""Text as it stands, for pretraining and perplexity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from gpttasks import Example, Options, Part, Row, Task, Template, TemplateText, UnusableRow
+
+
+class LanguageModelingOptions(Options):
+    """The options of the task ``language-modeling``."""
+
+    prompt: TemplateText = Field("{{ text | passage }}", description="the template of the text of a row")
+    join: str | None = Field(
+        None, description="join the rows of a document into one text, with this between them; blank rows stay"
+    )
+    document: str | None = Field(
+        None,
+        description="with join: the column that tells documents apart; rows of one stand together. null: one document",
+    )
+
+    @model_validator(mode="after")
+    def _document_is_used(self) -> LanguageModelingOptions:
+        if self.document is not None and self.join is None:
+            raise ValueError("document: is read only with join; give join: '\\n', for instance")
+        return self
+
+
+class LanguageModeling(Task):
+    """Each row is a text, or a line of one, and head ``lm`` predicts its tokens: pretraining and perplexity."""
+
+    name = "language-modeling"
+    Options = LanguageModelingOptions
+    fields = frozenset({"prompt"})
+
+    options: LanguageModelingOptions
+
+    def __init__(self, options: LanguageModelingOptions | None = None) -> None:
+        super().__init__(options)
+        self._template = Template(self.options.prompt)
+
+    @property
+    def blank_rows(self) -> bool:
+        return self.options.join is not None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        return frozenset() if self.options.join is not None else self._template.required
+
+    def example(self, row: Row) -> Example:
+        """The text of the row, without any answer: the text is its own."""
+        return Example(self._template.render(row))
+
+    def examples(self, rows: Iterable[Row]) -> Iterator[Example | UnusableRow]:
+        """One example a row, or one a document with the rows joined."""
+        join = self.options.join
+        if join is None:
+            yield from super().examples(rows)
+            return
+        for name, lines in groupby(rows, key=self._document_of):
+            text = join.join(self._template.render_text(line) for line in lines)
+            yield Example([Part(text, "passage")], id="" if name is None else str(name))
+
+    def _document_of(self, row: Row) -> Any:
+        return None if self.options.document is None else row[self.options.document]
