@@ -83,6 +83,13 @@ _PROBABILITIES = PairForm(
         Answer(None, scores=_numbers(prediction)),
     ),
 )
+_NUMBERS = PairForm(
+    "predictions: the predicted numbers. references: the right ones.",
+    "number",
+    "number",
+    lambda example, answer: (answer.value, example.label),
+    lambda prediction, reference, id: (Example(label=reference, id=id), Answer(prediction)),
+)
 _LIKELIHOODS = PairForm(
     "predictions: for each text [nats, tokens, bytes]. references: the texts, which must not be empty.",
     "numbers",
@@ -120,6 +127,8 @@ def pair_form(metric: Metric) -> PairForm | None:
         if metric.reads <= {"value"}:
             return _INDICES
         return _PROBABILITIES if metric.reads == {"scores"} else None
+    if metric.takes == {"number"} and metric.needs <= {"label"} and metric.reads <= {"value"}:
+        return _NUMBERS
     if metric.takes == {"nll"} and metric.needs <= {"prompt"} and metric.reads <= {"value", "scores"}:
         return _LIKELIHOODS
     if "text" in metric.takes and metric.needs <= {"references"} and metric.reads == {"text"}:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from .words import DASH, as_list, as_number, as_text, number, probability, shorten
 
-SampleKind = Literal["label", "nll", "text"]
+SampleKind = Literal["label", "nll", "text", "number", "labels"]
 
 FIRST, WORST = 200, 500
 LONGEST_TEXT = 20_000
@@ -31,6 +33,8 @@ class Sample:
         the probability of the right answer, where both are known.
     wrong:
         whether the answer is known to be wrong.
+    distance:
+        how far a text or a number is from the right one: the share of words that differ, or the absolute difference.
     nats, tokens, bytes:
         the likelihood of a text that was only read; None for other samples.
     """
@@ -42,6 +46,7 @@ class Sample:
     options: tuple[tuple[str, float], ...]
     right_probability: float | None
     wrong: bool
+    distance: float | None = None
     nats: float | None = None
     tokens: float | None = None
     bytes: float | None = None
@@ -59,7 +64,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """All samples of a run and their kind: ``label`` has choices, ``nll`` is text that was read, ``text`` the rest."""
+    """All samples of a run and their kind: ``label`` has choices, ``labels`` several right ones, ``number`` a number,
+    ``nll`` is text that was read, ``text`` the rest.
+    """
 
     kind: SampleKind
     samples: list[Sample]
@@ -76,7 +83,9 @@ class SampleSet:
 
     @property
     def worst(self) -> list[Sample]:
-        """Up to 500: wrong answers, those first whose right answer had the least probability; texts by nats a token."""
+        """Up to 500: wrong answers, those first whose right answer had the least probability, or that are furthest from
+        it; texts that were read by nats a token.
+        """
         if self.kind == "nll":
             return sorted(
                 self.samples, key=lambda sample: (-(sample.nats_per_token or sample.nats or 0.0), sample.number)
@@ -85,6 +94,8 @@ class SampleSet:
 
 
 def _badness(sample: Sample) -> tuple[float, int]:
+    if sample.distance is not None:
+        return -sample.distance, sample.number
     if sample.right_probability is not None:
         return sample.right_probability, sample.number
     return 1 - (sample.confidence or 0.0), sample.number  # a confident error, where the right one's is not known
@@ -94,8 +105,55 @@ def read_samples(rows: Sequence[Mapping[str, Any]]) -> SampleSet:
     """The samples from the rows of ``samples.parquet``; columns that are missing or null are taken as not known."""
     if rows and all(_is_reading(row) for row in rows):
         return SampleSet("nll", [_reading(place, row) for place, row in enumerate(rows, 1)])
+    if rows and all(_is_number(row) for row in rows):
+        return SampleSet("number", [_number(place, row) for place, row in enumerate(rows, 1)])
+    if rows and all(_is_labels(row) for row in rows):
+        return SampleSet("labels", [_answered(place, {**row, "scores": []}) for place, row in enumerate(rows, 1)])
     samples = [_answered(place, row) for place, row in enumerate(rows, 1)]
     return SampleSet("label" if any(sample.options for sample in samples) else "text", samples)
+
+
+def _json(row: Mapping[str, Any]) -> Any:
+    try:
+        return json.loads(row.get("answer") or "null")
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_number(row: Mapping[str, Any]) -> bool:
+    """Whether the answer is a number that also stands there as text, without any choices."""
+    value = _json(row)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or as_list(row.get("choices")):
+        return False
+    return bool(row.get("text")) and as_number(row.get("text")) is not None
+
+
+def _number(place: int, row: Mapping[str, Any]) -> Sample:
+    right, answer = as_number(row.get("target")), float(_json(row))
+    distance = None if right is None else abs(answer - right)
+    return Sample(place, row, as_text(row.get("text")), _right(row), (), None, bool(distance), distance)
+
+
+def _is_labels(row: Mapping[str, Any]) -> bool:
+    """Whether the answer is a list of indices into the choices."""
+    value, choices = _json(row), as_list(row.get("choices"))
+    return isinstance(value, list) and bool(choices) and all(isinstance(index, int) for index in value)
+
+
+def _right(row: Mapping[str, Any]) -> str | None:
+    references = [as_text(reference) for reference in as_list(row.get("references"))]
+    return as_text(row["target"]) if row.get("target") is not None else next(iter(references), None)
+
+
+def _distance(answer: str, right: Sequence[str]) -> float:
+    """1 less the F1 of the words that the answer shares with the nearest right text: where to look first, no score."""
+    words = Counter(answer.lower().split())
+    shares = [0.0]
+    for text in right:
+        other = Counter(text.lower().split())
+        both = words.total() + other.total()
+        shares.append(2 * (words & other).total() / both if both else 1.0)
+    return 1 - max(shares)
 
 
 def _is_reading(row: Mapping[str, Any]) -> bool:
@@ -106,20 +164,22 @@ def _is_reading(row: Mapping[str, Any]) -> bool:
 def _reading(place: int, row: Mapping[str, Any]) -> Sample:
     scores = [as_number(value) for value in as_list(row.get("scores"))]
     tokens, bytes_ = (scores[1], scores[2]) if len(scores) == 3 else (None, None)
-    return Sample(place, row, "", None, (), None, False, as_number(row.get("answer")), tokens, bytes_)
+    return Sample(place, row, "", None, (), None, False, None, as_number(row.get("answer")), tokens, bytes_)
 
 
 def _answered(place: int, row: Mapping[str, Any]) -> Sample:
     answer = as_text(row["text"]) if row.get("text") is not None else as_text(row.get("answer"))
     references = [as_text(reference) for reference in as_list(row.get("references"))]
-    right = as_text(row["target"]) if row.get("target") is not None else next(iter(references), None)
+    right = _right(row)
     options = _options(row)
+    distance = None
     if options:
         wrong = right is not None and answer != right
     else:
+        distance = None if right is None else _distance(answer, (right, *references))
         wrong = right is not None and answer.strip() not in {text.strip() for text in (right, *references)}
     known = dict(options) if as_list(row.get("choices")) else {}
-    return Sample(place, row, answer, right, options, known.get(right) if right is not None else None, wrong)
+    return Sample(place, row, answer, right, options, known.get(right) if right is not None else None, wrong, distance)
 
 
 def _options(row: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
@@ -149,7 +209,9 @@ class SampleView:
 
 COLUMNS: dict[SampleKind, tuple[str, ...]] = {
     "label": ("Right", "Answer", "p(right)"),
-    "text": ("Right", "Answer"),
+    "text": ("Right", "Answer", "Other words"),
+    "labels": ("Right", "Answer"),
+    "number": ("Right", "Answer", "Off by"),
     "nll": ("Nats per token", "Nats", "Tokens"),
 }
 
@@ -166,6 +228,9 @@ def view(sample: Sample, kind: SampleKind) -> SampleView:
         cells = [(right, True), (shorten(sample.answer, 60) or DASH, True)]
         if kind == "label":
             cells.append((probability(sample.right_probability), False))
+        if kind in ("text", "number"):
+            off = sample.distance
+            cells.append((DASH if off is None else f"{off:.0%}" if kind == "text" else number(off), False))
     ranked = sorted(sample.options, key=lambda option: -option[1])
     shown = [option for index, option in enumerate(ranked) if index < MOST_OPTIONS or option[0] == sample.right]
     return SampleView(
