@@ -103,7 +103,7 @@ class Job:
             self.record["samples"][role] = len(part.examples)
             self.say(f"{role}: {len(part.examples):,} examples ({part.made})")
             if part.skipped and part.split not in skipped:
-                self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} are empty or null and were skipped")
+                self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} cannot be used and were skipped")
             skipped[part.split] = part.skipped
         self.record["samples"]["skipped"] = sum(skipped.values())
 

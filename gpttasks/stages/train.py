@@ -137,9 +137,9 @@ def _settings(job: Job, bench: Workbench, accelerator: Accelerator, asked: threa
             values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
             job.plugins.call("gpttasks_logged", run=job.info, step=event["step"], values=values)
         elif event["event"] == "validation":
-            values = event["scores"]
-            job.plugins.call("gpttasks_validated", run=job.info, step=event["step"], scores=values)
-            job.say(f"step {event['step']}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
+            job.plugins.call("gpttasks_validated", run=job.info, step=event["step"], scores=event["scores"])
+            job.say(f"step {event['step']}: " + ", ".join(_told(*score) for score in event["scores"].items()))
+            values = {name: value for name, value in event["scores"].items() if value is not None}
         else:
             return
         accelerator.log(
@@ -162,6 +162,10 @@ def _settings(job: Job, bench: Workbench, accelerator: Accelerator, asked: threa
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
         resumed=job.folder.keep_events_until,
     )
+
+
+def _told(name: str, value: float | None) -> str:
+    return f"{name} undefined" if value is None else f"{name} {value:.4f}"
 
 
 def _validate(bench: Workbench) -> dict[str, float]:

@@ -92,7 +92,8 @@ TemplateText = Annotated[str, AfterValidator(_checked)]
 """The type of an option that holds a template: checked when the recipe is read."""
 
 ListColumn: TypeAlias = str | list[TemplateText]
-"""The type of an option that stands for several texts: the name of a column that holds them, or one template each."""
+"""The type of an option that stands for several texts: the name of a column that holds them (``choices``, or
+``choices.text`` for a list within a mapping), or one template each."""
 
 
 class TextList:
@@ -106,7 +107,7 @@ class TextList:
     def columns(self) -> frozenset[str]:
         """The columns it reads."""
         if self._column is not None:
-            return frozenset((self._column,))
+            return frozenset((self._column.partition(".")[0],))
         return frozenset().union(*(template.columns for template in self._templates))
 
     def render(self, row: Row) -> tuple[str, ...]:
@@ -116,13 +117,23 @@ class TextList:
         """
         if self._column is None:
             return tuple(template.render_text(row) for template in self._templates)
-        value = row[self._column]
+        value = self._value(row, self._column)
         items = () if value is None else value if isinstance(value, (list, tuple)) else (value,)
         for item in items:
             if isinstance(item, bool) or not isinstance(item, (str, int, float)):
                 wanted = "wanted a text or a list of texts"
                 raise DataError(row.problem(f"the column {self._column!r} holds {type(item).__name__}, {wanted}"))
         return tuple(str(item) for item in items)
+
+    def _value(self, row: Row, column: str) -> Any:
+        if column in row or "." not in column:
+            return row[column]
+        outer, _, inner = column.partition(".")
+        value = row[outer]
+        if not isinstance(value, Mapping) or inner not in value:
+            got = f"a mapping with {', '.join(map(repr, value))}" if isinstance(value, Mapping) else repr(value)
+            raise DataError(row.problem(f"the column {outer!r} holds {got}, wanted a mapping with {inner!r}"))
+        return value[inner]
 
 
 @cache

@@ -274,7 +274,8 @@ class Trainer:
         assert self.options.validate_ is not None
         scores = dict(self.settings.validate())
         state, validate = self.state, self.options.validate_
-        self.settings.log({"event": "validation", "step": state.step, "scores": scores})
+        told = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+        self.settings.log({"event": "validation", "step": state.step, "scores": told})
         if validate.best is None:
             return
         value = scores[validate.best]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gpttasks import Example, ListColumn, Options, Row, Task, Template, TemplateText, TextList, UnusableRow
 
@@ -16,9 +17,17 @@ class MultipleChoiceOptions(Options):
     choices: ListColumn = Field("choices", description="the column that holds the choices, or a list of templates")
     label: str = Field("label", description="the column that says which choice is right")
     label_as: Literal["index", "letter", "text"] = Field(
-        "index", description="what that column holds: a position, a letter (A is the first), or the right choice's text"
+        "index",
+        description="what that column holds: a position; a letter or number as in tests (A or 1 is the first); or the "
+        "right choice's text",
     )
     first_index: Literal[0, 1] = Field(0, description="with label_as: index, the position of the first choice")
+
+    @model_validator(mode="after")
+    def _prompt_without_answer(self) -> MultipleChoiceOptions:
+        if self.label in Template(self.prompt).columns:
+            raise ValueError(f"prompt: it shows the right answer, which is in the column {self.label!r}; take that out")
+        return self
 
 
 class MultipleChoice(Task):
@@ -54,7 +63,7 @@ class MultipleChoice(Task):
 
     def _label(self, row: Row, choices: tuple[str, ...]) -> int | None:
         value = row.get(self.options.label)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if value is None or value != value or (isinstance(value, str) and not value.strip()):
             return None
         index = self._index(value, choices)
         if index is None or not 0 <= index < len(choices):
@@ -68,15 +77,13 @@ class MultipleChoice(Task):
         return index
 
     def _index(self, value: Any, choices: tuple[str, ...]) -> int | None:
-        if self.options.label_as == "text":
-            return choices.index(value) if value in choices else None
-        if self.options.label_as == "letter":
-            return ord(value.strip().upper()) - ord("A") if isinstance(value, str) and len(value.strip()) == 1 else None
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             return None
-        if isinstance(value, str):
-            text = value.strip()
-            return int(text) - self.options.first_index if text.isascii() and text.isdigit() else None
-        return (
-            int(value) - self.options.first_index if isinstance(value, (int, float)) and value == int(value) else None
-        )
+        if self.options.label_as == "text":
+            return choices.index(str(value)) if str(value) in choices else None
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+        if self.options.label_as == "letter":
+            if re.fullmatch("[1-9]", text):
+                return int(text) - 1
+            return ord(text.upper()) - ord("A") if re.fullmatch("[A-Za-z]", text) else None
+        return int(text) - self.options.first_index if re.fullmatch("[0-9]{1,9}", text) else None

@@ -1,0 +1,152 @@
+"""Every recipe in the box: its header, its check, and a run of it on a tiny model with rows of its columns."""
+
+import json
+import re
+
+import pytest
+from ruamel.yaml import YAML
+
+import gpttasks
+from gpttasks.cli import main
+from gpttasks.plugins import load_plugins
+
+RECIPES = load_plugins([]).recipes()
+WORDS = ("dull", "fine")
+
+
+def text_of(number):
+    return f"Film {number} is a {WORDS[number % 2]} one, from start to end."
+
+
+def labelled(column, **more):
+    return lambda number: {column: text_of(number), "label": number % 2} | more
+
+
+def asked(number):
+    text = text_of(number)
+    answers = {"text": [WORDS[number % 2]], "answer_start": [text.index(WORDS[number % 2])]}
+    return {"id": str(number), "title": "Films", "context": text, "question": "What is it like?", "answers": answers}
+
+
+def perhaps_asked(number):
+    return asked(number) | ({"answers": {"text": [], "answer_start": []}} if number % 3 == 0 else {})
+
+
+def chosen(**names):
+    def row(number):
+        values = {
+            "query": f"Question: is film {number} good?",
+            "choices": ["yes", "no", "who knows"],
+            "gold": number % 3,
+        }
+        return {names.get(name, name): value for name, value in values.items()}
+
+    return row
+
+
+ROWS = {
+    "ag-news-classifier": lambda number: {"text": text_of(number), "label": number % 4},
+    "arc-easy-folder": chosen(),
+    "arc-easy-zero-shot": lambda number: {
+        "question": f"Is film {number} good?",
+        "choices": {"text": ["yes", "no"], "label": ["A", "B"]},
+        "answerKey": ("A", "2")[number % 2],
+    },
+    "boolq-folder": chosen(),
+    "boolq-zero-shot": lambda number: {"passage": text_of(number), "question": "is it fine", "answer": number % 2 == 1},
+    "e2e-lora": lambda number: {
+        "meaning_representation": f"name[Film {number}], quality[{WORDS[number % 2]}]",
+        "references": [text_of(number), f"A {WORDS[number % 2]} film is Film {number}."],
+    },
+    "go-emotions-multilabel": lambda number: {"text": text_of(number), "labels": [[0], [], [3, 27]][number % 3]},
+    "hellaswag-folder": chosen(query="ctx", choices="endings", gold="label"),
+    "hellaswag-zero-shot": lambda number: {
+        "activity_label": "Watching",
+        "ctx_a": text_of(number),
+        "ctx_b": "then the lights",
+        "endings": ["come on.", "sing.", "go home.", "are eaten."],
+        "label": str(number % 4),
+    },
+    "imdb-classifier": labelled("text"),
+    "imdb-lora": labelled("text"),
+    "imdb-zero-shot": labelled("text"),
+    "lambada-zero-shot": lambda number: {"text": text_of(number)},
+    "mrpc-classifier": labelled("sentence1", sentence2="Another film is not.", idx=1),
+    "multi30k-de-lora": lambda number: {"en": text_of(number), "de": f"Film {number} ist von Anfang bis Ende gut."},
+    "pretrain-nano": lambda number: {"text": text_of(number)},
+    "quickstart": lambda number: {"text": text_of(number), "label": ("negative", "positive")[number % 2]},
+    "squad-generate": asked,
+    "squad-span": asked,
+    "squad2-span": perhaps_asked,
+    "sst2-few-shot": labelled("sentence"),
+    "sst2-lora": labelled("sentence"),
+    "stsb-regression": lambda number: {
+        "sentence1": text_of(number),
+        "sentence2": text_of(number + 1),
+        "label": number % 11 / 2,
+    },
+    "translation-few-shot": lambda number: {"en": text_of(number), "de": f"Film {number} ist gut."},
+    "wikitext2-perplexity": lambda number: {"text": text_of(number) if number % 3 else ""},
+}
+
+
+def header_of(name):
+    lines = RECIPES[name].read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines[: next(i for i, text in enumerate(lines) if not text.startswith("#"))])
+
+
+def test_each_has_rows_here():
+    assert set(ROWS) == set(RECIPES)
+
+
+def test_every_task_but_pretraining_has_two():
+    tasks = [YAML(typ="safe").load(file.read_text("utf-8"))["task"]["use"] for file in RECIPES.values()]
+    plugins = {"classification", "generation", "qa", "translation"}
+    owners = {
+        load_plugins([]).get("task", name).__module__.partition(".")[0].removeprefix("gpttasks_") for name in tasks
+    }
+    assert owners == plugins
+    for name in ("classification", "multiple-choice", "generation", "translation", "question-answering"):
+        assert tasks.count(name) >= 2, name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_its_header_says_what_it_does_the_command_and_one_override(name):
+    header = header_of(name)
+    assert header.startswith("# ")
+    commands = re.findall(rf"gpttasks run {name}(.*)", header)
+    assert len(commands) >= 2
+    assert any("=" in command for command in commands)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_is_right(name, capsys):
+    assert main(["check", name]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_runs(name, tiny_gpt2_folder, tmp_path):
+    document = YAML(typ="safe").load(RECIPES[name].read_text("utf-8"))
+    for split, count, start in (("train", 40, 0), ("validation", 12, 100), ("test", 12, 200)):
+        lines = "".join(json.dumps(ROWS[name](number)) + "\n" for number in range(start, start + count))
+        (tmp_path / f"{split}.jsonl").write_text(lines)
+    data = {"path": str(tmp_path), **({"bad_rows": "skip"} if name == "pretrain-nano" else {})}
+    overrides = [
+        f"backbone={tiny_gpt2_folder}",
+        f"task.data={json.dumps(data)}",
+        "score.resamples=5",
+        "runtime={device: cpu, precision: fp32}",
+    ]
+    if document.get("adapt") != "none":
+        overrides += ["train={steps: 2, tokens_per_step: 100, validate: {every: 1, limit: 4}}"]
+    if document["head"] == "span" or (isinstance(document["head"], dict) and document["head"]["use"] == "generate"):
+        overrides += ["head.max_tokens=6"]
+    run = gpttasks.run(name, *overrides, out=tmp_path / "run")
+    assert run.state == "finished"
+    assert set(run.scores) == {
+        metric.get("as", metric["use"] + (f"_{metric['baseline']}" if "baseline" in metric else ""))
+        if isinstance(metric, dict)
+        else metric
+        for metric in document["score"]["metrics"]
+    }
+    assert all(score.value is not None or score.reason for score in run.scores.values())
