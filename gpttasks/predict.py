@@ -69,7 +69,8 @@ class Predictor:
         for row, one in zip(rows, answer_all(bench.head, bench.engine(), examples, what="predicting"), strict=True):
             given = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
             scores = dict(zip(given, one.answer.scores, strict=False))
-            yield Prediction(row, one.answer.text or str(one.answer.value), scores, one.cut_tokens)
+            worded = one.answer.text or bench.head.gives in ("text", "span", "labels")  # an empty answer is one
+            yield Prediction(row, one.answer.text if worded else str(one.answer.value), scores, one.cut_tokens)
 
     def _bench(self, examples: ExampleSet) -> Workbench:
         from .machine import choose_device, choose_precision
