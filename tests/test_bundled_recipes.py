@@ -119,28 +119,34 @@ def test_its_header_says_what_it_does_the_command_and_one_override(name):
     assert any("=" in command for command in commands)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_it_is_right(name, capsys):
-    assert main(["check", name]) == 0, capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_it_runs(name, tiny_gpt2_folder, tmp_path):
+def tiny(name, model, folder):
+    """What to put over a recipe so that it runs on a tiny model, with rows written into ``folder``."""
     document = YAML(typ="safe").load(RECIPES[name].read_text("utf-8"))
     for split, count, start in (("train", 40, 0), ("validation", 12, 100), ("test", 12, 200)):
         lines = "".join(json.dumps(ROWS[name](number)) + "\n" for number in range(start, start + count))
-        (tmp_path / f"{split}.jsonl").write_text(lines)
-    data = {"path": str(tmp_path), **({"bad_rows": "skip"} if name == "pretrain-nano" else {})}
-    overrides = [
-        f"backbone={tiny_gpt2_folder}",
-        f"task.data={json.dumps(data)}",
-        "score.resamples=5",
-        "runtime={device: cpu, precision: fp32}",
-    ]
+        (folder / f"{split}.jsonl").write_text(lines)
+    data = {"path": str(folder), **({"bad_rows": "skip"} if name == "pretrain-nano" else {})}
+    overrides = [f"backbone={model}", f"task.data={json.dumps(data)}", "score.resamples=5"]
+    overrides += ["runtime={device: cpu, precision: fp32}"]
     if document.get("adapt") != "none":
         overrides += ["train={steps: 2, tokens_per_step: 100, validate: {every: 1, limit: 4}}"]
     if document["head"] == "span" or (isinstance(document["head"], dict) and document["head"]["use"] == "generate"):
         overrides += ["head.max_tokens=6"]
+    return document, overrides
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_its_prompts_can_be_shown(name, tiny_gpt2_folder, tmp_path, capsys):
+    _, overrides = tiny(name, tiny_gpt2_folder, tmp_path)
+    assert main(["check", name, *overrides, "--show", "2"]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "--- prompt 1 of" in shown
+    assert name != "wikitext2-perplexity" or "cut:" not in shown, "it is read in windows"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_runs(name, tiny_gpt2_folder, tmp_path):
+    document, overrides = tiny(name, tiny_gpt2_folder, tmp_path)
     run = gpttasks.run(name, *overrides, out=tmp_path / "run")
     assert run.state == "finished"
     assert set(run.scores) == {

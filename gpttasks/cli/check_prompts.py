@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..requests import LogLikelihood, Request
+from ..requests import Generate, LogLikelihood, Request, Rolling
 from .check_data import LoadedExamples
 from .output import counted
 
@@ -35,7 +36,10 @@ class Reader:
 
         if isinstance(request, LogLikelihood):
             return join(self.tokenizer, request.prompt, request.continuation, self.context, request.beside)
-        return join(self.tokenizer, request.prompt, "", self.context)
+        room = self.context - request.max_tokens if isinstance(request, Generate) else self.context
+        if isinstance(request, Rolling):  # read in windows, never cut
+            room = sys.maxsize
+        return join(self.tokenizer, request.prompt, "", room)
 
     def text(self, ids: Sequence[int]) -> str:
         """The tokens with bars around them; a line break in a token shows as ↵ too."""
@@ -45,6 +49,7 @@ class Reader:
 
 def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
     """The first prompts of the scored split, with their shots, in the backbone's tokens if it has any yet."""
+    from ..backbones.mock import ByteTokenizer
     from ..stages.answering import add_shots
     from ..stages.prepare import shot_pool
     from ..tasks.splits import scored_set
@@ -54,6 +59,9 @@ def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
     examples = scored_set(loaded.sets, score.split).examples[:count]
     separator = str(getattr(loaded.head.options, "separator", " "))
     reader = reader_of(recipe.backbone, plugins)
+    # A head may ask the backbone for its tokens and its context; without any, all of a prompt fits.
+    stand_in: Any = reader or Reader(ByteTokenizer(), sys.maxsize)
+    loaded.head.backbone = stand_in
     lines = []
     if reader is None:
         name = recipe.backbone.name
