@@ -65,17 +65,18 @@ class _BestMatch(Metric):
         return text.lower() if self.options.normalisation == "lower" else text
 
     def _references(self, example: Example) -> list[str]:
-        references = [self._normalised(reference) for reference in example.references]
+        references = {reference: self._normalised(reference) for reference in example.references}
         if self.options.normalisation == "squad":
-            # As SQuAD 2.0: else a reference such as "The" would make an empty answer right.
-            return [reference for reference in references if reference] or [""]
-        return references
+            # As SQuAD 2.0: else a reference such as "The" would make an empty answer right. One that is empty as it
+            # stands says that there is no answer.
+            return [said for reference, said in references.items() if said or not reference.strip()] or [""]
+        return list(references.values())
 
 
 class ExactMatch(_BestMatch):
     """The share of answers that, after normalisation, equal a reference.
 
-    An unanswerable example has one empty reference, which an empty answer equals. As in the script of SQuAD 2.0, a
+    An unanswerable example has an empty reference, which an empty answer equals. As in the script of SQuAD 2.0, a
     reference of which ``normalisation: squad`` leaves nothing counts only where it leaves nothing of all.
     """
 
@@ -89,7 +90,7 @@ class TokenF1(_BestMatch):
     """The mean F1 of an answer's tokens and those of its best reference, counted as often as they occur.
 
     Tokens are what white space separates after normalisation. Where either side has none, F1 is 1 if both have none,
-    else 0: an empty answer to an unanswerable example, which has one empty reference, is right. As in the script of
+    else 0: an empty answer to an unanswerable example, which has an empty reference, is right. As in the script of
     SQuAD 2.0, a reference of which ``normalisation: squad`` leaves nothing counts only where it leaves nothing of all.
     """
 

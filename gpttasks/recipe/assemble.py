@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, RecipeError
-from .document import Document, IncompleteDocument, Location, Place, read_document
-from .overrides import apply_overrides
+from .document import Document, IncompleteDocument, Location, read_document
+from .overrides import COMMAND_LINE, apply_overrides
 
 TASK_FILE_SUFFIXES = (".yaml", ".yml")
 
@@ -21,6 +21,7 @@ def assemble(path: Path, overrides: Iterable[str] = ()) -> tuple[Document, list[
     Raises RecipeError where nothing could be read.
     """
     problems: list[Problem] = []
+    overrides = tuple(overrides)
 
     def as_far_as_it_goes(step: Callable[[], Document]) -> Document:
         try:
@@ -30,9 +31,16 @@ def assemble(path: Path, overrides: Iterable[str] = ()) -> tuple[Document, list[
             return error.document
 
     document = as_far_as_it_goes(lambda: read_document(path))
-    document = as_far_as_it_goes(lambda: with_task_file(document))
+    if not any(_names_another_task(override) for override in overrides):
+        document = as_far_as_it_goes(lambda: with_task_file(document))
     document = as_far_as_it_goes(lambda: apply_overrides(document, overrides))
     return as_far_as_it_goes(lambda: with_task_file(document)), problems
+
+
+def _names_another_task(override: str) -> bool:
+    """Whether an override puts another task, or another task file, in the place of the recipe's."""
+    key, _, value = override.partition("=")
+    return key == "task" or (key == "task.use" and value.strip(" '\"").lower().endswith(TASK_FILE_SUFFIXES))
 
 
 def task_file_location(document: Document) -> Location | None:
@@ -48,7 +56,7 @@ def with_task_file(document: Document) -> Document:
     The file holds what would stand under ``task:``, or one key ``task`` with that. Keys beside ``use`` in the recipe
     replace those of the file, those of ``data`` one by one. Paths in the file start at the file.
 
-    Raises RecipeError for a file that cannot be read, IncompleteDocument for one that is no task.
+    Raises IncompleteDocument, with the rest of the recipe, for a file that cannot be read or is no task.
     """
     location = task_file_location(document)
     if location is None:
@@ -56,9 +64,17 @@ def with_task_file(document: Document) -> Document:
     given = document.data["task"] if isinstance(document.data["task"], dict) else {"use": document.data["task"]}
     file = Path(document.place(location).base, Path(given["use"]).expanduser())
     if not file.is_file():
-        problem = document.problem(f"there is no task file {file}", location, hint="its path starts at this file")
-        raise _without_task(document, problem)
-    inner = read_document(file)
+        on_command_line = document.place(location).value.file == COMMAND_LINE
+        hint = f"its path starts at {'the working directory' if on_command_line else 'this file'}"
+        raise _without_task(document, [document.problem(f"there is no task file {file}", location, hint=hint)])
+    problems: list[Problem] = []
+    try:
+        inner = read_document(file)
+    except IncompleteDocument as error:
+        inner = error.document
+        problems += error.problems
+    except RecipeError as error:
+        raise _without_task(document, error.problems) from error
     under = len(inner.data) == 1 and isinstance(inner.data.get("task"), dict)
     mapping: dict[Any, Any] = inner.data["task"] if under else inner.data
     if not isinstance(mapping.get("use"), str) or mapping["use"].lower().endswith(TASK_FILE_SUFFIXES):
@@ -67,7 +83,7 @@ def with_task_file(document: Document) -> Document:
             ("task", "use") if under else ("use",),
             hint="write use: classification, for instance",
         )
-        raise _without_task(document, problem)
+        raise _without_task(document, [*problems, problem])
     data = copy.deepcopy(document.data)
     own = {key: value for key, value in given.items() if key != "use"}
     data["task"] = {**mapping, **own}
@@ -80,14 +96,13 @@ def with_task_file(document: Document) -> Document:
             here = ("task", *where[len(outer) :])
             if here not in places or here == ("task", "use"):
                 places[here] = place
-    return replace(document, data=data, places=places)
+    whole = replace(document, data=data, places=places)
+    if problems:
+        raise IncompleteDocument(problems, whole)
+    return whole
 
 
-def _without_task(document: Document, problem: Problem) -> RecipeError:
+def _without_task(document: Document, problems: Iterable[Problem]) -> RecipeError:
     """The error for a task that could not be read; the rest of the recipe is checked all the same."""
     rest = {key: value for key, value in document.data.items() if key != "task"}
-    return IncompleteDocument([problem], replace(document, data=rest, places=_places_without_task(document.places)))
-
-
-def _places_without_task(places: Any) -> dict[Location, Place]:
-    return {where: place for where, place in places.items() if where[:1] != ("task",)}
+    return IncompleteDocument(problems, replace(document, data=rest, unread=document.unread | {"task"}))

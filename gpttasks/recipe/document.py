@@ -50,6 +50,8 @@ class Document:
         the file's name for messages, and the folder where relative paths in it start.
     places:
         the place of every value by its location, the whole (``()``) included.
+    unread:
+        keys whose values could not be read, which was told already.
     """
 
     data: dict[Any, Any]
@@ -57,6 +59,7 @@ class Document:
     base: Path
     places: Mapping[Location, Place] = field(default_factory=dict)
     text: str = ""
+    unread: frozenset[str] = frozenset()
 
     def place(self, location: Location) -> Place:
         """The place of the value at ``location``, or of the nearest one that holds it."""

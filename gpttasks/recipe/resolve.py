@@ -56,7 +56,10 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = (), plugins: Plugin
 
 
 def resolve(document: Document, plugins: Plugins) -> Recipe:
-    """The recipe that a document describes. Raises RecipeError with every problem found."""
+    """The recipe that a document describes. Raises RecipeError with every problem found.
+
+    It holds none where all that is wrong is what could not be read, which was told already.
+    """
     return _Resolver(document, plugins).recipe()
 
 
@@ -72,7 +75,7 @@ class _Resolver:
 
     def __init__(self, document: Document, plugins: Plugins) -> None:
         self.document = document
-        self.data = document.data
+        self.data = {key: value for key, value in document.data.items() if key not in document.unread}
         self.plugins = plugins
         self.problems: list[Problem] = []
         self.paths: dict[Location, str] = {}
@@ -80,7 +83,9 @@ class _Resolver:
     def recipe(self) -> Recipe:
         self.problems += unknown_keys(self.document, (), self.data, KEYS)
         self.problems += [
-            missing(self.document, (key,), f"wanted {text}") for key, text in _REQUIRED.items() if key not in self.data
+            missing(self.document, (key,), f"wanted {text}")
+            for key, text in _REQUIRED.items()
+            if key not in self.data and key not in self.document.unread
         ]
         adapt = self._component("adaptation", self.data.get("adapt", NO_ADAPTATION), ("adapt",))
         parts: dict[str, Any] = {
@@ -95,7 +100,7 @@ class _Resolver:
         }
         identity = self._identity()
         self.problems += rule_problems(self.document, self.plugins, parts)
-        if self.problems or identity is None:
+        if self.problems or identity is None or self.document.unread:
             raise RecipeError(sorted(self.problems, key=_order))
         return Recipe(name=identity.name, seed=identity.seed, **parts)
 
@@ -142,7 +147,7 @@ class _Resolver:
             return None
         own = value if isinstance(value, dict) else {}
         baseline = own.get("baseline")
-        if baseline is not None and baseline not in BASELINES:
+        if baseline is not None and (not isinstance(baseline, str) or baseline not in BASELINES):
             hint = did_you_mean(str(baseline), BASELINES) or f"baselines: {', '.join(BASELINES)}"
             problem = self.document.problem(
                 f"there is no baseline {show(baseline)}", (*location, "baseline"), hint=hint

@@ -140,7 +140,10 @@ class _Rules:
         if lacking:
             message = f"the metric {use.name!r} needs {_listed(lacking)}, which the task does not fill"
             yield self.document.problem(message, location, hint=hint)
-        if use.baseline is not None:
+        if use.baseline is not None and "detail" in getattr(metric, "reads", frozenset()):
+            message = f"the metric {use.name!r} reads what only a model's answers have, so no baseline can be scored"
+            yield self.document.problem(message, (*location, "baseline"), hint="leave baseline out, or score accuracy")
+        elif use.baseline is not None:
             yield from self._baseline_fit(use.baseline, gives, fields, (*location, "baseline"))
 
     def _baseline_fit(

@@ -37,17 +37,19 @@ def passage_of(example: Example) -> str:
 
 
 def _majority(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
-    """The most frequent right answer among the scored examples, with the frequencies as probabilities."""
+    """The most frequent right answer of the scored examples, with the frequencies as probabilities.
+
+    Where examples have different numbers of choices, it is the most frequent one of those that an example has.
+    """
     if kind == "labels":
         return _majority_labels(examples)
     counts = Counter(int(example.label) for example in examples if example.label is not None)
-    best = min(counts, key=lambda label: (-counts[label], label))
     found = []
     for example in examples:
-        total = sum(counts.values())
-        shares = tuple(counts[index] / total for index in range(len(example.choices)))
-        text = example.choices[best] if best < len(example.choices) else ""
-        found.append(Answer(best, text, shares if len(shares) > max(counts) else ()))
+        own = [counts[index] for index in range(len(example.choices))]
+        best, total = own.index(max(own)), sum(own)
+        shares = tuple(count / total if total else 1 / len(own) for count in own)
+        found.append(Answer(best, example.choices[best], shares))
     return found
 
 

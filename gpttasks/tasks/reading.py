@@ -130,7 +130,7 @@ class ExampleReader:
         other = Row({**row, **before}, place=row.place, file=row.file, line=row.line)
         try:
             changed = self._task.example(other).prompt != example.prompt
-        except DataError:  # the other answer does not suit this row: nothing to compare
+        except Exception:  # the other answer does not suit this row, which a task may say as it likes
             return
         if changed:
             named = " or ".join(repr(column) for column in sorted(answers))

@@ -67,7 +67,7 @@ class Generation(Task):
         if not self.answer_columns <= row.keys():
             return Example(prompt)  # to be predicted only
         references = () if self._references is None else self._references.render(row)
-        target = None if self._target is None else self._target.render_text(row)
+        target = self._target_of(row)
         if target is None and references:
             target = references[0]
         if target is not None and not references and self._references is None:
@@ -76,3 +76,9 @@ class Generation(Task):
         if blank:
             raise UnusableRow(row.problem(f"a reference or the target is blank: {blank[0]!r}"))
         return Example(prompt, target=target, references=references)
+
+    def _target_of(self, row: Row) -> str | None:
+        """None without a target, and where it is null."""
+        if self._target is None or any(row[column] is None for column in self._target.required):
+            return None
+        return self._target.render_text(row)

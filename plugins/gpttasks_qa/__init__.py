@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gpttasks import Example, Options, Row, Task, Template, TemplateText, UnusableRow, hookimpl
 
@@ -30,6 +30,12 @@ class QuestionAnsweringOptions(Options):
     extractive: bool = Field(True, description="whether every answer must stand in the passage, as head span needs it")
     unanswerable: bool = Field(False, description="whether a question may have no answer, as in SQuAD 2")
     no_answer: str = Field("unanswerable", description="with unanswerable: what a generated answer says then")
+
+    @model_validator(mode="after")
+    def _prompt_without_answer(self) -> QuestionAnsweringOptions:
+        if self.answers in Template(self.prompt).columns:
+            raise ValueError(f"prompt: it shows the right answers, which are in {self.answers!r}; take that out")
+        return self
 
 
 class QuestionAnswering(Task):
@@ -79,9 +85,10 @@ class QuestionAnswering(Task):
 def _answers(row: Row, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The texts, and where they begin if the row says so. Raises UnusableRow for anything else."""
     value = row[column]
-    starts: Sequence[Any] = ()
+    starts: Any = ()
     if isinstance(value, Mapping) and "text" in value:
-        value, starts = value["text"], value.get("answer_start") or ()
+        value, starts = value["text"], value.get("answer_start")
+        starts = () if starts is None else starts if isinstance(starts, (list, tuple)) else (starts,)
     texts = () if value is None else (value,) if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         wanted = "wanted texts: a list of them, or a mapping with text and answer_start"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -42,16 +43,16 @@ class TranslationOptions(Options):
     )
     source_language: Language | None = Field(None, description="the name in the prompt; null: the source column")
     target_language: Language | None = Field(None, description="the name in the prompt; null: the target column")
-    style: Literal["instruction", "gpt2", "tags"] = Field(
-        "instruction",
+    style: Literal["instruction", "gpt2", "tags"] | None = Field(
+        None,
         description="the prompt: 'Translate English to German. English: ... German:'; GPT-2's '... =', which needs "
-        "shots; or '<English> ... <German>'",
+        "shots; or '<English> ... <German>'; null: instruction",
     )
     prompt: TemplateText | None = Field(None, description="a prompt of your own instead of a style")
 
     @model_validator(mode="after")
     def _one_prompt(self) -> TranslationOptions:
-        if self.prompt is not None and "style" in self.model_fields_set:
+        if self.prompt is not None and self.style is not None:
             raise ValueError("style: is not read where prompt is given; leave one of them out")
         return self
 
@@ -77,13 +78,14 @@ class Translation(Task):
 
     @property
     def answer_columns(self) -> frozenset[str]:
-        named = self._target.columns | (frozenset() if self._references is None else self._references.columns)
-        return named - self._prompt.columns
+        # Both languages may stand in one column; what references share with the prompt is input.
+        references = frozenset() if self._references is None else self._references.columns - self._prompt.columns
+        return (self._target.columns | references) - {self.options.source.partition(".")[0]}
 
     def example(self, row: Row) -> Example:
         """Raises UnusableRow for a row with a blank translation."""
         prompt = self._prompt.render(row)
-        if not self.answer_columns <= row.keys():
+        if not self.answer_columns <= row.keys() or _value(row, self.options.target) is None:
             return Example(prompt)  # to be translated only
         target = self._target.render_text(row)
         references = (target,) if self._references is None else self._references.render(row)
@@ -92,9 +94,17 @@ class Translation(Task):
         return Example(prompt, target=target, references=references)
 
 
+def _value(row: Row, column: str) -> Any:
+    """What stands in a column, or in a part of it; None where there is nothing."""
+    value: Any = row
+    for name in column.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
 def styled(options: TranslationOptions) -> str:
     """The template of the options' style."""
-    return STYLES[options.style].format(
+    return STYLES[options.style or "instruction"].format(
         source_language=options.source_language or options.source.rpartition(".")[2],
         target_language=options.target_language or options.target.rpartition(".")[2],
         text=f"{{{{ {options.source} | passage }}}}",

@@ -24,7 +24,11 @@ def naive_normalised(text, normalisation):
 def naive_references(references, normalisation):
     normalised = [naive_normalised(reference, normalisation) for reference in references]
     if normalisation == "squad" and any(normalised):
-        return [reference for reference in normalised if reference != ""]
+        kept = []
+        for raw, reference in zip(references, normalised, strict=True):
+            if reference != "" or raw.strip() == "":  # an empty one says that there is no answer
+                kept.append(reference)
+        return kept
     return normalised
 
 

@@ -1,0 +1,212 @@
+"""Answers without a model, against what a few lines of Python say they are."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpttasks.plugins import load_plugins
+from gpttasks.tasks.baselines import BASELINES, LONGEST_RANDOM_SPAN, passage_of
+from gpttasks.tasks.example import Example, Part
+
+WORDS = ("red", "green", "blue", "grey")
+
+
+def answers(name, examples, kind):
+    return BASELINES[name].answers(examples, kind)
+
+
+def metric(name):
+    return load_plugins().get("metric", name)()
+
+
+def labelled(*labels, choices=WORDS):
+    return [Example(f"prompt {n}", choices=choices, label=label, id=f"id {n}") for n, label in enumerate(labels)]
+
+
+def with_labels(*rows):
+    return [
+        Example(f"prompt {n}", choices=WORDS[: len(row)], scores={"labels": row}, id=f"id {n}")
+        for n, row in enumerate(rows)
+    ]
+
+
+def passages(*texts):
+    return [Example(["Q: ", Part(text, "passage"), " A:"], id=f"id {n}") for n, text in enumerate(texts)]
+
+
+class TestMajority:
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=30))
+    def test_it_is_the_most_frequent_label_the_first_of_equals(self, labels):
+        counts = Counter(labels)
+        best = next(label for label in range(4) if counts[label] == max(counts.values()))
+        for answer in answers("majority", labelled(*labels), "label"):
+            assert (answer.value, answer.text) == (best, WORDS[best])
+            assert answer.scores == pytest.approx([counts[label] / len(labels) for label in range(4)])
+
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=30))
+    def test_its_accuracy_is_the_share_of_that_label(self, labels):
+        found = [
+            metric("accuracy").sample(example, answer)[0]
+            for example, answer in zip(labelled(*labels), answers("majority", labelled(*labels), "label"), strict=True)
+        ]
+        assert sum(found) == max(Counter(labels).values())
+
+    @given(st.lists(st.tuples(st.integers(2, 4), st.integers(0, 3)), min_size=1, max_size=12))
+    def test_where_examples_have_different_numbers_of_choices(self, drawn):
+        examples = [
+            Example("?", choices=WORDS[:size], label=label % size, id=str(n)) for n, (size, label) in enumerate(drawn)
+        ]
+        counts = Counter(example.label for example in examples)
+        for example, answer in zip(examples, answers("majority", examples, "label"), strict=True):
+            size = len(example.choices)
+            assert counts[answer.value] == max(counts[label] for label in range(size))
+            assert len(answer.scores) == size
+            assert sum(answer.scores) == pytest.approx(1)
+            for name in ("accuracy", "log_loss", "f1"):
+                metric(name).sample(example, answer)
+
+    @given(
+        st.integers(1, 4).flatmap(
+            lambda size: st.lists(st.tuples(*[st.sampled_from([0.0, 1.0])] * size), min_size=1, max_size=12)
+        )
+    )
+    def test_of_several_labels_those_that_most_examples_have(self, rows):
+        shares = [statistics.fmean(row[place] for row in rows) for place in range(len(rows[0]))]
+        chosen = [place for place, share in enumerate(shares) if share > 0.5]
+        for answer in answers("majority", with_labels(*rows), "labels"):
+            assert answer.value == chosen
+            assert answer.text == ", ".join(WORDS[place] for place in chosen)
+            assert answer.scores == pytest.approx(shares)
+
+
+class TestRandom:
+    def test_a_choice_by_the_id_alone(self):
+        first, second = answers("random", labelled(0, 1), "label")
+        again = Example("another prompt", choices=WORDS, label=3, id="id 0")
+        assert answers("random", [again], "label")[0] == first
+        assert first.text == WORDS[first.value]
+        assert first.scores == second.scores == (0.25, 0.25, 0.25, 0.25)
+
+    def test_choices_are_about_equally_frequent(self):
+        counts = Counter(answer.value for answer in answers("random", labelled(*[0] * 4000), "label"))
+        assert set(counts) == {0, 1, 2, 3}
+        # Five standard deviations of a fair draw; it is the same draw every time.
+        assert all(abs(count - 1000) < 5 * (4000 * 0.25 * 0.75) ** 0.5 for count in counts.values())
+
+    def test_each_example_has_its_own_number_of_choices(self):
+        examples = [Example("?", choices=WORDS[: 2 + n % 3], label=0, id=str(n)) for n in range(200)]
+        for example, answer in zip(examples, answers("random", examples, "label"), strict=True):
+            assert 0 <= answer.value < len(example.choices)
+            assert answer.scores == (1 / len(example.choices),) * len(example.choices)
+
+    @given(st.lists(st.text(max_size=60), min_size=1, max_size=5))
+    def test_a_span_is_whole_words_of_the_passage(self, texts):
+        for example, span, text in zip(
+            passages(*texts),
+            answers("random", passages(*texts), "span"),
+            answers("random", passages(*texts), "text"),
+            strict=True,
+        ):
+            passage = passage_of(example)
+            assert span.text == text.text == text.value
+            if not passage.strip():
+                assert (span.value, span.text) == (None, "")
+                continue
+            start, end = span.value
+            assert passage[start:end] == span.text
+            words = re.findall(r"\S+", passage)
+            inner = re.findall(r"\S+", span.text)
+            assert 1 <= len(inner) <= LONGEST_RANDOM_SPAN
+            assert any(words[place : place + len(inner)] == inner for place in range(len(words)))
+
+    def test_spans_differ_and_reach_every_word(self):
+        examples = passages(*["one two three four five six"] * 300)
+        found = answers("random", examples, "text")
+        assert {word for answer in found for word in answer.text.split()} == set(examples[0].prompt[1].text.split())
+        lengths = Counter(len(answer.text.split()) for answer in found)
+        assert set(lengths) == {1, 2, 3, 4, 5}
+
+
+class TestText:
+    def test_copy_is_the_passages_or_the_whole_prompt(self):
+        several = Example(["Q: ", Part("one", "passage"), " and ", Part(" two", "passage")])
+        assert [answer.value for answer in answers("copy", [several, Example("all of it")], "text")] == [
+            "one two",
+            "all of it",
+        ]
+        assert passage_of(several) == "one two"
+
+    @pytest.mark.parametrize(
+        ("text", "first"),
+        [
+            ("One. Two.", "One."),
+            ("Really?! Yes.", "Really?!"),
+            ("It costs 3.50 today. So what", "It costs 3.50 today."),
+            ("A title\nand a text.", "A title"),
+            ("\n  One. Two.", "One."),
+            ("no end", "no end"),
+            ("", ""),
+        ],
+    )
+    def test_the_first_sentence(self, text, first):
+        (answer,) = answers("first_sentence", passages(text), "text")
+        assert answer.value == answer.text == first
+
+    def test_no_answer(self):
+        assert answers("no_answer", passages("x"), "span")[0].value is None
+        assert answers("no_answer", passages("x"), "text")[0].value == ""
+        assert answers("no_answer", passages("x"), "text")[0].text == ""
+
+    def test_no_answer_is_right_for_what_has_none(self):
+        examples = [Example("?", references=references) for references in (("", "unanswerable"), ("1907",))]
+        for kind in ("span", "text"):
+            found = answers("no_answer", examples, kind)
+            scores = [metric("exact_match").sample(one, answer)[0] for one, answer in zip(examples, found, strict=True)]
+            assert scores == [1.0, 0.0]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+def test_mean(numbers):
+    examples = [Example("?", label=number, id=str(n)) for n, number in enumerate(numbers)]
+    for answer in answers("mean", examples, "number"):
+        assert answer.value == pytest.approx(statistics.fmean(numbers), abs=1e-6)
+
+
+CASES = [
+    ("majority", "label", labelled(0, 2, 2, 1, 1, 3)),
+    ("majority", "labels", with_labels((1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0))),
+    ("random", "label", labelled(0, 2, 2, 1)),
+    ("random", "span", passages("one two three", "four five", "six")),
+    ("random", "text", passages("one two three", "four five", "six")),
+    ("no_answer", "span", passages("a", "b")),
+    ("no_answer", "text", passages("a", "b")),
+    ("copy", "text", passages("a b", "c")),
+    ("first_sentence", "text", passages("a. b", "c. d")),
+    ("mean", "number", [Example("?", label=number, id=str(number)) for number in (0.1, 0.2, 0.3, 1e9)]),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "examples"), CASES)
+@given(data=st.data())
+def test_the_order_of_examples_makes_no_difference(name, kind, examples, data):
+    order = data.draw(st.permutations(range(len(examples))))
+    straight = answers(name, examples, kind)
+    assert answers(name, [examples[place] for place in order], kind) == [straight[place] for place in order]
+
+
+def test_all_that_is_said_to_be_given_is_tested():
+    assert {(name, kind) for name, kind, _ in CASES} == {
+        (name, kind) for name, baseline in BASELINES.items() for kind in baseline.gives
+    }
+
+
+@pytest.mark.parametrize(("name", "kind", "examples"), CASES)
+def test_what_is_needed_is_all_that_is_read(name, kind, examples):
+    assert all(BASELINES[name].needs <= example.fields for example in examples)
+    assert BASELINES[name].description
