@@ -5,8 +5,8 @@
     python benchmarks/text_tasks.py ... --set runtime.threads=1
 
 ``--data`` is the folder with e2e_nlg, multi30k, squad, hellaswag, arc_easy, boolq, lambada, wikitext2 and sst2;
-``--models`` holds stories260K. Each row is a process of its own; one that is finished already in --runs is not repeated.
-Prints a table and writes JSON.
+``--models`` holds stories260K. Each row is a process of its own; one that is finished in --runs is not repeated. Prints
+a table and writes JSON.
 """
 
 from __future__ import annotations
