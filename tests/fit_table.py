@@ -1,6 +1,6 @@
 """Which head serves which task under which adaptation: each cell is run on a tiny model, or refused with its reason.
 
-    python tests/fit_table.py            # runs all cells and writes the table into README.md
+python tests/fit_table.py            # runs all cells and writes the table into README.md
 """
 
 from __future__ import annotations

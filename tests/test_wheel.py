@@ -136,5 +136,5 @@ def test_recipes_are_known_by_name_in_any_folder(gpttasks, installed):
 def test_bundled_plugins_are_found_and_sound(gpttasks):
     plugins = bundled(gpttasks("list", "plugins", "--json"))
     assert {name: plugin["state"] for name, plugin in plugins.items()} == dict.fromkeys(
-        ("core", "classification", "generation"), "ok"
+        ("core", "classification", "generation", "qa", "translation"), "ok"
     )

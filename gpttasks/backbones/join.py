@@ -80,6 +80,16 @@ def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int, 
     return replace(_join_text(tokenizer, _text(prompt), continuation), cut=cut)
 
 
+def join_to_write(tokenizer: Tokenizer, prompt: Prompt, max_tokens: int, context: int) -> Joined:
+    """The prompt alone, cut so that ``max_tokens`` fit behind it. Raises DataError if that leaves no room for it."""
+    if max_tokens >= context:
+        raise DataError(
+            f"max_tokens is {max_tokens}, which leaves no room for a prompt in {context} tokens",
+            hint="lower max_tokens",
+        )
+    return join(tokenizer, prompt, "", context - max_tokens)
+
+
 def windows(
     tokenizer: Tokenizer, text: str, context: int, end: Sequence[int] = (), stride: int | None = None
 ) -> Iterator[tuple[array[int], int]]:
@@ -133,7 +143,7 @@ def place_passage(tokenizer: Tokenizer, prompt: Prompt, context: int) -> Passage
     if len(ids) > context:
         raise DataError(f"the prompt has {len(ids)} tokens, but the context holds {context}")
     offsets = tokenizer.offsets(text)
-    inside = [index for index, (start, end) in enumerate(offsets) if start < finish and end > begin]
+    inside = [index for index, (start, end) in enumerate(offsets) if max(start, begin) < min(end, finish)]
     skip = len(tokenizer.starts_with)
     places = tuple((max(offsets[i][0], begin) - begin, min(offsets[i][1], finish) - begin) for i in inside)
     return PassageRow(ids, tuple(i + skip for i in inside), places)

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from ..component import Options
 from ..errors import BackboneError, DataError
 from ..requests import (
+    Generate,
+    GenerateReply,
     LogLikelihood,
     LogLikelihoodReply,
     Readout,
@@ -23,7 +25,7 @@ from ..requests import (
 )
 from ..tasks.example import Prompt, content_digest, prompt_text
 from .base import Backbone, LoadSettings
-from .join import join
+from .join import Joined, join, join_to_write, place_passage
 
 Line = TypeVar("Line")
 
@@ -72,19 +74,25 @@ class MockOptions(Options):
         "the continuation '' is the whole text itself, as head lm asks for it",
     )
     values: dict[str, list[float]] = Field(
-        default_factory=dict, description="for prompts that hold a text: what a readout of them gives"
+        default_factory=dict,
+        description="for prompts that hold a text: what a readout of them gives; at the tokens of a passage, the "
+        "outputs of one after another, the last token's at the end",
+    )
+    texts: dict[str, str] = Field(
+        default_factory=dict, description="for prompts that hold a text: what is written after it"
     )
     mode: Literal["hash", "uniform", "scripted"] = Field(
         "hash",
-        description="what is not in the script: drawn from a hash of all text before, 1/256 a byte, or an error",
+        description="what is not in the script: drawn from a hash of all text before, 1/256 a byte (texts by hash "
+        "here too), or an error",
     )
     seed: int = Field(1, description="goes into the hash")
     context: int = Field(4096, ge=8, description="the longest row in bytes")
 
     @model_validator(mode="after")
     def _something_to_say(self) -> MockOptions:
-        if self.mode == "scripted" and not self.script and not self.values:
-            raise ValueError("mode: 'scripted' needs a script or values")
+        if self.mode == "scripted" and not (self.script or self.values or self.texts):
+            raise ValueError("mode: 'scripted' needs a script, values or texts")
         return self
 
 
@@ -142,14 +150,59 @@ class Mock(Backbone):
             logprob = math.fsum(self._logprobs([BYTES, *text])[1:]) if scripted is None else scripted
             return RollingReply(logprob, len(text), len(text)), len(text)
         if isinstance(request, Readout):
-            joined = join(self.tokenizer, request.prompt, "", self.context)
-            values = _first_line(self.options.values, prompt_text(request.prompt), lambda line: True)
-            if values is None:
-                raise BackboneError(
-                    f"the mock has no values for {_short(request.prompt)}", hint="add them to its values"
-                )
-            return ReadoutReply(tuple(values), joined.cut), len(joined.ids)
+            return self._readout(request)
+        if isinstance(request, Generate):
+            return self._write(request)
         raise TypeError(f"the mock has no answer to a {type(request).__name__}")
+
+    def _readout(self, request: Readout) -> tuple[ReadoutReply, int]:
+        values = _first_line(self.options.values, prompt_text(request.prompt), lambda line: True)
+        if values is None:
+            raise BackboneError(f"the mock has no values for {_short(request.prompt)}", hint="add them to its values")
+        if request.at == "last":
+            joined = join(self.tokenizer, request.prompt, "", self.context)
+            return ReadoutReply(tuple(values), joined.cut), len(joined.ids)
+        placed = place_passage(self.tokenizer, request.prompt, self.context)
+        wanted = len(placed.places) + 1
+        if not values or len(values) % wanted:
+            raise BackboneError(
+                f"the mock has {len(values)} values for {_short(request.prompt)}, wanted as many for each of "
+                f"{wanted} tokens: the {wanted - 1} of its passage and the last one"
+            )
+        return ReadoutReply(tuple(values), places=placed.places), len(placed.ids)
+
+    def _write(self, request: Generate) -> tuple[GenerateReply, int]:
+        """The scripted text, or one by hash; it ends as a model's would that writes it byte by byte."""
+        joined = join_to_write(self.tokenizer, request.prompt, request.max_tokens, self.context)
+        prompt = prompt_text(request.prompt)
+        text = _first_line(self.options.texts, prompt, lambda line: True)
+        if text is None:
+            if self.options.mode == "scripted":
+                raise BackboneError(
+                    f"the mock has no text to write after {_short(request.prompt)}",
+                    hint="add it to its texts, or choose mode hash or uniform",
+                )
+            text = self._words(f"{self.options.seed} {request.seed if request.temperature else 0} {prompt}")
+        ids = [*self.tokenizer.encode(text), BYTES]
+        for size in range(1, min(len(ids), request.max_tokens) + 1) if request.stop else ():
+            written = self.tokenizer.decode(ids[:size])
+            places = [place for word in request.stop if (place := written.find(word)) >= 0]
+            if places:
+                return self._written(joined, ids[:size], written[: min(places)], "stop")
+        ids = ids[: request.max_tokens]
+        return self._written(joined, ids, self.tokenizer.decode(ids), "end" if ids[-1] == BYTES else "length")
+
+    def _written(
+        self, joined: Joined, ids: list[int], text: str, finish: Literal["end", "stop", "length"]
+    ) -> tuple[GenerateReply, int]:
+        logprob = math.fsum(self._logprobs([*joined.ids, *ids])[len(joined.ids) :])
+        return GenerateReply(text, len(ids), finish, logprob, joined.cut), len(joined.ids) + len(ids)
+
+    def _words(self, seed: str) -> str:
+        """One to four words of lower-case letters."""
+        drawn = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).digest()
+        letters = "".join(chr(ord("a") + byte % 26) for byte in drawn)
+        return " " + " ".join(letters[place : place + 5] for place in range(0, 5 * (1 + drawn[-1] % 4), 5))
 
     def _scripted(self, prompt: Prompt, continuation: str) -> float | None:
         """The script's log-probability; None where the mode fills in."""

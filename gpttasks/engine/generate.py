@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..backbones.join import join
+from ..backbones.join import join_to_write
 from ..backbones.local import LocalBackbone
-from ..errors import DataError, RunFailed
+from ..errors import RunFailed
 from ..requests import Generate, GenerateReply
 from ..tasks.example import prompt_text
 
@@ -21,17 +22,12 @@ def generate(backbone: LocalBackbone, request: Generate) -> GenerateReply:
 
     Raises DataError if ``max_tokens`` leave no room for a prompt, RunFailed if the model gives no finite numbers.
     """
-    room = backbone.context - request.max_tokens
-    if room < 1:
-        raise DataError(
-            f"max_tokens is {request.max_tokens}, which leaves no room for a prompt in {backbone.context} tokens",
-            hint="lower max_tokens",
-        )
-    joined = join(backbone.tokenizer, request.prompt, "", room)
+    joined = join_to_write(backbone.tokenizer, request.prompt, request.max_tokens, backbone.context)
     ends = end_tokens(backbone)
     tokens, logprob = (_beams if request.beams > 1 else _token_by_token)(backbone, joined.ids, request, ends)
     ended = bool(tokens) and tokens[-1] in ends
-    text, stopped = before_stop(backbone.tokenizer.decode(tokens), request.stop)
+    written = tokens[:-1] if ended else tokens  # an end token of the settings may be one with a text
+    text, stopped = before_stop(backbone.tokenizer.decode(written), request.stop)
     finish = "stop" if stopped else "end" if ended else "length"
     return GenerateReply(text, len(tokens), finish, logprob, joined.cut)  # type: ignore[arg-type]
 
@@ -60,11 +56,8 @@ def _token_by_token(
     tokens: list[int] = []
     logprob = 0.0
     for logits in _next_logits(backbone, prompt, tokens):
-        if not bool(torch.isfinite(logits).any()) or bool(torch.isnan(logits).any()):
-            raise RunFailed(
-                f"the model has no finite numbers for token {len(tokens) + 1} after its prompt",
-                hint=f"its prompt ends {prompt_text(request.prompt)[-80:]!r}; try precision fp32",
-            )
+        if not bool(torch.isfinite(logits.max())):  # single tokens may be ruled out with -inf
+            raise _not_finite(request, len(tokens) + 1)
         token = int(logits.argmax()) if request.temperature == 0 else _draw(logits, request, draws)
         tokens.append(token)
         logprob += float(torch.log_softmax(logits, -1)[token])
@@ -73,6 +66,13 @@ def _token_by_token(
         if request.stop and before_stop(backbone.tokenizer.decode(tokens), request.stop)[1]:
             break
     return tokens, logprob
+
+
+def _not_finite(request: Generate, token: int) -> RunFailed:
+    return RunFailed(
+        f"the model has no finite numbers for token {token} after its prompt",
+        hint=f"its prompt ends {prompt_text(request.prompt)[-80:]!r}; try precision fp32",
+    )
 
 
 def _next_logits(backbone: LocalBackbone, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
@@ -117,12 +117,19 @@ def _draw(logits: torch.Tensor, request: Generate, draws: torch.Generator) -> in
 def _beams(
     backbone: LocalBackbone, prompt: list[int], request: Generate, ends: frozenset[int]
 ) -> tuple[list[int], float]:
-    """Beam search as transformers does it; the log-probability is that of the best beam's tokens."""
+    """Beam search as transformers does it; the log-probability is that of the best beam's tokens.
+
+    The model's own generation settings (penalties and the like) are left out, as they are for one token after another.
+    """
     import torch
     from transformers import GenerationConfig
 
-    device = backbone.device
-    ids = torch.tensor([prompt], device=device)
+    def stopped(rows: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
+        texts = [backbone.tokenizer.decode(row[len(prompt) :].tolist()) for row in rows]
+        return torch.tensor([before_stop(text, request.stop)[1] for text in texts], device=rows.device)
+
+    model = backbone.causal_lm
+    ids = torch.tensor([prompt], device=backbone.device)
     settings = GenerationConfig(
         num_beams=request.beams,
         do_sample=False,
@@ -130,17 +137,22 @@ def _beams(
         length_penalty=request.length_penalty,
         eos_token_id=sorted(ends) or None,
         pad_token_id=min(ends, default=0),
-        stop_strings=list(request.stop) or None,
     )
-    found = backbone.causal_lm.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        generation_config=settings,
-        **({"tokenizer": backbone.tokenizer.inner} if request.stop else {}),
-    )
+    own, model.generation_config = model.generation_config, settings
+    try:
+        found = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=settings,
+            stopping_criteria=[stopped] if request.stop else None,
+        )
+    finally:
+        model.generation_config = own
     tokens = found[0, len(prompt) :].tolist()
     while len(tokens) > 1 and tokens[-1] in ends and tokens[-2] in ends:
         tokens.pop()  # padding
-    logits = backbone.causal_lm(input_ids=found[:, : len(prompt) + len(tokens)]).logits[0, len(prompt) - 1 : -1]
-    logprobs = torch.log_softmax(logits.double(), -1)[range(len(tokens)), tokens]
-    return tokens, float(logprobs.sum())
+    logits = model(input_ids=found[:, : len(prompt) + len(tokens)]).logits[0, len(prompt) - 1 : -1]
+    logprob = float(torch.log_softmax(logits.double(), -1)[range(len(tokens)), tokens].sum())
+    if not math.isfinite(logprob):
+        raise _not_finite(request, 1)
+    return tokens, logprob

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -88,11 +89,7 @@ class LocalEngine:
         rows_left = Counter(row.request for row in rows)
         if advance:
             advance(len(requests) - len(rows_left) - len(written), 0)  # a text without tokens to predict has no rows
-        was_training = self.backbone.model.training
-        self.backbone.model.eval()
-        if self.modules is not None:
-            self.modules.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), _evaluating(self.backbone.model, self.modules):
             for batch in batches_by_tokens([len(row.ids) for row in rows], self.tokens_per_batch):
                 outputs = self.backbone.forward([rows[index].ids for index in batch])
                 for index, reply in zip(batch, self._read(outputs, [rows[index] for index in batch]), strict=True):
@@ -102,7 +99,6 @@ class LocalEngine:
                     done = {rows[index].request for index in batch if not rows_left[rows[index].request]}
                     advance(len(done), sum(len(rows[index].ids) for index in batch))
             texts = {index: self._write(requests[index], advance) for index in written}
-        self.backbone.model.train(was_training)
         return self._gather(requests, rows, replies, texts)
 
     def _write(self, request: Request, advance: Callable[[int, int], None] | None) -> GenerateReply:
@@ -180,6 +176,19 @@ class LocalEngine:
             texts[index] if index in texts else _reply(request, by_request[index])
             for index, request in enumerate(requests)
         ]
+
+
+@contextmanager
+def _evaluating(*modules: nn.Module | None) -> Iterator[None]:
+    """Without dropout; afterwards, and after an error, each module is in training or not as it was."""
+    were = [(module, module.training) for module in modules if module is not None]
+    for module, _ in were:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in were:
+            module.train(was_training)
 
 
 def _reply(request: Request, answered: list[tuple[Row, RowReply]]) -> Reply:

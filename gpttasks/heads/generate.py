@@ -75,7 +75,9 @@ class GenerateText(Head):
     def items(self, example: Example) -> Iterator[Item]:
         """Prompt, answer and end token, with answer and end as the targets; one a text to train on."""
         if self.options.train_on == "references":
-            texts: Sequence[str | None] = tuple(dict.fromkeys(example.references))
+            # An empty reference says that there is no answer; what is written then is the target.
+            written = dict.fromkeys(reference for reference in example.references if reference.strip())
+            texts: Sequence[str | None] = tuple(written) or (example.gold_text,)
         else:
             texts = (example.gold_text,)
         for text in texts:
@@ -87,11 +89,13 @@ class GenerateText(Head):
         tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
         end = [] if tokenizer.end is None else [tokenizer.end]
         prompt = prompt_text(example.prompt)
-        continuation = join_answer(prompt, text, self.options.separator)[len(prompt) :]
+        # an empty answer is its end token alone
+        continuation = join_answer(prompt, text, self.options.separator)[len(prompt) :] if text else ""
+        if not (continuation or end):
+            raise DataError(f"example {example.id} has an empty target, and the tokenizer no end token to train on")
         joined = join(tokenizer, example.prompt, continuation, self.backbone.context - len(end))
         ids = [*joined.ids, *end]
-        boundary = max(1, joined.boundary)  # an empty answer is its end token alone
-        return Item((TokenSequence(ids, boundary),), {"generate": len(ids) - boundary}, cut=joined.cut)
+        return Item((TokenSequence(ids, joined.boundary),), {"generate": len(ids) - joined.boundary}, cut=joined.cut)
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         """Cross-entropy of the answers' tokens and their ends."""

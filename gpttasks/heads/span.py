@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -176,10 +176,17 @@ class Span(Head):
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The best span of all windows, or none where ``no_answer`` allows it and no span reaches the threshold."""
+        given = self._always(example, replies)
+        threshold = float(self.tuned.get("no_answer_threshold", 0.0))
+        if self.options.no_answer and given.detail["margin"] < threshold:
+            return Answer(None, "", detail=given.detail)
+        return given
+
+    def _always(self, example: Example, replies: Sequence[Reply]) -> Answer:
+        """The best span of all windows, however little it exceeds "not here"; none where all are blank."""
         best, value = self._best(example, replies)
         detail = {"margin": value, "windows": len(replies)}
-        threshold = float(self.tuned.get("no_answer_threshold", 0.0))
-        if best is None or (self.options.no_answer and value < threshold):
+        if best is None:
             return Answer(None, "", detail=detail)
         passage = example.prompt[_passage_index(example)].text
         return Answer(list(best), passage[best[0] : best[1]], detail=detail)
@@ -201,26 +208,20 @@ class Span(Head):
     def tune(self, examples: Sequence[Example], replies: Sequence[Sequence[Reply]]) -> dict[str, Any]:
         """The threshold with the highest token F1 on the validation examples; margins below it mean no answer."""
         f1 = TokenF1()
-        always = replace_options(self)
         margins, gains = [], []
         for example, given in zip(examples, replies, strict=True):
-            answered = always.answer(example, given)
+            answered = self._always(example, given)
             with_answer, without = (f1.sample(example, one)[0] for one in (answered, Answer(None, "")))
             margins.append(float(answered.detail["margin"]))
             gains.append(without - with_answer)
+        order = sorted(zip(margins, gains, strict=True))
         threshold, gained, best = min(margins, default=0.0), 0.0, 0.0
-        for margin, gain in sorted(zip(margins, gains, strict=True)):
+        for place, (margin, gain) in enumerate(order):
             gained += gain
-            if gained > best:  # all with a margin up to this one are better left without an answer
-                best, threshold = gained, margin + 1e-6
+            after = order[place + 1][0] if place + 1 < len(order) else margin + 1
+            if gained > best and after > margin:  # all with a margin up to this one are better left without an answer
+                best, threshold = gained, (margin + after) / 2
         return {"no_answer_threshold": threshold}
-
-
-def replace_options(head: Span) -> Span:
-    """The head, answering always."""
-    other = Span(head.options.model_copy(update={"no_answer": False}))
-    other.backbone, other.layers = head.backbone, head.layers
-    return other
 
 
 def best_spans(reply: ReadoutReply, longest: int) -> Iterator[tuple[float, int, int]]:
@@ -232,12 +233,19 @@ def best_spans(reply: ReadoutReply, longest: int) -> Iterator[tuple[float, int, 
     values: np.ndarray = starts[:, None] + ends[None, :] - outputs[-1].sum()
     first, last = np.indices(values.shape)
     values[(last < first) | (last >= first + longest)] = -np.inf
-    likeliest = (int(values.argmax()),) if len(starts) else ()  # seldom more than this one is asked for
-    for place in chain(likeliest, np.argsort(-values, axis=None, kind="stable")[1:] if len(starts) else ()):
-        start, end = divmod(int(place), max(1, len(starts)))
-        if not np.isfinite(values[start, end]):
+    if not len(starts):
+        return
+    yield from _spans(values, [int(values.argmax())])  # seldom more than this one is asked for
+    yield from _spans(values, np.argsort(-values, axis=None, kind="stable")[1:])
+
+
+def _spans(values: np.ndarray, places: Iterable[int]) -> Iterator[tuple[float, int, int]]:
+    for place in places:
+        first, last = divmod(int(place), len(values))
+        value = float(values[first, last])
+        if not math.isfinite(value):
             return
-        yield float(values[start, end]), start, end
+        yield value, first, last
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:

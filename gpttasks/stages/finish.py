@@ -61,6 +61,7 @@ def _sample_row(one: Answered) -> dict[str, Any]:
         "target": example.gold_text,
         "truncated": one.cut_tokens,
         "shots": one.shots,
+        "detail": json.dumps(answer.detail, allow_nan=False, default=str),
     }
 
 
@@ -70,7 +71,7 @@ def write_samples(file: Path, rows: list[dict[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
     text, texts, numbers = pa.string(), pa.list_(pa.string()), pa.list_(pa.float64())
-    types = dict.fromkeys(("set", "id", "group", "input_digest", "input", "answer", "text", "target"), text)
+    types = dict.fromkeys(("set", "id", "group", "input_digest", "input", "answer", "text", "target", "detail"), text)
     types |= {"references": texts, "choices": texts, "scores": numbers, "truncated": pa.int64(), "shots": pa.int64()}
     types |= {name: numbers for name in rows[0] if name.startswith("stats_")}
     aside = file.with_name(f".{file.name}.tmp")

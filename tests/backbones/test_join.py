@@ -3,10 +3,11 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gpttasks.backbones.join import join
+from gpttasks.backbones.join import join, join_to_write, place_passage, windows
+from gpttasks.backbones.mock import ByteTokenizer
 from gpttasks.backbones.scratch import train_bpe
 from gpttasks.backbones.tokenizer import TextTokenizer
 from gpttasks.errors import DataError
@@ -168,3 +169,98 @@ def test_continuations_that_are_compared_follow_the_same_cut_prompt():
     assert len(kept) == 1
     assert max(len(row.ids) for row in rows) == 48
     assert len({row.cut for row in rows}) == 1
+
+
+@given(prompt=parts.map(as_prompt), max_tokens=st.integers(1, 30), context=st.integers(2, 60))
+def test_a_prompt_that_is_written_after_leaves_room(prompt, max_tokens, context):
+    fixed = length([part for part in prompt if part.kind == "fixed"], "")
+    if max_tokens >= context or fixed > context - max_tokens:
+        with pytest.raises(DataError, match="leaves no room" if max_tokens >= context else f"has {fixed} tokens"):
+            join_to_write(BPE, prompt, max_tokens, context)
+        return
+    joined = join_to_write(BPE, prompt, max_tokens, context)
+    assert joined == join(BPE, prompt, "", context - max_tokens)
+    assert len(joined.ids) + max_tokens <= context
+
+
+@given(
+    text=texts,
+    context=st.integers(2, 12),
+    stride=st.none() | st.integers(1, 15),
+    end=st.lists(st.just(0), max_size=1),
+)
+def test_windows(text, context, stride, end):
+    ids = [*BPE.starts_with, *BPE.encode(text), *end]
+    rows = [(list(row), start) for row, start in windows(BPE, text, context, end, stride)]
+    assert [token for row, start in rows for token in row[start:]] == ids[1:], "every token is predicted once"
+    done = 1
+    for row, start in rows:
+        last = done + len(row) - start
+        assert 1 <= start < len(row) <= context
+        assert row == ids[done - start : last], "a row is a piece of the text"
+        full = (stride if stride and done > 1 else context - 1) if last < len(ids) else 0
+        assert len(row) - start >= min(full, context - 1), "a window predicts as many as it may"
+        if stride is None:
+            assert start == 1
+        else:
+            assert done == 1 or len(row) - start <= stride
+            assert len(row) == min(context, last), "as many tokens before as fit"
+        done = last
+
+
+def test_windows_with_a_stride_by_hand():
+    tokenizer = ByteTokenizer()
+    rows = [(tokenizer.pieces(list(row)), start) for row, start in windows(tokenizer, "abcdefgh", 4, stride=2)]
+    assert rows == [
+        (["<start>", "a", "b", "c"], 1),
+        (["b", "c", "d", "e"], 2),
+        (["d", "e", "f", "g"], 2),
+        (["e", "f", "g", "h"], 3),
+    ]
+    assert [len(row) - start for row, start in windows(tokenizer, "abcdefgh", 4, stride=1)] == [3, 1, 1, 1, 1, 1]
+    assert list(windows(tokenizer, "", 4, stride=2)) == []
+
+
+passages = st.text(st.sampled_from("the good\n film éß漢語😀👨\u200d👩🏽 שלום مرحبا\u0301"), max_size=30) | texts
+
+
+@pytest.mark.parametrize("tokenizer", [BPE, ByteTokenizer()], ids=["bpe", "bytes"])
+@given(before=passages, passage=passages, after=passages)
+@example(before=" go", passage="", after="od")
+def test_the_tokens_of_a_passage(tokenizer, before, passage, after):
+    prompt = as_prompt([before, Part(passage, "passage"), after])
+    row = place_passage(tokenizer, prompt, 1000)
+    text = before + passage + after
+    assert row.ids == [*tokenizer.starts_with, *tokenizer.encode(text)]
+    # Character by character: the tokens that hold some of it, asked of the whole text's offsets.
+    begin, finish = len(before), len(before) + len(passage)
+    held = {}
+    for place, (start, end) in enumerate(tokenizer.offsets(text), len(tokenizer.starts_with)):
+        for character in range(start, end):
+            if begin <= character < finish:
+                held.setdefault(place, []).append(character - begin)
+    assert row.tokens == tuple(held)
+    assert row.places == tuple((characters[0], characters[-1] + 1) for characters in held.values())
+    assert {character for characters in held.values() for character in characters} == set(range(len(passage)))
+
+
+def test_a_token_across_the_border_is_the_passage_s_with_the_characters_that_are_its():
+    assert len(BPE.encode(" good")) == 1
+    row = place_passage(BPE, as_prompt(["the g", Part("ood film", "passage")]), 100)
+    assert [BPE.pieces([row.ids[token]])[0] for token in row.tokens] == [" good", " film"]
+    assert row.places == ((0, 3), (3, 8))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_prompt_must_have_one_passage_to_point_into(count):
+    prompt = as_prompt(["Is it?", *[Part("the film", "passage")] * count])
+    with pytest.raises(DataError, match=f"the prompt has {count} passages, wanted one"):
+        place_passage(BPE, prompt, 100)
+
+
+def test_a_passage_that_is_pointed_into_is_never_cut():
+    prompt = as_prompt([Part("the film " * 9, "passage"), "Is it?"])
+    tokens = length(prompt, "")
+    assert len(place_passage(BPE, prompt, tokens).ids) == tokens
+    with pytest.raises(DataError, match=f"the prompt has {tokens} tokens, but the context holds {tokens - 1}"):
+        place_passage(BPE, prompt, tokens - 1)

@@ -14,8 +14,9 @@ from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.mock import ByteTokenizer, Mock, MockOptions
 from gpttasks.errors import BackboneError, DataError
 from gpttasks.heads.choice import Choice
+from gpttasks.heads.generate import GenerateOptions, GenerateText
 from gpttasks.heads.lm import LanguageModel
-from gpttasks.requests import LogLikelihood, Readout, Rolling
+from gpttasks.requests import Cut, Generate, LogLikelihood, Readout, Rolling
 from gpttasks.tasks.example import Example, Part, as_prompt
 
 SCRIPT = {
@@ -53,6 +54,8 @@ def test_what_the_script_leaves_open_is_an_error():
         ask(mock(mode="scripted", script=SCRIPT), "A dull film.", " great")
     with pytest.raises(BackboneError, match="no values for 'A film'"):
         mock(values={"play": [1.0]}).answer([Readout(as_prompt("A film"), "classifier")])
+    with pytest.raises(BackboneError, match="no text to write after 'A film'"):
+        write(mock(mode="scripted", texts={"play": "yes"}), "A film")
     with pytest.raises(TypeError, match="no answer to a str"):
         mock().answer(["what?"])
 
@@ -83,6 +86,69 @@ def test_hashes_behave_like_a_causal_model(prompt, first, second):
     assert rolling.logprob - before.logprob == pytest.approx(ask(backbone, prompt, first).logprob)
 
 
+def write(backbone, prompt, max_tokens=50, **options):
+    (reply,) = backbone.answer([Generate(as_prompt(prompt), max_tokens, **options)])
+    return reply
+
+
+TEXTS = {"price": " 3 dollars.\nNext", "": " größer"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "expected"),
+    [
+        ("The price is", {}, (" 3 dollars.\nNext", 17, "end")),
+        ("The price is", {"stop": ("\n",)}, (" 3 dollars.", 12, "stop")),
+        ("The price is", {"stop": ("never", "lar", "3 d")}, (" ", 4, "stop")),
+        ("The price is", {"stop": ("dollar", "lar")}, (" 3 ", 9, "stop")),
+        ("The price is", {"max_tokens": 16}, (" 3 dollars.\nNext", 16, "length")),
+        ("The price is", {"max_tokens": 5, "stop": ("dollar",)}, (" 3 do", 5, "length")),
+        ("How big?", {}, (" größer", 10, "end")),
+        ("How big?", {"max_tokens": 4}, (" gr\ufffd", 4, "length")),
+    ],
+)
+def test_texts(prompt, options, expected):
+    reply = write(mock(mode="scripted", texts=TEXTS), prompt, **options)
+    assert (reply.text, reply.tokens, reply.finish) == expected
+    assert reply.cut == Cut()
+
+
+def test_texts_have_the_log_probability_that_is_scored():
+    reply = write(mock(texts=TEXTS), "The price is", 16)
+    assert reply.logprob == pytest.approx(ask(mock(), "The price is", " 3 dollars.\nNext").logprob)
+    uniform = write(mock(mode="uniform", texts=TEXTS), "The price is")
+    assert uniform.logprob == pytest.approx(-17 * math.log(256))
+
+
+def test_texts_by_hash():
+    texts = [write(mock(seed=seed), prompt).text for seed in (1, 2) for prompt in ("A", "B")]
+    assert len(set(texts)) == 4
+    assert all(text.strip().replace(" ", "").isalpha() for text in texts)
+    assert texts == [write(mock(seed=seed), prompt).text for seed in (1, 2) for prompt in ("A", "B")]
+    drawn = [write(mock(), "A", temperature=temperature, seed=seed).text for temperature in (0, 1) for seed in (1, 2)]
+    assert drawn[0] == drawn[1] == texts[0]
+    assert len(set(drawn)) == 3
+
+
+def test_prompts_are_cut_so_that_the_text_fits():
+    reply = write(mock(context=30, texts={"": "yes"}), [Part("x" * 50, "passage"), "\nIs:"], 10)
+    assert reply.cut.tokens == 1 + 50 + 4 - 20
+    with pytest.raises(DataError, match="max_tokens is 30, which leaves no room for a prompt in 30 tokens"):
+        write(mock(context=30), "Is:", 30)
+
+
+def test_values_at_the_tokens_of_a_passage():
+    prompt = as_prompt(["Is: ", Part("aé!", "passage"), "?"])
+    values = [float(number) for number in range(10)]
+    (reply,) = mock(values={"aé": values}).answer([Readout(prompt, "span", "passage")])
+    assert (reply.values, reply.places) == (tuple(values), ((0, 1), (1, 2), (1, 2), (2, 3)))
+    for wrong in ([], values[:9], values[:4]):
+        with pytest.raises(BackboneError, match=rf"{len(wrong)} values .* 5 tokens: the 4 of its passage and the last"):
+            mock(values={"aé": wrong}).answer([Readout(prompt, "span", "passage")])
+    with pytest.raises(DataError, match="2 passages"):
+        mock(values={"": values}).answer([Readout(prompt + prompt, "span", "passage")])
+
+
 def test_hashes_depend_on_seed_and_prompt():
     assert ask(mock(seed=1), "A", " b") != ask(mock(seed=2), "A", " b")
     assert ask(mock(), "A", " b") != ask(mock(), "B", " b")
@@ -95,8 +161,9 @@ def test_passages_are_cut_as_for_any_model():
 
 def test_progress_counts_requests_and_tokens():
     calls = []
-    mock().answer([Rolling(as_prompt("abc")), LogLikelihood(as_prompt("ab"), "c")], lambda *call: calls.append(call))
-    assert calls == [(1, 3), (1, 4)]
+    asked = [Rolling(as_prompt("abc")), LogLikelihood(as_prompt("ab"), "c"), Generate(as_prompt("ab"), 2)]
+    mock().answer(asked, lambda *call: calls.append(call))
+    assert calls == [(1, 3), (1, 4), (1, 5)]
 
 
 def test_digests_follow_the_options():
@@ -139,6 +206,10 @@ def test_with_heads():
     lm = LanguageModel()
     lm.bind(backbone, example)
     assert lm.answer(example, backbone.answer(lm.requests(example))) == Answer(40.0, "", (40.0, 12.0, 12.0))
+    writer = GenerateText(GenerateOptions(stop=["."]))
+    writer.bind(written := mock(texts={"dull": " So it is. "}), example)
+    given = writer.answer(example, written.answer(writer.requests(example)))
+    assert (given.value, given.text, given.detail["finish"]) == ("So it is", "So it is", "stop")
 
 
 def test_no_torch():

@@ -65,9 +65,21 @@ class Naive:
             total += float(self.logprobs(ids[window_start : place + 1])[-1, ids[place]])
         return total, len(ids) - 1
 
-    def last_state(self, prompt):
+    def strided(self, text, stride):
+        """Each token after as many as its window holds before it, the windows counted off by hand."""
+        ids = self.ids(text)
+        total, window_ends = 0.0, [*range(CONTEXT, len(ids), stride), len(ids)]
+        for place in range(1, len(ids)):
+            last = next(end for end in window_ends if end > place)
+            total += float(self.logprobs(ids[max(0, last - CONTEXT) : place + 1])[-1, ids[place]])
+        return total, len(ids) - 1
+
+    def states(self, prompt):
         with torch.no_grad():
-            return self.model.base_model(input_ids=torch.tensor([self.ids(prompt)])).last_hidden_state[0, -1]
+            return self.model.base_model(input_ids=torch.tensor([self.ids(prompt)])).last_hidden_state[0]
+
+    def last_state(self, prompt):
+        return self.states(prompt)[-1]
 
 
 @pytest.fixture(params=FAMILIES)
@@ -83,7 +95,9 @@ def two_modules(width):
 def all_requests():
     asked = [LogLikelihood(as_prompt(prompt), continuation) for prompt, continuation in PAIRS]
     asked += [Rolling(as_prompt(text)) for text in (LONG, "Good.", "")]
-    return [*asked, Readout(as_prompt("The film was"), "first"), Readout(as_prompt("A dull story"), "second")]
+    asked += [Readout(as_prompt("The film was"), "first"), Readout(as_prompt("A dull story"), "second")]
+    passage = (Part("Is it? "), Part("A quiet wonder", "passage"))
+    return [*asked, Readout(passage, "second", "passage"), Rolling(as_prompt(LONG), 7)]
 
 
 def numbers(reply):
@@ -98,7 +112,7 @@ def test_equals_naive_computation(folder):
         logprob, tokens, greedy = naive.log_likelihood(prompt, continuation)
         assert reply.logprob == pytest.approx(logprob, abs=NATS)
         assert (reply.tokens, reply.greedy, reply.cut) == (tokens, greedy, Cut())
-    long, short, empty, first, second = replies[len(PAIRS) :]
+    long, short, empty, first, second = replies[len(PAIRS) : -2]
     assert len(naive.ids(LONG)) > CONTEXT, "the text needs windows"
     for text, reply in ((LONG, long), ("Good.", short)):
         logprob, tokens = naive.rolling(text)
@@ -109,6 +123,35 @@ def test_equals_naive_computation(folder):
         with torch.no_grad():
             expected = modules[name](naive.last_state(prompt)).tolist()
         assert reply.values == pytest.approx(expected, abs=NATS)
+
+
+@pytest.mark.parametrize("stride", [1, 5, CONTEXT - 1])
+def test_windows_with_a_stride(folder, stride):
+    backbone, naive = load(folder), Naive(folder)
+    reply, short = LocalEngine(backbone, tokens_per_batch=100).answer(
+        [Rolling(as_prompt(LONG), stride), Rolling(as_prompt("Good."), stride)]
+    )
+    logprob, tokens = naive.strided(LONG, stride)
+    assert reply.logprob == pytest.approx(logprob, abs=NATS * 3)
+    assert (reply.tokens, reply.bytes) == (tokens, len(LONG.encode()))
+    assert short.logprob == pytest.approx(naive.rolling("Good.")[0], abs=NATS)
+
+
+def test_states_of_a_passage(folder):
+    backbone, naive = load(folder, 60), Naive(folder)
+    modules = two_modules(backbone.hidden_size)
+    before, passage, after = "Who? ", "C'est la vie, dit-il. 😀", "\nHe:"
+    prompt = (Part(before), Part(passage, "passage"), Part(after))
+    asked = [Readout(prompt, "first", "passage"), Readout((Part("A film"),), "first"), LogLikelihood(prompt, " good")]
+    reply = LocalEngine(backbone, modules, 1000).answer(asked)[0]
+    offsets = naive.tokenizer(before + passage + after, return_offsets_mapping=True)["offset_mapping"]
+    end = len(before) + len(passage)
+    inside = [place for place, (start, last) in enumerate(offsets) if last > len(before) and start < end]
+    with torch.no_grad():
+        expected = modules["first"](naive.states(before + passage + after)[[*inside, -1]])
+    assert reply.values == pytest.approx(expected.reshape(-1).tolist(), abs=NATS)
+    assert len(reply.places) == len(inside)
+    assert (reply.places[0][0], reply.places[-1][1]) == (0, len(passage))
 
 
 def test_batches_and_order_move_nothing(folder):

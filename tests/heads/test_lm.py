@@ -3,13 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gpttasks.answer import Answer
 from gpttasks.backbones.scratch import train_bpe
 from gpttasks.backbones.tokenizer import TextTokenizer
-from gpttasks.heads.lm import LanguageModel
-from gpttasks.requests import Rolling, RollingReply
-from gpttasks.tasks.example import Example, Part
+from gpttasks.heads.lm import LanguageModel, LanguageModelOptions
+from gpttasks.requests import Cut, LogLikelihood, LogLikelihoodReply, Rolling, RollingReply
+from gpttasks.tasks.example import Example, Part, prompt_text
+from gpttasks.tasks.splits import join_answer
 
 BPE = TextTokenizer(train_bpe(["the good film, a bad film\n"] * 9, 300, 64))
 END = BPE.end
@@ -64,6 +66,79 @@ def test_request_and_answer():
     head = LanguageModel()
     assert head.requests(example) == [Rolling(example.prompt)]
     assert head.answer(example, [RollingReply(-12.5, 4, 16)]) == Answer(12.5, "", (12.5, 4.0, 16.0))
+
+
+def test_a_stride_is_asked_for_and_moves_no_training():
+    head, example = LanguageModel(LanguageModelOptions(stride=3)), Example("the good film, a bad film " * 3)
+    assert head.requests(example) == [Rolling(example.prompt, 3)]
+    head.bind(Backbone(12), example)
+    assert list(head.items(example)) == items(prompt_text(example.prompt), 12)
+    with pytest.raises(ValidationError):
+        LanguageModelOptions(stride=0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "separator", "continuation"),
+    [("the", " ", " film"), ("the ", " ", "film"), ("the\n", " ", "film"), ("the", "\n", "\nfilm"), ("", " ", "film")],
+)
+def test_of_an_example_with_a_target_the_target_is_asked_for(prompt, separator, continuation):
+    head = LanguageModel(LanguageModelOptions(separator=separator, stride=2))
+    example = Example(prompt, target="film")
+    assert head.requests(example) == [LogLikelihood(example.prompt, continuation)]
+    for greedy in (True, False):
+        answer = head.answer(example, [LogLikelihoodReply(-3.5, 2, greedy)])
+        size = len(continuation.encode())
+        assert answer == Answer(3.5, "", (3.5, 2.0, float(size)), {"greedy": greedy})
+
+
+def test_bytes_of_a_target_are_those_of_utf_8():
+    answer = LanguageModel().answer(Example("Es ist ", target="größer"), [LogLikelihoodReply(-1.0, 3, False)])
+    assert answer.scores == (1.0, 3.0, 8.0)
+
+
+@given(
+    prompt=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+    target=st.text("the good film", min_size=1, max_size=20).filter(lambda text: not text[0].isspace()),
+)
+def test_only_the_target_is_learned(prompt, target):
+    head, example = LanguageModel(), Example(prompt, target=target)
+    head.bind(Backbone(200), example)
+    (item,) = head.items(example)
+    (sequence,) = item.sequences
+    whole = join_answer(prompt, target, " ")
+    assert list(sequence.ids) == [END, *BPE.encode(whole)], "no end: a target may go on"
+    alone = [END, *BPE.encode(prompt)]
+    common = max(n for n in range(len(alone) + 1) if alone[:n] == list(sequence.ids[:n]))
+    assert sequence.target_start == min(common, len(sequence.ids) - 1)
+    assert item.counts == {"lm": len(sequence.ids) - sequence.target_start}
+    assert item.cut == Cut()
+
+
+def test_a_passage_is_cut_before_a_target():
+    example = Example([Part("the good film " * 20, "passage"), "a bad"], target="film")
+    head = LanguageModel()
+    head.bind(Backbone(16), example)
+    (item,) = head.items(example)
+    (sequence,) = item.sequences
+    assert len(sequence.ids) <= 16
+    assert BPE.decode(sequence.ids).endswith("a bad film")
+    assert item.cut.tokens == 1 + len(BPE.encode("the good film " * 20 + "a bad film")) - len(sequence.ids)
+
+
+def test_loss_of_a_target_is_what_is_scored(tiny_gpt2_folder):
+    from gpttasks.backbones.base import LoadSettings
+    from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+    from gpttasks.engine.local import LocalEngine
+
+    backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_gpt2_folder)))
+    backbone.load(LoadSettings())
+    head = LanguageModel()
+    examples = [Example("The film was", target="a quiet wonder"), Example("The price:", target="17 dollars")]
+    head.bind(backbone, examples[0])
+    found = [item for example in examples for item in head.items(example)]
+    outputs = backbone.forward([item.sequences[0].ids for item in found])
+    replies = LocalEngine(backbone).answer([head.requests(example)[0] for example in examples])
+    assert head.loss(outputs, found)["lm"].item() == pytest.approx(-sum(r.logprob for r in replies), abs=1e-4)
 
 
 def test_loss_is_what_is_scored_and_the_end(tiny_gpt2_folder):

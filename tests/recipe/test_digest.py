@@ -225,7 +225,7 @@ def test_values_that_no_recipe_can_hold_are_refused():
 
 
 def test_bundled_data_do_not_bind_the_digest_to_a_folder(monkeypatch, tmp_path):
-    digests = {}
+    digests, plugins = {}, load_plugins()  # loaded first: the folders that are put in are no recipes of theirs
     for name in ("here", "there", "elsewhere"):
         folder = tmp_path / name
         (folder / "data").mkdir(parents=True)
@@ -238,5 +238,5 @@ def test_bundled_data_do_not_bind_the_digest_to_a_folder(monkeypatch, tmp_path):
         )
         if name != "elsewhere":
             monkeypatch.setattr("gpttasks.recipe.paths.BUNDLED_RECIPES", (folder,))
-        digests[name] = recipe_digest(load_recipe(str(file), [], load_plugins()))
+        digests[name] = recipe_digest(load_recipe(str(file), [], plugins))
     assert digests["here"] == digests["there"] != digests["elsewhere"]

@@ -1,0 +1,143 @@
+"""How texts end and how tokens are drawn, by models that write what a test wants."""
+
+from types import SimpleNamespace
+
+import pytest
+import scipy.stats
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from transformers import LogitsProcessorList
+from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from gpttasks.backbones.scratch import train_bpe
+from gpttasks.backbones.tokenizer import TextTokenizer
+from gpttasks.engine.generate import generate
+from gpttasks.errors import RunFailed
+from gpttasks.requests import Generate
+from gpttasks.tasks.example import as_prompt
+
+BPE = TextTokenizer(train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64))
+
+QUESTION = as_prompt("Is it good?")
+
+
+class Model:
+    """Gives the same logits after every prompt, or those that make it write ``text``; no keys and values are kept."""
+
+    generation_config = None
+
+    def __init__(self, logits=None, text=None):
+        self.fixed = logits
+        self.ids = [] if text is None else [*BPE.encode(text), BPE.end]
+        self.asked = 0
+
+    def forward(self, input_ids, logits_to_keep):
+        place = input_ids.shape[1] - 1 - len(BPE.encode(QUESTION[0].text))
+        assert input_ids[0].tolist()[-place or 999 :] == self.ids[:place] or self.fixed is not None
+        self.asked += 1
+        logits = torch.zeros(len(BPE.inner)) if self.fixed is None else torch.tensor(self.fixed)
+        if self.fixed is None:
+            logits[self.ids[place]] = 9.0
+        return SimpleNamespace(logits=logits.expand(1, 1, -1))
+
+    __call__ = forward
+
+
+def ask(model, max_tokens=100, **options):
+    backbone = SimpleNamespace(tokenizer=BPE, context=256, device="cpu", causal_lm=model)
+    return generate(backbone, Generate(QUESTION, max_tokens, **options))
+
+
+STOPS = st.lists(st.text("god film,", min_size=1, max_size=5), max_size=3).map(tuple)
+
+
+@given(text=st.text("god film,\n", min_size=1, max_size=30), stop=STOPS, max_tokens=st.integers(1, 20))
+@example(text="a good film", stop=("od f",), max_tokens=20)
+@example(text="a good film", stop=("film", "good"), max_tokens=20)
+@example(text="a good film", stop=("d", "oo", "g"), max_tokens=20)
+@example(text="a good film", stop=("bad",), max_tokens=20)
+@example(text="a good film", stop=("a ", "g"), max_tokens=20)
+def test_how_a_text_ends(text, stop, max_tokens):
+    ends = [end for _, end in BPE.offsets(text)]
+    whole = min([place + len(word) for word in stop if (place := text.find(word)) >= 0], default=None)
+    model = Model(text=text)
+    reply = ask(model, max_tokens, stop=stop)
+    assert model.asked == reply.tokens, "no token more is made than needed"
+    stopped_at = None if whole is None else next(n for n, end in enumerate(ends, 1) if end >= whole)
+    if stopped_at is not None and stopped_at <= max_tokens:
+        seen = text[: ends[stopped_at - 1]]
+        before = min(seen.find(word) for word in stop if word in seen)
+        assert (reply.text, reply.tokens, reply.finish) == (seen[:before], stopped_at, "stop")
+    elif len(ends) < max_tokens:
+        assert (reply.text, reply.tokens, reply.finish) == (text, len(ends) + 1, "end")
+    else:
+        assert (reply.text, reply.tokens, reply.finish) == (text[: ends[max_tokens - 1]], max_tokens, "length")
+
+
+def test_stops_that_span_tokens_and_several_stops():
+    assert len(BPE.encode("a good film")) < len("a good film") - 3, "the tokenizer was trained to have long tokens"
+    assert ask(Model(text="a good film"), stop=("od fi",)).text == "a go"
+    assert ask(Model(text="a good film"), stop=("film", "good")).text == "a "
+    assert ask(Model(text="a good film"), stop=("od", "good")).text == "a ", "one token ends both"
+    assert ask(Model(text="a good film"), stop=("never",), max_tokens=2).finish == "length"
+    assert ask(Model(text="a good film"), stop=("a",)).text == ""
+
+
+def test_half_a_character_at_the_end_is_shown_as_such():
+    euro = len(BPE.encode("€"))
+    assert euro == 3
+    assert ask(Model(text="€"), euro).text == "€"
+    assert ask(Model(text="€"), euro - 1).text == "\ufffd"
+
+
+LOGITS = [2.0, 1.5, 0.5, 1.75, -1.0, 0.0, 3.0, 0.25]
+
+DRAWS = 1500
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"),
+    [(1.0, None, 1.0), (0.5, None, 1.0), (3.0, None, 1.0), (1.0, 3, 1.0), (2.0, None, 0.7), (3.0, 4, 0.7)],
+)
+def test_tokens_are_drawn_as_often_as_transformers_says(temperature, top_k, top_p):
+    warpers = LogitsProcessorList([TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)])
+    if top_k:
+        warpers.insert(1, TopKLogitsWarper(top_k))
+    wanted = warpers(None, torch.tensor([LOGITS]))[0].softmax(-1)
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    backbone = SimpleNamespace(tokenizer=SpellingIds(), context=256, device="cpu", causal_lm=Model(LOGITS))
+    drawn = [int(generate(backbone, Generate(QUESTION, 1, seed=seed, **options)).text) for seed in range(DRAWS)]
+    counts = torch.bincount(torch.tensor(drawn), minlength=len(LOGITS))
+    assert not counts[wanted == 0].any()
+    possible = wanted > 0
+    expected = DRAWS * wanted[possible].double()
+    assert scipy.stats.chisquare(counts[possible], expected * DRAWS / expected.sum()).pvalue > 1e-3
+
+
+class SpellingIds:
+    """``BPE`` without an end, its ids written out."""
+
+    starts_with, fallback_start, end = BPE.starts_with, BPE.fallback_start, None
+
+    def encode(self, text):
+        return BPE.encode(text)
+
+    def decode(self, ids):
+        return " ".join(map(str, ids))
+
+
+def test_tokens_ruled_out_with_minus_infinity_are_never_drawn():
+    model = Model([-torch.inf] * 7 + [1.0])
+    backbone = SimpleNamespace(tokenizer=SpellingIds(), context=256, device="cpu", causal_lm=model)
+    for temperature in (0.0, 2.0):
+        reply = generate(backbone, Generate(QUESTION, 3, temperature=temperature))
+        assert (reply.text, reply.logprob) == ("7 7 7", 0.0)
+
+
+@pytest.mark.parametrize("bad", [[torch.nan] * 8, [1.0] * 7 + [torch.nan], [1.0] * 7 + [torch.inf], [-torch.inf] * 8])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_numbers_that_are_not_finite_are_named(bad, temperature):
+    with pytest.raises(RunFailed, match="no finite numbers for token 1 after its prompt") as caught:
+        ask(Model(bad), temperature=temperature)
+    assert "Is it good?" in str(caught.value)

@@ -1,0 +1,109 @@
+"""Trees of token rows: whatever is shared, each asked token sees exactly its own row's past, at its own positions."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpttasks.engine import tree
+from gpttasks.engine.tree import Path, common_length, group_paths, into_blocks
+
+TOKENS = st.integers(0, 2)  # few, so that rows begin alike
+CONTEXTS = st.lists(TOKENS, min_size=1, max_size=12)
+CONTINUATIONS = st.lists(st.lists(TOKENS, min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@pytest.fixture(autouse=True)
+def short_prefixes(monkeypatch):
+    monkeypatch.setattr(tree, "SHORTEST_PREFIX", 2)
+    monkeypatch.setattr(tree, "LEAST_SAVED", 3)
+
+
+def paths_of(examples):
+    """Rows of context and continuation, scored as options are, and the families of one example each."""
+    paths, families = {}, []
+    for context, continuations in examples:
+        family = []
+        for continuation in continuations:
+            ids = [*context, *continuation]
+            paths[len(paths)] = Path(ids, range(len(context) - 1, len(ids) - 1))
+            family.append(len(paths) - 1)
+        families.append(family)
+    return paths, families
+
+
+def seen_by(made, block, place):
+    """The ids that the token at ``place`` sees, in the order of their positions, itself the last."""
+    sees = made.sees()[place]
+    assert sees[: block.prefix].all()
+    places = [other for other in range(len(made.ids)) if sees[block.prefix + other]]
+    positions = [made.positions[other] for other in places]
+    assert sorted(positions) == list(range(block.prefix, block.prefix + len(positions))), (
+        "no position twice or left out"
+    )
+    prefix = list(block.groups[0].ids[: block.prefix])
+    return prefix + [made.ids[other] for _, other in sorted(zip(positions, places, strict=True))]
+
+
+@given(examples=st.lists(st.tuples(CONTEXTS, CONTINUATIONS), min_size=1, max_size=8), tokens=st.integers(1, 60))
+def test_each_token_sees_its_own_past(examples, tokens):
+    paths, families = paths_of(examples)
+    answered = []
+    for block in into_blocks(group_paths(paths, families)):
+        for group in block.groups:
+            assert list(group.ids[: block.prefix]) == list(block.groups[0].ids[: block.prefix])
+        for made in block.trees(paths, tokens):
+            assert len(made.at) == 1 or len(made.ids) <= tokens or len(set(made.group)) == 1
+            for index, places in made.at.items():
+                answered.append(index)
+                path = paths[index]
+                assert len(places) == len(path.reads)
+                for place, read in zip(places, path.reads, strict=True):
+                    assert seen_by(made, block, place) == list(path.ids[: read + 1])
+    assert sorted(answered) == sorted(paths)
+
+
+@given(context=CONTEXTS, reads=st.lists(st.integers(0, 11), min_size=1, max_size=4))
+def test_states_may_be_asked_for_anywhere(context, reads):
+    paths = {0: Path(context, [read % len(context) for read in reads])}
+    (block,) = into_blocks(group_paths(paths, [[0]]))
+    (made,) = block.trees(paths, 100)
+    for place, read in zip(made.at[0], paths[0].reads, strict=True):
+        assert seen_by(made, block, place) == context[: read + 1]
+    assert len(made.ids) == paths[0].fed, "no token after the last one asked for is read"
+
+
+@given(examples=st.lists(st.tuples(CONTEXTS, CONTINUATIONS), min_size=2, max_size=8))
+def test_a_tree_never_reads_more_than_the_rows_have(examples):
+    paths, families = paths_of(examples)
+    blocks = into_blocks(group_paths(paths, families))
+    read = sum(block.prefix + sum(len(made.ids) for made in block.trees(paths, 30)) for block in blocks)
+    assert read <= sum(path.fed for path in paths.values())
+
+
+def test_shots_are_read_once_and_contexts_once():
+    shots, contexts = list(range(100, 150)), [[1, 2, 3], [1, 5], [7]]
+    paths, families = paths_of([([*shots, *context], [[8], [9, 9]]) for context in contexts])
+    (block,) = into_blocks(group_paths(paths, families))
+    assert block.prefix >= len(shots) - 1
+    read = sum(len(made.ids) for made in block.trees(paths, 1000))
+    assert read <= sum(len(context) + 1 for context in contexts) + len(contexts)
+
+
+def test_a_beginning_that_saves_too_little_is_not_shared(monkeypatch):
+    monkeypatch.setattr(tree, "LEAST_SAVED", 1000)
+    paths, families = paths_of([([*range(50), 1], [[3]]), ([*range(50), 2], [[3]])])
+    (block,) = into_blocks(group_paths(paths, families))
+    assert block.prefix == 0
+
+
+def test_many_equal_contexts_are_no_deep_recursion():
+    paths, families = paths_of([([5], [[1], [2]])] * 3000)
+    (block,) = into_blocks(group_paths(paths, families))
+    assert sum(len(made.at) for made in block.trees(paths, 512)) == 6000
+
+
+@given(first=CONTEXTS, second=CONTEXTS)
+def test_common_length(first, second):
+    length = common_length(first, second)
+    assert first[:length] == second[:length]
+    assert first[length : length + 1] != second[length : length + 1] or length in (len(first), len(second))
