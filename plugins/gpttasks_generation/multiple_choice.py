@@ -21,6 +21,9 @@ class MultipleChoiceOptions(Options):
         description="what that column holds: a position; a letter or number as in tests (A or 1 is the first); or the "
         "right choice's text",
     )
+    equal_choices: bool = Field(
+        False, description="whether a row may hold a choice twice; the second one can then never be the answer"
+    )
     first_index: Literal[0, 1] = Field(0, description="with label_as: index, the position of the first choice")
 
     @model_validator(mode="after")
@@ -57,8 +60,9 @@ class MultipleChoice(Task):
         choices = self._choices.render(row)
         if len(choices) < 2 or not all(choice.strip() for choice in choices):
             raise UnusableRow(row.problem(f"the choices are {list(choices)}, wanted two or more, none of them blank"))
-        if len(set(choices)) < len(choices):
-            raise UnusableRow(row.problem(f"a choice stands twice: {list(choices)}"))
+        if len(set(choices)) < len(choices) and not self.options.equal_choices:
+            hint = "allow it with task.equal_choices: true"
+            raise UnusableRow(row.problem(f"a choice stands twice: {list(choices)}", hint))
         return Example(self._prompt.render(row), choices=choices, label=self._label(row, choices))
 
     def _label(self, row: Row, choices: tuple[str, ...]) -> int | None:

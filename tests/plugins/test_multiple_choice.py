@@ -151,13 +151,20 @@ def test_a_row_to_predict_without_the_column():
         (["red"], "the choices are ['red'], wanted two or more, none of them blank"),
         ("red", "the choices are ['red'], wanted two or more, none of them blank"),
         (["red", " "], "the choices are ['red', ' '], wanted two or more, none of them blank"),
-        (["red", "blue", "red"], "a choice stands twice: ['red', 'blue', 'red']"),
+        (
+            ["red", "blue", "red"],
+            "a choice stands twice: ['red', 'blue', 'red']; allow it with task.equal_choices: true",
+        ),
     ],
 )
 def test_choices_that_cannot_be(choices, message):
     with pytest.raises(UnusableRow) as caught:
         task().example(row(choices=choices))
     assert str(caught.value) == f"test.jsonl:4: {message}"
+
+
+def test_equal_choices_may_be_allowed():
+    assert task(equal_choices=True).example(row(2, ["red", "blue", "red"])).choices == ("red", "blue", "red")
 
 
 def test_bad_rows_are_counted_and_the_first_is_shown():
