@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..errors import BackboneError
 from .base import Backbone
 from .tokenizer import TextTokenizer
+from .tree_attention import why_not_shared
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,8 @@ class LocalBackbone(Backbone):
     direct_head:
         whether the LM head applied to the last hidden states gives the model's own logits. Found out on one row when
         the model is loaded; where it does not (logits capped or scaled afterwards), whole logits are computed.
+    unshared:
+        why what prompts have in common cannot be read once; None if it can, as a small tree has shown.
     """
 
     trainable: ClassVar[bool] = True
@@ -31,6 +34,7 @@ class LocalBackbone(Backbone):
     model: Any
     tokenizer: TextTokenizer
     direct_head: bool
+    unshared: str | None
     parameters: int
     """Of the model as it was loaded, without what an adaptation adds."""
 
@@ -44,6 +48,7 @@ class LocalBackbone(Backbone):
         self.context = usable_context(model.config, context)
         self._check_causal()
         self.direct_head = self._head_gives_logits()
+        self.unshared = why_not_shared(self)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
 
@@ -51,6 +56,7 @@ class LocalBackbone(Backbone):
         """Become what another loaded backbone is."""
         self.model, self.tokenizer, self.context = other.model, other.tokenizer, other.context
         self.direct_head, self.parameters = other.direct_head, other.parameters
+        self.unshared = other.unshared
         self._weights_digest = other._weights_digest
 
     @property
@@ -141,6 +147,8 @@ class LocalBackbone(Backbone):
             "context": self.context,
             "begins_with_bos": bool(self.tokenizer.starts_with),
             "direct_head": self.direct_head,
+            "shares_prompts": self.unshared is None,
+            "shares_prompts_reason": self.unshared,
             # The classes that the folder's own code would have given; it is never run.
             "own_code": sorted(getattr(config, "auto_map", None) or ()),
             "attention": getattr(config, "_attn_implementation", None),

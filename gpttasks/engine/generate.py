@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.join import join_to_write
 from ..backbones.local import LocalBackbone
+from ..backbones.tree_attention import cache_name
 from ..errors import RunFailed
 from ..requests import Generate, GenerateReply
 from ..tasks.example import prompt_text
@@ -93,12 +93,6 @@ def _next_logits(backbone: LocalBackbone, prompt: list[int], tokens: list[int]) 
         yield outputs.logits[0, -1].double().cpu()
         cache = None if name is None else outputs.get(name)
         ids = [*prompt, *tokens] if cache is None else tokens[-1:]
-
-
-def cache_name(model: Any) -> str | None:
-    """What the model's forward pass calls its keys and values; None if it keeps none (GPT-1)."""
-    parameters = inspect.signature(model.forward).parameters
-    return next((name for name in ("cache", "past_key_values") if name in parameters), None)
 
 
 def _draw(logits: torch.Tensor, request: Generate, draws: torch.Generator) -> int:

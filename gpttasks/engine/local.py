@@ -28,7 +28,7 @@ from ..requests import (
     Rolling,
     RollingReply,
 )
-from ..tasks.example import prompt_text
+from ..tasks.example import Prompt, prompt_text
 from .batches import batches_by_tokens, default_tokens
 from .generate import generate
 
@@ -44,6 +44,9 @@ Result = TypeVar("Result")
 class Row:
     """A row of token ids for a request: the tokens from ``start`` on are scored, or ``module`` reads the states at the
     tokens ``at``.
+
+    family:
+        the same for rows that begin alike, as the continuations of one prompt do; None for a window of a long text.
     """
 
     request: int
@@ -53,6 +56,7 @@ class Row:
     module: str | None = None
     at: tuple[int, ...] = ()
     places: tuple[tuple[int, int], ...] = ()
+    family: Prompt | None = None
 
 
 @dataclass(frozen=True)
@@ -85,21 +89,30 @@ class LocalEngine:
             if not isinstance(request, Generate)
             for row in self._named(request, lambda: self._rows(index, request))  # noqa: B023 - called at once
         ]
-        replies: list[RowReply] = [RowReply()] * len(rows)
         rows_left = Counter(row.request for row in rows)
         if advance:
             advance(len(requests) - len(rows_left) - len(written), 0)  # a text without tokens to predict has no rows
+
+        def report(done: Sequence[int]) -> None:
+            if advance:
+                rows_left.subtract(rows[index].request for index in done)
+                whole = {rows[index].request for index in done if not rows_left[rows[index].request]}
+                advance(len(whole), sum(len(rows[index].ids) for index in done))
+
         with torch.inference_mode(), _evaluating(self.backbone.model, self.modules):
-            for batch in batches_by_tokens([len(row.ids) for row in rows], self.tokens_per_batch):
-                outputs = self.backbone.forward([rows[index].ids for index in batch])
-                for index, reply in zip(batch, self._read(outputs, [rows[index] for index in batch]), strict=True):
-                    replies[index] = reply
-                if advance:
-                    rows_left.subtract(rows[index].request for index in batch)
-                    done = {rows[index].request for index in batch if not rows_left[rows[index].request]}
-                    advance(len(done), sum(len(rows[index].ids) for index in batch))
+            replies = self._read_rows(rows, report)
             texts = {index: self._write(requests[index], advance) for index in written}
         return self._gather(requests, rows, replies, texts)
+
+    def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
+        """The reply to each row; ``report`` is told the indices of those that are done."""
+        replies = [RowReply()] * len(rows)
+        for batch in batches_by_tokens([len(row.ids) for row in rows], self.tokens_per_batch):
+            outputs = self.backbone.forward([rows[index].ids for index in batch])
+            for index, reply in zip(batch, self._read(outputs, [rows[index] for index in batch]), strict=True):
+                replies[index] = reply
+            report(batch)
+        return replies
 
     def _write(self, request: Request, advance: Callable[[int, int], None] | None) -> GenerateReply:
         assert isinstance(request, Generate)
@@ -122,15 +135,16 @@ class LocalEngine:
         tokenizer, context = self.backbone.tokenizer, self.backbone.context
         if isinstance(request, LogLikelihood):
             joined = join(tokenizer, request.prompt, request.continuation, context, request.beside)
-            return [Row(index, joined.ids, joined.boundary, joined.cut)]
+            return [Row(index, joined.ids, joined.boundary, joined.cut, family=request.prompt)]
         if isinstance(request, Readout) and request.at == "passage":
             placed = place_passage(tokenizer, request.prompt, context)
             at = (*placed.tokens, len(placed.ids) - 1)
-            return [Row(index, placed.ids, len(placed.ids), module=request.module, at=at, places=placed.places)]
+            end = len(placed.ids)
+            return [Row(index, placed.ids, end, NOTHING_CUT, request.module, at, placed.places, request.prompt)]
         if isinstance(request, Readout):
             joined = join(tokenizer, request.prompt, "", context)
             last = len(joined.ids)
-            return [Row(index, joined.ids, last, joined.cut, request.module, (last - 1,))]
+            return [Row(index, joined.ids, last, joined.cut, request.module, (last - 1,), family=request.prompt)]
         if isinstance(request, Rolling):
             text = prompt_text(request.prompt)
             found = windows(tokenizer, text, context, stride=request.stride)

@@ -114,6 +114,9 @@ class RuntimeOptions(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the computation")
     device: str = Field("auto", pattern=r"^[a-z]+(:\d+)?$", description="auto, cpu, cuda, cuda:0, mps, ...")
     tokens_per_batch: int | None = Field(None, ge=1, description="tokens per forward pass; null chooses")
+    sharing: bool = Field(
+        True, description="read what prompts have in common once; false reads each alone: slower, the same numbers"
+    )
     checkpoint_minutes: float = Field(10.0, gt=0, description="the longest time between checkpoints")
     trackers: list[str] = Field([], description="Accelerate's trackers to log to, such as tensorboard")
     threads: int | None = Field(None, ge=1, description="threads of the CPU; null leaves the choice to torch")

@@ -85,6 +85,9 @@ class Job:
         self.record["machine"] = machine() | {"device": bench.device, "precision": bench.precision}
         for name in self.record["backbone"]["capabilities"].get("own_code", ()):
             self.warn(f"{recipe.backbone.name} brings code of its own for {name}; transformers' own is used instead")
+        reason = self.record["backbone"]["capabilities"].get("shares_prompts_reason")
+        if reason and recipe.runtime.sharing:
+            self.say(f"each prompt is read alone: {reason}")
         self._describe_data(bench)
         self.say(f"{recipe.backbone.name} on {bench.device} in {bench.precision}; {self.folder.path}")
 

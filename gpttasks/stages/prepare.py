@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..backbones.base import Backbone, LoadSettings, Precision
 from ..backbones.local import LocalBackbone
 from ..engine.local import LocalEngine
+from ..engine.shared import SharedEngine
 from ..errors import BackboneError
 from ..heads.base import Head
 from ..machine import check_trackers, choose_device, choose_precision, keep_freed_memory
@@ -53,9 +54,11 @@ class Workbench:
         return str(getattr(self.head.options, "separator", " "))
 
     def engine(self) -> Engine:
-        """What answers the head's requests: the plain engine, or the backbone itself if it is no local model."""
+        """What answers the head's requests: an engine for a local model, or the backbone itself if it is none."""
         if isinstance(self.backbone, LocalBackbone):
-            return LocalEngine(self.backbone, self.head.modules(), self.recipe.runtime.tokens_per_batch)
+            runtime = self.recipe.runtime
+            kind = SharedEngine if runtime.sharing and self.backbone.unshared is None else LocalEngine
+            return kind(self.backbone, self.head.modules(), runtime.tokens_per_batch)
         return self.backbone  # type: ignore[return-value]
 
 

@@ -1,0 +1,156 @@
+"""The fast engine against the plain one, request by request: on every family, whatever prompts have in common."""
+
+import functools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.backbones.tree_attention import forward_tree, why_not_shared
+from gpttasks.engine import tree
+from gpttasks.engine.local import LocalEngine
+from gpttasks.engine.shared import SharedEngine
+from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
+from gpttasks.tasks.example import Part, as_prompt
+
+SHARING = ["gpt2", "opt", "llama", "qwen3"]
+NOT_SHARING = {
+    "openai-gpt": "keeps no keys",
+    "bloom": "for a mask of its own",
+    "gpt_neo": "by the place in the row",
+    "gemma2": "a sliding window",
+}
+SHOTS = "\n\n".join(f"Review {number}: it was {('bad', 'good')[number % 2]}." for number in range(4)) + "\n\n"
+WORDS = ("film", "story", "good", "bad", "été", "日本", "مرحبا", "👍", "the", "a")
+
+
+@pytest.fixture(scope="module")
+def load(tiny_folder):
+    made = {}
+
+    def loaded(family):
+        if family not in made:
+            made[family] = HuggingFace(HuggingFaceOptions(path=str(tiny_folder(family))))
+            made[family].load(LoadSettings())
+        return made[family]
+
+    return loaded
+
+
+@pytest.fixture(autouse=True)
+def share_also_short_beginnings(monkeypatch):
+    monkeypatch.setattr(tree, "SHORTEST_PREFIX", 4)
+    monkeypatch.setattr(tree, "LEAST_SAVED", 4)
+
+
+def options(prompt, *texts):
+    return [LogLikelihood(as_prompt(prompt), text, texts) for text in texts]
+
+
+REQUESTS = [
+    *options("The film was", " good", " bad"),
+    *options("The film was", " good", " bad"),  # asked twice
+    *options(SHOTS + "A quiet wonder. It was", " good", " bad", " a quiet wonder, and nobody left"),
+    *options(SHOTS + "Nothing happens. It was", " bad", " badly made"),  # an option that is another's beginning
+    *options([SHOTS, Part("word " * 200, "passage"), " It was"], " good", " bad"),  # cut
+    *options((), " good", " bad"),
+    *options("日本の映画は", "良い", "悪い"),
+    *options("فيلم", " جيد", " سيئ"),
+    *options("Tab\tand\x00control", "\x01", "\n"),
+    Rolling(as_prompt("A text that is read as it stands. " * 12)),
+]
+
+
+def assert_equal(plain, shared):
+    assert len(plain) == len(shared)
+    for one, other in zip(plain, shared, strict=True):
+        assert type(one) is type(other)
+        for name, value in vars(one).items():
+            if name in ("logprob", "values"):
+                assert getattr(other, name) == pytest.approx(value, abs=1e-4)
+            else:
+                assert getattr(other, name) == value
+
+
+@pytest.mark.parametrize("family", SHARING)
+@pytest.mark.parametrize("tokens", [1, 40, None])
+def test_equal_to_the_plain_engine(load, family, tokens):
+    backbone = load(family)
+    plain = LocalEngine(backbone).answer(REQUESTS)
+    engine = SharedEngine(backbone, tokens_per_batch=tokens)
+    assert_equal(plain, engine.answer(REQUESTS))
+    assert_equal(plain[::-1], engine.answer(REQUESTS[::-1]))
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_equal_for_any_prompts(load, data):
+    backbone = load("gpt2")
+    text = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
+    begin = data.draw(st.lists(text, min_size=1, max_size=2))
+    requests = []
+    for _ in range(data.draw(st.integers(1, 5))):
+        prompt = data.draw(st.sampled_from(begin)) + " " + data.draw(text)
+        requests += options(prompt, *data.draw(st.lists(text.map(lambda word: " " + word), min_size=1, max_size=3)))
+    assert_equal(LocalEngine(backbone).answer(requests), SharedEngine(backbone, tokens_per_batch=50).answer(requests))
+
+
+def test_readouts_are_equal_too(load):
+    backbone = load("gpt2")
+    torch.manual_seed(1)
+    modules = torch.nn.ModuleDict(
+        {"last": torch.nn.Linear(backbone.hidden_size, 3), "span": torch.nn.Linear(backbone.hidden_size, 2)}
+    )
+    prompts = [[SHOTS, Part(f"A {word} film.", "passage"), " So?"] for word in WORDS]
+    requests = [Readout(as_prompt(prompt), "last") for prompt in prompts]
+    requests += [Readout(as_prompt(prompt), "span", "passage") for prompt in prompts]
+    requests += [Generate(as_prompt("The film"), 3)]
+    plain, shared = (kind(backbone, modules) for kind in (LocalEngine, SharedEngine))
+    assert_equal(plain.answer(requests), shared.answer(requests))
+
+
+def test_it_reads_fewer_tokens(load, monkeypatch):
+    backbone = load("gpt2")
+    read = []
+
+    def counted(backbone, ids, *rest):
+        read.append(len(ids))
+        return forward_tree(backbone, ids, *rest)
+
+    monkeypatch.setattr("gpttasks.engine.shared.forward_tree", counted)
+    requests = [request for word in WORDS for request in options(SHOTS + word, " good", " bad", " neither of them")]
+    SharedEngine(backbone).answer(requests)
+    plain = sum(len(LocalEngine(backbone)._rows(0, request)[0].ids) for request in requests)
+    assert sum(read) < plain / 4
+
+
+def test_progress_counts_every_request_once(load):
+    seen = []
+    SharedEngine(load("gpt2"), tokens_per_batch=30).answer(REQUESTS, lambda done, tokens: seen.append((done, tokens)))
+    assert sum(done for done, _ in seen) == len(REQUESTS)
+
+
+@pytest.mark.parametrize("family", SHARING)
+def test_who_shares(load, family):
+    assert load(family).unshared is None
+
+
+@pytest.mark.parametrize("family", NOT_SHARING)
+def test_who_does_not_and_why(load, family):
+    assert NOT_SHARING[family] in load(family).unshared
+    assert load(family).capabilities()["shares_prompts"] is False
+
+
+def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
+    backbone = load("llama")
+    real = type(backbone.causal_lm.base_model).forward
+
+    @functools.wraps(real)  # its parameters are what tells whether it keeps keys and values
+    def deaf(self, *arguments, attention_mask=None, **options):
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(type(backbone.causal_lm.base_model), "forward", deaf)
+    assert "differs from plain rows" in why_not_shared(backbone)
