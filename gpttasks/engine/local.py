@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+REQUESTS_AT_ONCE = 4096
+"""Requests whose token ids are held in memory together."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -79,7 +82,17 @@ class LocalEngine:
         self.tokens_per_batch = tokens_per_batch or default_tokens(str(backbone.device))
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
-        """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number."""
+        """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number.
+
+        Some thousands are tokenised and answered at a time: the first replies come soon, and memory stays bounded.
+        """
+        return [
+            reply
+            for first in range(0, len(requests), REQUESTS_AT_ONCE)
+            for reply in self._answer_some(requests[first : first + REQUESTS_AT_ONCE], advance)
+        ]
+
+    def _answer_some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
         import torch
 
         written = [index for index, request in enumerate(requests) if isinstance(request, Generate)]
@@ -182,7 +195,7 @@ class LocalEngine:
         for row, reply in zip(rows, replies, strict=True):
             if not all(math.isfinite(value) for value in (reply.logprob, *reply.values)):
                 raise RunFailed(
-                    f"the model answered request {row.request} with a number that is not finite: {reply}",
+                    f"the model answered with a number that is not finite: {reply}",
                     hint=f"its prompt ends {prompt_text(requests[row.request].prompt)[-80:]!r}; try precision fp32",
                 )
             by_request[row.request].append((row, reply))
