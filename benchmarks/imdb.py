@@ -30,7 +30,7 @@ def gpttasks_row(name: str, data: Path, runs: Path, backbone: str, overrides: li
     """Run a recipe and read what its run.json says."""
     recipe, *own = GPTTASKS_ROWS[name]
     command = [sys.executable, "-m", "gpttasks", "run", recipe, f"backbone={backbone}", f"task.data.path={data}"]
-    command += [*own, *overrides, "--out", str(runs / f"imdb-{name}"), "--json"]
+    command += [*own, *overrides, "runtime.cache=false", "--out", str(runs / f"imdb-{name}"), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     run = json.loads(done.stdout)
     score = run["scores"]["accuracy"]

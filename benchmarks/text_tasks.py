@@ -32,12 +32,13 @@ PROMPTED: dict[str, list[str]] = {
     "wikitext2": ["wikitext2-perplexity", "task.data={{path: {data}/wikitext2}}", 'task.join="\\n"', "head.stride=256"],
     "sst2-16-shot": ["sst2-few-shot", "task.data.path={data}/sst2"],
 }
+EACH = ["runtime.cache=false"]
 MODELS = ("nano", "stories260K")
 
 
 def row(name: str, command: list[str], runs: Path) -> dict[str, Any]:
     """Run a recipe, or read the finished run, and give its scores."""
-    whole = [sys.executable, "-m", "gpttasks", "run", *command, "--out", str(runs / name), "--json"]
+    whole = [sys.executable, "-m", "gpttasks", "run", *command, *EACH, "--out", str(runs / name), "--json"]
     run = json.loads(subprocess.run(whole, stdout=subprocess.PIPE, text=True, check=True).stdout)
     keys = ("value", "low", "high", "n", "reason")
     return {

@@ -117,6 +117,9 @@ class RuntimeOptions(Section):
     sharing: bool = Field(
         True, description="read what prompts have in common once; false reads each alone: slower, the same numbers"
     )
+    cache: bool = Field(
+        True, description="keep replies outside the run (in GPTTASKS_CACHE, or the user's cache) and ask none twice"
+    )
     checkpoint_minutes: float = Field(10.0, gt=0, description="the longest time between checkpoints")
     trackers: list[str] = Field([], description="Accelerate's trackers to log to, such as tensorboard")
     threads: int | None = Field(None, ge=1, description="threads of the CPU; null leaves the choice to torch")

@@ -158,6 +158,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> d
             "unfinished": 0,
         },
         "training": None,
+        "cache": None,
         "time": {},
         "memory": None,
         "machine": None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..backbones.local import LocalBackbone, state_digest
+from ..engine.cache import CachedEngine, cache_file
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
+from ..requests import Engine
 from ..tasks.example import content_digest
 from ..training.checkpoint import trained_parameters
 from .answering import Answered, add_shots, answer_all, score_all
@@ -31,7 +34,11 @@ def score_split(job: Job, bench: Workbench) -> Scored:
     """Answer and score the split that the recipe names; counts and scores go into the record."""
     score = bench.recipe.score
     asked = add_shots(bench.scored, bench.shots, score.shots, bench.separator)
-    answered = answer_all(bench.head, bench.engine(), bench.scored, asked)
+    digests = model_digests(bench)
+    engine = cached(bench, digests)
+    answered = answer_all(bench.head, engine, bench.scored, asked)
+    if isinstance(engine, CachedEngine):
+        note_cache(job, engine)
     _count(job, bench, answered)
     job.say("computing scores")
     scores, statistics = score_all(
@@ -40,11 +47,42 @@ def score_split(job: Job, bench: Workbench) -> Scored:
         score,
         task=bench.task.name,
         kind=bench.head.gives,
-        way=way_of(job, bench, answered),
+        way=way_of(job, bench, answered, digests),
         seed=bench.recipe.seed,
     )
     job.record["scores"] = {key: value.as_dict() for key, value in scores.items()}
     return Scored(answered, scores, statistics)
+
+
+def model_digests(bench: Workbench) -> dict[str, str]:
+    """SHA-256 of all that was loaded and trained: weights, tokenizer, adapter, head."""
+    digests = dict(bench.backbone.digests())
+    if bench.adaptation.trains and isinstance(bench.backbone, LocalBackbone):
+        digests["trained"] = state_digest(dict(trained_parameters(bench.backbone.model, bench.head.modules())))
+    return digests
+
+
+def cached(bench: Workbench, digests: Mapping[str, str]) -> Engine:
+    """The engine, which asks a local model only what it has not been asked before."""
+    engine, file = bench.engine(), cache_file()
+    if file is None or not bench.recipe.runtime.cache or not isinstance(bench.backbone, LocalBackbone):
+        return engine
+    model = {
+        **digests,
+        "precision": bench.precision,
+        "device": bench.device.partition(":")[0],
+        "context": bench.backbone.context,
+    }
+    return CachedEngine(engine, model, file)
+
+
+def note_cache(job: Job, engine: CachedEngine) -> None:
+    """Write down, and say, how many replies were there already."""
+    job.record["cache"] = {"file": str(engine.file), "hits": engine.hits, "asked": engine.asked}
+    if engine.hits:
+        job.say(f"{engine.hits:,} of {engine.asked:,} replies were in the cache {engine.file}")
+    if engine.problem:
+        job.warn(f"replies could not be kept: {engine.problem}")
 
 
 def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:
@@ -68,12 +106,9 @@ def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:
         job.warn(f"{samples['shots_dropped']:,} shots did not fit into the context and were left out")
 
 
-def way_of(job: Job, bench: Workbench, answered: list[Answered]) -> str:
+def way_of(job: Job, bench: Workbench, answered: list[Answered], digests: Mapping[str, str]) -> str:
     """The way half of the signature: all that may move the scores while what is measured stays the same."""
-    recipe, digests = bench.recipe, dict(bench.backbone.digests())
-    if bench.adaptation.trains and isinstance(bench.backbone, LocalBackbone):
-        trained = trained_parameters(bench.backbone.model, bench.head.modules())
-        digests["trained"] = state_digest(dict(trained))
+    recipe = bench.recipe
     prompts = content_digest(
         sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)
     )
