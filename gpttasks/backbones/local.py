@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import BackboneError
 from .base import Backbone
+from .left_padding import why_not_padded
 from .tokenizer import TextTokenizer
 from .tree_attention import why_not_shared
 
@@ -27,6 +28,8 @@ class LocalBackbone(Backbone):
         the model is loaded; where it does not (logits capped or scaled afterwards), whole logits are computed.
     unshared:
         why what prompts have in common cannot be read once; None if it can, as a small tree has shown.
+    unpadded:
+        why several texts cannot be written together; None if they can, as two padded rows have shown.
     """
 
     trainable: ClassVar[bool] = True
@@ -35,6 +38,7 @@ class LocalBackbone(Backbone):
     tokenizer: TextTokenizer
     direct_head: bool
     unshared: str | None
+    unpadded: str | None
     parameters: int
     """Of the model as it was loaded, without what an adaptation adds."""
 
@@ -49,6 +53,7 @@ class LocalBackbone(Backbone):
         self._check_causal()
         self.direct_head = self._head_gives_logits()
         self.unshared = why_not_shared(self)
+        self.unpadded = why_not_padded(self)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
 
@@ -56,7 +61,7 @@ class LocalBackbone(Backbone):
         """Become what another loaded backbone is."""
         self.model, self.tokenizer, self.context = other.model, other.tokenizer, other.context
         self.direct_head, self.parameters = other.direct_head, other.parameters
-        self.unshared = other.unshared
+        self.unshared, self.unpadded = other.unshared, other.unpadded
         self._weights_digest = other._weights_digest
 
     @property
@@ -149,6 +154,8 @@ class LocalBackbone(Backbone):
             "direct_head": self.direct_head,
             "shares_prompts": self.unshared is None,
             "shares_prompts_reason": self.unshared,
+            "writes_together": self.unpadded is None,
+            "writes_together_reason": self.unpadded,
             # The classes that the folder's own code would have given; it is never run.
             "own_code": sorted(getattr(config, "auto_map", None) or ()),
             "attention": getattr(config, "_attn_implementation", None),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..backbones.join import join_to_write
 from ..backbones.local import LocalBackbone
@@ -17,19 +17,68 @@ if TYPE_CHECKING:
     import torch
 
 
+class Text:
+    """A text that is being written after its prompt; the same token by token, whatever is written beside it.
+
+    ids:
+        the prompt; tokens: what was written so far.
+
+    Raises DataError if ``max_tokens`` leave no room for a prompt.
+    """
+
+    def __init__(self, backbone: LocalBackbone, request: Generate, ends: frozenset[int]) -> None:
+        self._joined = join_to_write(backbone.tokenizer, request.prompt, request.max_tokens, backbone.context)
+        self._tokenizer, self._ends = backbone.tokenizer, ends
+        self._draws: torch.Generator | None = None
+        self.request = request
+        self.ids = self._joined.ids
+        self.tokens: list[int] = []
+        self.logprob = 0.0
+
+    def take(self, logits: torch.Tensor) -> bool:
+        """Add the next token, from the logits [vocabulary] in float64; gives whether the text is finished now.
+
+        Raises RunFailed if they are not finite.
+        """
+        import torch
+
+        if not bool(torch.isfinite(logits.max())):  # single tokens may be ruled out with -inf
+            raise _not_finite(self.request, len(self.tokens) + 1)
+        if self.request.temperature == 0:
+            token = int(logits.argmax())
+        else:
+            if self._draws is None:
+                self._draws = torch.Generator().manual_seed(self.request.seed % 2**63)
+            token = _draw(logits, self.request, self._draws)
+        self.tokens.append(token)
+        self.logprob += float(torch.log_softmax(logits, -1)[token])
+        if token in self._ends or len(self.tokens) == self.request.max_tokens:
+            return True
+        stop = self.request.stop
+        return bool(stop) and before_stop(self._tokenizer.decode(self.tokens), stop)[1]
+
+    def reply(self) -> GenerateReply:
+        """The text, cut before what ended it."""
+        ended = bool(self.tokens) and self.tokens[-1] in self._ends
+        written = self.tokens[:-1] if ended else self.tokens  # an end token of the settings may be one with a text
+        text, stopped = before_stop(self._tokenizer.decode(written), self.request.stop)
+        finish: Literal["end", "stop", "length"] = "stop" if stopped else "end" if ended else "length"
+        return GenerateReply(text, len(self.tokens), finish, self.logprob, self._joined.cut)
+
+
 def generate(backbone: LocalBackbone, request: Generate) -> GenerateReply:
     """The text that follows the request's prompt.
 
     Raises DataError if ``max_tokens`` leave no room for a prompt, RunFailed if the model gives no finite numbers.
     """
-    joined = join_to_write(backbone.tokenizer, request.prompt, request.max_tokens, backbone.context)
-    ends = end_tokens(backbone)
-    tokens, logprob = (_beams if request.beams > 1 else _token_by_token)(backbone, joined.ids, request, ends)
-    ended = bool(tokens) and tokens[-1] in ends
-    written = tokens[:-1] if ended else tokens  # an end token of the settings may be one with a text
-    text, stopped = before_stop(backbone.tokenizer.decode(written), request.stop)
-    finish = "stop" if stopped else "end" if ended else "length"
-    return GenerateReply(text, len(tokens), finish, logprob, joined.cut)  # type: ignore[arg-type]
+    text = Text(backbone, request, end_tokens(backbone))
+    if request.beams > 1:
+        text.tokens, text.logprob = _beams(backbone, text.ids, request, end_tokens(backbone))
+        return text.reply()
+    for logits in _next_logits(backbone, text.ids, text.tokens):
+        if text.take(logits):
+            break
+    return text.reply()
 
 
 def end_tokens(backbone: LocalBackbone) -> frozenset[int]:
@@ -45,27 +94,6 @@ def before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
     """The text before the first stop text in it, and whether there is one."""
     places = [place for word in stop if (place := text.find(word)) >= 0]
     return (text[: min(places)], True) if places else (text, False)
-
-
-def _token_by_token(
-    backbone: LocalBackbone, prompt: list[int], request: Generate, ends: frozenset[int]
-) -> tuple[list[int], float]:
-    import torch
-
-    draws = torch.Generator().manual_seed(request.seed % 2**63)
-    tokens: list[int] = []
-    logprob = 0.0
-    for logits in _next_logits(backbone, prompt, tokens):
-        if not bool(torch.isfinite(logits.max())):  # single tokens may be ruled out with -inf
-            raise _not_finite(request, len(tokens) + 1)
-        token = int(logits.argmax()) if request.temperature == 0 else _draw(logits, request, draws)
-        tokens.append(token)
-        logprob += float(torch.log_softmax(logits, -1)[token])
-        if token in ends or len(tokens) == request.max_tokens:
-            break
-        if request.stop and before_stop(backbone.tokenizer.decode(tokens), request.stop)[1]:
-            break
-    return tokens, logprob
 
 
 def _not_finite(request: Generate, token: int) -> RunFailed:

@@ -114,7 +114,7 @@ class LocalEngine:
 
         with torch.inference_mode(), _evaluating(self.backbone.model, self.modules):
             replies = self._read_rows(rows, report)
-            texts = {index: self._write(requests[index], advance) for index in written}
+            texts = self._write({index: requests[index] for index in written}, advance)
         return self._gather(requests, rows, replies, texts)
 
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
@@ -127,12 +127,17 @@ class LocalEngine:
             report(batch)
         return replies
 
-    def _write(self, request: Request, advance: Callable[[int, int], None] | None) -> GenerateReply:
-        assert isinstance(request, Generate)
-        reply = self._named(request, lambda: generate(self.backbone, request))
-        if advance:
-            advance(1, reply.tokens)
-        return reply
+    def _write(
+        self, requests: Mapping[int, Request], advance: Callable[[int, int], None] | None
+    ) -> dict[int, GenerateReply]:
+        """The texts that are asked for, one after another."""
+        written = {}
+        for index, request in requests.items():
+            assert isinstance(request, Generate)
+            written[index] = self._named(request, lambda: generate(self.backbone, request))  # noqa: B023 - called at once
+            if advance:
+                advance(1, written[index].tokens)
+        return written
 
     def _named(self, request: Request, work: Callable[[], Result]) -> Result:
         """What ``work()`` gives; a text that cannot be joined is shown in the error."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..backbones.left_padding import PaddedBatch
+from ..backbones.local import LocalBackbone
 from ..backbones.tree_attention import compute_prefix, forward_tree
+from ..requests import Generate, GenerateReply, Request
+from .batches import batches_by_tokens
+from .generate import Text, end_tokens
 from .local import LocalEngine, Row, RowReply
 from .tree import Path, Tree, group_paths, into_blocks
 
@@ -21,20 +26,21 @@ class SharedEngine(LocalEngine):
     """Reads a beginning that many prompts have in common once, a prompt once for all its continuations, and equal rows
     once; only the states that are asked for go through the LM head.
 
-    Long texts in windows and texts to be written have nothing to share: they go the plain way.
+    Texts are written together, and each is dropped as it is finished; beams are searched one by one, and long texts in
+    windows have nothing to share: they go the plain way.
     """
 
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the rows that are done."""
         replies: dict[int, RowReply] = {}
-        plain = [index for index, row in enumerate(rows) if row.family is None]
+        plain = [index for index, row in enumerate(rows) if row.family is None or self.backbone.unshared is not None]
         if plain:
             given = super()._read_rows([rows[index] for index in plain], lambda done: report([plain[i] for i in done]))
             replies.update(zip(plain, given, strict=True))
         same: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for index, row in enumerate(rows):
-            if row.family is not None:
-                same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
+        for index in sorted(set(range(len(rows))).difference(plain)):
+            row = rows[index]
+            same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
         firsts = [indices[0] for indices in same.values()]
         twins = {indices[0]: indices for indices in same.values()}
         paths = {index: _path(rows[index]) for index in firsts}
@@ -44,6 +50,32 @@ class SharedEngine(LocalEngine):
                     replies[twin] = reply
             report([twin for index in tree.at for twin in twins[index]])
         return [replies[index] for index in range(len(rows))]
+
+    def _write(
+        self, requests: Mapping[int, Request], advance: Callable[[int, int], None] | None
+    ) -> dict[int, GenerateReply]:
+        """The texts that are asked for, those with prompts of similar length together."""
+        together = {
+            index: request
+            for index, request in requests.items()
+            if isinstance(request, Generate) and request.beams == 1 and self.backbone.unpadded is None
+        }
+        alone = {index: request for index, request in requests.items() if index not in together}
+        written = super()._write(alone, advance)
+        ends = end_tokens(self.backbone)
+        texts = {
+            index: self._named(request, lambda: Text(self.backbone, request, ends))  # noqa: B023 - called at once
+            for index, request in together.items()
+        }
+        order = list(texts)
+        lengths = [len(texts[index].ids) + texts[index].request.max_tokens for index in order]
+        for batch in batches_by_tokens(lengths, self.tokens_per_batch):
+            for place in write_together(self.backbone, [texts[order[at]] for at in batch]):
+                index = order[batch[place]]
+                written[index] = texts[index].reply()
+                if advance:
+                    advance(1, written[index].tokens)
+        return written
 
     def _trees(self, rows: Sequence[Row], paths: dict[int, Path]) -> Iterator[tuple[Tree, Any]]:
         """The rows as trees, each with the keys and values of its prefix."""
@@ -98,6 +130,22 @@ class SharedEngine(LocalEngine):
             logprobs.append(-torch.nn.functional.cross_entropy(logits, some, reduction="none"))
             greedy.append(logits.argmax(-1) == some)
         return torch.cat(logprobs).cpu(), torch.cat(greedy).cpu()
+
+
+def write_together(backbone: LocalBackbone, texts: Sequence[Text]) -> Iterator[int]:
+    """Write all the texts, one token each at a time; gives the place of each as it is finished, and drops it then."""
+    left = list(range(len(texts)))
+    batch = PaddedBatch(backbone, [text.ids for text in texts])
+    while True:
+        finished = {place for row, place in enumerate(left) if texts[place].take(batch.logits[row])}
+        yield from sorted(finished)
+        rows = [row for row, place in enumerate(left) if place not in finished]
+        if not rows:
+            return
+        if finished:
+            batch.keep(rows)
+            left = [left[row] for row in rows]
+        batch.go_on([texts[place].tokens[-1] for place in left])
 
 
 def _path(row: Row) -> Path:

@@ -57,7 +57,8 @@ class Workbench:
         """What answers the head's requests: an engine for a local model, or the backbone itself if it is none."""
         if isinstance(self.backbone, LocalBackbone):
             runtime = self.recipe.runtime
-            kind = SharedEngine if runtime.sharing and self.backbone.unshared is None else LocalEngine
+            able = self.backbone.unshared is None or self.backbone.unpadded is None
+            kind = SharedEngine if runtime.sharing and able else LocalEngine
             return kind(self.backbone, self.head.modules(), runtime.tokens_per_batch)
         return self.backbone  # type: ignore[return-value]
 

@@ -1,0 +1,114 @@
+"""Texts written together are those written one by one, on every family that keeps keys and values."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.backbones.left_padding import why_not_padded
+from gpttasks.engine.local import LocalEngine
+from gpttasks.engine.shared import SharedEngine
+from gpttasks.errors import DataError, RunFailed
+from gpttasks.requests import Generate, LogLikelihood
+from gpttasks.tasks.example import Part, as_prompt
+
+TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3"]
+PROMPTS = ["A", "The film was", "In 1984 the price was 3 dollars and", "日本の映画", "مرحبا يا", "👍👍", " "]
+
+
+@pytest.fixture(scope="module")
+def load(tiny_folder):
+    made = {}
+
+    def loaded(family):
+        if family not in made:
+            made[family] = HuggingFace(HuggingFaceOptions(path=str(tiny_folder(family))))
+            made[family].load(LoadSettings())
+        return made[family]
+
+    return loaded
+
+
+def requests(**options):
+    return [Generate(as_prompt(prompt), 3 + place, **options) for place, prompt in enumerate(PROMPTS)]
+
+
+def assert_equal(plain, together):
+    for one, other in zip(plain, together, strict=True):
+        assert (other.text, other.tokens, other.finish, other.cut) == (one.text, one.tokens, one.finish, one.cut)
+        assert other.logprob == pytest.approx(one.logprob, abs=1e-3)
+
+
+@pytest.mark.parametrize("family", TOGETHER)
+@pytest.mark.parametrize("tokens", [1, 60, None])
+def test_greedy(load, family, tokens):
+    asked = requests()
+    assert load(family).unpadded is None
+    assert_equal(LocalEngine(load(family)).answer(asked), SharedEngine(load(family), None, tokens).answer(asked))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_drawn_with_a_seed_of_each_ones_own(load, family):
+    asked = [request for seed in range(3) for request in requests(temperature=1.0, top_p=0.9, seed=seed)]
+    plain = LocalEngine(load(family)).answer(asked)
+    assert_equal(plain, SharedEngine(load(family)).answer(asked))
+    assert_equal(plain[::-1], SharedEngine(load(family), None, 40).answer(asked[::-1]))
+    assert len({reply.text for reply in plain}) > len(PROMPTS)
+
+
+def test_stops_beams_and_other_requests_beside_them(load):
+    backbone = load("gpt2")
+    words = {reply.text[1:3] for reply in LocalEngine(backbone).answer(requests()) if len(reply.text) > 3}
+    asked = [
+        *requests(stop=tuple(words)),
+        *requests(beams=2)[:2],
+        LogLikelihood(as_prompt("The film was"), " good"),
+        *requests(),
+        Generate(as_prompt(Part("word " * 200, "passage")), 100),
+    ]
+    plain, together = (kind(backbone).answer(asked) for kind in (LocalEngine, SharedEngine))
+    texts = [place for place, request in enumerate(asked) if isinstance(request, Generate)]
+    assert_equal([plain[place] for place in texts], [together[place] for place in texts])
+    assert "stop" in {plain[place].finish for place in texts}
+    assert plain[-1].cut.tokens > 0
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.sampled_from(PROMPTS), st.integers(1, 6)), min_size=1, max_size=6))
+def test_whatever_is_written_beside_it(load, asked):
+    some = [Generate(as_prompt(prompt), length) for prompt, length in asked]
+    assert_equal(LocalEngine(load("gpt2")).answer(some), SharedEngine(load("gpt2"), None, 50).answer(some))
+
+
+def test_no_room_and_nan_are_errors_here_too(load, tiny_folder):
+    with pytest.raises(DataError, match="leaves no room"):
+        SharedEngine(load("gpt2")).answer([Generate(as_prompt("A"), 128)])
+    broken = HuggingFace(HuggingFaceOptions(path=str(tiny_folder("gpt2"))))
+    broken.load(LoadSettings())
+    broken.model.transformer.wte.weight.data[:] = float("nan")
+    with pytest.raises(RunFailed, match="no finite numbers for token 1"):
+        SharedEngine(broken).answer(requests())
+
+
+def test_who_does_not_and_why(load):
+    assert load("openai-gpt").unpadded == "it keeps no keys and values"
+    assert load("openai-gpt").capabilities()["writes_together"] is False
+    asked = requests()[:3]
+    assert_equal(LocalEngine(load("openai-gpt")).answer(asked), SharedEngine(load("openai-gpt")).answer(asked))
+
+
+def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
+    backbone = load("llama")
+    from gpttasks.backbones import left_padding
+
+    monkeypatch.setattr(left_padding.PaddedBatch, "_read", _deaf(left_padding.PaddedBatch._read))
+    assert "differ from plain ones" in why_not_padded(backbone)
+
+
+def _deaf(real):
+    def read(self, ids):
+        self._mask = self._mask * 0 + 1
+        return real(self, ids)
+
+    return read
