@@ -79,6 +79,7 @@ class LocalEngine:
     ) -> None:
         self.backbone = backbone
         self.modules = modules
+        self.budget_given = tokens_per_batch is not None
         self.tokens_per_batch = tokens_per_batch or default_tokens(str(backbone.device))
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:

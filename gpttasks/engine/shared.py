@@ -30,6 +30,11 @@ class SharedEngine(LocalEngine):
     windows have nothing to share: they go the plain way.
     """
 
+    @property
+    def tokens_to_write(self) -> int:
+        """Tokens of prompts and answers that are held together while texts are written: each step reads but a few."""
+        return self.tokens_per_batch if self.budget_given else 4 * self.tokens_per_batch
+
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the rows that are done."""
         replies: dict[int, RowReply] = {}
@@ -69,7 +74,7 @@ class SharedEngine(LocalEngine):
         }
         order = list(texts)
         lengths = [len(texts[index].ids) + texts[index].request.max_tokens for index in order]
-        for batch in batches_by_tokens(lengths, self.tokens_per_batch):
+        for batch in batches_by_tokens(lengths, self.tokens_to_write):
             for place in write_together(self.backbone, [texts[order[at]] for at in batch]):
                 index = order[batch[place]]
                 written[index] = texts[index].reply()
