@@ -1,55 +1,75 @@
-"""The core's own components, registered by the same hook as anyone's."""
+"""The core's own components, registered by the same hook as anyone's; each is imported when it is first named."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .backbones.hf import HuggingFace
-from .backbones.mock import Mock
-from .backbones.nano import Nano
-from .backbones.scratch import Scratch
-from .heads.choice import Choice
-from .heads.classifier import Classifier
-from .heads.generate import GenerateText
-from .heads.lm import LanguageModel
-from .heads.multilabel import MultiLabel
-from .heads.regression import Regression
-from .heads.span import Span
 from .hookspecs import hookimpl
-from .metrics.base import Metric
-from .metrics.choice import NormalisedAccuracy
-from .metrics.classification import F1, Accuracy, CalibrationError, LogLoss, MatthewsCorrelation
-from .metrics.generation import Distinct, Nist, Repetition, Rouge
-from .metrics.likelihood import BitsPerByte, BytePerplexity, GreedyMatch, Perplexity, WordPerplexity
-from .metrics.multilabel import HammingLoss, MeanAveragePrecision, MultiLabelF1, SubsetAccuracy
-from .metrics.regression import MeanAbsoluteError, MeanSquaredError, Pearson, Spearman
-from .metrics.sacrebleu_metrics import Bleu, Chrf, Ter
-from .metrics.text import ExactMatch, TokenF1
 from .recipe.paths import BUNDLED_RECIPES
-from .run_backbone import RunBackbone
-from .training.adaptations import Full, HeadOnly, Lora, NoAdaptation
 
 if TYPE_CHECKING:
     from .plugins import Register
 
-METRICS: tuple[type[Metric], ...] = (
-    *(Accuracy, NormalisedAccuracy, F1, MatthewsCorrelation, LogLoss, CalibrationError),
-    *(MultiLabelF1, SubsetAccuracy, HammingLoss, MeanAveragePrecision),
-    *(Pearson, Spearman, MeanSquaredError, MeanAbsoluteError),
-    *(Perplexity, WordPerplexity, BytePerplexity, BitsPerByte, GreedyMatch),
-    *(ExactMatch, TokenF1, Bleu, Chrf, Ter, Nist, Rouge, Distinct, Repetition),
-)
+COMPONENTS = {
+    "head": {
+        "choice": "heads.choice:Choice",
+        "classifier": "heads.classifier:Classifier",
+        "generate": "heads.generate:GenerateText",
+        "lm": "heads.lm:LanguageModel",
+        "multilabel": "heads.multilabel:MultiLabel",
+        "regression": "heads.regression:Regression",
+        "span": "heads.span:Span",
+    },
+    "metric": {
+        "accuracy": "metrics.classification:Accuracy",
+        "bits_per_byte": "metrics.likelihood:BitsPerByte",
+        "bleu": "metrics.sacrebleu_metrics:Bleu",
+        "byte_perplexity": "metrics.likelihood:BytePerplexity",
+        "calibration_error": "metrics.classification:CalibrationError",
+        "chrf": "metrics.sacrebleu_metrics:Chrf",
+        "distinct": "metrics.generation:Distinct",
+        "exact_match": "metrics.text:ExactMatch",
+        "f1": "metrics.classification:F1",
+        "greedy_match": "metrics.likelihood:GreedyMatch",
+        "hamming_loss": "metrics.multilabel:HammingLoss",
+        "log_loss": "metrics.classification:LogLoss",
+        "matthews_correlation": "metrics.classification:MatthewsCorrelation",
+        "mean_absolute_error": "metrics.regression:MeanAbsoluteError",
+        "mean_average_precision": "metrics.multilabel:MeanAveragePrecision",
+        "mean_squared_error": "metrics.regression:MeanSquaredError",
+        "multilabel_f1": "metrics.multilabel:MultiLabelF1",
+        "nist": "metrics.generation:Nist",
+        "normalised_accuracy": "metrics.choice:NormalisedAccuracy",
+        "pearson": "metrics.regression:Pearson",
+        "perplexity": "metrics.likelihood:Perplexity",
+        "repetition": "metrics.generation:Repetition",
+        "rouge": "metrics.generation:Rouge",
+        "spearman": "metrics.regression:Spearman",
+        "subset_accuracy": "metrics.multilabel:SubsetAccuracy",
+        "ter": "metrics.sacrebleu_metrics:Ter",
+        "token_f1": "metrics.text:TokenF1",
+        "word_perplexity": "metrics.likelihood:WordPerplexity",
+    },
+    "backbone": {
+        "hf": "backbones.hf:HuggingFace",
+        "mock": "backbones.mock:Mock",
+        "nano": "backbones.nano:Nano",
+        "run": "run_backbone:RunBackbone",
+        "scratch": "backbones.scratch:Scratch",
+    },
+    "adaptation": {
+        "full": "training.adaptations:Full",
+        "head-only": "training.adaptations:HeadOnly",
+        "lora": "training.adaptations:Lora",
+        "none": "training.adaptations:NoAdaptation",
+    },
+}
 
 
 @hookimpl
 def gpttasks_register(register: Register) -> None:
     """Register heads, metrics, backbones, adaptations and the bundled recipes."""
-    for head in (Choice, Classifier, GenerateText, LanguageModel, Span, MultiLabel, Regression):
-        register.head(head)
-    for metric in METRICS:
-        register.metric(metric)
-    for backbone in (HuggingFace, RunBackbone, Nano, Scratch, Mock):
-        register.backbone(backbone)
-    for adaptation in (NoAdaptation, Lora, HeadOnly, Full):
-        register.adaptation(adaptation)
+    for kind, components in COMPONENTS.items():
+        for name, where in components.items():
+            register.later(kind, name, f"{__package__}.{where}")
     register.recipes(next(folder for folder in BUNDLED_RECIPES if folder.is_dir()))

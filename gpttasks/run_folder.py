@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import FolderError, full_disk
-from .metrics.score import Score
+
+if TYPE_CHECKING:
+    from .metrics.score import Score
 
 SCHEMA = "gpttasks.run/1"
 RECIPE, RECORD, EVENTS, SAMPLES, REPORT = "recipe.yaml", "run.json", "events.jsonl", "samples.parquet", "report.html"
@@ -47,6 +49,8 @@ class Run:
     @property
     def scores(self) -> dict[str, Score]:
         """The scores by metric key; empty until they are there."""
+        from .metrics.score import Score
+
         return {
             key: Score(**(value | {"scale": tuple(value["scale"])})) for key, value in self.record["scores"].items()
         }

@@ -50,7 +50,7 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path):
 
 def test_plugin_authors_names_load_nothing_heavy(tmp_path):
     code = (
-        "import gpttasks, gpttasks_classification as plugin\n"
+        "import gpttasks, gpttasks_classification.single as plugin\n"
         "names = set(gpttasks.__all__) - {'run'}\n"
         "[getattr(gpttasks, name) for name in names]\n"
         "options = plugin.ClassificationOptions(prompt='{{ text | passage }}', labels=['a', 'b'])\n"

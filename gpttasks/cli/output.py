@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import GpttasksError
@@ -42,7 +42,10 @@ def error_document(error: GpttasksError) -> dict[str, Any]:
 
 def aligned(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
     """Lines with the cells of a column below each other; the last column is as long as it is."""
-    from rich.cells import cell_len
+    if all(cell.isascii() for row in rows for cell in row):
+        cell_len: Callable[[str], int] = len
+    else:
+        from rich.cells import cell_len
 
     widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []

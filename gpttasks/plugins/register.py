@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from pathlib import Path
 from typing import Any
 
-from ..component import Component, Options
+from ..component import KINDS, Component, Options
 from ..errors import PluginError
 
 RECIPE = "recipe"
 """The kind under which recipes stand beside :data:`gpttasks.component.KINDS`."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_PLACE = re.compile(r"[\w.]+:\w+")
 
 # Keys that belong to the core wherever a component's options are written, by kind.
-_RESERVED = {"task": {"use", "data"}, "metric": {"use", "as"}}
+_RESERVED = {"task": {"use", "data"}, "metric": {"use", "as", "baseline"}}
 
 
 class Register:
     """Collects what one plugin registers; each method raises PluginError for what cannot be registered."""
 
     def __init__(self) -> None:
-        self.components: dict[tuple[str, str], type[Component]] = {}
+        self.components: dict[tuple[str, str], type[Component] | str] = {}
         self.recipe_files: dict[str, Path] = {}
 
     def task(self, component: type[Component]) -> None:
@@ -49,6 +51,17 @@ class Register:
     def adaptation(self, component: type[Component]) -> None:
         """Register a subclass of :class:`gpttasks.Adaptation`."""
         self._add("adaptation", component)
+
+    def later(self, kind: str, name: str, where: str) -> None:
+        """Register the component ``where``, such as ``gpttasks_sarcasm.task:Sarcasm``, under the name it has.
+
+        It is imported when a recipe or a list first names it: for components that take long to import.
+        """
+        if kind not in KINDS:
+            raise PluginError(f"register.later: got the kind {kind!r}, wanted one of {', '.join(KINDS)}")
+        if not _NAME.fullmatch(name) or not _PLACE.fullmatch(where):
+            raise PluginError(f"register.later: got {name!r} and {where!r}, wanted a name and package.module:Class")
+        self._put(kind, name, where)
 
     def recipes(self, folder: Path | str) -> None:
         """Register every ``NAME.yaml`` in ``folder`` as the recipe NAME."""
@@ -79,14 +92,29 @@ class Register:
         return names
 
     def _add(self, kind: str, component: Any) -> None:
-        name = _checked_name(kind, component)
-        _check_options(kind, name, component.Options)
+        self._put(kind, checked_name(kind, component), component)
+
+    def _put(self, kind: str, name: str, component: type[Component] | str) -> None:
         if (kind, name) in self.components:
             raise PluginError(f"the {kind} {name!r} is registered twice by the same plugin")
         self.components[kind, name] = component
 
 
-def _checked_name(kind: str, component: Any) -> str:
+def imported(kind: str, name: str, where: str) -> type[Component]:
+    """The component that was registered for later. Raises PluginError if it is not what was said."""
+    module, _, attribute = where.partition(":")
+    try:
+        component = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # whatever the plugin's own code raises
+        raise PluginError(f"the {kind} {name!r} cannot be imported from {where}: {error}") from error
+    if checked_name(kind, component) != name:
+        raise PluginError(f"the {kind} {component.name!r} was registered as {name!r}")
+    found: type[Component] = component
+    return found
+
+
+def checked_name(kind: str, component: Any) -> str:
+    """The name of a component. Raises PluginError if it is none of that kind, or its options cannot be used."""
     if not (inspect.isclass(component) and issubclass(component, Component)):
         raise PluginError(
             f"register.{kind}: got {component!r}, wanted a class derived from gpttasks.{kind.capitalize()}"
@@ -100,6 +128,7 @@ def _checked_name(kind: str, component: Any) -> str:
             f"the {kind} {component.__name__} has the name {name!r}, "
             "wanted small letters, digits, - and _, beginning with a letter or digit"
         )
+    _check_options(kind, name, component.Options)
     return name
 
 

@@ -14,7 +14,7 @@ from .. import hookspecs
 from ..component import Component
 from ..errors import GpttasksError, PluginError, Problem, RunFailed, did_you_mean
 from ..hookspecs import PROJECT
-from .register import Register
+from .register import Register, imported
 
 _HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith(f"{PROJECT}_"))
 _MARK = f"{PROJECT}_impl"  # the attribute that pluggy's marker sets on a function
@@ -62,7 +62,7 @@ class Plugins:
     def __init__(self) -> None:
         self.records: list[PluginRecord] = []
         self._manager = _new_manager()
-        self._components: dict[tuple[str, str], type[Component]] = {}
+        self._components: dict[tuple[str, str], type[Component] | str] = {}
         self._recipes: dict[str, Path] = {}
         self._owners: dict[tuple[str, str], PluginRecord] = {}
 
@@ -111,7 +111,10 @@ class Plugins:
         """The component of that kind and name. Raises PluginError if there is none."""
         if (kind, name) not in self._components:
             raise PluginError(self.unknown(kind, name))
-        return self._components[kind, name]
+        component = self._components[kind, name]
+        if isinstance(component, str):  # registered for later
+            component = self._components[kind, name] = imported(kind, name, component)
+        return component
 
     def unknown(self, kind: str, name: str) -> Problem:
         """What is wrong with a name that is not registered: what is known, and which plugins might have held it."""

@@ -129,17 +129,16 @@ class _Rules:
 
     def _metric_fit(self, use: MetricUse, location: Location, fields: frozenset[str] | None) -> Iterator[Problem]:
         metric = self.plugins.get("metric", use.name)
-        hint = f"metrics that fit: {', '.join(self._fitting_metrics(fields)) or 'none'}"
         gives = getattr(self.head, "gives", None)
         takes: frozenset[str] = getattr(metric, "takes", frozenset())
         if gives is not None and self.head is not None and gives not in takes:
             message = f"the metric {use.name!r} scores {_listed(takes)}, but the head {self.head.name!r} gives {gives}"
-            yield self.document.problem(message, location, hint=hint)
+            yield self.document.problem(message, location, hint=self._fitting_hint(fields))
         needs: frozenset[str] = getattr(metric, "needs", frozenset())
         lacking = needs - (needs if fields is None else fields)
         if lacking:
             message = f"the metric {use.name!r} needs {_listed(lacking)}, which the task does not fill"
-            yield self.document.problem(message, location, hint=hint)
+            yield self.document.problem(message, location, hint=self._fitting_hint(fields))
         if use.baseline is not None and "detail" in getattr(metric, "reads", frozenset()):
             message = f"the metric {use.name!r} reads what only a model's answers have, so no baseline can be scored"
             yield self.document.problem(message, (*location, "baseline"), hint="leave baseline out, or score accuracy")
@@ -156,6 +155,9 @@ class _Rules:
             message = f"the baseline {name!r} has no answers of the kind {gives} to this task"
             fitting = [other for other, baseline in BASELINES.items() if fits(baseline)]
             yield self.document.problem(message, location, hint=f"baselines that fit: {', '.join(fitting) or 'none'}")
+
+    def _fitting_hint(self, fields: frozenset[str] | None) -> str:
+        return f"metrics that fit: {', '.join(self._fitting_metrics(fields)) or 'none'}"
 
     def _fitting_metrics(self, fields: frozenset[str] | None) -> list[str]:
         gives = getattr(self.head, "gives", None)

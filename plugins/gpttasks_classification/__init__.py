@@ -6,25 +6,10 @@ from typing import Any
 
 from gpttasks import hookimpl
 
-from .multi import MultiLabelClassification, MultiLabelOptions
-from .regression import RegressionOptions, RegressionTask
-from .single import Classification, ClassificationOptions
-from .words import as_text
-
-__all__ = [
-    "Classification",
-    "ClassificationOptions",
-    "MultiLabelClassification",
-    "MultiLabelOptions",
-    "RegressionOptions",
-    "RegressionTask",
-    "as_text",
-    "gpttasks_register",
-]
-
 
 @hookimpl
 def gpttasks_register(register: Any) -> None:
-    """Makes the tasks known."""
-    for task in (Classification, MultiLabelClassification, RegressionTask):
-        register.task(task)
+    """Makes the tasks known; each is imported when a recipe names it."""
+    register.later("task", "classification", "gpttasks_classification.single:Classification")
+    register.later("task", "multi-label-classification", "gpttasks_classification.multi:MultiLabelClassification")
+    register.later("task", "regression", "gpttasks_classification.regression:RegressionTask")

@@ -6,15 +6,10 @@ from typing import Any
 
 from gpttasks import hookimpl
 
-from .generation import Generation
-from .language_modeling import LanguageModeling
-from .multiple_choice import MultipleChoice
-
-__all__ = ["Generation", "LanguageModeling", "MultipleChoice"]
-
 
 @hookimpl
 def gpttasks_register(register: Any) -> None:
-    """Makes the tasks known."""
-    for task in (LanguageModeling, Generation, MultipleChoice):
-        register.task(task)
+    """Makes the tasks known; each is imported when a recipe names it."""
+    register.later("task", "language-modeling", "gpttasks_generation.language_modeling:LanguageModeling")
+    register.later("task", "generation", "gpttasks_generation.generation:Generation")
+    register.later("task", "multiple-choice", "gpttasks_generation.multiple_choice:MultipleChoice")

@@ -2,120 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, model_validator
-
-from gpttasks import Example, Options, Row, Task, Template, TemplateText, UnusableRow, hookimpl
-
-PROMPT = "Question: {{ question }}\nPassage: {{ context | passage }}\nAnswer:"
-
-
-class QuestionAnsweringOptions(Options):
-    """The options of the task ``question-answering``."""
-
-    prompt: TemplateText = Field(
-        PROMPT,
-        description="the template of the prompt; for head span the question must stand before the passage, since no "
-        "token of a causal model sees what comes after it",
-    )
-    context: str = Field("context", description="the column with the passage; examples of one passage are one group")
-    answers: str = Field(
-        "answers",
-        description="the column with the answers: as in SQuAD (a mapping with lists text and answer_start), a list of "
-        "texts, or one text",
-    )
-    extractive: bool = Field(True, description="whether every answer must stand in the passage, as head span needs it")
-    unanswerable: bool = Field(False, description="whether a question may have no answer, as in SQuAD 2")
-    no_answer: str = Field("unanswerable", description="with unanswerable: what a generated answer says then")
-
-    @model_validator(mode="after")
-    def _prompt_without_answer(self) -> QuestionAnsweringOptions:
-        if self.answers in Template(self.prompt).columns:
-            raise ValueError(f"prompt: it shows the right answers, which are in {self.answers!r}; take that out")
-        return self
-
-
-class QuestionAnswering(Task):
-    """Questions about passages. Head ``span`` points at the answer, head ``generate`` writes it.
-
-    An unanswerable question has the empty text as its first reference.
-    """
-
-    name = "question-answering"
-    Options = QuestionAnsweringOptions
-    fields = frozenset({"prompt", "target", "references", "scores", "group"})
-
-    options: QuestionAnsweringOptions
-
-    def __init__(self, options: QuestionAnsweringOptions | None = None) -> None:
-        super().__init__(options)
-        self._prompt = Template(self.options.prompt)
-
-    @property
-    def columns(self) -> frozenset[str]:
-        return self._prompt.required | {self.options.context}
-
-    @property
-    def answer_columns(self) -> frozenset[str]:
-        return frozenset((self.options.answers,))
-
-    def example(self, row: Row) -> Example:
-        """Raises UnusableRow where an answer does not stand in the passage, or not where the row says."""
-        context = str(row[self.options.context])
-        prompt = self._prompt.render(row)
-        group = hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        if self.options.answers not in row:
-            return Example(prompt, group=group)  # to be answered only
-        texts, starts = _answers(row, self.options.answers)
-        if not texts:
-            if not self.options.unanswerable:
-                message = "the question has no answer"
-                raise UnusableRow(row.problem(message, "allow it with task.unanswerable: true"))
-            no_answer = self.options.no_answer
-            return Example(prompt, target=no_answer, references=("", no_answer), group=group)
-        if self.options.extractive:
-            _check_places(row, context, texts, starts)
-        scores = {"answer_start": (float(starts[0]),)} if starts else {}
-        return Example(prompt, target=texts[0], references=texts, scores=scores, group=group)
-
-
-def _answers(row: Row, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The texts, and where they begin if the row says so. Raises UnusableRow for anything else."""
-    value = row[column]
-    starts: Any = ()
-    if isinstance(value, Mapping) and "text" in value:
-        value, starts = value["text"], value.get("answer_start")
-        starts = () if starts is None else starts if isinstance(starts, (list, tuple)) else (starts,)
-    texts = () if value is None else (value,) if isinstance(value, str) else value
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        wanted = "wanted texts: a list of them, or a mapping with text and answer_start"
-        raise UnusableRow(row.problem(f"the column {column!r} holds {value!r}, {wanted}"))
-    if starts and (len(starts) != len(texts) or not all(isinstance(start, int) for start in starts)):
-        raise UnusableRow(
-            row.problem(f"the column {column!r} has {len(texts)} texts and the places {list(starts)}, wanted one each")
-        )
-    blank = [text for text in texts if not text.strip()]
-    if blank:
-        raise UnusableRow(row.problem(f"the column {column!r} holds a blank answer"))
-    return tuple(texts), tuple(starts)
-
-
-def _check_places(row: Row, context: str, texts: Sequence[str], starts: Sequence[int]) -> None:
-    for text in texts:
-        if text not in context:
-            hint = "correct it, or write task.extractive: false for answers in other words"
-            raise UnusableRow(row.problem(f"the answer {text!r} does not stand in its passage", hint))
-    for text, start in zip(texts, starts, strict=False):
-        found = context[start : start + len(text)] if start >= 0 else ""
-        if found != text:
-            message = f"the answer {text!r} is said to start at {start}, where {found!r} stands"
-            raise UnusableRow(row.problem(message, f"it starts at {context.find(text)}"))
+from gpttasks import hookimpl
 
 
 @hookimpl
 def gpttasks_register(register: Any) -> None:
-    """Makes the task known."""
-    register.task(QuestionAnswering)
+    """Makes the task known; it is imported when a recipe names it."""
+    register.later("task", "question-answering", "gpttasks_qa.task:QuestionAnswering")

@@ -15,14 +15,9 @@ from gpttasks.tasks.reading import ExampleReader
 from gpttasks.tasks.sources import DataOptions
 from gpttasks.tasks.splits import load_examples
 from gpttasks.tasks.task import Row
-from gpttasks_classification import (
-    Classification,
-    ClassificationOptions,
-    MultiLabelClassification,
-    MultiLabelOptions,
-    RegressionOptions,
-    RegressionTask,
-)
+from gpttasks_classification.multi import MultiLabelClassification, MultiLabelOptions
+from gpttasks_classification.regression import RegressionOptions, RegressionTask
+from gpttasks_classification.single import Classification, ClassificationOptions
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 PROMPT = "{{ text | passage }}\nSentiment:"

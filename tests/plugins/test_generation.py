@@ -14,9 +14,8 @@ from gpttasks.tasks.example import Part, prompt_text
 from gpttasks.tasks.reading import ExampleReader
 from gpttasks.tasks.sources import DataOptions
 from gpttasks.tasks.task import Row
-from gpttasks_generation import Generation, LanguageModeling
-from gpttasks_generation.generation import GenerationOptions
-from gpttasks_generation.language_modeling import LanguageModelingOptions
+from gpttasks_generation.generation import Generation, GenerationOptions
+from gpttasks_generation.language_modeling import LanguageModeling, LanguageModelingOptions
 
 PROMPT = "{{ facts | passage }}\nText:"
 

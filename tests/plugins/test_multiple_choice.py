@@ -16,8 +16,7 @@ from gpttasks.tasks.example import Part
 from gpttasks.tasks.reading import ExampleReader
 from gpttasks.tasks.sources import DataOptions
 from gpttasks.tasks.task import Row
-from gpttasks_generation import MultipleChoice
-from gpttasks_generation.multiple_choice import MultipleChoiceOptions
+from gpttasks_generation.multiple_choice import MultipleChoice, MultipleChoiceOptions
 
 PROMPT = "Q: {{ question | passage }}\nA:"
 COLOURS = ["red", "green", "blue"]

@@ -14,7 +14,7 @@ from gpttasks.tasks.example import Part
 from gpttasks.tasks.reading import ExampleReader
 from gpttasks.tasks.sources import DataOptions
 from gpttasks.tasks.task import Row
-from gpttasks_qa import QuestionAnswering, QuestionAnsweringOptions
+from gpttasks_qa.task import QuestionAnswering, QuestionAnsweringOptions
 
 PASSAGE = "The bridge was built in 1907 by two sisters, and painted blue in 1931."
 

@@ -15,7 +15,7 @@ from gpttasks.tasks.example import Part, prompt_text
 from gpttasks.tasks.reading import ExampleReader
 from gpttasks.tasks.sources import DataOptions
 from gpttasks.tasks.task import Row
-from gpttasks_translation import Translation, TranslationOptions
+from gpttasks_translation.task import Translation, TranslationOptions
 
 DOG = {"en": "A dog runs.", "de": "Ein Hund rennt.", "more": ["Ein Hund rennt.", "Es rennt ein Hund."]}
 

@@ -11,17 +11,11 @@ from gpttasks.tasks.example import Example
 from gpttasks.tasks.reading import LOOK_FOR_LEAKS, ExampleReader
 from gpttasks.tasks.sources import DataOptions
 from gpttasks.tasks.task import Row, Task
-from gpttasks_classification import (
-    Classification,
-    ClassificationOptions,
-    MultiLabelClassification,
-    MultiLabelOptions,
-    RegressionOptions,
-    RegressionTask,
-)
-from gpttasks_generation import Generation
-from gpttasks_generation.generation import GenerationOptions
-from gpttasks_translation import Translation, TranslationOptions
+from gpttasks_classification.multi import MultiLabelClassification, MultiLabelOptions
+from gpttasks_classification.regression import RegressionOptions, RegressionTask
+from gpttasks_classification.single import Classification, ClassificationOptions
+from gpttasks_generation.generation import Generation, GenerationOptions
+from gpttasks_translation.task import Translation, TranslationOptions
 
 FILMS = [{"text": "A fine film", "label": "good"}, {"text": "A dull film", "label": "bad"}]
 
