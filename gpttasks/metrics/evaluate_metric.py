@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..answer import Answer
 from ..errors import PluginError, UserError
 from ..tasks.example import Example, prompt_text
+from ..tasks.labels import RIGHT_LABELS, right_labels
 from .rows import sample_rows
 
 if TYPE_CHECKING:
@@ -90,6 +91,38 @@ _NUMBERS = PairForm(
     lambda example, answer: (answer.value, example.label),
     lambda prediction, reference, id: (Example(label=reference, id=id), Answer(prediction)),
 )
+
+
+def _with_labels(right: list[float] | None, id: str) -> Example:
+    numbers = _numbers(right)
+    return Example(choices=[str(index) for index in range(len(numbers))], scores={RIGHT_LABELS: numbers}, id=id)
+
+
+def _chosen(example: Example, answer: Answer) -> list[float]:
+    return [float(index in answer.value) for index in range(len(example.choices))]
+
+
+def _indices_of(chosen: list[float] | None, right: list[float] | None) -> list[int]:
+    numbers = _numbers(chosen)
+    if any(number not in (0, 1) for number in numbers) or len(numbers) != len(right or ()):
+        raise ValueError(f"got {chosen!r}, wanted a 1 or 0 for each of {len(right or ())} labels")
+    return [index for index, number in enumerate(numbers) if number]
+
+
+_LABELS = PairForm(
+    "predictions: for each sample a 1 or 0 for each label. references: the same, of the right labels.",
+    "numbers",
+    "numbers",
+    lambda example, answer: (_chosen(example, answer), list(right_labels(example))),
+    lambda prediction, reference, id: (_with_labels(reference, id), Answer(_indices_of(prediction, reference))),
+)
+_LABEL_PROBABILITIES = PairForm(
+    "predictions: for each sample the probability of each label. references: a 1 or 0 for each.",
+    "numbers",
+    "numbers",
+    lambda example, answer: (list(answer.scores), list(right_labels(example))),
+    lambda prediction, reference, id: (_with_labels(reference, id), Answer([], scores=_numbers(prediction))),
+)
 _LIKELIHOODS = PairForm(
     "predictions: for each text [nats, tokens, bytes]. references: the texts, which must not be empty.",
     "numbers",
@@ -129,6 +162,10 @@ def pair_form(metric: Metric) -> PairForm | None:
         return _PROBABILITIES if metric.reads == {"scores"} else None
     if metric.takes == {"number"} and metric.needs <= {"label"} and metric.reads <= {"value"}:
         return _NUMBERS
+    if metric.takes == {"labels"} and metric.needs <= {"choices", "scores"}:
+        if metric.reads <= {"value"}:
+            return _LABELS
+        return _LABEL_PROBABILITIES if metric.reads == {"scores"} else None
     if metric.takes == {"nll"} and metric.needs <= {"prompt"} and metric.reads <= {"value", "scores"}:
         return _LIKELIHOODS
     if "text" in metric.takes and metric.needs <= {"references"} and metric.reads == {"text"}:

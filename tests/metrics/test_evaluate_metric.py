@@ -14,6 +14,8 @@ from gpttasks.metrics.classification import F1, Accuracy, CalibrationError, LogL
 from gpttasks.metrics.evaluate_metric import as_evaluate_metric, evaluate_total
 from gpttasks.metrics.generation import Distinct, Nist, Repetition, Rouge
 from gpttasks.metrics.likelihood import BitsPerByte, BytePerplexity, GreedyMatch, Perplexity, WordPerplexity
+from gpttasks.metrics.multilabel import MeanAveragePrecision, MultiLabelF1, SubsetAccuracy
+from gpttasks.metrics.regression import MeanSquaredError, Pearson
 from gpttasks.metrics.rows import sample_rows
 from gpttasks.metrics.sacrebleu_metrics import Bleu, Chrf, Ter
 from gpttasks.metrics.text import ExactMatch, TokenF1
@@ -239,3 +241,34 @@ def test_a_metric_that_needs_more_than_pairs_has_no_evaluate_form_but_a_total():
 def test_an_empty_run_is_refused():
     with pytest.raises(RunFailed, match="nothing to score"):
         evaluate_total(Accuracy(), [], [])
+
+
+def test_number_metrics_take_numbers():
+    from scipy.stats import pearsonr
+
+    said, right = [1.5, 2.0, 4.0, 3.0], [1.0, 2.5, 5.0, 2.0]
+    assert as_evaluate_metric(Pearson()).compute(predictions=said, references=right)["pearson"] == pytest.approx(
+        pearsonr(said, right)[0]
+    )
+    squares = [(one - other) ** 2 for one, other in zip(said, right, strict=True)]
+    found = as_evaluate_metric(MeanSquaredError()).compute(predictions=said, references=right)
+    assert found == {"mean_squared_error": pytest.approx(sum(squares) / 4)}
+
+
+def test_label_metrics_take_a_one_or_zero_for_each():
+    from sklearn.metrics import average_precision_score, f1_score
+
+    right, said = [[1, 0, 1], [0, 1, 0], [1, 1, 0]], [[1, 0, 0], [0, 1, 1], [1, 1, 0]]
+    found = as_evaluate_metric(MultiLabelF1()).compute(predictions=said, references=right)
+    assert found["multilabel_f1"] == pytest.approx(f1_score(right, said, average="macro", zero_division=0))
+    found = as_evaluate_metric(SubsetAccuracy()).compute(predictions=said, references=right)
+    assert found["subset_accuracy"] == pytest.approx(1 / 3)
+    shares = [[0.9, 0.1, 0.4], [0.2, 0.8, 0.6], [0.7, 0.3, 0.5]]
+    found = as_evaluate_metric(MeanAveragePrecision()).compute(predictions=shares, references=right)
+    assert found["mean_average_precision"] == pytest.approx(average_precision_score(right, shares, average="macro"))
+
+
+@pytest.mark.parametrize("prediction", [[1, 0], [1, 0.5, 0], []])
+def test_labels_that_are_none_are_refused(prediction):
+    with pytest.raises(UserError):
+        as_evaluate_metric(SubsetAccuracy()).compute(predictions=[prediction], references=[[1, 0, 1]])
