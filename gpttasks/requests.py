@@ -52,7 +52,8 @@ class Rolling:
     """How likely is the whole text?
 
     A text longer than the context is read in windows, and every token is predicted once. A window predicts ``stride``
-    tokens, with as many before them to read as fit; None: as many as fit, after the last token of the window before.
+    tokens, with as many before them to read as fit; None: as many as fit, after the last token of the window before
+    (the last window reads as much as fits, as in lm-evaluation-harness).
     """
 
     prompt: Prompt

@@ -91,13 +91,18 @@ def join_to_write(tokenizer: Tokenizer, prompt: Prompt, max_tokens: int, context
 
 
 def windows(
-    tokenizer: Tokenizer, text: str, context: int, end: Sequence[int] = (), stride: int | None = None
+    tokenizer: Tokenizer,
+    text: str,
+    context: int,
+    end: Sequence[int] = (),
+    stride: int | None = None,
+    fill_last: bool = False,
 ) -> Iterator[tuple[array[int], int]]:
     """Rows of at most ``context`` ids, each with the place from which its tokens are predicted.
 
     Every token of ``text``, and then of ``end``, is predicted once. The first row begins as the tokenizer begins one.
     A later one predicts ``stride`` tokens, with as many before them as fit; None: as many as fit after the last token
-    of the row before it.
+    of the row before it. With ``fill_last`` the last row has as many tokens before those that it predicts as fit.
     """
     start = tokenizer.starts_with
     if not start and tokenizer.fallback_start is not None:
@@ -107,7 +112,7 @@ def windows(
     done = 1
     while done < len(ids):
         last = min(done + (new if done > 1 else context - 1), len(ids))
-        first = max(0, last - context) if stride else done - 1
+        first = max(0, last - context) if stride or (fill_last and last == len(ids)) else done - 1
         yield ids[first:last], done - first
         done = last
 

@@ -166,7 +166,7 @@ class LocalEngine:
             return [Row(index, joined.ids, last, joined.cut, request.module, (last - 1,), family=request.prompt)]
         if isinstance(request, Rolling):
             text = prompt_text(request.prompt)
-            found = windows(tokenizer, text, context, stride=request.stride)
+            found = windows(tokenizer, text, context, stride=request.stride, fill_last=True)
             return [Row(index, window, start) for window, start in found]
         raise TypeError(f"the local engine has no answer to a {type(request).__name__}")
 
