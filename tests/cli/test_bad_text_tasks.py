@@ -159,7 +159,6 @@ class TestMultipleChoice:
         [
             ({"choices": ["red"]}, "the choices are ['red'], wanted two or more, none of them blank"),
             ({"choices": ["red", " "]}, "the choices are ['red', ' '], wanted two or more, none of them blank"),
-            ({"choices": ["red", "red"]}, "a choice stands twice: ['red', 'red']"),
             ({"choices": []}, "the column 'choices' is blank"),
             ({"choices": None}, "the column 'choices' is null"),
             ({"label": 3}, "the column 'label' holds 3, wanted a position from 0 to 2"),

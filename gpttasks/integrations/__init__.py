@@ -1,0 +1,1 @@
+"""Other tools with gpttasks inside; each needs the extra of its name."""

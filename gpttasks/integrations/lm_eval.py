@@ -1,0 +1,189 @@
+"""lm-evaluation-harness with this engine: its tasks, prompts and metrics, answered faster.
+
+    pip install 'gpttasks[lm-eval]'
+    python -m gpttasks.integrations.lm_eval run --model gpttasks --model_args path=gpt2-folder --tasks hellaswag
+
+The command line is the harness's own; ``--model gpttasks`` takes ``path`` (a Hub id, a folder, ``nano``, or a run of
+gpttasks), ``context``, ``precision``, ``device``, ``tokens_per_batch`` and ``sharing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lm_eval.models  # noqa: F401 - the harness's own models stay known beside this one
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+
+from ..backbones.base import LoadSettings
+from ..backbones.local import LocalBackbone
+from ..engine.local import LocalEngine
+from ..engine.shared import SharedEngine
+from ..errors import UserError
+from ..machine import choose_device, choose_precision, keep_freed_memory
+from ..plugins import load_plugins
+from ..progress import Progress
+from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
+from ..run_folder import RECORD
+from ..tasks.example import as_prompt, seeded_hash
+
+Answer = TypeVar("Answer")
+
+DEFAULT_TOKENS = 256
+"""The longest text where a task does not say how long: the harness's own default."""
+GENERATION_KEYS = frozenset(
+    {"until", "max_gen_toks", "max_tokens", "max_new_tokens", "do_sample", "temperature", "top_p", "top_k", "num_beams"}
+)
+
+
+@register_model("gpttasks")
+class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
+    """A local model as the harness asks it. Raises UserError for a model or an option that cannot be used."""
+
+    def __init__(
+        self,
+        path: str = "",
+        context: int | None = None,
+        precision: str = "auto",
+        device: str | None = None,
+        tokens_per_batch: int | None = None,
+        sharing: bool = True,
+        batch_size: int | str | None = None,
+        max_batch_size: int | None = None,
+        seed: int = 1,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        if not path or unknown:
+            got = f"unknown {', '.join(sorted(unknown))}" if unknown else "no path"
+            raise UserError(
+                f"--model_args: {got}", hint="wanted path=MODEL,context=N,precision=fp32,tokens_per_batch=N"
+            )
+        # batch_size counts rows; batches here are made by tokens, and no number depends on them.
+        place = choose_device(device or "auto")
+        if place == "cpu":
+            keep_freed_memory()
+        self.backbone = _load(path, context, place, choose_precision(precision, place))
+        able = self.backbone.unshared is None or self.backbone.unpadded is None
+        self.engine = (SharedEngine if sharing and able else LocalEngine)(self.backbone, None, tokens_per_batch)
+        self.seed = seed
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """(log-likelihood in nats, whether each token was the likeliest) of each (context, continuation)."""
+        given = [request.args for request in requests]
+        beside: dict[str, list[str]] = {}
+        for context, continuation in given:
+            beside.setdefault(context, []).append(continuation)
+        asked = [
+            LogLikelihood(as_prompt(context), continuation, tuple(beside[context])) for context, continuation in given
+        ]
+
+        def read(reply: Reply) -> tuple[float, bool]:
+            assert isinstance(reply, LogLikelihoodReply)
+            return reply.logprob, reply.greedy
+
+        return self._answers("loglikelihood", given, asked, read)
+
+    def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
+        """The log-likelihood in nats of each whole text."""
+
+        def read(reply: Reply) -> float:
+            assert isinstance(reply, RollingReply)
+            return reply.logprob
+
+        given = [request.args for request in requests]
+        return self._answers("loglikelihood_rolling", given, [Rolling(as_prompt(text)) for (text,) in given], read)
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        """The text after each context, before its first stop text."""
+
+        def read(reply: Reply) -> str:
+            assert isinstance(reply, GenerateReply)
+            return reply.text
+
+        given = [request.args for request in requests]
+        asked = [self._generate(context, options, place) for place, (context, options) in enumerate(given)]
+        return self._answers("generate_until", given, asked, read)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer's digest: what a cache of rendered prompts depends on."""
+        return self.backbone.tokenizer.digest
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """The tokenizer's template; empty if none is asked for."""
+        return str(self.backbone.tokenizer.inner.chat_template or "") if chat_template else ""
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The conversation as the tokenizer's template writes it."""
+        text: str = self.backbone.tokenizer.inner.apply_chat_template(
+            chat_history,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )
+        return text
+
+    def _generate(self, context: str, options: Mapping[str, Any], place: int) -> Generate:
+        unknown = sorted(options.keys() - GENERATION_KEYS)
+        if unknown:
+            raise UserError(
+                f"the task asks for {', '.join(unknown)}, which this engine does not know",
+                hint=f"known: {', '.join(sorted(GENERATION_KEYS))}",
+            )
+        until = options.get("until") or ()
+        longest = next(
+            (options[key] for key in ("max_gen_toks", "max_tokens", "max_new_tokens") if key in options), None
+        )
+        temperature = float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0
+        return Generate(
+            as_prompt(context),
+            int(longest or DEFAULT_TOKENS),
+            (until,) if isinstance(until, str) else tuple(until),
+            temperature=temperature,
+            top_k=options.get("top_k") or None if temperature else None,
+            top_p=float(options.get("top_p", 1.0)) if temperature else 1.0,
+            seed=seeded_hash(self.seed, "lm_eval", str(place), context) if temperature else 0,
+            beams=int(options.get("num_beams", 1)),
+        )
+
+    def _answers(
+        self, kind: str, given: Sequence[Any], asked: Sequence[Request], read: Callable[[Reply], Answer]
+    ) -> list[Answer]:
+        """The replies as the harness wants them, each put into its cache if it keeps one."""
+        with Progress(kind, len(asked), "requests") as progress:
+            answers = [read(reply) for reply in self.engine.answer(asked, progress.advance)]
+        for arguments, answer in zip(given, answers, strict=True):
+            self.cache_hook.add_partial(kind, arguments, answer)
+        return answers
+
+
+def _load(path: str, context: int | None, device: str, precision: Any) -> LocalBackbone:
+    """A registered backbone, a run, or a model by Hub id or folder, as in a recipe."""
+    plugins = load_plugins()
+    options: dict[str, Any] = {}
+    name = path
+    if path not in plugins.names("backbone"):
+        name = "run" if Path(path, RECORD).is_file() else "hf"
+        options["path"] = path
+    if context is not None:
+        options["context"] = context
+    kind = plugins.get("backbone", name)
+    backbone = kind(kind.Options(**options))
+    if not isinstance(backbone, LocalBackbone):
+        raise UserError(f"the backbone {name!r} is no local model", hint="give a folder, a Hub id, nano or a run")
+    backbone.load(LoadSettings(device, precision))
+    return backbone
+
+
+def main() -> None:
+    """The harness's own command line, which knows the model ``gpttasks`` now."""
+    from lm_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The model that lm-evaluation-harness is given, against the harness's own Hugging Face model on the same weights."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from gpttasks.errors import UserError
+
+pytest.importorskip("lm_eval")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
+
+PAIRS = [
+    ("The film was", " good"),
+    ("The film was", " bad and long"),
+    ("", "Good acting"),
+    ("Question: what is it?\nAnswer:", " été 日本 👍"),
+    ("A story." * 12, " a bad script"),
+]
+TEXTS = ["The film was a quiet wonder.", "What a dull story! " * 5, "日本"]
+
+
+def asked(*arguments):
+    return SimpleNamespace(args=arguments)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_folder, tmp_path_factory):
+    """A model whose tokenizer adds nothing by itself: the harness leaves out a BOS that others add, we never do."""
+    made = tmp_path_factory.mktemp("models") / "plain"
+    shutil.copytree(tiny_folder("gpt2"), made)
+    file = made / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"post_processor": None}))
+    return made
+
+
+@pytest.fixture(scope="module")
+def models(folder):
+    from lm_eval.models.huggingface import HFLM
+
+    from gpttasks.integrations.lm_eval import GpttasksLM
+
+    return GpttasksLM(path=str(folder)), HFLM(pretrained=str(folder), dtype="float32", device="cpu", batch_size=1)
+
+
+def test_log_likelihoods(models):
+    requests = [asked(*pair) for pair in PAIRS]
+    from lm_eval.api.instance import Instance
+
+    theirs = [Instance("loglikelihood", {}, pair, place) for place, pair in enumerate(PAIRS)]
+    for ours, other in zip(models[0].loglikelihood(requests), models[1].loglikelihood(theirs), strict=True):
+        assert ours[0] == pytest.approx(other[0], abs=1e-4)
+        assert ours[1] == other[1]
+
+
+def test_where_they_differ_a_space_before_the_join_is_the_continuations_there(models):
+    from lm_eval.api.instance import Instance
+
+    pair = ("A story. ", " a bad script")
+    ((ours, _),) = models[0].loglikelihood([asked(*pair)])
+    ((theirs, _),) = models[1].loglikelihood([Instance("loglikelihood", {}, pair, 0)])
+    ((moved, _),) = models[0].loglikelihood([asked("A story.", "  a bad script")])
+    assert ours > theirs + 0.1, "here the space belongs to the context, which is not scored"
+    assert moved == pytest.approx(theirs, abs=1e-4)
+
+
+def test_rolling(models):
+    from lm_eval.api.instance import Instance
+
+    theirs = [Instance("loglikelihood_rolling", {}, (text,), place) for place, text in enumerate(TEXTS)]
+    ours = models[0].loglikelihood_rolling([asked(text) for text in TEXTS])
+    assert ours == pytest.approx(models[1].loglikelihood_rolling(theirs), abs=1e-3)
+
+
+def test_generation(models):
+    from lm_eval.api.instance import Instance
+
+    options = {"until": ["\n\n", "zz"], "max_gen_toks": 12, "do_sample": False}
+    theirs = [Instance("generate_until", {}, (text, dict(options)), place) for place, text in enumerate(TEXTS[:1])]
+    ours = models[0].generate_until([asked(text, dict(options)) for text in TEXTS[:1]])
+    assert ours == models[1].generate_until(theirs)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"path": "nano", "pth": "x"}])
+def test_wrong_arguments_are_told(arguments):
+    from gpttasks.integrations.lm_eval import GpttasksLM
+
+    with pytest.raises(UserError, match="model_args"):
+        GpttasksLM(**arguments)
+
+
+def test_an_option_that_it_does_not_know_is_told(models):
+    with pytest.raises(UserError, match="repetition_penalty"):
+        models[0].generate_until([asked("A", {"repetition_penalty": 2.0})])
+
+
+def test_the_command_line_is_the_harness_own(tiny_folder, tmp_path):
+    (tmp_path / "test.jsonl").write_text('{"q": "The film was", "c": [" good", " bad"], "a": 0}\n' * 3)
+    (tmp_path / "t.yaml").write_text(
+        f"task: tiny\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tmp_path}/test.jsonl}}}}\n"
+        'test_split: test\noutput_type: multiple_choice\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\n'
+        "doc_to_choice: c\nmetric_list: [{metric: acc}]\n"
+    )
+    command = [sys.executable, "-m", "gpttasks.integrations.lm_eval", "run", "--model", "gpttasks", "--tasks", "tiny"]
+    command += ["--model_args", f"path={tiny_folder('gpt2')}", "--include_path", str(tmp_path), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "tiny" in done.stdout
