@@ -151,22 +151,24 @@ class Example:
         return self.references[0] if self.references else None
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def content_digest(value: Any) -> str:
     """The SHA-256, in hex, of a value of JSON types and bytes, the same whatever the order of its mappings."""
-
-    def plain(item: Any) -> Any:
-        if isinstance(item, bytes):
-            return {"sha256": hashlib.sha256(item).hexdigest()}
-        if isinstance(item, Mapping):
-            return {str(key): plain(inner) for key, inner in item.items()}
-        if isinstance(item, (list, tuple)):
-            return [plain(inner) for inner in item]
-        if isinstance(item, (str, int, float, bool)) or item is None:
-            return item
-        return str(item)  # dates, decimals: their text is their content
-
-    text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = _CANONICAL.encode(_plain(value))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(item: Any) -> Any:
+    """A value in JSON types; bytes by their digest, anything else (dates, decimals) by its text."""
+    if item is None or isinstance(item, (str, int, float)):
+        return item
+    if isinstance(item, Mapping):
+        return {str(key): _plain(inner) for key, inner in item.items()}
+    if isinstance(item, (list, tuple)):
+        return [_plain(inner) for inner in item]
+    return {"sha256": hashlib.sha256(item).hexdigest()} if isinstance(item, bytes) else str(item)
 
 
 def seeded_hash(seed: int, *names: str) -> int:

@@ -45,6 +45,7 @@ class Template:
             raise ValueError(_syntax_message(error, environment.filters)) from error
         if any(True for _ in meta.find_referenced_templates(tree)):
             raise ValueError("a template stands alone: include, import and extends are not possible")
+        self._globals = dict(self._template.globals)
         self.source = source
         self.columns: frozenset[str] = frozenset(meta.find_undeclared_variables(tree))
         self.required: frozenset[str] = self.columns - _tested_names(tree)
@@ -68,7 +69,9 @@ class Template:
         from jinja2.exceptions import SecurityError, UndefinedError
 
         try:
-            return self._template.render({**row, _MARKS: marks})
+            # What Template.render does, without making a mapping of the globals anew for each row.
+            context = self._template.new_context({**self._globals, **row, _MARKS: marks}, shared=True)
+            return "".join(self._template.root_render_func(context))
         except UndefinedError as error:
             missing = sorted(self.columns - row.keys())
             if not missing:
