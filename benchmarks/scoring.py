@@ -18,8 +18,9 @@ Seconds run from the strings to the numbers; imports and loading are apart. CPU 
 same time, since neighbours on the machine stretch the wall time. Peak memory is the most that the process had
 resident while it answered. Tables give medians over the pairs.
 
-Parity: a log-likelihood that differs by more than 1e-4 nats (or, for whole texts, more than fp32 resolves) counts as
-explained if the peer asks for other tokens, and the plain engine gives the peer's number for those; else it does not.
+Parity: log-likelihoods are the same within 1e-4 nats or, above 420 nats, within 2**-22 of their size (about two units
+of fp32). One that differs counts as explained if the peer asks for other tokens, and the plain engine gives the peer's
+number for those; else it does not.
 
 For pinned cores run the whole under ``taskset``; ``--threads`` sets torch's threads on each side.
 """
@@ -417,7 +418,7 @@ def parity(runs: dict[str, list[dict[str, Any]]], kind: str) -> dict[str, Any]:
 
 
 def close(ours: float, theirs: float) -> bool:
-    """Whether two log-likelihoods are the same: within 1e-4 nats, or what fp32 resolves of sums over whole texts."""
+    """Whether two log-likelihoods are the same: within 1e-4 nats, or about two units of fp32 for larger sums."""
     return abs(ours - theirs) <= max(TOLERANCE, abs(theirs) * 2**-22)
 
 
