@@ -59,7 +59,8 @@ def gpttasks_register(register: Register) -> None:
 
     A class has a ``name`` of small letters, digits, ``-`` and ``_``, by which recipes call it, and may have
     ``Options``. It is not called again, so nothing should be loaded here: a plugin that imports torch only where it
-    is needed keeps ``gpttasks check`` quick.
+    is needed keeps ``gpttasks check`` quick. ``register.later(kind, name, "package.module:Class")`` registers a class
+    that is imported when a recipe or a list first names it.
 
     A name that another plugin has registered already is an error that names both distributions: this plugin is then
     refused as a whole.

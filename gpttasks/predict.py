@@ -69,8 +69,9 @@ class Predictor:
         for row, one in zip(rows, answer_all(bench.head, bench.engine(), examples, what="predicting"), strict=True):
             given = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
             scores = dict(zip(given, one.answer.scores, strict=False))
-            worded = one.answer.text or bench.head.gives in ("text", "span", "labels")  # an empty answer is one
-            yield Prediction(row, one.answer.text if worded else str(one.answer.value), scores, one.cut_tokens)
+            # The likelihood of a text has no words; an answer in words may be empty.
+            text = str(one.answer.value) if bench.head.gives == "nll" else one.answer.text
+            yield Prediction(row, text, scores, one.cut_tokens)
 
     def _bench(self, examples: ExampleSet) -> Workbench:
         from .machine import choose_device, choose_precision

@@ -110,6 +110,8 @@ class Generate:
         of the draws; each request has its own, so that no text depends on what else is asked.
     beams:
         more than 1 searches with so many beams, ranked by log-probability / length ** ``length_penalty``.
+
+    Raises ValueError for ``max_tokens`` below 1.
     """
 
     prompt: Prompt
@@ -121,6 +123,10 @@ class Generate:
     seed: int = 0
     beams: int = 1
     length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens is {self.max_tokens}, wanted 1 or more")
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Backbone(Component):
         raise NotImplementedError
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of what determines the answers: ``weights``, ``tokenizer``, and ``adapter`` if one came with it."""
+        """SHA-256 of what determines the answers: ``weights``, ``config``, ``tokenizer``, an ``adapter``."""
         raise NotImplementedError
 
     def capabilities(self) -> dict[str, object]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import BackboneError
+from ..tasks.example import content_digest
 from .base import Backbone
 from .left_padding import why_not_padded
 from .tokenizer import TextTokenizer
@@ -16,6 +17,10 @@ from .tree_attention import why_not_shared
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+
+NOT_COMPUTED_WITH = frozenset({"_name_or_path", "architectures", "auto_map", "dtype", "transformers_version"})
+"""Keys of a config that say where a model comes from, or what its precision was: no number depends on them."""
 
 
 class LocalBackbone(Backbone):
@@ -56,13 +61,14 @@ class LocalBackbone(Backbone):
         self.unpadded = why_not_padded(self)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
+        self._config_digest = config_digest(model)
 
     def adopt(self, other: LocalBackbone) -> None:
         """Become what another loaded backbone is."""
         self.model, self.tokenizer, self.context = other.model, other.tokenizer, other.context
         self.direct_head, self.parameters = other.direct_head, other.parameters
         self.unshared, self.unpadded = other.unshared, other.unpadded
-        self._weights_digest = other._weights_digest
+        self._weights_digest, self._config_digest = other._weights_digest, other._config_digest
 
     @property
     def causal_lm(self) -> Any:
@@ -140,8 +146,8 @@ class LocalBackbone(Backbone):
         return bool(torch.allclose(whole.float(), direct.float(), atol=1e-4, rtol=1e-4))
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of the weights as they were loaded (before any training) and of the tokenizer."""
-        return {"weights": self._weights_digest, "tokenizer": self.tokenizer.digest}
+        """SHA-256 of the weights as they were loaded (before any training), of the config and of the tokenizer."""
+        return {"weights": self._weights_digest, "config": self._config_digest, "tokenizer": self.tokenizer.digest}
 
     def capabilities(self) -> dict[str, object]:
         """Model type, sizes, context and how rows begin."""
@@ -263,6 +269,12 @@ def usable_context(config: Any, asked: int | None) -> int:
             hint=f"ask for {own} or less",
         )
     return asked or own or 1024
+
+
+def config_digest(model: PreTrainedModel) -> str:
+    """SHA-256 of what settles how the weights are used (heads, activation, scales) and which tokens end a text."""
+    settings = {name: value for name, value in model.config.to_dict().items() if name not in NOT_COMPUTED_WITH}
+    return content_digest([settings, getattr(model.generation_config, "eos_token_id", None)])
 
 
 def state_digest(state: dict[str, torch.Tensor]) -> str:

@@ -79,12 +79,13 @@ class TextTokenizer:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the vocabulary, merges and rules."""
+        """SHA-256 of the vocabulary, merges and rules, and of how rows begin and texts end."""
         backend = getattr(self.inner, "backend_tokenizer", None)
         if backend is not None:
             content = backend.to_str()
         else:
             content = repr(sorted(self.inner.get_vocab().items())) + repr(self.inner.special_tokens_map)
+        content += repr((self.starts_with, self.fallback_start, self.end))
         return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -1,8 +1,8 @@
 """Replies that were given before: kept in a SQLite file outside the run folders, under all that they depend on.
 
-The key is the SHA-256 of the weights, adapter, head, tokenizer, precision, kind of device, context, engine version and
-the whole request. So a reply is found only for the same question to the same model; it may have been worked out in
-another batch, which moves a log-probability by less than 1e-4 nats.
+The key is the SHA-256 of the weights, config, adapter, head, tokenizer, precision, kind of device, context, versions of
+the engine and its libraries, and the whole request. So a reply is found only for the same question to the same model.
+It may have been worked out in another batch, which moves a log-probability by less than 1e-4 nats.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -105,12 +105,10 @@ class CachedEngine:
         return self._with_file(read) or {}
 
     def _write(self, replies: Mapping[bytes, Reply]) -> None:
-        def write(connection: sqlite3.Connection) -> None:
-            lines = [(key, text_of(reply)) for key, reply in replies.items()]
-            connection.executemany("INSERT OR REPLACE INTO replies VALUES (?, ?)", lines)
-
-        if replies:
-            self._with_file(write)
+        lines = [(key, text_of(reply)) for key, reply in replies.items()]
+        if lines:
+            insert = "INSERT OR REPLACE INTO replies VALUES (?, ?)"
+            self._with_file(lambda connection: connection.executemany(insert, lines))
 
     def _with_file(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """What ``work`` gives; None if the file cannot be used, which is remembered. A damaged file is set aside."""
@@ -141,7 +139,8 @@ def set_aside(file: Path) -> Path:
     number = 1
     while (aside := file.with_name(f"{file.name}.damaged-{number}")).exists():
         number += 1
-    file.rename(aside)
+    with suppress(FileNotFoundError):  # another run has just done the same
+        file.rename(aside)
     for suffix in ("-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)
     return aside

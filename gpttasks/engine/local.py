@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..backbones.join import join, place_passage, windows
 from ..backbones.local import LocalBackbone
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..backbones.local import Forward
-
-Result = TypeVar("Result")
 
 REQUESTS_AT_ONCE = 4096
 """Requests whose token ids are held in memory together."""
@@ -96,13 +94,12 @@ class LocalEngine:
     def _answer_some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
         import torch
 
-        written = [index for index, request in enumerate(requests) if isinstance(request, Generate)]
-        rows = [
-            row
-            for index, request in enumerate(requests)
-            if not isinstance(request, Generate)
-            for row in self._named(request, lambda: self._rows(index, request))  # noqa: B023 - called at once
-        ]
+        written = {index: request for index, request in enumerate(requests) if isinstance(request, Generate)}
+        rows: list[Row] = []
+        for index, request in enumerate(requests):
+            if index not in written:
+                with shown_in_errors(request):
+                    rows += self._rows(index, request)
         rows_left = Counter(row.request for row in rows)
         if advance:
             advance(len(requests) - len(rows_left) - len(written), 0)  # a text without tokens to predict has no rows
@@ -115,7 +112,7 @@ class LocalEngine:
 
         with torch.inference_mode(), _evaluating(self.backbone.model, self.modules):
             replies = self._read_rows(rows, report)
-            texts = self._write({index: requests[index] for index in written}, advance)
+            texts = self._write(written, advance)
         return self._gather(requests, rows, replies, texts)
 
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
@@ -129,26 +126,16 @@ class LocalEngine:
         return replies
 
     def _write(
-        self, requests: Mapping[int, Request], advance: Callable[[int, int], None] | None
+        self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
     ) -> dict[int, GenerateReply]:
         """The texts that are asked for, one after another."""
         written = {}
         for index, request in requests.items():
-            assert isinstance(request, Generate)
-            written[index] = self._named(request, lambda: generate(self.backbone, request))  # noqa: B023 - called at once
+            with shown_in_errors(request):
+                written[index] = generate(self.backbone, request)
             if advance:
                 advance(1, written[index].tokens)
         return written
-
-    def _named(self, request: Request, work: Callable[[], Result]) -> Result:
-        """What ``work()`` gives; a text that cannot be joined is shown in the error."""
-        try:
-            return work()
-        except DataError as error:
-            begins = prompt_text(request.prompt)[:80]
-            raise DataError(
-                replace(error.problems[0], message=f"{error.problems[0].message}; it begins {begins!r}")
-            ) from error
 
     def _rows(self, index: int, request: Request) -> list[Row]:
         tokenizer, context = self.backbone.tokenizer, self.backbone.context
@@ -209,6 +196,18 @@ class LocalEngine:
             texts[index] if index in texts else _reply(request, by_request[index])
             for index, request in enumerate(requests)
         ]
+
+
+@contextmanager
+def shown_in_errors(request: Request) -> Iterator[None]:
+    """A text that cannot be joined is shown in the error."""
+    try:
+        yield
+    except DataError as error:
+        begins = prompt_text(request.prompt)[:80]
+        raise DataError(
+            replace(error.problems[0], message=f"{error.problems[0].message}; it begins {begins!r}")
+        ) from error
 
 
 @contextmanager

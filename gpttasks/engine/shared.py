@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.left_padding import PaddedBatch
-from ..backbones.local import LocalBackbone
+from ..backbones.local import LocalBackbone, Targets
 from ..backbones.tree_attention import compute_prefix, forward_tree
-from ..requests import Generate, GenerateReply, Request
+from ..requests import Generate, GenerateReply
 from .batches import batches_by_tokens
 from .generate import Text, end_tokens
-from .local import LocalEngine, Row, RowReply
+from .local import LocalEngine, Row, RowReply, shown_in_errors
 from .tree import Path, Tree, group_paths, into_blocks
 
 if TYPE_CHECKING:
@@ -43,12 +43,11 @@ class SharedEngine(LocalEngine):
             given = super()._read_rows([rows[index] for index in plain], lambda done: report([plain[i] for i in done]))
             replies.update(zip(plain, given, strict=True))
         same: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for index in sorted(set(range(len(rows))).difference(plain)):
-            row = rows[index]
-            same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
-        firsts = [indices[0] for indices in same.values()]
+        for index, row in enumerate(rows):
+            if index not in replies:
+                same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
         twins = {indices[0]: indices for indices in same.values()}
-        paths = {index: _path(rows[index]) for index in firsts}
+        paths = {index: _path(rows[index]) for index in twins}
         for tree, cache in self._trees(rows, paths):
             for index, reply in self._read_tree(tree, cache, rows).items():
                 for twin in twins[index]:
@@ -57,29 +56,25 @@ class SharedEngine(LocalEngine):
         return [replies[index] for index in range(len(rows))]
 
     def _write(
-        self, requests: Mapping[int, Request], advance: Callable[[int, int], None] | None
+        self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
     ) -> dict[int, GenerateReply]:
         """The texts that are asked for, those with prompts of similar length together."""
-        together = {
-            index: request
-            for index, request in requests.items()
-            if isinstance(request, Generate) and request.beams == 1 and self.backbone.unpadded is None
-        }
-        alone = {index: request for index, request in requests.items() if index not in together}
-        written = super()._write(alone, advance)
+        if self.backbone.unpadded is not None:
+            return super()._write(requests, advance)
+        written = super()._write({index: one for index, one in requests.items() if one.beams > 1}, advance)
         ends = end_tokens(self.backbone)
-        texts = {
-            index: self._named(request, lambda: Text(self.backbone, request, ends))  # noqa: B023 - called at once
-            for index, request in together.items()
-        }
-        order = list(texts)
-        lengths = [len(texts[index].ids) + texts[index].request.max_tokens for index in order]
+        indices: dict[Text, int] = {}
+        for index, request in requests.items():
+            if index not in written:
+                with shown_in_errors(request):
+                    indices[Text(self.backbone, request, ends)] = index
+        texts = list(indices)
+        lengths = [len(text.ids) + text.request.max_tokens for text in texts]
         for batch in batches_by_tokens(lengths, self.tokens_to_write):
-            for place in write_together(self.backbone, [texts[order[at]] for at in batch]):
-                index = order[batch[place]]
-                written[index] = texts[index].reply()
+            for text in write_together(self.backbone, [texts[place] for place in batch]):
+                reply = written[indices[text]] = text.reply()
                 if advance:
-                    advance(1, written[index].tokens)
+                    advance(1, reply.tokens)
         return written
 
     def _trees(self, rows: Sequence[Row], paths: dict[int, Path]) -> Iterator[tuple[Tree, Any]]:
@@ -129,28 +124,25 @@ class SharedEngine(LocalEngine):
         wanted = torch.as_tensor(targets, dtype=torch.long, device=states.device)
         size = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
         logprobs, greedy = [], []
-        for begin in range(0, len(targets), size):
-            logits = head(states[begin : begin + size]).float()
-            some = wanted[begin : begin + size]
-            logprobs.append(-torch.nn.functional.cross_entropy(logits, some, reduction="none"))
-            greedy.append(logits.argmax(-1) == some)
+        for some, ids in zip(torch.split(states, size), torch.split(wanted, size), strict=True):
+            chunk = Targets(head(some).float(), ids, [len(ids)])
+            logprobs.append(chunk.logprobs())
+            greedy.append(chunk.greedy())
         return torch.cat(logprobs).cpu(), torch.cat(greedy).cpu()
 
 
-def write_together(backbone: LocalBackbone, texts: Sequence[Text]) -> Iterator[int]:
-    """Write all the texts, one token each at a time; gives the place of each as it is finished, and drops it then."""
-    left = list(range(len(texts)))
+def write_together(backbone: LocalBackbone, texts: Sequence[Text]) -> Iterator[Text]:
+    """Write all the texts, one token each at a time; gives each as it is finished, and drops it then."""
     batch = PaddedBatch(backbone, [text.ids for text in texts])
-    while True:
-        finished = {place for row, place in enumerate(left) if texts[place].take(batch.logits[row])}
-        yield from sorted(finished)
-        rows = [row for row, place in enumerate(left) if place not in finished]
-        if not rows:
-            return
-        if finished:
-            batch.keep(rows)
-            left = [left[row] for row in rows]
-        batch.go_on([texts[place].tokens[-1] for place in left])
+    while texts:
+        finished = [text.take(batch.logits[row]) for row, text in enumerate(texts)]
+        yield from (text for text, done in zip(texts, finished, strict=True) if done)
+        rows = [row for row, done in enumerate(finished) if not done]
+        texts = [texts[row] for row in rows]
+        if texts:
+            if len(rows) < len(finished):
+                batch.keep(rows)
+            batch.go_on([text.tokens[-1] for text in texts])
 
 
 def _path(row: Row) -> Path:

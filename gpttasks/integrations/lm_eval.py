@@ -9,6 +9,7 @@ gpttasks), ``context``, ``precision``, ``device``, ``tokens_per_batch`` and ``sh
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,16 +70,12 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         able = self.backbone.unshared is None or self.backbone.unpadded is None
         self.engine = (SharedEngine if sharing and able else LocalEngine)(self.backbone, None, tokens_per_batch)
         self.seed = seed
+        self.cut = 0
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """(log-likelihood in nats, whether each token was the likeliest) of each (context, continuation)."""
         given = [request.args for request in requests]
-        beside: dict[str, list[str]] = {}
-        for context, continuation in given:
-            beside.setdefault(context, []).append(continuation)
-        asked = [
-            LogLikelihood(as_prompt(context), continuation, tuple(beside[context])) for context, continuation in given
-        ]
+        asked = [LogLikelihood(as_prompt(self._fitting(*pair)), pair[1]) for pair in given]
 
         def read(reply: Reply) -> tuple[float, bool]:
             assert isinstance(reply, LogLikelihoodReply)
@@ -138,9 +135,10 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
             (options[key] for key in ("max_gen_toks", "max_tokens", "max_new_tokens") if key in options), None
         )
         temperature = float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0
+        room = int(longest or DEFAULT_TOKENS)
         return Generate(
-            as_prompt(context),
-            int(longest or DEFAULT_TOKENS),
+            as_prompt(self._fitting(context, room=self.backbone.context - room)),
+            room,
             (until,) if isinstance(until, str) else tuple(until),
             temperature=temperature,
             top_k=options.get("top_k") or None if temperature else None,
@@ -149,10 +147,31 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
             beams=int(options.get("num_beams", 1)),
         )
 
+    def _fitting(self, context: str, continuation: str = "", room: int | None = None) -> str:
+        """As much of the end of a context as fits with its continuation, as the harness's models cut it; counted."""
+        tokenizer = self.backbone.tokenizer
+        room = (self.backbone.context if room is None else room) - len(tokenizer.starts_with)
+        excess = len(tokenizer.encode(context + continuation)) - room
+        if excess <= 0:
+            return context
+        self.cut += 1
+        ends = tokenizer.token_ends(context)
+        while excess < len(ends):
+            shorter = context[ends[excess - 1] :]
+            if len(tokenizer.encode(shorter + continuation)) <= room:
+                return shorter
+            excess += 1  # a text cut off in the middle may begin with other tokens, and more of them
+        return ""
+
     def _answers(
         self, kind: str, given: Sequence[Any], asked: Sequence[Request], read: Callable[[Reply], Answer]
     ) -> list[Answer]:
-        """The replies as the harness wants them, each put into its cache if it keeps one."""
+        """The replies as the harness wants them, each put into its cache if it keeps one; what was cut is said."""
+        if self.cut:
+            room = f"the {self.backbone.context} tokens of the model"
+            cut = f"{self.cut:,} of {len(asked):,} contexts do not fit into {room} and were cut at their beginning"
+            print(f"{kind}: {cut}", file=sys.stderr)
+            self.cut = 0
         with Progress(kind, len(asked), "requests") as progress:
             answers = [read(reply) for reply in self.engine.answer(asked, progress.advance)]
         for arguments, answer in zip(given, answers, strict=True):

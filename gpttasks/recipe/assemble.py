@@ -61,36 +61,15 @@ def with_task_file(document: Document) -> Document:
     location = task_file_location(document)
     if location is None:
         return document
-    given = document.data["task"] if isinstance(document.data["task"], dict) else {"use": document.data["task"]}
-    file = Path(document.place(location).base, Path(given["use"]).expanduser())
-    if not file.is_file():
-        on_command_line = document.place(location).value.file == COMMAND_LINE
-        hint = f"its path starts at {'the working directory' if on_command_line else 'this file'}"
-        raise _without_task(document, [document.problem(f"there is no task file {file}", location, hint=hint)])
-    problems: list[Problem] = []
-    try:
-        inner = read_document(file)
-    except IncompleteDocument as error:
-        inner = error.document
-        problems += error.problems
-    except RecipeError as error:
-        raise _without_task(document, error.problems) from error
-    under = len(inner.data) == 1 and isinstance(inner.data.get("task"), dict)
-    mapping: dict[Any, Any] = inner.data["task"] if under else inner.data
-    if not isinstance(mapping.get("use"), str) or mapping["use"].lower().endswith(TASK_FILE_SUFFIXES):
-        problem = inner.problem(
-            f"a task file says which task it is: got use: {mapping.get('use')!r}, wanted the name of a task",
-            ("task", "use") if under else ("use",),
-            hint="write use: classification, for instance",
-        )
-        raise _without_task(document, [*problems, problem])
+    inner, outer, problems = _task_of(document, location)
+    mapping: dict[Any, Any] = inner.data["task"] if outer else inner.data
+    given = document.data["task"]
+    own = {key: value for key, value in given.items() if key != "use"} if isinstance(given, dict) else {}
     data = copy.deepcopy(document.data)
-    own = {key: value for key, value in given.items() if key != "use"}
     data["task"] = {**mapping, **own}
     if isinstance(mapping.get("data"), dict) and isinstance(own.get("data"), dict):
         data["task"]["data"] = {**mapping["data"], **own["data"]}
     places = dict(document.places)
-    outer = ("task",) if under else ()
     for where, place in inner.places.items():
         if where[: len(outer)] == outer and where != outer:
             here = ("task", *where[len(outer) :])
@@ -100,6 +79,34 @@ def with_task_file(document: Document) -> Document:
     if problems:
         raise IncompleteDocument(problems, whole)
     return whole
+
+
+def _task_of(document: Document, location: Location) -> tuple[Document, Location, list[Problem]]:
+    """The task file named at ``location``, where in it the task is (its whole, or its one key), and what is wrong.
+
+    Raises IncompleteDocument, with the rest of the recipe, where no task can be made of it.
+    """
+    named = document.data["task"]["use"] if len(location) > 1 else document.data["task"]
+    place = document.place(location)
+    file = Path(place.base, Path(named).expanduser())
+    problems: list[Problem] = []
+    if not file.is_file():
+        hint = f"its path starts at {'the working directory' if place.value.file == COMMAND_LINE else 'this file'}"
+        raise _without_task(document, [document.problem(f"there is no task file {file}", location, hint=hint)])
+    try:
+        inner = read_document(file)
+    except IncompleteDocument as error:
+        inner = error.document
+        problems += error.problems
+    except RecipeError as error:
+        raise _without_task(document, error.problems) from error
+    outer: Location = ("task",) if len(inner.data) == 1 and isinstance(inner.data.get("task"), dict) else ()
+    use = (inner.data["task"] if outer else inner.data).get("use")
+    if not isinstance(use, str) or use.lower().endswith(TASK_FILE_SUFFIXES):
+        message = f"a task file says which task it is: got use: {use!r}, wanted the name of a task"
+        hint = "write use: classification, for instance"
+        raise _without_task(document, [*problems, inner.problem(message, (*outer, "use"), hint=hint)])
+    return inner, outer, problems
 
 
 def _without_task(document: Document, problems: Iterable[Problem]) -> RecipeError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..answer import Answer, AnswerKind
+from ..errors import PluginError
 from ..heads.base import Head
 from ..metrics.base import Metric
 from ..metrics.rows import sample_rows
@@ -77,9 +79,22 @@ def answer_all(
     asked = examples if asked is None else asked
     replies = ask(head, engine, asked, what)
     return [
-        Answered(example, shown, head.answer(shown, given), given)
+        Answered(example, shown, answer_of(head, shown, given), given)
         for example, shown, given in zip(examples, asked, replies, strict=True)
     ]
+
+
+def answer_of(head: Head, example: Example, replies: Sequence[Reply]) -> Answer:
+    """The head's answer. Raises PluginError for one whose value or detail cannot be written down."""
+    answer = head.answer(example, replies)
+    try:
+        json.dumps([answer.value, dict(answer.detail)], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PluginError(
+            f"head {head.name!r} gave example {example.id} an answer that is not of JSON types: {error}",
+            hint="value and detail hold texts, finite numbers, lists and mappings",
+        ) from error
+    return answer
 
 
 def quick_scores(metrics: Mapping[str, Metric], answered: Sequence[Answered]) -> dict[str, float]:

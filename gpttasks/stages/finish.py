@@ -61,7 +61,7 @@ def _sample_row(one: Answered) -> dict[str, Any]:
         "target": example.gold_text,
         "truncated": one.cut_tokens,
         "shots": one.shots,
-        "detail": json.dumps(answer.detail, allow_nan=False, default=str),
+        "detail": json.dumps(dict(answer.detail), allow_nan=False),
     }
 
 

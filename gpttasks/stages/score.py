@@ -35,7 +35,7 @@ def score_split(job: Job, bench: Workbench) -> Scored:
     score = bench.recipe.score
     asked = add_shots(bench.scored, bench.shots, score.shots, bench.separator)
     digests = model_digests(bench)
-    engine = cached(bench, digests)
+    engine = cached(job, bench, digests)
     answered = answer_all(bench.head, engine, bench.scored, asked)
     if isinstance(engine, CachedEngine):
         note_cache(job, engine)
@@ -62,13 +62,15 @@ def model_digests(bench: Workbench) -> dict[str, str]:
     return digests
 
 
-def cached(bench: Workbench, digests: Mapping[str, str]) -> Engine:
+def cached(job: Job, bench: Workbench, digests: Mapping[str, str]) -> Engine:
     """The engine, which asks a local model only what it has not been asked before."""
     engine, file = bench.engine(), cache_file()
     if file is None or not bench.recipe.runtime.cache or not isinstance(bench.backbone, LocalBackbone):
         return engine
     model = {
         **digests,
+        "adapt": [bench.recipe.adapt.name, bench.recipe.adapt.options.model_dump(mode="json")],
+        "versions": {name: job.record["versions"][name] for name in ("torch", "transformers", "peft")},
         "precision": bench.precision,
         "device": bench.device.partition(":")[0],
         "context": bench.backbone.context,

@@ -85,11 +85,11 @@ def make_items(bench: Workbench) -> Sequence[Item]:
 
 def note_training(job: Job, bench: Workbench, state: TrainingState, items: int, trained: int) -> None:
     """Write down how the training went, and say how many items had to be cut."""
-    job.record["training"] = asdict(state) | {"seen": state.items, "items": items, "trained_parameters": trained}
+    job.record["training"] = asdict(state) | {"items": items, "trained_parameters": trained}
     job.record["samples"]["train_truncated"] = state.cut
     if state.cut:
         job.warn(
-            f"{state.cut:,} of {min(state.items, items):,} training items were longer than the context of "
+            f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
             f"{bench.backbone.context} tokens and were cut at their passage"
         )
 

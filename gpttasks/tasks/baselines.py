@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..answer import Answer, AnswerKind
 from .example import Example, prompt_text, seeded_hash
+from .labels import right_labels
 
 LONGEST_RANDOM_SPAN = 5
 """Words of a random span: as many as most answers have at most."""
@@ -54,7 +55,7 @@ def _majority(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
 
 
 def _majority_labels(examples: Sequence[Example]) -> list[Answer]:
-    columns = list(zip(*(example.scores["labels"] for example in examples), strict=True))
+    columns = list(zip(*map(right_labels, examples), strict=True))
     shares = tuple(sum(column) / len(examples) for column in columns)
     chosen = [index for index, share in enumerate(shares) if share > 0.5]
     return [Answer(chosen, ", ".join(example.choices[index] for index in chosen), shares) for example in examples]

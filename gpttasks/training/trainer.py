@@ -60,10 +60,10 @@ class TrainingState:
     """Where a training stands; saved with every checkpoint, of JSON values."""
 
     step: int = 0
-    items: int = 0
-    """Seen so far, each once an epoch."""
+    seen: int = 0
+    """Items so far, each once an epoch."""
     cut: int = 0
-    """Those of the first epoch that were longer than the context."""
+    """Items of the first epoch that were longer than the context."""
     tokens: int = 0
     warmed: float = 0.0
     """How much of the training was done when the warm-up ended."""
@@ -127,9 +127,9 @@ class Trainer:
         last_saved = time.monotonic()
         by_items = plan.total_items is not None
         with Progress("training", plan.total_items or options.steps or 0, "items" if by_items else "steps") as progress:
-            progress.resume(self.state.items if by_items else self.state.step)
+            progress.resume(self.state.seen if by_items else self.state.step)
             while not self._done() and not self.state.stopped_early:
-                step = plan.next_step(self.state.items, lambda index: items[index].tokens)
+                step = plan.next_step(self.state.seen, lambda index: items[index].tokens)
                 tokens = self._step([items[index] for index in step])
                 progress.note(f"step {self.state.step:,}, loss {self.state.loss:.3f}")
                 progress.advance(len(step) if by_items else 1, tokens)
@@ -157,7 +157,7 @@ class Trainer:
 
     def _share(self) -> float:
         """How much of the training is done, from 0 to 1."""
-        return self.plan.share(self.state.step, self.state.items)
+        return self.plan.share(self.state.step, self.state.seen)
 
     def _done(self) -> bool:
         return self._share() >= 1
@@ -170,7 +170,7 @@ class Trainer:
         if validate.every:
             due = self.state.step % validate.every == 0
         else:
-            due = (self.state.items - items) // self.plan.items != self.state.items // self.plan.items
+            due = (self.state.seen - items) // self.plan.items != self.state.seen // self.plan.items
         return due or self._done()
 
     def _step(self, items: list[Item]) -> int:
@@ -206,7 +206,7 @@ class Trainer:
         rate, state.warmed = learning_rate(
             state.step,
             self._share(),
-            self.plan.share(state.step + 1, state.items + items),
+            self.plan.share(state.step + 1, state.seen + items),
             state.warmed,
             peak=options.learning_rate,
             warmup=options.warmup,
@@ -249,8 +249,8 @@ class Trainer:
     ) -> None:
         state = self.state
         state.step += 1
-        state.cut += sum(item.cut.tokens > 0 for item in items) if state.items < self.plan.items else 0
-        state.items += len(items)
+        state.cut += sum(item.cut.tokens > 0 for item in items) if state.seen < self.plan.items else 0
+        state.seen += len(items)
         state.tokens += sum(item.tokens for item in items)
         state.seconds = time.monotonic() - self._began
         state.loss = loss

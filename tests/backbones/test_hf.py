@@ -41,7 +41,11 @@ def test_a_good_folder(tiny_gpt2_folder):
     assert not backbone.model.training
     assert backbone.capabilities()["model_type"] == "gpt2"
     assert backbone.capabilities()["begins_with_bos"] is True
-    assert {name: len(digest) for name, digest in backbone.digests().items()} == {"weights": 64, "tokenizer": 64}
+    assert {name: len(digest) for name, digest in backbone.digests().items()} == {
+        "weights": 64,
+        "config": 64,
+        "tokenizer": 64,
+    }
     json.dumps(backbone.capabilities())
 
 
@@ -58,7 +62,16 @@ def test_digest_follows_the_weights(folder, tiny_gpt2_folder):
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     changed, original = load(folder).digests(), load(tiny_gpt2_folder).digests()
     assert changed["weights"] != original["weights"]
-    assert changed["tokenizer"] == original["tokenizer"]
+    assert (changed["tokenizer"], changed["config"]) == (original["tokenizer"], original["config"])
+
+
+@pytest.mark.parametrize(("key", "value"), [("activation_function", "relu"), ("n_head", 2), ("eos_token_id", 7)])
+def test_digest_follows_how_the_weights_are_used(folder, tiny_gpt2_folder, key, value):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {key: value}))
+    changed, original = load(folder).digests(), load(tiny_gpt2_folder).digests()
+    assert changed["config"] != original["config"]
+    assert changed["weights"] == original["weights"]
 
 
 def test_weights_to_be_trained_are_held_in_fp32(tiny_gpt2_folder):

@@ -1,6 +1,8 @@
 """The reply cache: it finds what was asked of the same model, and nothing else, whatever happens to its file."""
 
+import json
 import multiprocessing
+import shutil
 import sqlite3
 
 import pytest
@@ -212,7 +214,7 @@ def test_a_model_that_answers_nan_leaves_it_clean(tiny_gpt2_folder, tmp_path):
     assert after.hits == 0
 
 
-def test_runs_share_replies_and_say_so(recipe, tmp_path, monkeypatch, capsys):
+def test_runs_share_replies_and_say_so(recipe, tiny_gpt2_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GPTTASKS_CACHE", str(tmp_path / "cache"))
     changes = ["adapt=none", "train=null"]
     first = run(recipe, "first", *changes)
@@ -224,6 +226,12 @@ def test_runs_share_replies_and_say_so(recipe, tmp_path, monkeypatch, capsys):
     assert {key: score.value for key, score in again.scores.items()} == {
         key: score.value for key, score in first.scores.items()
     }
+    other = tmp_path / "other"
+    shutil.copytree(tiny_gpt2_folder, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"activation_function": "relu"}))
+    used = run(recipe, "used otherwise", *changes, f"backbone={other}")
+    assert used.record["cache"]["hits"] == 0, "the same weights, used in another way, are another model"
     off = run(recipe, "off", *changes, "runtime.cache=false")
     assert off.record["cache"] is None
     trained = run(recipe, "trained", "train.epochs=1")

@@ -7,8 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpttasks.backbones.base import LoadSettings
-from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.backbones.tree_attention import forward_tree, why_not_shared
 from gpttasks.engine import tree
 from gpttasks.engine.local import LocalEngine
@@ -25,19 +23,6 @@ NOT_SHARING = {
 }
 SHOTS = "\n\n".join(f"Review {number}: it was {('bad', 'good')[number % 2]}." for number in range(4)) + "\n\n"
 WORDS = ("film", "story", "good", "bad", "été", "日本", "مرحبا", "👍", "the", "a")
-
-
-@pytest.fixture(scope="module")
-def load(tiny_folder):
-    made = {}
-
-    def loaded(family):
-        if family not in made:
-            made[family] = HuggingFace(HuggingFaceOptions(path=str(tiny_folder(family))))
-            made[family].load(LoadSettings())
-        return made[family]
-
-    return loaded
 
 
 @pytest.fixture(autouse=True)

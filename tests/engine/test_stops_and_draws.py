@@ -141,3 +141,9 @@ def test_numbers_that_are_not_finite_are_named(bad, temperature):
     with pytest.raises(RunFailed, match="no finite numbers for token 1 after its prompt") as caught:
         ask(Model(bad), temperature=temperature)
     assert "Is it good?" in str(caught.value)
+
+
+@pytest.mark.parametrize("tokens", [0, -1])
+def test_no_tokens_are_no_request(tokens):
+    with pytest.raises(ValueError, match=f"max_tokens is {tokens}, wanted 1 or more"):
+        Generate(as_prompt("A"), tokens)

@@ -17,19 +17,6 @@ TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3"]
 PROMPTS = ["A", "The film was", "In 1984 the price was 3 dollars and", "日本の映画", "مرحبا يا", "👍👍", " "]
 
 
-@pytest.fixture(scope="module")
-def load(tiny_folder):
-    made = {}
-
-    def loaded(family):
-        if family not in made:
-            made[family] = HuggingFace(HuggingFaceOptions(path=str(tiny_folder(family))))
-            made[family].load(LoadSettings())
-        return made[family]
-
-    return loaded
-
-
 def requests(**options):
     return [Generate(as_prompt(prompt), 3 + place, **options) for place, prompt in enumerate(PROMPTS)]
 

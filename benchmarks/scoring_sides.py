@@ -1,0 +1,201 @@
+"""Who answers in the scoring benchmark: each side in a process of its own, which this file is.
+
+The peer's environment has neither gpttasks nor pyarrow, so nothing of either is imported before the side is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scoring_cases import NEW_TOKENS, Document
+
+
+class Answering:
+    """Measures the time and memory of a block."""
+
+    def __enter__(self) -> Answering:
+        with contextlib.suppress(OSError):  # Linux: the peak counts from here
+            Path("/proc/self/clear_refs").write_text("5")
+        self.before = memory("VmRSS")
+        self.start = (time.perf_counter(), time.process_time())
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.seconds = time.perf_counter() - self.start[0]
+        self.cpu_seconds = time.process_time() - self.start[1]
+        self.peak = memory("VmHWM")
+
+    def numbers(self) -> dict[str, float]:
+        """Seconds, and memory in bytes."""
+        return {
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "peak_memory": self.peak,
+            "memory_before": self.before,
+        }
+
+
+def memory(name: str) -> int:
+    """VmRSS (now) or VmHWM (the most so far) of this process in bytes; 0 where there is no /proc."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
+
+
+def peer_worker(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any]:
+    """lm-evaluation-harness: answers with one batch size, or says how much CPU time each of several takes."""
+    with Answering() as loading:
+        import torch
+        import transformers
+        from lm_eval.api.instance import Instance
+        from lm_eval.models.huggingface import HFLM
+
+        torch.set_num_threads(arguments.threads)
+        length = transformers.AutoConfig.from_pretrained(arguments.folder).max_position_embeddings
+        # One less than the model's: the peer's rows hold a last token that is not fed, so both sides' rows are alike.
+        model = HFLM(
+            pretrained=str(arguments.folder), device="cpu", dtype="float32", batch_size=1, max_length=length - 1
+        )
+        # That of the process, its tokenizer and its first forward pass.
+        model.loglikelihood([Instance("loglikelihood", {}, ("a", " b"), 0)], disable_tqdm=True)
+
+    def instances(documents: list[Document]) -> list[Any]:
+        kind = case["kind"]
+        if kind == "rolling":
+            return [Instance("loglikelihood_rolling", {}, (text,), i) for i, (text, _) in enumerate(documents)]
+        if kind == "generate":
+            options = {"until": [], "max_gen_toks": NEW_TOKENS, "do_sample": False}
+            return [Instance("generate_until", {}, (text, options), i) for i, (text, _) in enumerate(documents)]
+        pairs = [(text, after) for text, continuations in documents for after in continuations]
+        return [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+
+    def answers(documents: list[Document], size: int) -> tuple[Any, Answering]:
+        asked = instances(documents)
+        model.batch_size_per_gpu = size
+        ask = {"rolling": model.loglikelihood_rolling, "generate": model.generate_until}
+        with Answering() as answering:
+            given = ask.get(case["kind"], model.loglikelihood)(asked, disable_tqdm=True)
+        return given, answering
+
+    if len(arguments.batches) > 1:
+        part = case["texts"][: max(4, len(case["texts"]) // 4)]
+        return {"cpu_by_batch": {size: answers(part, size)[1].cpu_seconds for size in arguments.batches}}
+    given, answering = answers(case["texts"], arguments.batches[0])
+    if case["kind"] == "loglikelihood":
+        found = {"values": [value for value, _ in given], "greedy": [greedy for _, greedy in given]}
+    else:
+        found = {"values": given}
+    loaded = {"load_seconds": loading.seconds, "load_cpu_seconds": loading.cpu_seconds, "batch": arguments.batches[0]}
+    return found | answering.numbers() | loaded
+
+
+def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool) -> dict[str, Any]:
+    """gpttasks, with the shared engine or the plain one."""
+    with Answering() as loading:
+        import torch
+
+        from gpttasks.backbones.base import LoadSettings
+        from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+        from gpttasks.engine.local import LocalEngine
+        from gpttasks.engine.shared import SharedEngine
+        from gpttasks.requests import Generate, LogLikelihood, Rolling
+        from gpttasks.tasks.example import as_prompt
+
+        torch.set_num_threads(arguments.threads)
+        backbone = HuggingFace(HuggingFaceOptions(path=str(arguments.folder)))
+        backbone.load(LoadSettings())
+        engine = (LocalEngine if plain or backbone.unshared else SharedEngine)(backbone)
+        engine.answer([LogLikelihood(as_prompt("a"), " b")])
+    asked: list[Any] = []
+    for text, continuations in case["texts"]:
+        prompt = as_prompt(text)
+        if case["kind"] == "rolling":
+            asked.append(Rolling(prompt, stride=backbone.context - 1))
+        elif case["kind"] == "generate":
+            asked.append(Generate(prompt, NEW_TOKENS))
+        else:
+            asked += [LogLikelihood(prompt, after, tuple(continuations)) for after in continuations]
+    with Answering() as answering:
+        replies: list[Any] = engine.answer(asked)
+    loaded = {"load_seconds": loading.seconds, "load_cpu_seconds": loading.cpu_seconds}
+    if case["kind"] == "generate":
+        return {"values": [reply.text for reply in replies]} | answering.numbers() | loaded
+    found: dict[str, Any] = {"values": [reply.logprob for reply in replies]}
+    found["cut"] = sum(bool(getattr(reply, "cut", None) and (reply.cut.tokens or reply.cut.shots)) for reply in replies)
+    if case["kind"] == "loglikelihood":
+        found["greedy"] = [reply.greedy for reply in replies]
+        found["tokens"] = [reply.tokens for reply in replies]
+    if plain:
+        with torch.inference_mode():
+            found["peer_split"] = peer_splits(backbone, case)
+    return found | answering.numbers() | loaded
+
+
+def peer_splits(backbone: Any, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By request: why the peer asks for other tokens than gpttasks does, and the log-likelihood of those."""
+    from gpttasks.backbones.join import join
+    from gpttasks.tasks.example import as_prompt
+
+    tokenizer, begin = backbone.tokenizer, list(backbone.tokenizer.starts_with)
+    found = {}
+    if case["kind"] == "rolling":
+        for index, (text, _) in enumerate(case["texts"] if begin else []):
+            ids = [tokenizer.fallback_start, *begin, *tokenizer.encode(text)]
+            value = sum(scored(backbone, row, start) for row, start in peer_windows(ids, backbone.context))
+            found[str(index)] = {"why": "the begin-of-text token is predicted too", "value": value}
+        return found
+    pairs = [(text, after) for text, continuations in case["texts"] for after in continuations]
+    for index, (text, after) in enumerate(pairs):
+        joined = join(tokenizer, as_prompt(text), after, backbone.context)
+        whole = [*begin, *tokenizer.encode(text + after)]
+        bare = text.rstrip()
+        start = len(begin) + len(tokenizer.encode(bare))
+        if (whole, start) != (joined.ids, joined.boundary):
+            why = "a token spans the join" if bare == text else "spaces before the join are moved behind it"
+            value = scored(backbone, whole, start) if start < len(whole) else 0.0
+            found[str(index)] = {"why": why, "value": value}
+    return found
+
+
+def peer_windows(ids: list[int], context: int) -> Iterator[tuple[list[int], int]]:
+    """Windows of at most ``context`` ids as the peer makes them, with the place where the predicted ones begin."""
+    done = 1
+    while done < len(ids):
+        last = min(done + context - 1, len(ids))
+        first = max(0, last - context)
+        yield ids[first:last], done - first
+        done = last
+
+
+def scored(backbone: Any, ids: list[int], start: int) -> float:
+    """The log-likelihood of the tokens of one row from ``start`` on."""
+    return float(backbone.forward([ids]).targets([start]).logprobs().double().sum())
+
+
+def main() -> None:
+    """Answer as one side, and print what was found as the last line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("side", choices=("gpttasks", "lm-eval", "plain"))
+    parser.add_argument("requests", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--batches", type=int, nargs="+", required=True)
+    arguments = parser.parse_args()
+    case = json.loads(arguments.requests.read_text())
+    if arguments.side == "lm-eval":
+        found = peer_worker(arguments, case)
+    else:
+        found = own_worker(arguments, case, plain=arguments.side == "plain")
+    print("\n" + json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
