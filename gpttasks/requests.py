@@ -12,6 +12,9 @@ from typing import Literal, Protocol, TypeAlias
 
 from .tasks.example import Prompt
 
+NEAR_TIE = 2e-4
+"""A margin between the first two of several values below which batching may turn their order round: it is reported."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -137,6 +140,8 @@ class GenerateReply:
         ``end``: the model's end token; ``stop``: a stop text; ``length``: neither came within ``max_tokens``.
     logprob:
         in nats, of all ``tokens`` that were generated, whatever the temperature; those of the ending are among them.
+    near_tie:
+        whether another token came so close to the likeliest, somewhere, that beside other texts it might be taken.
     """
 
     text: str
@@ -144,6 +149,7 @@ class GenerateReply:
     finish: Literal["end", "stop", "length"]
     logprob: float
     cut: Cut = NOTHING_CUT
+    near_tie: bool = False
 
 
 Request: TypeAlias = "LogLikelihood | Rolling | Readout | Generate"

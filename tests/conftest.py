@@ -42,6 +42,7 @@ settings.register_profile("gpttasks", deadline=None, derandomize="CI" in os.envi
 settings.load_profile("gpttasks")
 
 HIDDEN, LAYERS, HEADS, CONTEXT, VOCABULARY = 32, 2, 4, 128, 400
+MIXED = ["sliding_attention", "full_attention"]
 
 # About as many different words as it takes to learn the vocabulary.
 TEXTS = (
@@ -171,6 +172,11 @@ def tiny_config(model_type: str, vocabulary: int, end: int) -> PretrainedConfig:
         "llama": modern,
         "qwen3": modern,
         "gemma2": modern | {"query_pre_attn_scalar": HIDDEN // HEADS, "sliding_window": CONTEXT // 2},
+        # Windows that are shorter than the tests' texts.
+        "gemma3_text": modern | {"query_pre_attn_scalar": HIDDEN // HEADS, "sliding_window": 12, "layer_types": MIXED},
+        "mistral": modern | {"sliding_window": 12},
+        "gpt_oss": modern
+        | {"sliding_window": 12, "layer_types": MIXED, "num_local_experts": 4, "num_experts_per_tok": 2},
     }
     # Ten times the usual spread of the weights: what goes wrong in a model this small would hardly be seen otherwise.
     spread = {"init_std" if model_type == "opt" else "initializer_range": 0.2}

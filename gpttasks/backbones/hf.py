@@ -12,7 +12,7 @@ from pydantic import Field
 from ..component import Options, RecipePath
 from ..errors import BackboneError
 from .base import LoadSettings
-from .local import LocalBackbone
+from .local import LocalBackbone, fuse_activations
 from .tokenizer import cause, load_tokenizer
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def load_causal_lm(folder: Path, settings: LoadSettings) -> PreTrainedModel:
             f"the weights in {folder} lack {len(missing)} tensors of its config, first {missing[0]}",
             hint="they would be random; give a folder whose weights are complete",
         )
+    fuse_activations(model)
     model.eval()
     return model.to(settings.device)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +13,7 @@ from ..tasks.example import content_digest
 from .base import Backbone
 from .left_padding import why_not_padded
 from .tokenizer import TextTokenizer
-from .tree_attention import why_not_shared
+from .tree_attention import cache_name, sliding_window, why_not_packed, why_not_shared
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,8 @@ class LocalBackbone(Backbone):
     direct_head:
         whether the LM head applied to the last hidden states gives the model's own logits. Found out on one row when
         the model is loaded; where it does not (logits capped or scaled afterwards), whole logits are computed.
+    unpacked:
+        why several texts cannot be read in one row; None if they can, as two in a row have shown.
     unshared:
         why what prompts have in common cannot be read once; None if it can, as a small tree has shown.
     unpadded:
@@ -42,6 +45,7 @@ class LocalBackbone(Backbone):
     model: Any
     tokenizer: TextTokenizer
     direct_head: bool
+    unpacked: str | None
     unshared: str | None
     unpadded: str | None
     parameters: int
@@ -57,6 +61,7 @@ class LocalBackbone(Backbone):
         self.context = usable_context(model.config, context)
         self._check_causal()
         self.direct_head = self._head_gives_logits()
+        self.unpacked = why_not_packed(self)
         self.unshared = why_not_shared(self)
         self.unpadded = why_not_padded(self)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -67,7 +72,7 @@ class LocalBackbone(Backbone):
         """Become what another loaded backbone is."""
         self.model, self.tokenizer, self.context = other.model, other.tokenizer, other.context
         self.direct_head, self.parameters = other.direct_head, other.parameters
-        self.unshared, self.unpadded = other.unshared, other.unpadded
+        self.unpacked, self.unshared, self.unpadded = other.unpacked, other.unshared, other.unpadded
         self._weights_digest, self._config_digest = other._weights_digest, other._config_digest
 
     @property
@@ -150,14 +155,21 @@ class LocalBackbone(Backbone):
         return {"weights": self._weights_digest, "config": self._config_digest, "tokenizer": self.tokenizer.digest}
 
     def capabilities(self) -> dict[str, object]:
-        """Model type, sizes, context and how rows begin."""
+        """What the model is and what it can do, as it was found when it was loaded, with the reason for each no."""
         config = self.causal_lm.config
+        parameters = inspect.signature(self.causal_lm.base_model.forward).parameters
         return {
             "model_type": config.model_type,
             "parameters": self.parameters,
             "context": self.context,
             "begins_with_bos": bool(self.tokenizer.starts_with),
             "direct_head": self.direct_head,
+            "keeps_keys_and_values": cache_name(self.causal_lm.base_model) is not None,
+            "takes_positions": "position_ids" in parameters,
+            "takes_embeddings": "inputs_embeds" in parameters,
+            "sliding_window": sliding_window(config),
+            "packs_texts": self.unpacked is None,
+            "packs_texts_reason": self.unpacked,
             "shares_prompts": self.unshared is None,
             "shares_prompts_reason": self.unshared,
             "writes_together": self.unpadded is None,
@@ -244,8 +256,19 @@ class Targets:
         return torch.nn.functional.cross_entropy(self.logits, self.ids, reduction="sum")
 
     def greedy(self) -> torch.Tensor:
-        """[n], bool: whether each token was the likeliest one."""
-        return self.logits.argmax(-1) == self.ids
+        """[n], bool: whether no token was likelier."""
+        return self.logits.gather(-1, self.ids[:, None])[:, 0] >= self.logits.amax(-1)
+
+
+def fuse_activations(model: PreTrainedModel) -> None:
+    """Let GPT-2's GELU be one operation instead of eight: the same function, five times as fast on a CPU."""
+    import torch
+    from transformers.activations import NewGELUActivation
+
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
 
 
 def model_context(config: Any) -> int | None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from ..component import Options
 from ..errors import BackboneError, did_you_mean
 from .base import LoadSettings
-from .local import LocalBackbone
+from .local import LocalBackbone, fuse_activations
 from .tokenizer import TextTokenizer, cause
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Scratch(LocalBackbone):
         if unknown:
             hint = did_you_mean(unknown[0], known.to_dict())
             raise BackboneError(f"the config of {options.model_type} has no field {unknown[0]!r}", hint=hint)
+        fuse_activations(model)
         self.take(model.eval().to(settings.device), tokenizer, options.context)
 
 

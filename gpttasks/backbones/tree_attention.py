@@ -1,13 +1,14 @@
 """Several continuations of one text in a single row: each token sees its own past and nothing beside it.
 
 The row's mask says what each token sees, and its positions are those it would have in a row of its own. Whether a model
-heeds both is found out on a small tree; a model that does not is asked one row at a time.
+heeds both is found out on small rows; a model that does not is asked one row at a time.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
 
 INDEX_BOUND = frozenset({"gpt_neo"})
 """Models whose local attention goes by the place in the row, whatever the positions say."""
+LAYER_KINDS = frozenset({"full_attention", "sliding_attention"})
+"""Kinds of layer whose masks are known."""
+LONGEST_TRIED = 256
+"""A sliding window up to this size is tried with a text that is longer."""
+
+
+@dataclass(frozen=True)
+class MaskedRow:
+    """A row that says what its tokens see.
+
+    ids: of the tokens; positions: [tokens]; sees: bool [tokens, tokens before the row + tokens], None if each sees all
+    before it.
+    """
+
+    ids: Sequence[int]
+    positions: np.ndarray
+    sees: np.ndarray | None
 
 
 def cache_name(model: Any) -> str | None:
@@ -26,93 +44,183 @@ def cache_name(model: Any) -> str | None:
     return next((name for name in ("cache", "past_key_values") if name in parameters), None)
 
 
-def compute_prefix(backbone: LocalBackbone, ids: Sequence[int]) -> Any:
-    """The keys and values of a text that several rows begin with."""
+def sliding_window(config: Any) -> int | None:
+    """How many tokens a layer with a sliding window sees, itself included; None if no layer has one."""
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    used = getattr(config, "use_sliding_window", True) if kinds is None else "sliding_attention" in kinds
+    return int(window) if window and used else None
+
+
+def compute_prefix(backbone: LocalBackbone, ids: Sequence[int], room: int) -> Any:
+    """The keys and values of a text that several rows begin with, with room for ``room`` tokens in all."""
     import torch
+
+    from .key_values import KeyValues
 
     model = backbone.causal_lm.base_model
     name = cache_name(model)
     assert name is not None
+    cache = KeyValues(room)
     row = torch.as_tensor(list(ids), dtype=torch.long, device=backbone.device)[None]
-    return model(input_ids=row, use_cache=True).get(name)
+    model(input_ids=row, use_cache=True, **{name: cache})
+    return cache
 
 
-def forward_tree(
-    backbone: LocalBackbone, ids: Sequence[int], positions: np.ndarray, sees: np.ndarray, cache: Any = None
-) -> torch.Tensor:
-    """The last hidden states [tokens, hidden] of a row, after the text whose keys and values ``cache`` holds.
+def forward_rows(backbone: LocalBackbone, rows: Sequence[MaskedRow], cache: Any = None) -> torch.Tensor:
+    """The last hidden states [rows, tokens, hidden] of rows, padded on the right.
 
-    positions: [tokens]; sees: bool [tokens, cached + tokens]. The cache is as it was when this returns.
+    cache:
+        the keys and values of a text that comes before a single row; it is as it was when this returns.
     """
+    import numpy as np
     import torch
 
-    model = backbone.causal_lm.base_model
-    device, dtype = backbone.device, backbone.causal_lm.dtype
-    # Numbers, not truth values: with eager attention a mask of truth values is added as 0 and 1.
-    mask = torch.where(torch.from_numpy(sees).to(device), 0.0, torch.finfo(dtype).min).to(dtype)[None, None]
+    model, device = backbone.causal_lm.base_model, backbone.device
+    longest = max(len(row.ids) for row in rows)
+    ids = np.zeros((len(rows), longest), dtype=np.int64)
+    for index, row in enumerate(rows):
+        ids[index, : len(row.ids)] = row.ids
     options: dict[str, Any] = {"use_cache": False}
+    if any(row.sees is not None for row in rows):  # else plain causal attention: padding on the right is never seen
+        options |= _places(backbone, rows, longest)
     if cache is not None:
-        options = {"use_cache": True, str(cache_name(model)): cache}
-    outputs = model(
-        input_ids=torch.as_tensor(list(ids), dtype=torch.long, device=device)[None],
-        position_ids=torch.from_numpy(positions).to(device)[None],
-        attention_mask=mask,
-        **options,
-    )
+        options |= {"use_cache": True, str(cache_name(model)): cache}
+    states: torch.Tensor = model(input_ids=torch.from_numpy(ids).to(device), **options).last_hidden_state
     if cache is not None:
-        cache.crop(-len(ids))
-    states: torch.Tensor = outputs.last_hidden_state[0]
+        cache.crop(-longest)
     return states
+
+
+def _places(backbone: LocalBackbone, rows: Sequence[MaskedRow], longest: int) -> dict[str, Any]:
+    """The positions and masks of rows, as the model takes them."""
+    import numpy as np
+    import torch
+
+    before = next(row.sees.shape[1] - len(row.ids) for row in rows if row.sees is not None)
+    positions = np.zeros((len(rows), longest), dtype=np.int64)
+    sees = np.zeros((len(rows), longest, before + longest), dtype=bool)
+    for index, row in enumerate(rows):
+        length = len(row.ids)
+        positions[index, :length] = row.positions
+        sees[index, :length, : before + length] = np.tri(length, dtype=bool) if row.sees is None else row.sees
+    masks = _masks(backbone, sees, positions, before)
+    return {"position_ids": torch.from_numpy(positions).to(backbone.device), "attention_mask": masks}
+
+
+def _masks(backbone: LocalBackbone, sees: np.ndarray, positions: np.ndarray, before: int) -> Any:
+    """What the layers add to their attention: one mask, or one for each kind of layer."""
+    import numpy as np
+    import torch
+
+    dtype = backbone.causal_lm.dtype
+
+    def added(seen: np.ndarray) -> torch.Tensor:
+        # Numbers, not truth values: with eager attention a mask of truth values is added as 0 and 1.
+        mask = torch.from_numpy(seen).to(backbone.device)
+        return torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
+
+    config = backbone.causal_lm.config
+    window = sliding_window(config)
+    if window is None:
+        return added(sees)
+    earlier = np.broadcast_to(np.arange(before), (len(positions), before))
+    keys = np.concatenate([earlier, positions], axis=1)
+    near = sees & (positions[:, :, None] - keys[:, None] < window)
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if "full_attention" not in kinds:
+        return added(near)
+    return {"full_attention": added(sees), "sliding_attention": added(near)}
+
+
+def why_not_packed(backbone: LocalBackbone) -> str | None:
+    """Why two texts cannot be read in one row of this model; None if they can: it is tried on two."""
+    return _why_not(backbone, share=False)
 
 
 def why_not_shared(backbone: LocalBackbone) -> str | None:
     """Why this model cannot read trees; None if it can: it is tried on one, with and without a prefix."""
+    if cache_name(backbone.causal_lm.base_model) is None:
+        return "it keeps no keys and values"
+    if not backbone.direct_head:
+        return "its logits are no linear function of its last hidden states"
+    return _why_not(backbone, share=True)
+
+
+def _why_not(backbone: LocalBackbone, share: bool) -> str | None:
     config = backbone.causal_lm.config
     if config.model_type in INDEX_BOUND:
         return f"{config.model_type} attends by the place in the row"
-    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
-        return "it has a sliding window"
-    if not backbone.direct_head:
-        return "its logits are no linear function of its last hidden states"
-    if cache_name(backbone.causal_lm.base_model) is None:
-        return "it keeps no keys and values"
+    strange = sorted(set(getattr(config, "layer_types", None) or ()) - LAYER_KINDS)
+    if strange:
+        return f"it has layers of the kind {', '.join(strange)}"
     try:
-        off = _difference(backbone)
+        off = _difference(backbone, share)
     except Exception as error:  # whatever a model raises that does not take a mask of this form
         return f"{type(error).__name__} for a mask of its own"
-    return None if off <= 1 else f"a small tree differs from plain rows by {off:.2g} times what is tolerated"
+    return None if off <= 1 else f"small rows of this kind differ from plain ones by {off:.2g} times what is tolerated"
 
 
-def _difference(backbone: LocalBackbone) -> float:
-    """How far a tree's states are from those of plain rows, as a multiple of the tolerance."""
+def _difference(backbone: LocalBackbone, share: bool) -> float:
+    """How far the states of two texts in one row are from those of plain rows, as a multiple of the tolerance.
+
+    share: the texts begin alike, and their beginning is read once.
+    """
     import numpy as np
     import torch
 
     size = backbone.causal_lm.get_input_embeddings().weight.shape[0]
     random = np.random.default_rng(0)
-    context, *branches = (random.integers(0, size, length).tolist() for length in (9, 4, 3))
-    tolerance = 1e-3 if backbone.causal_lm.dtype == torch.float32 else 0.1
+    window = sliding_window(backbone.causal_lm.config) or 0
+    length = min(9 if window > LONGEST_TRIED else window + 9, backbone.context - 4)
+    context, *branches = (random.integers(0, size, some).tolist() for some in (length, 4, 3))
+    begins = [context, context] if share else [context, context[::-1]]
     worst = 0.0
     with torch.no_grad():
         plain = [
             backbone.causal_lm.base_model(
-                input_ids=torch.tensor([context + branch], device=backbone.device), use_cache=False
+                input_ids=torch.tensor([begin + branch], device=backbone.device), use_cache=False
             ).last_hidden_state[0]
-            for branch in branches
+            for begin, branch in zip(begins, branches, strict=True)
         ]
-        for shared in (0, 5):
-            fed = context[shared:]
-            ids = [*fed, *branches[0], *branches[1]]
-            owner = np.array([-1] * len(fed) + [0] * len(branches[0]) + [1] * len(branches[1]))
-            steps = [*range(len(fed)), *(len(fed) + i for branch in branches for i in range(len(branch)))]
-            earlier = np.tril(np.ones((len(ids), len(ids)), dtype=bool))
-            sees = earlier & ((owner[None] == -1) | (owner[None] == owner[:, None]))
-            sees = np.concatenate([np.ones((len(ids), shared), dtype=bool), sees], axis=1)
-            cache = compute_prefix(backbone, context[:shared]) if shared else None
-            states = forward_tree(backbone, ids, np.array(steps) + shared, sees, cache)
-            for number, branch in enumerate(branches):
-                first = len(fed) + sum(len(other) for other in branches[:number])
-                tree, row = states[first : first + len(branch)], plain[number][-len(branch) :]
-                scale = float(row.abs().median()) + 1e-6
-                worst = max(worst, float((tree - row).abs().median()) / (tolerance * scale))
+        for known in (0, 5) if share else (0,):
+            row, places = _two_in_one(begins, branches, share, known)
+            cache = compute_prefix(backbone, context[:known], known + len(row.ids)) if known else None
+            states = forward_rows(backbone, [row], cache)[0]
+            for place, branch, alone in zip(places, branches, plain, strict=True):
+                found, wanted = states[place : place + len(branch)], alone[-len(branch) :]
+                scale = (float(wanted.abs().median()) + 1e-6) * tolerance(backbone)
+                worst = max(worst, float((found - wanted).abs().median()) / scale)
     return worst
+
+
+def _two_in_one(
+    begins: Sequence[list[int]], branches: Sequence[list[int]], share: bool, known: int
+) -> tuple[MaskedRow, list[int]]:
+    """A row of two texts, after ``known`` tokens of their common beginning, and where their branches are."""
+    import numpy as np
+
+    ids: list[int] = []
+    positions: list[int] = []
+    owner: list[int] = []  # -1: both texts'
+    places = []
+    for number, (begin, branch) in enumerate(zip(begins, branches, strict=True)):
+        if not share or not number:
+            ids += begin[known:]
+            positions += range(known, len(begin))
+            owner += [-1 if share else number] * (len(begin) - known)
+        places.append(len(ids))
+        ids += branch
+        positions += range(len(begin), len(begin) + len(branch))
+        owner += [number] * len(branch)
+    whose = np.array(owner)
+    sees = np.tril((whose[None] == -1) | (whose[None] == whose[:, None]))
+    sees = np.concatenate([np.ones((len(ids), known), dtype=bool), sees], axis=1)
+    return MaskedRow(ids, np.array(positions), sees), places
+
+
+def tolerance(backbone: LocalBackbone) -> float:
+    """How far apart two ways to the same numbers may be in the backbone's precision, relative to their size."""
+    import torch
+
+    return 1e-3 if backbone.causal_lm.dtype == torch.float32 else 0.1

@@ -29,7 +29,7 @@ from ..requests import (
     RollingReply,
 )
 
-VERSION = 1
+VERSION = 2
 """Of the engines' numbers and of this file's layout: raise it when either changes; older replies are then not found."""
 
 SWITCH = "GPTTASKS_CACHE"

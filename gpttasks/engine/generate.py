@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..backbones.join import join_to_write
 from ..backbones.local import LocalBackbone
 from ..backbones.tree_attention import cache_name
 from ..errors import RunFailed
-from ..requests import Generate, GenerateReply
+from ..requests import NEAR_TIE, Generate, GenerateReply
 from ..tasks.example import prompt_text
 
 if TYPE_CHECKING:
@@ -29,29 +30,35 @@ class Text:
     def __init__(self, backbone: LocalBackbone, request: Generate, ends: frozenset[int]) -> None:
         self._joined = join_to_write(backbone.tokenizer, request.prompt, request.max_tokens, backbone.context)
         self._tokenizer, self._ends = backbone.tokenizer, ends
-        self._draws: torch.Generator | None = None
+        self._draws: torch.Generator | None
         self.request = request
         self.ids = self._joined.ids
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was written."""
+        self._draws = None
         self.tokens: list[int] = []
         self.logprob = 0.0
+        self.near_tie = False
 
-    def take(self, logits: torch.Tensor) -> bool:
-        """Add the next token, from the logits [vocabulary] in float64; gives whether the text is finished now.
-
-        Raises RunFailed if they are not finite.
-        """
+    def take(self, following: NextToken) -> bool:
+        """Add the next token; gives whether the text is finished now. Raises RunFailed for NaN."""
         import torch
 
-        if not bool(torch.isfinite(logits.max())):  # single tokens may be ruled out with -inf
+        if not math.isfinite(following.top):  # single tokens may be ruled out with -inf
             raise _not_finite(self.request, len(self.tokens) + 1)
+        token, logprob = following.token, following.logprob
         if self.request.temperature == 0:
-            token = int(logits.argmax())
+            self.near_tie |= following.near_tie
         else:
             if self._draws is None:
                 self._draws = torch.Generator().manual_seed(self.request.seed % 2**63)
+            logits = following.logits.double().cpu()
             token = _draw(logits, self.request, self._draws)
+            logprob = float(torch.log_softmax(logits, -1)[token])
         self.tokens.append(token)
-        self.logprob += float(torch.log_softmax(logits, -1)[token])
+        self.logprob += logprob
         if token in self._ends or len(self.tokens) == self.request.max_tokens:
             return True
         stop = self.request.stop
@@ -63,7 +70,37 @@ class Text:
         written = self.tokens[:-1] if ended else self.tokens  # an end token of the settings may be one with a text
         text, stopped = before_stop(self._tokenizer.decode(written), self.request.stop)
         finish: Literal["end", "stop", "length"] = "stop" if stopped else "end" if ended else "length"
-        return GenerateReply(text, len(self.tokens), finish, self.logprob, self._joined.cut)
+        return GenerateReply(text, len(self.tokens), finish, self.logprob, self._joined.cut, self.near_tie)
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """What may follow one text.
+
+    logits: [vocabulary]; top: the highest of them; token, logprob: the likeliest token and its log-probability in nats;
+    near_tie: whether another token comes so close that the order of a sum could have chosen it.
+    """
+
+    logits: torch.Tensor
+    top: float
+    token: int
+    logprob: float
+    near_tie: bool
+
+
+def next_tokens(logits: torch.Tensor) -> list[NextToken]:
+    """What may follow each text, from the logits [texts, vocabulary]; one transfer from the device for all."""
+    import torch
+
+    top = logits.amax(-1)
+    close = (logits > (top - NEAR_TIE)[:, None]).sum(-1) > 1
+    found = torch.stack(
+        [top.double(), logits.argmax(-1).double(), (top - logits.logsumexp(-1)).double(), close.double()]
+    )
+    return [
+        NextToken(row, highest, 0 if math.isnan(token) else int(token), logprob, bool(tied))
+        for row, (highest, token, logprob, tied) in zip(logits, found.T.tolist(), strict=True)
+    ]
 
 
 def generate(backbone: LocalBackbone, request: Generate) -> GenerateReply:
@@ -76,7 +113,7 @@ def generate(backbone: LocalBackbone, request: Generate) -> GenerateReply:
         text.tokens, text.logprob = _beams(backbone, text.ids, request, end_tokens(backbone))
         return text.reply()
     for logits in _next_logits(backbone, text.ids, text.tokens):
-        if text.take(logits):
+        if text.take(next_tokens(logits)[0]):
             break
     return text.reply()
 
@@ -104,7 +141,7 @@ def _not_finite(request: Generate, token: int) -> RunFailed:
 
 
 def _next_logits(backbone: LocalBackbone, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
-    """The logits [vocabulary] of the token after the prompt, and of the one after each that is added to ``tokens``.
+    """The logits [1, vocabulary] of the token after the prompt, and of the one after each that is added to ``tokens``.
 
     Keys and values are kept where the model gives them; else everything is read again.
     """
@@ -118,7 +155,7 @@ def _next_logits(backbone: LocalBackbone, prompt: list[int], tokens: list[int]) 
         row = torch.tensor([ids], device=backbone.device)
         options = {} if name is None else {name: cache, "use_cache": True}
         outputs = model(input_ids=row, logits_to_keep=1, **options)
-        yield outputs.logits[0, -1].double().cpu()
+        yield outputs.logits[:, -1].float()
         cache = None if name is None else outputs.get(name)
         ids = [*prompt, *tokens] if cache is None else tokens[-1:]
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..backbones.join import join, place_passage, windows
 from ..backbones.local import LocalBackbone
@@ -29,7 +29,7 @@ from ..requests import (
     RollingReply,
 )
 from ..tasks.example import Prompt, prompt_text
-from .batches import batches_by_tokens, default_tokens
+from .batches import TokenBudget
 from .generate import generate
 
 if TYPE_CHECKING:
@@ -70,15 +70,32 @@ class RowReply:
 
 
 class LocalEngine:
-    """Answers requests with a local backbone and the head's modules, in batches of similar length."""
+    """Answers requests with a local backbone and the head's modules, in batches of similar length.
+
+    budget:
+        how many tokens a batch may hold: ``tokens_per_batch``, or found by measuring.
+    asked:
+        the tokens of all rows that were asked for, as if nothing were shared.
+    """
 
     def __init__(
         self, backbone: LocalBackbone, modules: nn.ModuleDict | None = None, tokens_per_batch: int | None = None
     ) -> None:
         self.backbone = backbone
         self.modules = modules
-        self.budget_given = tokens_per_batch is not None
-        self.tokens_per_batch = tokens_per_batch or default_tokens(str(backbone.device))
+        self.budget = TokenBudget(tokens_per_batch, str(backbone.device))
+        self.asked = 0
+
+    def work(self) -> dict[str, Any]:
+        """What was done so far: tokens asked for and read, the fraction of padding, the budget of a batch."""
+        return {
+            "engine": "shared" if type(self) is not LocalEngine else "plain",
+            "tokens_asked": self.asked,
+            "tokens_read": self.budget.real,
+            "padding": round(self.budget.padding, 4),
+            "tokens_per_batch": self.budget.tokens,
+            "out_of_memory": self.budget.halved,
+        }
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number.
@@ -100,6 +117,7 @@ class LocalEngine:
             if index not in written:
                 with shown_in_errors(request):
                     rows += self._rows(index, request)
+        self.asked += sum(len(row.ids) for row in rows)
         rows_left = Counter(row.request for row in rows)
         if advance:
             advance(len(requests) - len(rows_left) - len(written), 0)  # a text without tokens to predict has no rows
@@ -118,9 +136,13 @@ class LocalEngine:
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the indices of those that are done."""
         replies = [RowReply()] * len(rows)
-        for batch in batches_by_tokens([len(row.ids) for row in rows], self.tokens_per_batch):
+
+        def read(batch: list[int]) -> tuple[int, tuple[list[int], list[RowReply]]]:
             outputs = self.backbone.forward([rows[index].ids for index in batch])
-            for index, reply in zip(batch, self._read(outputs, [rows[index] for index in batch]), strict=True):
+            return outputs.ids.numel(), (batch, self._read(outputs, [rows[index] for index in batch]))
+
+        for batch, read_out in self.budget.spend([len(row.ids) for row in rows], read):
+            for index, reply in zip(batch, read_out, strict=True):
                 replies[index] = reply
             report(batch)
         return replies

@@ -6,19 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..backbones.left_padding import PaddedBatch
-from ..backbones.local import LocalBackbone, Targets
-from ..backbones.tree_attention import compute_prefix, forward_tree
+from ..backbones.left_padding import PaddedBatch, prefix_fits
+from ..backbones.local import LocalBackbone
+from ..backbones.tree_attention import compute_prefix, forward_rows
 from ..requests import Generate, GenerateReply
-from .batches import batches_by_tokens
-from .generate import Text, end_tokens
+from .batches import TokenBudget
+from .generate import Text, end_tokens, next_tokens
 from .local import LocalEngine, Row, RowReply, shown_in_errors
-from .tree import Path, Tree, group_paths, into_blocks
+from .tree import Block, Path, Tree, common_beginning, group_paths, into_blocks, worth_reading_once
 
 if TYPE_CHECKING:
     import torch
 
-LOGITS_AT_ONCE = 2**25
+LOGITS_AT_ONCE = 2**24
 """Logits that are held in memory together, for one chunk of scored tokens."""
 
 
@@ -28,12 +28,15 @@ class SharedEngine(LocalEngine):
 
     Texts are written together, and each is dropped as it is finished; beams are searched one by one, and long texts in
     windows have nothing to share: they go the plain way.
+
+    Memory beside the weights: a batch of ``budget.tokens`` tokens, ``LOGITS_AT_ONCE`` logits, and the keys and values
+    of one common beginning; while texts are written, the keys and values of ``tokens_to_write`` tokens.
     """
 
     @property
     def tokens_to_write(self) -> int:
         """Tokens of prompts and answers that are held together while texts are written: each step reads but a few."""
-        return self.tokens_per_batch if self.budget_given else 4 * self.tokens_per_batch
+        return self.budget.tokens if self.budget.given else 12 * self.budget.tokens
 
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the rows that are done."""
@@ -48,12 +51,81 @@ class SharedEngine(LocalEngine):
                 same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
         twins = {indices[0]: indices for indices in same.values()}
         paths = {index: _path(rows[index]) for index in twins}
-        for tree, cache in self._trees(rows, paths):
-            for index, reply in self._read_tree(tree, cache, rows).items():
-                for twin in twins[index]:
-                    replies[twin] = reply
-            report([twin for index in tree.at for twin in twins[index]])
+        families: dict[Any, list[int]] = defaultdict(list)
+        for index in paths:
+            families[rows[index].family].append(index)
+        for block in into_blocks(group_paths(paths, list(families.values()))):
+            for found in self._read_block(block, paths, rows):
+                done = {twin: reply for index, reply in found.items() for twin in twins[index]}
+                replies.update(done)
+                report(list(done))
         return [replies[index] for index in range(len(rows))]
+
+    def _read_block(
+        self, block: Block, paths: Mapping[int, Path], rows: Sequence[Row]
+    ) -> Iterator[dict[int, RowReply]]:
+        """The replies to the paths of groups that begin alike, a batch at a time."""
+        lengths = [group.own - block.prefix for group in block.groups]
+        cache = None
+        if block.prefix:
+            room = block.prefix + max(self.budget.tokens, *lengths)
+            cache = compute_prefix(self.backbone, block.groups[0].ids[: block.prefix], room)
+            self.budget.add(block.prefix)
+
+        def read(batch: list[int]) -> tuple[int, dict[int, RowReply]]:
+            groups = [block.groups[index] for index in batch]
+            # After a prefix all stand in one row, since a row of its own would need a copy of the prefix.
+            trees = Block(block.prefix, groups).trees(paths, in_one_row=cache is not None)
+            states = forward_rows(self.backbone, [tree.row for tree in trees], cache)
+            return states.shape[0] * states.shape[1], self._replies(trees, states, rows)
+
+        yield from self.budget.spend(lengths, read)
+
+    def _replies(self, trees: Sequence[Tree], states: torch.Tensor, rows: Sequence[Row]) -> dict[int, RowReply]:
+        """The replies to the paths of some trees, from the states [trees, tokens, hidden]."""
+        import torch
+
+        flat = states.flatten(0, 1)
+        at = {
+            index: [number * states.shape[1] + place for place in places]
+            for number, tree in enumerate(trees)
+            for index, places in tree.at.items()
+        }
+        scored = [index for index in at if rows[index].module is None]
+        replies: dict[int, RowReply] = {}
+        if scored:
+            targets = [token for index in scored for token in rows[index].ids[rows[index].start :]]
+            logprobs, greedy = self._logprobs(flat[[place for index in scored for place in at[index]]], targets)
+            sizes = [len(at[index]) for index in scored]
+            parts = zip(scored, torch.split(logprobs, sizes), torch.split(greedy, sizes), strict=True)
+            for index, values, likeliest in parts:
+                replies[index] = RowReply(float(values.sum()), bool(likeliest.all()))
+        for name in {module for index in at if (module := rows[index].module) is not None}:
+            assert self.modules is not None
+            read = [index for index in at if rows[index].module == name]
+            values = self.modules[name](flat[[place for index in read for place in at[index]]].float()).float().cpu()
+            for index, part in zip(read, torch.split(values, [len(at[index]) for index in read]), strict=True):
+                replies[index] = RowReply(values=tuple(part.reshape(-1).tolist()))
+        return replies
+
+    def _logprobs(self, states: torch.Tensor, targets: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """([n] float64, [n] bool) on the CPU: each target's log-probability in nats, and whether none was likelier.
+
+        The logits are written over: they are the most of what is in memory, and reading them twice takes its time.
+        """
+        import torch
+
+        head = self.backbone.causal_lm.get_output_embeddings()
+        wanted = torch.as_tensor(targets, dtype=torch.long, device=states.device)[:, None]
+        size = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
+        found = []
+        for some, ids in zip(torch.split(states, size), torch.split(wanted, size), strict=True):
+            logits = head(some).float()
+            above = logits.gather(-1, ids)[:, 0] - (top := logits.amax(-1))
+            rest = logits.sub_(top[:, None]).exp_().sum(-1).log()
+            found.append(torch.stack([above - rest, above]))
+        logprobs, above = torch.cat(found, dim=-1).double().cpu()
+        return logprobs, above >= 0
 
     def _write(
         self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
@@ -63,79 +135,54 @@ class SharedEngine(LocalEngine):
             return super()._write(requests, advance)
         written = super()._write({index: one for index, one in requests.items() if one.beams > 1}, advance)
         ends = end_tokens(self.backbone)
-        indices: dict[Text, int] = {}
+        indices, texts = [], []
         for index, request in requests.items():
             if index not in written:
                 with shown_in_errors(request):
-                    indices[Text(self.backbone, request, ends)] = index
-        texts = list(indices)
-        lengths = [len(text.ids) + text.request.max_tokens for text in texts]
-        for batch in batches_by_tokens(lengths, self.tokens_to_write):
-            for text in write_together(self.backbone, [texts[place] for place in batch]):
-                reply = written[indices[text]] = text.reply()
+                    texts.append(Text(self.backbone, request, ends))
+                indices.append(index)
+        shared, cache = self._common_prompt(texts)
+        lengths = [len(text.ids) - shared + text.request.max_tokens for text in texts]
+        finished: dict[Text, GenerateReply] = {}
+
+        def write(batch: list[int]) -> tuple[int, None]:
+            left = [texts[place] for place in batch if texts[place] not in finished]
+            for text in left:
+                text.begin()
+            for text in write_together(self.backbone, left, shared, cache, self.budget.tokens):
+                finished[text] = text.reply()
                 if advance:
-                    advance(1, reply.tokens)
-        return written
+                    advance(1, len(text.tokens))
+            return len(batch) * max(lengths[place] for place in batch), None
 
-    def _trees(self, rows: Sequence[Row], paths: dict[int, Path]) -> Iterator[tuple[Tree, Any]]:
-        """The rows as trees, each with the keys and values of its prefix."""
-        families: dict[Any, list[int]] = defaultdict(list)
-        for index in paths:
-            families[rows[index].family].append(index)
-        for block in into_blocks(group_paths(paths, list(families.values()))):
-            first = block.groups[0].ids
-            cache = compute_prefix(self.backbone, first[: block.prefix]) if block.prefix else None
-            for tree in block.trees(paths, self.tokens_per_tree):
-                yield tree, cache
+        for _ in TokenBudget(self.tokens_to_write, str(self.backbone.device)).spend(lengths, write):
+            pass
+        return written | {index: finished[text] for index, text in zip(indices, texts, strict=True)}
 
-    @property
-    def tokens_per_tree(self) -> int:
-        """New tokens in one row: enough to keep the matrices busy, few enough that little is masked."""
-        return min(self.tokens_per_batch, 512)
-
-    def _read_tree(self, tree: Tree, cache: Any, rows: Sequence[Row]) -> dict[int, RowReply]:
-        import numpy as np
-
-        states = forward_tree(self.backbone, tree.ids, np.array(tree.positions), tree.sees(), cache)
-        scored = [index for index in tree.at if rows[index].module is None]
-        replies: dict[int, RowReply] = {}
-        if scored:
-            at = [place for index in scored for place in tree.at[index]]
-            targets = [token for index in scored for token in rows[index].ids[rows[index].start :]]
-            logprobs, greedy = self._logprobs(states[at], targets)
-            begin = 0
-            for index in scored:
-                end = begin + len(tree.at[index])
-                replies[index] = RowReply(float(logprobs[begin:end].double().sum()), bool(greedy[begin:end].all()))
-                begin = end
-        for index in tree.at:
-            module = rows[index].module
-            if module is not None:
-                assert self.modules is not None
-                values = self.modules[module](states[tree.at[index]].float()).float().cpu()
-                replies[index] = RowReply(values=tuple(values.reshape(-1).tolist()))
-        return replies
-
-    def _logprobs(self, states: torch.Tensor, targets: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """([n], [n]) on the CPU: the log-probability of each target in nats, and whether it was the likeliest token."""
-        import torch
-
-        head = self.backbone.causal_lm.get_output_embeddings()
-        wanted = torch.as_tensor(targets, dtype=torch.long, device=states.device)
-        size = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
-        logprobs, greedy = [], []
-        for some, ids in zip(torch.split(states, size), torch.split(wanted, size), strict=True):
-            chunk = Targets(head(some).float(), ids, [len(ids)])
-            logprobs.append(chunk.logprobs())
-            greedy.append(chunk.greedy())
-        return torch.cat(logprobs).cpu(), torch.cat(greedy).cpu()
+    def _common_prompt(self, texts: Sequence[Text]) -> tuple[int, Any]:
+        """How many ids all prompts begin with alike, and their keys and values; (0, None) where it does not pay."""
+        if len(texts) < 2 or not prefix_fits(self.backbone):
+            return 0, None
+        common = common_beginning([text.ids for text in texts])
+        common = min(common, *(len(text.ids) - 1 for text in texts))
+        if not worth_reading_once(common, len(texts)):
+            return 0, None
+        self.budget.add(common)
+        return common, compute_prefix(self.backbone, texts[0].ids[:common], common)
 
 
-def write_together(backbone: LocalBackbone, texts: Sequence[Text]) -> Iterator[Text]:
-    """Write all the texts, one token each at a time; gives each as it is finished, and drops it then."""
-    batch = PaddedBatch(backbone, [text.ids for text in texts])
+def write_together(
+    backbone: LocalBackbone, texts: Sequence[Text], shared: int, cache: Any, at_once: int
+) -> Iterator[Text]:
+    """Write all the texts, one token each at a time; gives each as it is finished, and drops it then.
+
+    shared, cache: so many ids that all begin with, and their keys and values; at_once: how many tokens of the prompts
+    are read together.
+    """
+    room = max(len(text.ids) for text in texts) + max(text.request.max_tokens for text in texts)
+    batch = PaddedBatch(backbone, [text.ids for text in texts], room, shared, cache, at_once)
     while texts:
-        finished = [text.take(batch.logits[row]) for row, text in enumerate(texts)]
+        finished = [text.take(token) for text, token in zip(texts, next_tokens(batch.logits), strict=True)]
         yield from (text for text, done in zip(texts, finished, strict=True) if done)
         rows = [row for row, done in enumerate(finished) if not done]
         texts = [texts[row] for row in rows]

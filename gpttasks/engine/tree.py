@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
+
+from ..backbones.tree_attention import MaskedRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,6 +16,8 @@ SHORTEST_PREFIX = 32
 """Tokens that a common beginning must have to be read on its own."""
 LEAST_SAVED = 256
 """Tokens that reading it once must save, for the calls of the model that it costs."""
+TWICE_THE_COST = 3000
+"""Tokens in a row at which attention costs as much as all else, about: of GPT-2's shape on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,14 @@ class Tree:
         sees &= (branch[None] == -1) | (branch[:, None] == branch[None])
         return np.concatenate([np.ones((len(group), self.prefix), dtype=bool), sees], axis=1)
 
+    @property
+    def row(self) -> MaskedRow:
+        """As the model takes it."""
+        import numpy as np
+
+        one_after_another = not self.prefix and self.positions == list(range(len(self.ids)))
+        return MaskedRow(self.ids, np.array(self.positions), None if one_after_another else self.sees())
+
     def add(self, group: Group, paths: Mapping[int, Path]) -> None:
         """Put a group's context and branches at the end of the row."""
         number = self.group[-1] + 1 if self.group else 0
@@ -97,19 +110,33 @@ class Block:
     prefix: int
     groups: list[Group]
 
-    def trees(self, paths: Mapping[int, Path], tokens: int) -> Iterator[Tree]:
-        """The groups in rows of at most ``tokens`` new tokens; a larger group has a row of its own.
+    def trees(self, paths: Mapping[int, Path], in_one_row: bool) -> list[Tree]:
+        """The groups in one row, or in rows of nearly the same length that cost the least to read."""
+        ordered = sorted(self.groups, key=lambda group: -group.own)  # the longest first, so that little is left to pad
+        lengths = [group.own - self.prefix for group in ordered]
+        counts = [1] if in_one_row else range(1, len(ordered) + 1)
+        rows = min((_into_rows(lengths, count) for count in counts), key=lambda rows: _cost(rows, lengths))
+        trees = []
+        for row in rows:
+            trees.append(Tree(self.prefix))
+            for place in row:
+                trees[-1].add(ordered[place], paths)
+        return trees
 
-        The longest come first, so that what does not fit into memory shows at once.
-        """
-        tree = Tree(self.prefix)
-        for group in sorted(self.groups, key=lambda group: -group.own):
-            if tree.ids and len(tree.ids) + group.own - self.prefix > tokens:
-                yield tree
-                tree = Tree(self.prefix)
-            tree.add(group, paths)
-        if tree.ids:
-            yield tree
+
+def _into_rows(lengths: Sequence[int], count: int) -> list[list[int]]:
+    """The indices of lengths in descending order, each put into the row that is the shortest then."""
+    rows = [(0, number, []) for number in range(count)]  # type: list[tuple[int, int, list[int]]]
+    for index, length in enumerate(lengths):
+        so_far, number, row = heappop(rows)
+        heappush(rows, (so_far + length, number, [*row, index]))
+    return [row for _, _, row in sorted(rows, key=lambda row: row[1])]
+
+
+def _cost(rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
+    """What it takes to read rows that are padded to the longest, in tokens."""
+    longest = max(sum(lengths[index] for index in row) for row in rows)
+    return len(rows) * longest * (1 + longest / TWICE_THE_COST)
 
 
 def common_length(first: Sequence[int], second: Sequence[int]) -> int:
@@ -120,6 +147,17 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
             break
         length += 1
     return length
+
+
+def common_beginning(rows: Sequence[Sequence[int]]) -> int:
+    """How many ids all rows begin with alike."""
+    ordered = sorted(list(row) for row in rows)
+    return common_length(ordered[0], ordered[-1])  # what the first and the last in order have in common, all have
+
+
+def worth_reading_once(length: int, rows: int) -> bool:
+    """Whether a beginning of ``length`` ids that so many rows share is worth a call of the model."""
+    return length >= SHORTEST_PREFIX and length * (rows - 1) >= LEAST_SAVED
 
 
 def group_paths(paths: Mapping[int, Path], families: Sequence[Sequence[int]]) -> list[Group]:
@@ -151,7 +189,7 @@ def into_blocks(groups: Sequence[Group]) -> list[Block]:
         shortest = min(group.context for group in some)
         common = known + common_length(some[0].ids[known:shortest], some[-1].ids[known:shortest])
         usable = min(common, *(group.first_read for group in some))  # the states of the prefix are not kept
-        if usable >= SHORTEST_PREFIX and usable * (len(some) - 1) >= LEAST_SAVED:
+        if worth_reading_once(usable, len(some)):
             blocks.append(Block(usable, some))
             continue
         ended = [group for group in some if group.context == common]

@@ -12,18 +12,15 @@ from ..answer import Answer
 from ..backbones.join import join
 from ..component import Options
 from ..errors import DataError
-from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request
+from ..requests import NEAR_TIE, LogLikelihood, LogLikelihoodReply, Reply, Request
 from ..tasks.example import Example, prompt_text
-from ..tasks.splits import join_answer
+from ..tasks.splits import answer_after
 from .base import Head, Item, TokenSequence, target_starts
 
 if TYPE_CHECKING:
     import torch
 
     from ..backbones.local import Forward
-
-NEAR_TIE = 2e-4
-"""Nats below which a margin between the first two options is within what batching may move, and is reported."""
 
 
 class ChoiceOptions(Options):
@@ -88,7 +85,7 @@ class Choice(Head):
         """What follows the prompt for each choice: the choice, after the separator where one is needed."""
         prompt = prompt_text(example.prompt)
         separator = self.options.separator
-        return tuple(join_answer(prompt, choice, separator)[len(prompt) :] for choice in example.choices)
+        return tuple(answer_after(example, prompt, choice, separator) for choice in example.choices)
 
     def _normalise(self, example: Example, given: list[LogLikelihoodReply], logprobs: list[float]) -> list[float]:
         kind = self.options.normalisation

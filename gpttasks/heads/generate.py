@@ -13,7 +13,7 @@ from ..component import Options
 from ..errors import DataError
 from ..requests import Generate, GenerateReply, Reply, Request
 from ..tasks.example import Example, prompt_text, seeded_hash
-from ..tasks.splits import join_answer
+from ..tasks.splits import answer_after
 from .base import Head, Item, TokenSequence, target_starts
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class GenerateText(Head):
         end = [] if tokenizer.end is None else [tokenizer.end]
         prompt = prompt_text(example.prompt)
         # an empty answer is its end token alone
-        continuation = join_answer(prompt, text, self.options.separator)[len(prompt) :] if text else ""
+        continuation = answer_after(example, prompt, text, self.options.separator) if text else ""
         if not (continuation or end):
             raise DataError(f"example {example.id} has an empty target, and the tokenizer no end token to train on")
         joined = join(tokenizer, example.prompt, continuation, self.backbone.context - len(end))
@@ -123,4 +123,10 @@ class GenerateText(Head):
         (reply,) = replies
         assert isinstance(reply, GenerateReply)
         text = reply.text.strip()
-        return Answer(text, text, detail={"finish": reply.finish, "tokens": reply.tokens, "logprob": reply.logprob})
+        detail = {
+            "finish": reply.finish,
+            "tokens": reply.tokens,
+            "logprob": reply.logprob,
+            "near_tie": reply.near_tie,
+        }
+        return Answer(text, text, detail=detail)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..answer import Answer
 from ..errors import DataError
-from ..requests import Reply
+from ..requests import NEAR_TIE, Reply
 from ..tasks.example import Example
 from ..tasks.labels import right_labels
 from .base import Item
-from .choice import NEAR_TIE
 from .linear import ChoicesHead, added
 
 if TYPE_CHECKING:

@@ -159,6 +159,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> d
         },
         "training": None,
         "cache": None,
+        "engine": None,
         "time": {},
         "memory": None,
         "machine": None,

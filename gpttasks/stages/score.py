@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..backbones.local import LocalBackbone, state_digest
 from ..engine.cache import CachedEngine, cache_file
+from ..engine.local import LocalEngine
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..requests import Engine
@@ -39,6 +40,7 @@ def score_split(job: Job, bench: Workbench) -> Scored:
     answered = answer_all(bench.head, engine, bench.scored, asked)
     if isinstance(engine, CachedEngine):
         note_cache(job, engine)
+    note_work(job, engine)
     _count(job, bench, answered)
     job.say("computing scores")
     scores, statistics = score_all(
@@ -85,6 +87,24 @@ def note_cache(job: Job, engine: CachedEngine) -> None:
         job.say(f"{engine.hits:,} of {engine.asked:,} replies were in the cache {engine.file}")
     if engine.problem:
         job.warn(f"replies could not be kept: {engine.problem}")
+
+
+def note_work(job: Job, engine: Engine) -> None:
+    """Write down, and say, how much a local engine had to read; warn where memory ran out."""
+    inner = engine.inner if isinstance(engine, CachedEngine) else engine
+    if not isinstance(inner, LocalEngine):
+        return
+    work = job.record["engine"] = inner.work()
+    if work["tokens_asked"]:
+        job.say(
+            f"read {work['tokens_read']:,} tokens for {work['tokens_asked']:,}, with {work['padding']:.1%} padding, "
+            f"in batches of up to {work['tokens_per_batch']:,}"
+        )
+    if work["out_of_memory"]:
+        job.warn(
+            f"memory ran out {work['out_of_memory']:,} times, so batches were made smaller: "
+            f"runtime.tokens_per_batch={work['tokens_per_batch']} avoids that from the start"
+        )
 
 
 def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.backbones.local import model_context, usable_context
+from gpttasks.backbones.local import fuse_activations, model_context, usable_context
 from gpttasks.errors import BackboneError
 
 FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2"]
@@ -58,3 +60,38 @@ def test_context_of_a_config():
     assert usable_context(Boundless, 4096) == 4096
     with pytest.raises(BackboneError, match="no more than 1024"):
         usable_context(Config, 2000)
+
+
+@given(st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=50))
+def test_gelu_as_one_operation_is_the_same_function(values):
+    from transformers.activations import NewGELUActivation
+
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Sequential(NewGELUActivation()))
+    fuse_activations(model)
+    assert isinstance(model[1][0], torch.nn.GELU)
+    numbers = torch.tensor(values)
+    torch.testing.assert_close(model[1](numbers), NewGELUActivation()(numbers), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "keeps", "positions", "window", "packs"),
+    [
+        ("openai-gpt", False, True, None, False),
+        ("gpt2", True, True, None, True),
+        ("gpt_neo", True, True, None, False),
+        ("opt", True, True, None, True),
+        ("bloom", True, False, None, False),
+        ("llama", True, True, None, True),
+        ("qwen3", True, True, None, True),
+        ("gpt_oss", True, True, 12, True),
+    ],
+)
+def test_what_a_model_can_do_is_recorded(tiny_folder, family, keeps, positions, window, packs):
+    backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_folder(family))))
+    backbone.load(LoadSettings())
+    found = backbone.capabilities()
+    assert (found["keeps_keys_and_values"], found["takes_positions"]) == (keeps, positions)
+    assert (found["sliding_window"], found["packs_texts"]) == (window, packs)
+    assert found["takes_embeddings"] is True
+    for what in ("packs_texts", "shares_prompts", "writes_together"):
+        assert (found[f"{what}_reason"] is None) == found[what], "a no has its reason"

@@ -96,7 +96,7 @@ def test_another_model_is_asked_itself(tmp_path, other):
 
 def test_another_version_is_asked_itself(tmp_path, monkeypatch):
     engine(tmp_path).answer(REQUESTS[:2])
-    monkeypatch.setattr(cache, "VERSION", 2)
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
     later = engine(tmp_path)
     later.answer(REQUESTS[:2])
     assert later.hits == 0
@@ -222,6 +222,10 @@ def test_runs_share_replies_and_say_so(recipe, tiny_gpt2_folder, tmp_path, monke
     assert first.record["cache"]["hits"] == 0
     assert again.record["cache"]["hits"] == again.record["cache"]["asked"] == 24
     assert "24 of 24 replies were in the cache" in capsys.readouterr().err
+    work = first.record["engine"]
+    assert (work["engine"], again.record["engine"]["tokens_asked"]) == ("shared", 0), "what was known is not read"
+    assert 0 < work["tokens_read"] < work["tokens_asked"]
+    assert 0 <= work["padding"] < 1
     assert samples(again.folder) == samples(first.folder)
     assert {key: score.value for key, score in again.scores.items()} == {
         key: score.value for key, score in first.scores.items()

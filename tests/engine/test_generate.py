@@ -188,7 +188,9 @@ def test_draws_follow_the_seed_alone(folder):
 def test_drawing_from_one_token_is_greedy(folder, options):
     backbone = load(folder)
     for prompt in PROMPTS:
-        assert write(backbone, prompt, **({"temperature": 1.3, "seed": 5} | options)) == write(backbone, prompt)
+        drawn, greedy = write(backbone, prompt, **({"temperature": 1.3, "seed": 5} | options)), write(backbone, prompt)
+        assert (drawn.text, drawn.tokens, drawn.finish) == (greedy.text, greedy.tokens, greedy.finish)
+        assert drawn.logprob == pytest.approx(greedy.logprob, abs=NATS)
 
 
 def test_the_log_probability_does_not_follow_the_temperature(tiny_gpt2_folder):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpttasks.engine import tree
-from gpttasks.engine.tree import Path, common_length, group_paths, into_blocks
+from gpttasks.engine.tree import Block, Group, Path, common_beginning, common_length, group_paths, into_blocks
 
 TOKENS = st.integers(0, 2)  # few, so that rows begin alike
 CONTEXTS = st.lists(TOKENS, min_size=1, max_size=12)
@@ -44,15 +44,17 @@ def seen_by(made, block, place):
     return prefix + [made.ids[other] for _, other in sorted(zip(positions, places, strict=True))]
 
 
-@given(examples=st.lists(st.tuples(CONTEXTS, CONTINUATIONS), min_size=1, max_size=8), tokens=st.integers(1, 60))
-def test_each_token_sees_its_own_past(examples, tokens):
+@given(examples=st.lists(st.tuples(CONTEXTS, CONTINUATIONS), min_size=1, max_size=8), in_one_row=st.booleans())
+def test_each_token_sees_its_own_past(examples, in_one_row):
     paths, families = paths_of(examples)
     answered = []
     for block in into_blocks(group_paths(paths, families)):
         for group in block.groups:
             assert list(group.ids[: block.prefix]) == list(block.groups[0].ids[: block.prefix])
-        for made in block.trees(paths, tokens):
-            assert len(made.at) == 1 or len(made.ids) <= tokens or len(set(made.group)) == 1
+        trees = block.trees(paths, in_one_row)
+        assert len(trees) == 1 or not in_one_row
+        for made in trees:
+            assert made.ids, "no empty row"
             for index, places in made.at.items():
                 answered.append(index)
                 path = paths[index]
@@ -66,7 +68,7 @@ def test_each_token_sees_its_own_past(examples, tokens):
 def test_states_may_be_asked_for_anywhere(context, reads):
     paths = {0: Path(context, [read % len(context) for read in reads])}
     (block,) = into_blocks(group_paths(paths, [[0]]))
-    (made,) = block.trees(paths, 100)
+    (made,) = block.trees(paths, in_one_row=False)
     for place, read in zip(made.at[0], paths[0].reads, strict=True):
         assert seen_by(made, block, place) == context[: read + 1]
     assert len(made.ids) == paths[0].fed, "no token after the last one asked for is read"
@@ -76,7 +78,7 @@ def test_states_may_be_asked_for_anywhere(context, reads):
 def test_a_tree_never_reads_more_than_the_rows_have(examples):
     paths, families = paths_of(examples)
     blocks = into_blocks(group_paths(paths, families))
-    read = sum(block.prefix + sum(len(made.ids) for made in block.trees(paths, 30)) for block in blocks)
+    read = sum(block.prefix + sum(len(made.ids) for made in block.trees(paths, in_one_row=False)) for block in blocks)
     assert read <= sum(path.fed for path in paths.values())
 
 
@@ -85,7 +87,7 @@ def test_shots_are_read_once_and_contexts_once():
     paths, families = paths_of([([*shots, *context], [[8], [9, 9]]) for context in contexts])
     (block,) = into_blocks(group_paths(paths, families))
     assert block.prefix >= len(shots) - 1
-    read = sum(len(made.ids) for made in block.trees(paths, 1000))
+    read = sum(len(made.ids) for made in block.trees(paths, in_one_row=True))
     assert read <= sum(len(context) + 1 for context in contexts) + len(contexts)
 
 
@@ -99,7 +101,17 @@ def test_a_beginning_that_saves_too_little_is_not_shared(monkeypatch):
 def test_many_equal_contexts_are_no_deep_recursion():
     paths, families = paths_of([([5], [[1], [2]])] * 3000)
     (block,) = into_blocks(group_paths(paths, families))
-    assert sum(len(made.at) for made in block.trees(paths, 512)) == 6000
+    assert sum(len(made.at) for made in block.trees(paths, in_one_row=True)) == 6000
+
+
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=20))
+def test_rows_are_about_equally_long(lengths):
+    groups = [Group([index], length, [index] * length, length, length - 1) for index, length in enumerate(lengths)]
+    paths = {index: Path([index] * length, [length - 1]) for index, length in enumerate(lengths)}
+    trees = Block(0, groups).trees(paths, in_one_row=False)
+    assert sorted(index for made in trees for index in made.at) == list(range(len(lengths)))
+    places = len(trees) * max(len(made.ids) for made in trees)
+    assert places <= len(lengths) * max(lengths), "no more than a row for each"
 
 
 @given(first=CONTEXTS, second=CONTEXTS)
@@ -107,3 +119,10 @@ def test_common_length(first, second):
     length = common_length(first, second)
     assert first[:length] == second[:length]
     assert first[length : length + 1] != second[length : length + 1] or length in (len(first), len(second))
+
+
+@given(rows=st.lists(CONTEXTS, min_size=1, max_size=6))
+def test_common_beginning_is_that_of_all(rows):
+    length = common_beginning(rows)
+    assert len({tuple(row[:length]) for row in rows}) == 1
+    assert length == min(map(len, rows)) or len({row[length] for row in rows}) > 1

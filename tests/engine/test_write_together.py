@@ -13,7 +13,7 @@ from gpttasks.errors import DataError, RunFailed
 from gpttasks.requests import Generate, LogLikelihood
 from gpttasks.tasks.example import Part, as_prompt
 
-TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3"]
+TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral", "gemma2"]
 PROMPTS = ["A", "The film was", "In 1984 the price was 3 dollars and", "日本の映画", "مرحبا يا", "👍👍", " "]
 
 
@@ -94,8 +94,8 @@ def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
 
 
 def _deaf(real):
-    def read(self, ids):
+    def read(self, *arguments):
         self._mask = self._mask * 0 + 1
-        return real(self, ids)
+        return real(self, *arguments)
 
     return read

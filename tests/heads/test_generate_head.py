@@ -168,9 +168,9 @@ def test_each_example_draws_by_its_own_seed():
 
 
 def test_answers_are_stripped():
-    reply = GenerateReply(" \n a good film\t ", 7, "stop", -2.5)
+    reply = GenerateReply(" \n a good film\t ", 7, "stop", -2.5, near_tie=True)
     answer = GenerateText().answer(Example("Is it?"), [reply])
-    detail = {"finish": "stop", "tokens": 7, "logprob": -2.5}
+    detail = {"finish": "stop", "tokens": 7, "logprob": -2.5, "near_tie": True}
     assert answer == Answer("a good film", "a good film", detail=detail)
 
 
