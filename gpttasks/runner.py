@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import RunFailed, UserError
+from .engine.processes import Processes
+from .errors import Problem, RunFailed, UserError
+from .launch import is_helper, launched
 from .run_folder import CHECKPOINTS, RECIPE, Run, open_folder, read_run
 
 if TYPE_CHECKING:
+    from .engine.local import LocalEngine
     from .plugins import Plugins
     from .recipe.schema import Recipe
+    from .requests import Reply, Request
     from .stages.job import Job
 
 
@@ -57,16 +61,70 @@ def default_folder(recipe: Recipe) -> Path:
 
 
 def run_recipe(recipe: Recipe, plugins: Plugins, *, out: Path | None = None, force: bool = False) -> Run:
-    """Carry out a resolved recipe in ``out``; see :func:`run`. An error that stops the run has it as ``error.run``."""
+    """Carry out a resolved recipe in ``out``; see :func:`run`. An error that stops the run has it as ``error.run``.
+
+    Started by ``torchrun`` as one of several processes, the first carries it out and the others answer requests for it.
+    """
+    processes = join_processes(recipe)  # before the folder is locked, by one process of many
+    folder = out or default_folder(recipe)
+    if processes is None:
+        return _lead(recipe, plugins, folder, force, None)
+    if is_helper():
+        _help(recipe, plugins, processes)
+        return read_run(folder)
+    with processes.leading():
+        return _lead(recipe, plugins, folder, force, processes)
+
+
+def join_processes(recipe: Recipe) -> Processes | None:
+    """The processes that this one was started among, None if it is alone. Raises UserError if they are not those asked
+    for, or are of no use.
+    """
+    from .machine import choose_device
+
+    count, wanted = launched(), recipe.runtime.processes
+    if wanted is not None and wanted != count:
+        raise UserError(
+            Problem(
+                f"{wanted} processes are asked for, and this was started as {count}",
+                key="runtime.processes",
+                hint=f"start it with: torchrun --standalone --nproc_per_node {wanted} -m gpttasks run ...",
+            )
+        )
+    if count == 1:
+        return None
+    if recipe.train is not None:
+        raise UserError(
+            f"started as {count} processes, and training takes one",
+            hint="train without torchrun; then score the run with it: backbone=runs/NAME adapt=none train=null",
+        )
+    return Processes(choose_device(recipe.runtime.device))
+
+
+def _help(recipe: Recipe, plugins: Plugins, processes: Processes) -> None:
+    """Load the same model as the first process, and answer what it asks."""
+    from .engine.processes import answer_share
+    from .stages.prepare import prepare
+
+    engines: list[LocalEngine] = []
+
+    def load(_: None) -> None:
+        engines.append(prepare(recipe, plugins).local_engine())
+
+    def answer(given: tuple[Sequence[Request], Sequence[Sequence[int]]]) -> tuple[list[Reply], dict[str, Any]]:
+        requests, shares = given
+        return answer_share(engines[0], requests, shares[processes.rank])
+
+    processes.help({"load": load, "answer": answer})
+
+
+def _lead(recipe: Recipe, plugins: Plugins, out: Path, force: bool, processes: Processes | None) -> Run:
+    """The run as one process carries it out, with the help of others if there are any."""
     from .recipe import dump_recipe, recipe_digest
     from .stages.job import Job, failures_recorded, new_record
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # before the folder is locked, by one process of many
-        raise UserError(
-            f"started as {os.environ['WORLD_SIZE']} processes; a run uses one", hint="start it without torchrun"
-        )
     digest = recipe_digest(recipe)
-    with open_folder(out or default_folder(recipe), digest, force=force) as (folder, found):
+    with open_folder(out, digest, force=force) as (folder, found):
         if found is not None and found.state == "finished":
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
             return Run(found.folder, found.record, reused=True)
@@ -76,7 +134,7 @@ def run_recipe(recipe: Recipe, plugins: Plugins, *, out: Path | None = None, for
         with failures_recorded(job):
             job.save("running")  # first, so that the folder is a run from its first file on
             folder.write_text(RECIPE, dump_recipe(recipe))
-            _carry_out(job)
+            _carry_out(job, processes)
         # Outside: a plugin that fails here is told, and the run is finished all the same.
         done = read_run(folder.path)
         try:
@@ -87,14 +145,14 @@ def run_recipe(recipe: Recipe, plugins: Plugins, *, out: Path | None = None, for
         return done
 
 
-def _carry_out(job: Job) -> None:
+def _carry_out(job: Job, processes: Processes | None) -> None:
     """The whole run: prepare, train, answer, score, write down."""
     from .stages.finish import finish
     from .stages.prepare import prepare
     from .stages.score import score_split
     from .stages.train import train
 
-    bench = job.timed("preparing", lambda: prepare(job.recipe, job.plugins))
+    bench = job.timed("preparing", lambda: prepare(job.recipe, job.plugins, processes))
     job.describe(bench)
     job.plugins.call("gpttasks_run_started", run=job.info)
     if bench.adaptation.trains:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "gpttasks"
 
 # From the ground up; each module may import what stands on its own floor or below.
 FLOORS = (
-    {"errors", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
+    {"errors", "launch", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
     {"component", "hookspecs", "plugins", "progress"},
     {"recipe", "tasks", "answer", "requests"},
     {"backbones", "encoders", "metrics", "machine"},

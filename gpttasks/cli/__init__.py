@@ -7,15 +7,17 @@ exit status here. 0: done; 1: the run failed, or there is a bug; 2: the user's i
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from typing import Any
 
 import typer
 
 from ..errors import GpttasksError, Interrupted, Problem, UserError
+from ..launch import is_helper
 from .app import UsageError, build
 from .bugs import describe_bug
 from .output import close_quietly, error_document, print_json, say
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     With ``--json``, stdout gets exactly one JSON document; whatever else is printed on the way goes to stderr.
     """
+    if is_helper():  # the first of several processes speaks for all
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            return _carry_out(list(sys.argv[1:] if arguments is None else arguments))[0]
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     as_json = "--json" in given
     stdout = sys.stdout

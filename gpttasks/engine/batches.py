@@ -64,18 +64,21 @@ class TokenBudget:
         self.given = self._settled = given is not None
         self._rates: defaultdict[int, list[float]] = defaultdict(list)
 
-    def spend(self, lengths: Sequence[int], work: Callable[[list[int]], tuple[int, Result]]) -> Iterator[Result]:
+    def spend(
+        self, lengths: Sequence[int], work: Callable[[list[int]], tuple[int, Result]], most: int | None = None
+    ) -> Iterator[Result]:
         """What ``work`` makes of rows in batches of similar length, longest first.
 
         ``work`` is called with the indices of the rows, and gives the places that its batch took, padding included, and
-        what it made. Where it runs out of memory it is called again, with each half of its rows.
+        what it made. Where it runs out of memory it is called again, with each half of its rows. No batch holds more
+        than ``most`` tokens, whatever the budget.
 
         Raises RunFailed if a single row does not fit into memory.
         """
         order = _longest_first(lengths)
         start = 0
         while start < len(order):
-            rows = _rows(order, lengths, start, self.tokens)
+            rows = _rows(order, lengths, start, min(self.tokens, most or self.tokens))
             yield from self._do(order[start : start + rows], lengths, work)
             start += rows
 

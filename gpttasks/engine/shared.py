@@ -18,6 +18,8 @@ from .tree import Block, Path, Tree, common_beginning, group_paths, into_blocks,
 if TYPE_CHECKING:
     import torch
 
+ROW_AFTER_A_PREFIX = 384
+"""Tokens of several groups in one row after a common beginning: more of them would mostly mask each other."""
 LOGITS_AT_ONCE = 2**24
 """Logits that are held in memory together, for one chunk of scored tokens."""
 
@@ -54,7 +56,7 @@ class SharedEngine(LocalEngine):
         families: dict[Any, list[int]] = defaultdict(list)
         for index in paths:
             families[rows[index].family].append(index)
-        for block in into_blocks(group_paths(paths, list(families.values()))):
+        for block in into_blocks(group_paths(paths, list(families.values())), paths):
             for found in self._read_block(block, paths, rows):
                 done = {twin: reply for index, reply in found.items() for twin in twins[index]}
                 replies.update(done)
@@ -79,7 +81,8 @@ class SharedEngine(LocalEngine):
             states = forward_rows(self.backbone, [tree.row for tree in trees], cache)
             return states.shape[0] * states.shape[1], self._replies(trees, states, rows)
 
-        yield from self.budget.spend(lengths, read)
+        most = max(ROW_AFTER_A_PREFIX, self.budget.tokens // 4) if block.prefix else None
+        yield from self.budget.spend(lengths, read, most)
 
     def _replies(self, trees: Sequence[Tree], states: torch.Tensor, rows: Sequence[Row]) -> dict[int, RowReply]:
         """The replies to the paths of some trees, from the states [trees, tokens, hidden]."""

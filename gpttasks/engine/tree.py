@@ -16,6 +16,9 @@ SHORTEST_PREFIX = 32
 """Tokens that a common beginning must have to be read on its own."""
 LEAST_SAVED = 256
 """Tokens that reading it once must save, for the calls of the model that it costs."""
+LONG_FAMILY = 900
+"""Tokens of a context and its continuations from which they are read one after the other: a mask over all of them would
+cost more than another call of the model (``benchmarks/scoring_branches.py`` measures where)."""
 TWICE_THE_COST = 3000
 """Tokens in a row at which attention costs as much as all else, about: of GPT-2's shape on a CPU."""
 
@@ -46,6 +49,11 @@ class Group:
     ids: Sequence[int]
     own: int
     first_read: int
+
+    @property
+    def splits(self) -> bool:
+        """Whether its context is better read before its branches, each of which then has a row of its own."""
+        return self.own >= LONG_FAMILY and len(self.paths) > 1 and self.own - self.context < self.first_read
 
 
 @dataclass
@@ -174,7 +182,7 @@ def group_paths(paths: Mapping[int, Path], families: Sequence[Sequence[int]]) ->
     return groups
 
 
-def into_blocks(groups: Sequence[Group]) -> list[Block]:
+def into_blocks(groups: Sequence[Group], paths: Mapping[int, Path]) -> list[Block]:
     """The groups by their common beginnings: a beginning is worth reading on its own if it is long, and shared."""
     ordered = sorted(groups, key=lambda group: list(group.ids[: group.context]))
     blocks: list[Block] = []
@@ -199,4 +207,12 @@ def into_blocks(groups: Sequence[Group]) -> list[Block]:
             if place == last or ordered[place].ids[common] != ordered[start].ids[common]:
                 ranges.append((start, place, common))
                 start = place
-    return [*blocks, Block(0, alone)] if alone else blocks
+    blocks += [_one_by_one(group, paths) for group in alone if group.splits]
+    rest = [group for group in alone if not group.splits]
+    return [*blocks, Block(0, rest)] if rest else blocks
+
+
+def _one_by_one(group: Group, paths: Mapping[int, Path]) -> Block:
+    """A long context by itself, and each of its continuations after it."""
+    groups = group_paths(paths, [[index] for index in group.paths])
+    return Block(min(group.context, group.first_read), groups)

@@ -123,6 +123,9 @@ class RuntimeOptions(Section):
     checkpoint_minutes: float = Field(10.0, gt=0, description="the longest time between checkpoints")
     trackers: list[str] = Field([], description="Accelerate's trackers to log to, such as tensorboard")
     threads: int | None = Field(None, ge=1, description="threads of the CPU; null leaves the choice to torch")
+    processes: int | None = Field(
+        None, ge=1, description="processes that torchrun has to have started; null takes as many as it started"
+    )
 
 
 class Identity(Section):

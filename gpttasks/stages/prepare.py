@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..backbones.base import Backbone, LoadSettings, Precision
 from ..backbones.local import LocalBackbone
 from ..engine.local import LocalEngine
+from ..engine.processes import Processes, ShardedEngine
 from ..engine.shared import SharedEngine
 from ..errors import BackboneError
 from ..heads.base import Head
@@ -42,6 +43,7 @@ class Workbench:
     sets: ExampleSets
     backbone: Backbone
     shots: ShotPool | None = None
+    processes: Processes | None = None
 
     @property
     def scored(self) -> tuple[Example, ...]:
@@ -55,12 +57,18 @@ class Workbench:
 
     def engine(self) -> Engine:
         """What answers the head's requests: an engine for a local model, or the backbone itself if it is none."""
-        if isinstance(self.backbone, LocalBackbone):
-            runtime = self.recipe.runtime
-            able = self.backbone.unshared is None or self.backbone.unpadded is None
-            kind = SharedEngine if runtime.sharing and able else LocalEngine
-            return kind(self.backbone, self.head.modules(), runtime.tokens_per_batch)
-        return self.backbone  # type: ignore[return-value]
+        if not isinstance(self.backbone, LocalBackbone):
+            return self.backbone  # type: ignore[return-value]
+        own = self.local_engine()
+        return own if self.processes is None else ShardedEngine(own, self.processes)
+
+    def local_engine(self) -> LocalEngine:
+        """The engine of this process, for a local model."""
+        assert isinstance(self.backbone, LocalBackbone)
+        runtime = self.recipe.runtime
+        able = self.backbone.unshared is None or self.backbone.unpadded is None
+        kind = SharedEngine if runtime.sharing and able else LocalEngine
+        return kind(self.backbone, self.head.modules(), runtime.tokens_per_batch)
 
 
 def create(plugins: Plugins, kind: str, use: Any) -> Any:
@@ -68,8 +76,20 @@ def create(plugins: Plugins, kind: str, use: Any) -> Any:
     return plugins.get(kind, use.name)(use.options)
 
 
-def prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
-    """Load data, then the backbone, fit the adaptation on it and bind the head. Raises UserError for a misfit."""
+def prepare(recipe: Recipe, plugins: Plugins, processes: Processes | None = None) -> Workbench:
+    """Load data, then the backbone, fit the adaptation on it and bind the head; other processes do the same.
+
+    Raises UserError for a misfit.
+    """
+    if processes is None:
+        return _prepare(recipe, plugins)
+    benches: list[Workbench] = []
+    processes.together(("load", None), lambda: benches.append(_prepare(recipe, plugins)))
+    benches[0].processes = processes
+    return benches[0]
+
+
+def _prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
     import torch
 
     if recipe.runtime.threads:

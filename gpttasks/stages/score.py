@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..backbones.local import LocalBackbone, state_digest
 from ..engine.cache import CachedEngine, cache_file
 from ..engine.local import LocalEngine
+from ..engine.processes import ShardedEngine
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..requests import Engine
@@ -92,7 +93,7 @@ def note_cache(job: Job, engine: CachedEngine) -> None:
 def note_work(job: Job, engine: Engine) -> None:
     """Write down, and say, how much a local engine had to read; warn where memory ran out."""
     inner = engine.inner if isinstance(engine, CachedEngine) else engine
-    if not isinstance(inner, LocalEngine):
+    if not isinstance(inner, (LocalEngine, ShardedEngine)):
         return
     work = job.record["engine"] = inner.work()
     if work["tokens_asked"]:

@@ -70,6 +70,12 @@ def test_equal_to_the_plain_engine(load, family, tokens):
     assert_equal(plain[::-1], engine.answer(REQUESTS[::-1]))
 
 
+@pytest.mark.parametrize("family", SHARING)
+def test_long_contexts_are_equal_too(load, monkeypatch, family):
+    monkeypatch.setattr(tree, "LONG_FAMILY", 20)
+    assert_equal(LocalEngine(load(family)).answer(REQUESTS), SharedEngine(load(family)).answer(REQUESTS))
+
+
 @settings(max_examples=25)
 @given(st.data())
 def test_equal_for_any_prompts(load, data):

@@ -44,11 +44,18 @@ def seen_by(made, block, place):
     return prefix + [made.ids[other] for _, other in sorted(zip(positions, places, strict=True))]
 
 
-@given(examples=st.lists(st.tuples(CONTEXTS, CONTINUATIONS), min_size=1, max_size=8), in_one_row=st.booleans())
-def test_each_token_sees_its_own_past(examples, in_one_row):
+@given(
+    examples=st.lists(st.tuples(CONTEXTS, CONTINUATIONS), min_size=1, max_size=8),
+    in_one_row=st.booleans(),
+    long=st.sampled_from([4, 900]),
+)
+def test_each_token_sees_its_own_past(examples, in_one_row, long):
     paths, families = paths_of(examples)
     answered = []
-    for block in into_blocks(group_paths(paths, families)):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree, "LONG_FAMILY", long)
+        blocks = into_blocks(group_paths(paths, families), paths)
+    for block in blocks:
         for group in block.groups:
             assert list(group.ids[: block.prefix]) == list(block.groups[0].ids[: block.prefix])
         trees = block.trees(paths, in_one_row)
@@ -67,7 +74,7 @@ def test_each_token_sees_its_own_past(examples, in_one_row):
 @given(context=CONTEXTS, reads=st.lists(st.integers(0, 11), min_size=1, max_size=4))
 def test_states_may_be_asked_for_anywhere(context, reads):
     paths = {0: Path(context, [read % len(context) for read in reads])}
-    (block,) = into_blocks(group_paths(paths, [[0]]))
+    (block,) = into_blocks(group_paths(paths, [[0]]), paths)
     (made,) = block.trees(paths, in_one_row=False)
     for place, read in zip(made.at[0], paths[0].reads, strict=True):
         assert seen_by(made, block, place) == context[: read + 1]
@@ -77,7 +84,7 @@ def test_states_may_be_asked_for_anywhere(context, reads):
 @given(examples=st.lists(st.tuples(CONTEXTS, CONTINUATIONS), min_size=2, max_size=8))
 def test_a_tree_never_reads_more_than_the_rows_have(examples):
     paths, families = paths_of(examples)
-    blocks = into_blocks(group_paths(paths, families))
+    blocks = into_blocks(group_paths(paths, families), paths)
     read = sum(block.prefix + sum(len(made.ids) for made in block.trees(paths, in_one_row=False)) for block in blocks)
     assert read <= sum(path.fed for path in paths.values())
 
@@ -85,7 +92,7 @@ def test_a_tree_never_reads_more_than_the_rows_have(examples):
 def test_shots_are_read_once_and_contexts_once():
     shots, contexts = list(range(100, 150)), [[1, 2, 3], [1, 5], [7]]
     paths, families = paths_of([([*shots, *context], [[8], [9, 9]]) for context in contexts])
-    (block,) = into_blocks(group_paths(paths, families))
+    (block,) = into_blocks(group_paths(paths, families), paths)
     assert block.prefix >= len(shots) - 1
     read = sum(len(made.ids) for made in block.trees(paths, in_one_row=True))
     assert read <= sum(len(context) + 1 for context in contexts) + len(contexts)
@@ -94,13 +101,22 @@ def test_shots_are_read_once_and_contexts_once():
 def test_a_beginning_that_saves_too_little_is_not_shared(monkeypatch):
     monkeypatch.setattr(tree, "LEAST_SAVED", 1000)
     paths, families = paths_of([([*range(50), 1], [[3]]), ([*range(50), 2], [[3]])])
-    (block,) = into_blocks(group_paths(paths, families))
+    (block,) = into_blocks(group_paths(paths, families), paths)
     assert block.prefix == 0
+
+
+def test_a_long_context_is_read_before_its_continuations():
+    context = list(range(1000))
+    paths, families = paths_of([(context, [[1, 2, 3], [4, 5], [6]]), ([7], [[8, 9], [9, 9]])])
+    long, short = into_blocks(group_paths(paths, families), paths)
+    assert (long.prefix, short.prefix) == (999, 0)
+    assert [group.paths for group in long.groups] == [[0], [1], [2]]
+    assert sum(len(made.ids) for made in long.trees(paths, in_one_row=True)) == 3 + 2 + 1
 
 
 def test_many_equal_contexts_are_no_deep_recursion():
     paths, families = paths_of([([5], [[1], [2]])] * 3000)
-    (block,) = into_blocks(group_paths(paths, families))
+    (block,) = into_blocks(group_paths(paths, families), paths)
     assert sum(len(made.at) for made in block.trees(paths, in_one_row=True)) == 6000
 
 

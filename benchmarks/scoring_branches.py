@@ -1,0 +1,105 @@
+"""How the continuations of one context are read fastest: where the engine changes from one way to the other.
+
+    python benchmarks/scoring_branches.py --models runs/scoring-models
+
+Three ways to the same states: ``tree``, the context and all continuations in one row under a mask; ``after``, the
+context alone, then all continuations in one row after its keys and values; ``copies``, the context alone, then a
+row for each continuation, each with a copy of the keys and values. CPU seconds on one thread, the best of some
+rounds, in which the ways take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from scoring_cases import model_folder
+
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.backbones.left_padding import PaddedBatch
+from gpttasks.backbones.tree_attention import compute_prefix, forward_rows
+from gpttasks.engine.tree import Block, Group
+from gpttasks.engine.tree import Path as Row
+from gpttasks.machine import keep_freed_memory
+
+CASES = [(context, 4, 25) for context in (64, 128, 256, 384, 512, 768, 1024, 1536)]
+CASES += [(context, 2, 4) for context in (256, 512, 1024)]
+CASES += [(256, 4, 100), (512, 4, 100), (512, 2, 200), (512, 4, 200)]
+
+
+def ways(backbone: Any, context: int, branches: int, length: int) -> dict[str, Callable[[], torch.Tensor]]:
+    """The ways to read ``branches`` continuations of ``length`` tokens after ``context`` tokens."""
+    size = backbone.causal_lm.get_input_embeddings().weight.shape[0]
+    begin = torch.randint(0, size, (context,)).tolist()
+    rows = [
+        Row([*begin, *torch.randint(0, size, (length,)).tolist()], range(context - 1, context + length - 1))
+        for _ in range(branches)
+    ]
+    paths = dict(enumerate(rows))
+    own = context + branches * (length - 1)
+    group = Group(list(paths), context, begin, own, context - 1)
+
+    def tree() -> torch.Tensor:
+        (made,) = Block(0, [group]).trees(paths, in_one_row=True)
+        return forward_rows(backbone, [made.row])
+
+    def after() -> torch.Tensor:
+        (made,) = Block(context - 1, [group]).trees(paths, in_one_row=True)
+        cache = compute_prefix(backbone, begin[:-1], own)
+        return forward_rows(backbone, [made.row], cache)
+
+    def copies() -> torch.Tensor:
+        cache = compute_prefix(backbone, begin[:-1], context - 1)
+        return PaddedBatch(backbone, [row.ids[:-1] for row in rows], context + length, context - 1, cache, 10**6).logits
+
+    return {"tree": tree, "after": after, "copies": copies}
+
+
+def best_of(found: dict[str, Callable[[], torch.Tensor]], rounds: int) -> dict[str, float]:
+    """The CPU seconds of each way, the least of all rounds."""
+    seconds: dict[str, float] = {}
+    with torch.inference_mode():
+        for _ in range(rounds):
+            for name, way in found.items():
+                began = time.process_time()
+                way()
+                seconds[name] = min(seconds.get(name, 1e9), time.process_time() - began)
+    return seconds
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=["gpt2", "gpt2-small"])
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring_branches.json"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    keep_freed_memory()
+    results: list[dict[str, Any]] = []
+    print(f"{'':12} {'context':>8} {'branches':>9} {'tree s':>8} {'after':>8} {'copies':>8}   (of the tree's time)")
+    for shape in arguments.shapes:
+        backbone = HuggingFace(HuggingFaceOptions(path=str(model_folder(shape, arguments.models))))
+        backbone.load(LoadSettings())
+        for context, branches, length in CASES:
+            print(f"{shape} {context} {branches}x{length}", file=sys.stderr)
+            seconds = best_of(ways(backbone, context, branches, length), arguments.rounds)
+            results.append({"shape": shape, "context": context, "branches": branches, "length": length, **seconds})
+            arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+            print(
+                f"{shape:12} {context:8} {f'{branches} x {length}':>9} {seconds['tree']:8.4f}"
+                f" {seconds['after'] / seconds['tree']:8.2f} {seconds['copies'] / seconds['tree']:8.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Requests shared out over the processes that ``torchrun`` started.
+
+The first process does all that a run does; the others load the same model and answer their share of the requests. Each
+request is answered by one process, and each reply is gathered once: whatever a message asks for, all processes answer
+it with one gather, errors included, so that none waits for another that has failed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from ..errors import RunFailed
+from ..launch import launched
+from ..requests import Reply, Request
+from ..tasks.example import prompt_text
+from .local import LocalEngine
+
+Result = TypeVar("Result")
+
+LONGEST_WAIT = timedelta(days=30)
+"""For the others: the helpers wait for as long as the first process computes scores, say."""
+STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What went wrong in a process."""
+
+    rank: int
+    reason: str
+
+
+class Processes:
+    """The processes of a run, seen from one of them. Raises RunFailed if they are not as many as were launched."""
+
+    def __init__(self, device: str) -> None:
+        from accelerate import PartialState
+
+        state = PartialState(cpu=not device.startswith("cuda"), timeout=LONGEST_WAIT)
+        self.rank, self.count = state.process_index, state.num_processes
+        if self.count != launched():
+            raise RunFailed(f"{launched()} processes were started, and {self.count} found each other")
+
+    def together(self, message: Any, work: Callable[[], Result]) -> list[Any]:
+        """Send a message, do ``work`` beside what the others do about it, and gather what all made of it, by rank.
+
+        Raises RunFailed for what failed in another process, and whatever ``work`` raises.
+        """
+        _send(message)
+        error: Exception | None = None
+        own: Any = None
+        try:
+            own = work()
+        except Exception as problem:
+            error = problem
+        gathered = _gather(own)
+        if error is not None:
+            raise error
+        for other in gathered:
+            if isinstance(other, Failed):
+                raise RunFailed(f"process {other.rank} of {self.count} failed: {other.reason}")
+        return gathered
+
+    def help(self, handlers: dict[str, Callable[[Any], Any]]) -> None:
+        """Do what the first process asks for, until it says that it is done. A message is (what, arguments)."""
+        while (message := _receive()) != STOP:
+            what, arguments = message
+            made: Any
+            try:
+                made = handlers[what](arguments)
+            except Exception as error:
+                made = Failed(self.rank, f"{type(error).__name__}: {error}")
+            _gather(made)
+
+    @contextmanager
+    def leading(self) -> Iterator[Processes]:
+        """Until the end of the block the others wait for messages; then, and after an error, they stop.
+
+        Not after Ctrl-C: they are in the middle of something then, and whoever started them ends them.
+        """
+        try:
+            yield self
+        except Exception:
+            with suppress(Exception):
+                _send(STOP)
+            raise
+        _send(STOP)
+
+
+class ShardedEngine:
+    """Has each process answer a share of the requests, with its own copy of the model."""
+
+    def __init__(self, inner: LocalEngine, processes: Processes) -> None:
+        self.inner = inner
+        self.processes = processes
+        self._work: dict[str, Any] = {}
+
+    def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
+        """See :class:`gpttasks.requests.Engine`. Raises RunFailed if another process failed."""
+        shares = share_out(requests, self.processes.count)
+
+        def own() -> tuple[list[Reply], dict[str, Any]]:
+            return answer_share(self.inner, requests, shares[0], advance)
+
+        gathered = self.processes.together(("answer", (requests, shares)), own)
+        replies: dict[int, Reply] = {}
+        for share, (given, _) in zip(shares, gathered, strict=True):
+            replies.update(zip(share, given, strict=True))
+            if advance and share is not shares[0]:
+                advance(len(share), 0)
+        self._work = _added([work for _, work in gathered])
+        return [replies[index] for index in range(len(requests))]
+
+    def work(self) -> dict[str, Any]:
+        """That of all processes together, see :meth:`LocalEngine.work`."""
+        return {**(self._work or self.inner.work()), "processes": self.processes.count}
+
+
+def answer_share(
+    engine: LocalEngine,
+    requests: Sequence[Request],
+    share: Sequence[int],
+    advance: Callable[[int, int], None] | None = None,
+) -> tuple[list[Reply], dict[str, Any]]:
+    """The replies to the requests at some indices, and what the engine has read so far."""
+    return engine.answer([requests[index] for index in share], advance), engine.work()
+
+
+def share_out(requests: Sequence[Request], count: int) -> list[list[int]]:
+    """Indices of the requests for each of ``count`` processes: each once, the same prompt in one place, and about as
+    many characters for each.
+    """
+    families: defaultdict[Any, list[int]] = defaultdict(list)
+    for index, request in enumerate(requests):
+        families[request.prompt].append(index)
+    sizes = {prompt: len(prompt_text(prompt)) + 20 * len(indices) for prompt, indices in families.items()}
+    shares: list[list[int]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for prompt in sorted(families, key=lambda prompt: (-sizes[prompt], families[prompt][0])):
+        least = loads.index(min(loads))
+        shares[least] += families[prompt]
+        loads[least] += sizes[prompt]
+    return shares
+
+
+def _added(works: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The work of several engines as one: counts added, the fraction of padding by what each has read."""
+    counts = {key: sum(work[key] for work in works) for key in ("tokens_asked", "tokens_read", "out_of_memory")}
+    padded = sum(work["tokens_read"] * work["padding"] for work in works)
+    budgets = {"tokens_per_batch": min(work["tokens_per_batch"] for work in works)}
+    return works[0] | counts | budgets | {"padding": round(padded / max(1, counts["tokens_read"]), 4)}
+
+
+def _send(message: Any) -> None:
+    from accelerate.utils import broadcast_object_list
+
+    broadcast_object_list([message], from_process=0)
+
+
+def _receive() -> Any:
+    from accelerate.utils import broadcast_object_list
+
+    received: list[Any] = [None]
+    broadcast_object_list(received, from_process=0)
+    return received[0]
+
+
+def _gather(made: Any) -> list[Any]:
+    from accelerate.utils import gather_object
+
+    gathered: list[Any] = gather_object([made])
+    return gathered
