@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         GpttasksError,
         Interrupted,
         PluginError,
+        Problem,
         RecipeError,
         RunFailed,
         UnusableRow,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .run_folder import Run, read_run
     from .runner import run
     from .tasks.example import Example, Media, Part, Prompt, as_prompt
+    from .tasks.sources import Source
     from .tasks.task import Row, Task
     from .tasks.template import ListColumn, Template, TemplateText, TextList
     from .training.adaptation import Adaptation
@@ -86,6 +88,7 @@ __all__ = [
     "Options",
     "Part",
     "PluginError",
+    "Problem",
     "Prompt",
     "Readout",
     "ReadoutReply",
@@ -100,6 +103,7 @@ __all__ = [
     "RunFailed",
     "RunInfo",
     "Score",
+    "Source",
     "Task",
     "Template",
     "TemplateText",
@@ -131,6 +135,7 @@ _MODULES = {
         "GpttasksError",
         "Interrupted",
         "PluginError",
+        "Problem",
         "RecipeError",
         "RunFailed",
         "UnusableRow",
@@ -159,6 +164,7 @@ _MODULES = {
     ".run_folder": ("Run", "read_run"),
     ".runner": ("run",),
     ".tasks.example": ("Example", "Media", "Part", "Prompt", "as_prompt"),
+    ".tasks.sources": ("Source",),
     ".tasks.task": ("Row", "Task"),
     ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
     ".training.adaptation": ("Adaptation",),

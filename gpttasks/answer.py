@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-AnswerKind = Literal["label", "text", "span", "number", "labels", "nll"]
+AnswerKind = Literal["label", "text", "span", "number", "labels", "nll", "responses"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Answer:
 
     value:
         of the kind that the head ``gives``: ``label`` an index into the example's choices; ``nll`` the negative
-        log-likelihood in nats; ``text``, ``span``, ``number`` and ``labels`` what they say.
+        log-likelihood in nats; ``text``, ``span``, ``number`` and ``labels`` what they say; ``responses`` what came of
+        each of several requests.
     text:
         the answer as a person would read it.
     scores:

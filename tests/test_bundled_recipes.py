@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from harness_tasks import write_tasks
 from ruamel.yaml import YAML
 
 import gpttasks
@@ -44,6 +45,8 @@ def chosen(**names):
     return row
 
 
+OWN_DATA = {"lm-eval-hellaswag": "tiny-choice"}
+"""Recipes whose task brings its data, with the task of the harness that takes its place here."""
 ROWS = {
     "ag-news-classifier": lambda number: {"text": text_of(number), "label": number % 4},
     "arc-easy-folder": chosen(),
@@ -96,14 +99,16 @@ def header_of(name):
 
 
 def test_each_has_rows_here():
-    assert set(ROWS) == set(RECIPES)
+    assert set(ROWS) | set(OWN_DATA) == set(RECIPES)
 
 
 def test_every_task_but_pretraining_has_two():
     tasks = [YAML(typ="safe").load(file.read_text("utf-8"))["task"]["use"] for file in RECIPES.values()]
     plugins = {"classification", "generation", "qa", "translation"}
     owners = {
-        load_plugins([]).get("task", name).__module__.partition(".")[0].removeprefix("gpttasks_") for name in tasks
+        load_plugins([]).get("task", name).__module__.partition(".")[0].removeprefix("gpttasks_")
+        for name in tasks
+        if name != "lm-eval"  # it is many tasks by itself
     }
     assert owners == plugins
     for name in ("classification", "multiple-choice", "generation", "translation", "question-answering"):
@@ -119,9 +124,22 @@ def test_its_header_says_what_it_does_the_command_and_one_override(name):
     assert any("=" in command for command in commands)
 
 
+def needs_harness(name):
+    """Skips a recipe of the harness's where that is not installed."""
+    if name in OWN_DATA:
+        pytest.importorskip("lm_eval")
+
+
 def tiny(name, model, folder):
     """What to put over a recipe so that it runs on a tiny model, with rows written into ``folder``."""
     document = YAML(typ="safe").load(RECIPES[name].read_text("utf-8"))
+    if name in OWN_DATA:
+        overrides = [
+            f"backbone={model}",
+            f"task.task={OWN_DATA[name]}",
+            f"task.include={write_tasks(folder / 'tasks')}",
+        ]
+        return document, [*overrides, "score.resamples=5", "runtime={device: cpu, precision: fp32}"]
     for split, count, start in (("train", 40, 0), ("validation", 12, 100), ("test", 12, 200)):
         lines = "".join(json.dumps(ROWS[name](number)) + "\n" for number in range(start, start + count))
         (folder / f"{split}.jsonl").write_text(lines)
@@ -135,8 +153,13 @@ def tiny(name, model, folder):
     return document, overrides
 
 
-@pytest.mark.parametrize("name", RECIPES)
+IGNORED = pytest.mark.filterwarnings("ignore")  # the harness's imports warn of what is none of ours
+RUNNABLE = [pytest.param(name, marks=IGNORED) if name in OWN_DATA else name for name in RECIPES]
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_its_prompts_can_be_shown(name, tiny_gpt2_folder, tmp_path, capsys):
+    needs_harness(name)
     _, overrides = tiny(name, tiny_gpt2_folder, tmp_path)
     assert main(["check", name, *overrides, "--show", "2"]) == 0, capsys.readouterr().err
     shown = capsys.readouterr().err
@@ -144,8 +167,9 @@ def test_its_prompts_can_be_shown(name, tiny_gpt2_folder, tmp_path, capsys):
     assert name != "wikitext2-perplexity" or "cut:" not in shown, "it is read in windows"
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_it_runs(name, tiny_gpt2_folder, tmp_path):
+    needs_harness(name)
     document, overrides = tiny(name, tiny_gpt2_folder, tmp_path)
     run = gpttasks.run(name, *overrides, out=tmp_path / "run")
     assert run.state == "finished"

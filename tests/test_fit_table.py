@@ -5,12 +5,15 @@ from fit_table import ADAPTATIONS, HEADS, TASKS, cell, cells_of_readme, run_cell
 
 from gpttasks.plugins import load_plugins
 
+ELSEWHERE = {"lm-eval"}
+"""A task of another tool, its fields as that describes it, and the head for it alone: see tests/plugins."""
+
 
 def test_the_table_is_complete():
     plugins = load_plugins()
     mine = {name for name in plugins.names("task") if plugins.get("task", name).__module__.startswith("gpttasks_")}
-    assert mine == set(TASKS)
-    assert set(plugins.names("head")) == set(HEADS)
+    assert mine - ELSEWHERE == set(TASKS)
+    assert set(plugins.names("head")) - ELSEWHERE == set(HEADS)
     assert set(plugins.names("adaptation")) == set(ADAPTATIONS)
     assert cells_of_readme().keys() == {(task, head) for task in TASKS for head in HEADS}
 

@@ -85,6 +85,7 @@ def test_there_are_bundled_plugins():
     assert {path.parent.name for path in PLUGIN_FILES} >= {
         "gpttasks_classification",
         "gpttasks_generation",
+        "gpttasks_lm_eval",
         "gpttasks_qa",
         "gpttasks_translation",
     }

@@ -76,12 +76,16 @@ def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: b
 def _summary(recipe: Recipe, plugins: Plugins) -> str:
     from ..recipe import short_digest
     from ..runner import default_folder
+    from ..tasks.sources import DataOptions
 
-    paths = recipe.data.path
+    task = f"{use_text(recipe.task)}, which brings its own data"
+    if isinstance(recipe.data, DataOptions):
+        paths = recipe.data.path
+        task = f"{recipe.task.name} on {paths if isinstance(paths, str) else ', '.join(paths)}"
     metrics = (use_text(use) if use.key == use.name else f"{use.key}: {use_text(use)}" for use in recipe.score.metrics)
     rows = [
         ("backbone", use_text(recipe.backbone)),
-        ("task", f"{recipe.task.name} on {paths if isinstance(paths, str) else ', '.join(paths)}"),
+        ("task", task),
         ("head", use_text(recipe.head)),
         ("adaptation", use_text(recipe.adapt)),
         ("trained", _what_is_trained(recipe, plugins)),

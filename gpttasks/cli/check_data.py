@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..recipe.schema import Recipe
     from ..tasks.splits import ExampleSet, ExampleSets
+    from ..tasks.task import Task
 
 _LABELS_SHOWN = 20
 _IDS_SHOWN = 3
@@ -21,9 +22,10 @@ _IDS_SHOWN = 3
 
 @dataclass(frozen=True)
 class LoadedExamples:
-    """The examples that a run of the recipe would use, and the head that would ask for answers."""
+    """The examples that a run of the recipe would use, the task that made them and the head that would ask."""
 
     recipe: Recipe
+    task: Task
     head: Head
     sets: ExampleSets
 
@@ -35,7 +37,7 @@ def loaded_examples(recipe: Recipe, plugins: Plugins) -> LoadedExamples:
     head: Head = create(plugins, "head", recipe.head)
     metrics: dict[str, Any] = {use.key: create(plugins, "metric", use) for use in recipe.score.metrics}
     task, adaptation = create(plugins, "task", recipe.task), create(plugins, "adaptation", recipe.adapt)
-    return LoadedExamples(recipe, head, load_sets(recipe, task, head, adaptation, metrics))
+    return LoadedExamples(recipe, task, head, load_sets(recipe, task, head, adaptation, metrics))
 
 
 def data_text(loaded: LoadedExamples) -> str:
@@ -44,13 +46,14 @@ def data_text(loaded: LoadedExamples) -> str:
 
 
 def _source_lines(loaded: LoadedExamples) -> Iterator[str]:
-    from ..tasks.sources import STANDARD_INPUT, open_source
+    from ..tasks.sources import STANDARD_INPUT
+    from ..tasks.splits import source_of
 
     data = loaded.recipe.data
-    if data.path == STANDARD_INPUT:  # it can be read once, and was
+    if getattr(data, "path", None) == STANDARD_INPUT:  # it can be read once, and was
         yield "data: standard input"
         return
-    source = open_source(data)
+    source = source_of(loaded.task, data)
     yield f"data: {source.name}; splits: {', '.join(source.splits)}"
     first = next(iter(loaded.sets.values()))
     yield f"columns of {first.split}: {', '.join(next(source.rows(first.split)))}"

@@ -12,7 +12,7 @@ from ..backbones.join import join, windows
 from ..component import Options
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
 from ..tasks.example import Example, prompt_text
-from ..tasks.splits import join_answer
+from ..tasks.splits import answer_after
 from .base import Head, Item, TokenSequence, target_starts
 
 if TYPE_CHECKING:
@@ -84,4 +84,4 @@ class LanguageModel(Head):
 
     def _continuation(self, example: Example) -> str:
         prompt = prompt_text(example.prompt)
-        return join_answer(prompt, example.target or "", self.options.separator)[len(prompt) :]
+        return answer_after(example, prompt, example.target or "", self.options.separator)

@@ -3,6 +3,7 @@
     pip install 'gpttasks[lm-eval]'
     python -m gpttasks.integrations.lm_eval run --model gpttasks --model_args path=gpt2-folder --tasks hellaswag
 
+Versions of the harness after 0.4.13 find the model by its entry point: ``lm-eval run --model gpttasks`` is enough.
 The command line is the harness's own; ``--model gpttasks`` takes ``path`` (a Hub id, a folder, ``nano``, or a run of
 gpttasks), ``context``, ``precision``, ``device``, ``tokens_per_batch`` and ``sharing``.
 """
@@ -18,6 +19,8 @@ import lm_eval.models  # noqa: F401 - the harness's own models stay known beside
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
+from gpttasks_lm_eval.requests import generate_request, left_cuts, longest_text
+
 from ..backbones.base import LoadSettings
 from ..backbones.local import LocalBackbone
 from ..engine.local import LocalEngine
@@ -31,12 +34,6 @@ from ..run_folder import RECORD
 from ..tasks.example import as_prompt, seeded_hash
 
 Answer = TypeVar("Answer")
-
-DEFAULT_TOKENS = 256
-"""The longest text where a task does not say how long: the harness's own default."""
-GENERATION_KEYS = frozenset(
-    {"until", "max_gen_toks", "max_tokens", "max_new_tokens", "do_sample", "temperature", "top_p", "top_k", "num_beams"}
-)
 
 
 @register_model("gpttasks")
@@ -124,44 +121,15 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         return text
 
     def _generate(self, context: str, options: Mapping[str, Any], place: int) -> Generate:
-        unknown = sorted(options.keys() - GENERATION_KEYS)
-        if unknown:
-            raise UserError(
-                f"the task asks for {', '.join(unknown)}, which this engine does not know",
-                hint=f"known: {', '.join(sorted(GENERATION_KEYS))}",
-            )
-        until = options.get("until") or ()
-        longest = next(
-            (options[key] for key in ("max_gen_toks", "max_tokens", "max_new_tokens") if key in options), None
-        )
-        temperature = float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0
-        room = int(longest or DEFAULT_TOKENS)
-        return Generate(
-            as_prompt(self._fitting(context, room=self.backbone.context - room)),
-            room,
-            (until,) if isinstance(until, str) else tuple(until),
-            temperature=temperature,
-            top_k=options.get("top_k") or None if temperature else None,
-            top_p=float(options.get("top_p", 1.0)) if temperature else 1.0,
-            seed=seeded_hash(self.seed, "lm_eval", str(place), context) if temperature else 0,
-            beams=int(options.get("num_beams", 1)),
-        )
+        prompt = as_prompt(self._fitting(context, room=self.backbone.context - longest_text(options)))
+        return generate_request(prompt, options, seeded_hash(self.seed, "lm_eval", str(place), context))
 
     def _fitting(self, context: str, continuation: str = "", room: int | None = None) -> str:
         """As much of the end of a context as fits with its continuation, as the harness's models cut it; counted."""
-        tokenizer = self.backbone.tokenizer
-        room = (self.backbone.context if room is None else room) - len(tokenizer.starts_with)
-        excess = len(tokenizer.encode(context + continuation)) - room
-        if excess <= 0:
-            return context
-        self.cut += 1
-        ends = tokenizer.token_ends(context)
-        while excess < len(ends):
-            shorter = context[ends[excess - 1] :]
-            if len(tokenizer.encode(shorter + continuation)) <= room:
-                return shorter
-            excess += 1  # a text cut off in the middle may begin with other tokens, and more of them
-        return ""
+        room = self.backbone.context if room is None else room
+        cut = next(left_cuts(self.backbone.tokenizer, context, continuation, room))
+        self.cut += cut > 0
+        return context[cut:]
 
     def _answers(
         self, kind: str, given: Sequence[Any], asked: Sequence[Request], read: Callable[[Reply], Answer]

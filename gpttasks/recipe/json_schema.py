@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from ..plugins import Plugins
 from ..tasks.baselines import BASELINES
-from ..tasks.sources import DataOptions
+from ..tasks.sources import DataOptions, SplitOptions
 from .assemble import TASK_FILE_SUFFIXES
 from .resolve import HUB_BACKBONE, KEYS
 from .schema import KEY_PATTERN, Identity, RuntimeOptions, ScoreOptions, TrainOptions
@@ -23,7 +23,7 @@ _KINDS = {"backbone": "backbone", "task": "task", "head": "head", "adapt": "adap
 def json_schema(plugins: Plugins) -> dict[str, Any]:
     """The schema (draft 2020-12) of a recipe that uses what these plugins register."""
     definitions: dict[str, Any] = {}
-    data = _inlined(DataOptions, "data", definitions)
+    data = {own: _inlined(SplitOptions if own else DataOptions, "data", definitions) for own in (False, True)}
     score = _inlined(ScoreOptions, "score", definitions)
     definitions.pop("score.MetricUse", None)
     definitions.pop("score.Options", None)
@@ -34,10 +34,9 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
     score["properties"]["metrics"]["items"] = _component(plugins, "metric", definitions, metric)
     train = _inlined(TrainOptions, "train", definitions)
     identity = _inlined(Identity, "recipe", definitions)["properties"]
-    reserved = {"task": {"data": data}}
     sections = {
         **identity,
-        **{key: _component(plugins, kind, definitions, reserved.get(key, {})) for key, kind in _KINDS.items()},
+        **{key: _component(plugins, kind, definitions, {}, data) for key, kind in _KINDS.items()},
         "train": {"anyOf": [train, {"type": "null"}]},
         "score": score,
         "runtime": _inlined(RuntimeOptions, "runtime", definitions),
@@ -53,15 +52,27 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def _component(plugins: Plugins, kind: str, definitions: dict[str, Any], own_keys: dict[str, Any]) -> dict[str, Any]:
-    """A name, or an object with ``use`` and the options of that component; ``own_keys`` are the core's."""
+def _component(
+    plugins: Plugins,
+    kind: str,
+    definitions: dict[str, Any],
+    own_keys: dict[str, Any],
+    data: dict[bool, Any] | None = None,
+) -> dict[str, Any]:
+    """A name, or an object with ``use`` and the options of that component; ``own_keys`` are the core's.
+
+    ``data`` is the schema of a task's data, by whether the task brings its own.
+    """
     in_full = []
     short = []
     for name in plugins.names(kind):
         options = plugins.get(kind, name)
         schema = _inlined(options.Options, f"{kind}.{name}", definitions)
         required = schema.get("required", [])
-        needs_more = ["data"] if "data" in own_keys else []
+        own_data = bool(getattr(options, "own_data", False))
+        if kind == "task" and data is not None:
+            own_keys = {"data": data[own_data]}
+        needs_more = ["data"] if "data" in own_keys and not own_data else []
         in_full.append(
             {
                 "type": "object",

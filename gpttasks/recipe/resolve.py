@@ -12,7 +12,7 @@ from ..component import Component, Options
 from ..errors import Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
 from ..tasks.baselines import BASELINES
-from ..tasks.sources import DataOptions
+from ..tasks.sources import DataOptions, SplitOptions
 from .assemble import assemble
 from .document import Document, Location, find_recipe
 from .messages import missing, problems_of, show, unknown_keys
@@ -111,9 +111,14 @@ class _Resolver:
     def _required(self, key: str, reserved: tuple[str, ...] = ()) -> Use | None:
         return self._component(key, self.data[key], (key,), reserved) if key in self.data else None
 
-    def _data(self) -> DataOptions | None:
+    def _data(self) -> SplitOptions | None:
         task = self.data.get("task")
         location = ("task", "data")
+        name = task.get("use") if isinstance(task, dict) else task
+        if isinstance(name, str) and name in self.plugins.names("task"):
+            kind = self.plugins.get("task", name)
+            if getattr(kind, "own_data", False):
+                return self._own_data(name, task.get("data", {}) if isinstance(task, dict) else {}, location)
         if not isinstance(task, dict) or "data" not in task:
             if isinstance(task, (dict, str)):
                 self.problems.append(missing(self.document, location, "wanted {path: ...}: where the rows come from"))
@@ -122,6 +127,17 @@ class _Resolver:
         if isinstance(raw, dict) and "path" in raw:
             raw = {**raw, "path": self._path(raw["path"], (*location, "path"), may_be_hub_id=True)}
         return self._checked(DataOptions, raw, location)
+
+    def _own_data(self, name: str, raw: Any, location: Location) -> SplitOptions | None:
+        """What may be said of the data of a task that brings its own: anything but where they are."""
+        placing = DataOptions.model_fields.keys() - SplitOptions.model_fields.keys()
+        given = [key for key in raw if key in placing] if isinstance(raw, dict) else []
+        message = f"the task {name!r} brings its own data, so they cannot be read from anywhere else"
+        self.problems += [
+            self.document.problem(message, (*location, key), hint=f"leave {key} out", at_key=True) for key in given
+        ]
+        rest = {key: value for key, value in raw.items() if key not in placing} if given else raw
+        return self._checked(SplitOptions, rest, location)
 
     def _train(self, adapt: Use | None) -> TrainOptions | None:
         if "train" not in self.data:

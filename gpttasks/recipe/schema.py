@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from ..component import Options
-from ..tasks.sources import DataOptions, Role
+from ..tasks.sources import Role, SplitOptions
 
 NO_ADAPTATION = "none"
 
@@ -140,7 +140,7 @@ class Recipe(Identity):
 
     backbone: Use
     task: Use
-    data: DataOptions
+    data: SerializeAsAny[SplitOptions]
     head: Use
     adapt: Use
     train: TrainOptions | None

@@ -88,6 +88,8 @@ class Example:
         all the texts that count as right.
     scores:
         numbers that came with the data, by name (such as the recogniser's scores of an n-best list).
+    separator:
+        what stands between the prompt and an answer, whatever they begin and end with; None leaves it to the head.
     group:
         what belongs together (a document, a speaker): never split between train and validation, resampled as one.
     input_digest:
@@ -103,6 +105,7 @@ class Example:
     group: str | None = None
     id: str = ""
     input_digest: str = ""
+    separator: str | None = None
 
     def __init__(
         self,
@@ -115,6 +118,7 @@ class Example:
         group: str | None = None,
         id: str = "",
         input_digest: str = "",
+        separator: str | None = None,
     ) -> None:
         if isinstance(references, str) or isinstance(choices, str):
             raise TypeError("choices and references are lists of strings, not one string")
@@ -128,6 +132,7 @@ class Example:
         put(self, "group", group)
         put(self, "id", id)
         put(self, "input_digest", input_digest)
+        put(self, "separator", separator)
 
     def marked(self, *, id: str, group: str | None, input_digest: str) -> Example:
         """The same example with these fields; quicker than ``replace``, since nothing has to be checked again."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import DataError, Problem, UnusableRow, did_you_mean
 from .example import Example, content_digest, prompt_text
-from .sources import DataOptions
+from .sources import SplitOptions
 from .task import Row, Task, placed_examples
 
 _ID_LENGTH = 16  # hex digits: 64 bits
@@ -30,7 +30,7 @@ class ExampleReader:
     """
 
     def __init__(
-        self, task: Task, data: DataOptions, needs: frozenset[str] = frozenset(), *, advice: str = ADVICE
+        self, task: Task, data: SplitOptions, needs: frozenset[str] = frozenset(), *, advice: str = ADVICE
     ) -> None:
         self._task = task
         self._advice = advice
@@ -38,6 +38,7 @@ class ExampleReader:
         self._needs = needs
         self.group = data.group
         self._first_bad: Problem | None = None
+        self._misfit: str | None = None
         self._occurrences: Counter[str] = Counter()
         self._places: dict[str, str] = {}
         self._answers: dict[str, Any] | None = None
@@ -51,6 +52,7 @@ class ExampleReader:
         Raises DataError at the end, with the number of unusable rows and the first of them, unless ``bad_rows`` is
         ``skip``; at once for a missing column, an id that occurs twice, or what the task itself refuses.
         """
+        fitting = False
         for row, example in placed_examples(self._task, self._usable(rows)):
             if isinstance(example, UnusableRow):
                 self._reject(row, example.problems[0])
@@ -58,13 +60,16 @@ class ExampleReader:
             self._look_for_leaks(example, row)
             flaw = self._flaw_of_example(example, row)
             if flaw is None:
+                fitting = True
                 yield self._with_id(example, row)
             else:
                 self._reject(row, flaw)
         if self._first_bad is not None and self._data.bad_rows == "error":
             first = self._first_bad
             message = f"{self.skipped} of {self.rows} rows cannot be used; the first: {first.message}"
-            raise DataError(replace(first, message=message, hint=first.hint or self._advice))
+            # A field that no example at all has is not for the data to give.
+            advice = self._advice if fitting else self._misfit or self._advice
+            raise DataError(replace(first, message=message, hint=first.hint or advice))
 
     def nothing_left(self, split: str, source: str) -> DataError:
         """The error for a split of which no example came."""
@@ -97,10 +102,11 @@ class ExampleReader:
 
     def _flaw_of_example(self, example: Example, row: Row) -> str | None:
         text = prompt_text(example.prompt)
-        if not text.strip():
-            return "the prompt is blank"
-        if any(part.kind == "passage" and not part.text.strip() for part in example.prompt):
-            return "the passage is blank"
+        if not self._task.blank_prompts:
+            if not text.strip():
+                return "the prompt is blank"
+            if any(part.kind == "passage" and not part.text.strip() for part in example.prompt):
+                return "the passage is blank"
         _check_label(example, row)
         if not _is_unicode(text):
             return "the prompt has half a surrogate pair, which is no character"
@@ -112,6 +118,9 @@ class ExampleReader:
         if absent:
             hint = did_you_mean(absent[0], row)
             flaw += f", since there is no column {absent[0]!r}{row.known()}" + (f"; {hint}" if hint else "")
+        self._misfit = (
+            f"head or metric needs it, and these examples have {', '.join(sorted(example.fields)) or 'nothing'}"
+        )
         return flaw
 
     def _reject(self, row: Row, flaw: str | Problem) -> None:

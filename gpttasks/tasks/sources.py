@@ -29,8 +29,8 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _KEY = "task.data.path"
 
 
-class DataOptions(Options):
-    """Where a task's rows come from and how they are shared out."""
+class _PlaceOptions(Options):
+    """Where rows are."""
 
     path: str | list[str] = Field(
         description="a Hub id, a folder, a file (.csv .tsv .jsonl .parquet .txt), or - for standard input; "
@@ -38,6 +38,17 @@ class DataOptions(Options):
     )
     config: str | None = Field(None, description="the configuration of a data set on the Hub")
     revision: str | None = Field(None, description="the branch, tag or commit of a data set on the Hub")
+
+    @model_validator(mode="after")
+    def _some_place(self) -> _PlaceOptions:
+        if not self.path:
+            raise ValueError("path: got an empty list, wanted at least one source")
+        return self
+
+
+class SplitOptions(Options):
+    """How rows are shared out and told apart: all there is to say of the data of a task that brings its own."""
+
     splits: dict[Role, str] = Field({}, description="the split (or file) for a role, where it is not called the same")
     holdout: dict[Literal["validation", "test"], float] = Field(
         {"validation": 0.1}, description="the fraction of train to hold out for a role that has no split"
@@ -45,12 +56,9 @@ class DataOptions(Options):
     id: str | None = Field(None, description="the column with a unique name for each row; default: the row's digest")
     group: str | None = Field(None, description="the column that says which rows belong together, such as a document")
     bad_rows: Literal["error", "skip"] = Field("error", description="stop at empty rows, or leave them out and count")
-    streaming: bool = Field(False, description="read while going, for data larger than memory; set a limit with it")
 
     @model_validator(mode="after")
-    def _no_leaks(self) -> DataOptions:
-        if not self.path:
-            raise ValueError("path: got an empty list, wanted at least one source")
+    def _no_leaks(self) -> SplitOptions:
         for split in self.splits.values():
             roles = [role for role, other in self.splits.items() if other == split]
             if len(roles) > 1:
@@ -67,8 +75,25 @@ class DataOptions(Options):
         return self
 
 
+class DataOptions(SplitOptions, _PlaceOptions):
+    """Where a task's rows come from and how they are shared out."""
+
+    streaming: bool = Field(False, description="read while going, for data larger than memory; set a limit with it")
+
+
 class Source:
-    """Splits of rows. ``streamed`` says that a split should not be kept in memory as a whole."""
+    """Splits of rows.
+
+    streamed:
+        whether a split should not be kept in memory as a whole.
+    scored:
+        the split that is scored where none is called test; None if nothing stands for it.
+    definition:
+        a digest of what makes examples of the rows and stands neither in them nor in the recipe; empty if nothing does.
+    """
+
+    scored: str | None = None
+    definition: str = ""
 
     def __init__(self, name: str, splits: Iterable[str], *, streamed: bool = False) -> None:
         self.name = name

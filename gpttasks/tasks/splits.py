@@ -17,7 +17,7 @@ from typing import TypeAlias
 from ..errors import DataError, Problem, did_you_mean
 from .example import Example, Part, prompt_text, seeded_hash
 from .reading import ExampleReader
-from .sources import ALIASES, ROLES, DataOptions, Role, Source, open_source
+from .sources import ALIASES, ROLES, DataOptions, Role, Source, SplitOptions, open_source
 from .task import Task
 
 
@@ -32,7 +32,7 @@ class ExampleSet:
     made:
         how they were chosen, in words.
     digest:
-        over ids and inputs, whatever the order.
+        over ids and inputs, whatever the order, and the source's ``definition``.
     """
 
     role: Role
@@ -42,6 +42,7 @@ class ExampleSet:
     skipped: int
     made: str
     digest: str
+    definition: str = ""
 
 
 ExampleSets: TypeAlias = Mapping[str, ExampleSet]
@@ -54,9 +55,18 @@ def scored_set(sets: ExampleSets, split: Role) -> ExampleSet:
     return sets.get("scored", sets[split])
 
 
+def source_of(task: Task, data: SplitOptions) -> Source:
+    """Where the rows come from: the task itself if it brings them, else what the options name. Raises DataError."""
+    if task.own_data:
+        return task.source()
+    if not isinstance(data, DataOptions):
+        raise DataError(f"the task {task.name!r} has no rows of its own", hint="say with data.path where they are")
+    return open_source(data)
+
+
 def load_examples(
     task: Task,
-    data: DataOptions,
+    data: SplitOptions,
     roles: Iterable[Role],
     *,
     seed: int,
@@ -67,11 +77,12 @@ def load_examples(
 
     A role is the split that ``data.splits`` names, else the split of that name. A validation (or test) that has no
     split is held out of train as ``data.holdout`` says; a test named there is kept out of train even when only train
-    is asked for. ``limits`` are numbers of examples a role; ``needs`` are the example fields that each must have.
+    is asked for. Where a source has another split that is scored, that is the test, and no validation beside it.
+    ``limits`` are numbers of examples a role; ``needs`` are the example fields that each must have.
 
     Raises DataError for a role without a split, an empty split, and all that :class:`ExampleReader` refuses.
     """
-    source = open_source(data)
+    source = source_of(task, data)
     wanted = tuple(dict.fromkeys(roles))
     splits, held = _plan(source, data, wanted)
     sets: dict[Role, ExampleSet] = {}
@@ -82,9 +93,13 @@ def load_examples(
     return {role: sets[role] for role in wanted}
 
 
-def _plan(source: Source, data: DataOptions, wanted: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:
+def _plan(source: Source, data: SplitOptions, wanted: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:
     """The split to read for each role, and the fraction to hold out of train for the roles without a split."""
     found = {role: _find_split(source, data, role) for role in ROLES}
+    if found["test"] is None and "test" in wanted and "test" not in data.holdout:
+        found["test"] = source.scored
+        if found["validation"] == source.scored and "validation" not in data.splits:
+            found["validation"] = None
     held: dict[Role, float] = {
         role: fraction
         for role, fraction in sorted(data.holdout.items())
@@ -105,7 +120,7 @@ def _plan(source: Source, data: DataOptions, wanted: Sequence[Role]) -> tuple[di
     return splits, held
 
 
-def _find_split(source: Source, data: DataOptions, role: Role) -> str | None:
+def _find_split(source: Source, data: SplitOptions, role: Role) -> str | None:
     named = data.splits.get(role)
     if named is not None:
         if named not in source.splits:
@@ -159,7 +174,8 @@ def _shares(
             raise DataError(Problem(message, key="task.data.holdout", hint=hint))
         made = _made(split, name, held, share, seed, streamed=source.streamed)
         chosen = tuple(share.examples())
-        yield name, ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, set_digest(chosen))
+        digest = set_digest(chosen, source.definition)
+        yield name, ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, digest, source.definition)
 
 
 def _made(split: str, role: Role, held: Mapping[Role, float], share: _Smallest, seed: int, *, streamed: bool) -> str:
@@ -279,9 +295,10 @@ def select(examples: Iterable[Example], limit: int | None, seed: int, salt: str)
     return smallest.examples()
 
 
-def set_digest(examples: Iterable[Example]) -> str:
-    """The SHA-256, in hex, over ids and inputs, whatever the order."""
+def set_digest(examples: Iterable[Example], definition: str = "") -> str:
+    """The SHA-256, in hex, over ids and inputs, whatever the order, and the definition if there is one."""
     lines = sorted(f"{example.id}\x1f{example.input_digest}" for example in examples)
+    lines += [definition] if definition else []
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -295,7 +312,7 @@ def limited(part: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
     made = part.made
     if len(chosen) < len(part.examples):
         made += f"; {len(chosen)} of {len(part.examples)} by hash, seed {seed}"
-    return replace(part, examples=chosen, made=made, digest=set_digest(chosen))
+    return replace(part, examples=chosen, made=made, digest=set_digest(chosen, part.definition))
 
 
 def divide_pool(part: ExampleSet, limit: int | None, seed: int, fraction: float = 0.1) -> tuple[ExampleSet, ExampleSet]:
@@ -310,7 +327,7 @@ def divide_pool(part: ExampleSet, limit: int | None, seed: int, fraction: float 
     kept = f"{fraction * 100:g} % of {part.made} by hash, seed {seed}, never scored"
     return (
         limited(replace(part, examples=tuple(rest), made=made), limit, seed),
-        replace(part, examples=tuple(pool), made=kept, digest=set_digest(pool)),
+        replace(part, examples=tuple(pool), made=kept, digest=set_digest(pool, part.definition)),
     )
 
 
@@ -364,7 +381,15 @@ def with_shots(example: Example, shots: Iterable[Example], separator: str = " ",
 def _shot(shot: Example, separator: str, between: str) -> Part:
     if shot.gold_text is None or any(part.media for part in shot.prompt):
         raise DataError(f"the example {shot.id} cannot be a shot: shots are text with a right answer")
-    return Part(join_answer(prompt_text(shot.prompt), shot.gold_text, separator) + between, "shot")
+    prompt = prompt_text(shot.prompt)
+    return Part(prompt + answer_after(shot, prompt, shot.gold_text, separator) + between, "shot")
+
+
+def answer_after(example: Example, prompt_text: str, answer: str, separator: str) -> str:
+    """What follows the text of an example's prompt where ``answer`` does: the answer, after what separates them."""
+    if example.separator is not None:
+        return example.separator + answer
+    return join_answer(prompt_text, answer, separator)[len(prompt_text) :]
 
 
 def join_answer(prompt_text: str, answer: str, separator: str) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..component import Component
 from ..errors import DataError, GpttasksError, PluginError, Problem, UnusableRow, did_you_mean
 from .example import Example, content_digest
+
+if TYPE_CHECKING:
+    from .sources import Source
 
 
 class Row(dict[str, Any]):
@@ -58,10 +61,16 @@ class Task(Component):
     fields:
         the :class:`Example` fields it fills, as heads and metrics name them in ``needs``; None if only the data
         tell. A task whose options decide makes it a property.
+    own_data:
+        whether it brings its rows itself, by :meth:`source`: a recipe then has no ``data.path``.
+    blank_prompts:
+        whether an example may have an empty prompt: one passage without any text.
     """
 
     kind = "task"
     fields: ClassVar[frozenset[str] | None] = None
+    own_data: ClassVar[bool] = False
+    blank_prompts: ClassVar[bool] = False
 
     @property
     def blank_rows(self) -> bool:
@@ -77,6 +86,10 @@ class Task(Component):
     def answer_columns(self) -> frozenset[str]:
         """The columns that hold the right answer: not there in rows that are only to be predicted."""
         return frozenset()
+
+    def source(self) -> Source:
+        """Where its rows come from, for a task with ``own_data``. Raises DataError for what cannot be read."""
+        raise NotImplementedError(f"{type(self).__name__} has own_data and gives no source()")
 
     def example(self, row: Row) -> Example:
         """The example of one row.

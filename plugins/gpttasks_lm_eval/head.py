@@ -1,0 +1,175 @@
+"""The head ``lm-eval``: asks what the harness asks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from gpttasks import (
+    Answer,
+    DataError,
+    Example,
+    GenerateReply,
+    Head,
+    Item,
+    LogLikelihood,
+    LogLikelihoodReply,
+    Options,
+    Part,
+    Prompt,
+    Reply,
+    Request,
+    Rolling,
+    RollingReply,
+    TokenSequence,
+    join,
+)
+
+from .example import HarnessExample
+from .requests import generate_request, left_cuts, longest_text, temperature_of
+
+if TYPE_CHECKING:
+    import torch
+
+NEAR_TIE = 2e-4
+"""A margin between two log-likelihoods below which their order may depend on the batch."""
+
+
+class HarnessHeadOptions(Options):
+    """The options of the head ``lm-eval``."""
+
+    generation: dict[str, str | int | float | bool | list[str]] = Field(
+        {}, description="settings in place of those of the task's generation_kwargs, such as {max_gen_toks: 64}"
+    )
+    seed: int = Field(1, description="of the texts that a task draws; each has a seed made of it and the example's id")
+
+
+class HarnessHead(Head):
+    """Asks precisely the harness's own requests of any type; answers for the metric ``lm-eval``.
+
+    A context that is too long is cut at its beginning, as the harness cuts it, and counted. Trained, it learns the
+    right answer after the prompt (and an end token after a text to write); tasks with one context a choice have none.
+    The answer's value holds, for each request, a list of one response a repeat: [log-likelihood, greedy], a
+    log-likelihood, or a text.
+    """
+
+    name = "lm-eval"
+    Options = HarnessHeadOptions
+    needs = frozenset({"instances"})
+    trains_on = frozenset({"instances"})
+    gives = "responses"
+    prompted = False  # the task draws its shots itself
+    one_item = True
+
+    options: HarnessHeadOptions
+
+    def items(self, example: Example) -> Iterator[Item]:
+        """The right answer after the prompt. Raises DataError for an example without any, or with several contexts."""
+        text = example.gold_text
+        if text is None:
+            hint = "its document has no one right answer after one context; text alone is trained with head: lm"
+            raise DataError(f"example {example.id} has nothing to train on", hint=hint)
+        tokenizer: Any = self.backbone.tokenizer
+        written = _instances(example)[0].request_type == "generate_until"
+        end = [tokenizer.end] if written and tokenizer.end is not None else []
+        room = self.backbone.context - len(end)
+        joined = join(tokenizer, example.prompt, (example.separator or "") + text, room)
+        ids = [*joined.ids, *end]
+        yield Item((TokenSequence(ids, joined.boundary),), {"lm-eval": len(ids) - joined.boundary}, cut=joined.cut)
+
+    def loss(self, outputs: Any, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        """Cross-entropy of the right answers' tokens."""
+        starts = [sequence.target_start for item in items for sequence in item.sequences]
+        return {"lm-eval": outputs.targets(starts).nll()}
+
+    def requests(self, example: Example) -> list[Request]:
+        """The harness's requests. One that is repeated is asked again only where its text is drawn.
+
+        Raises UserError for generation settings that are not known, DataError for a type of request that is not.
+        """
+        return [
+            request for place, one in enumerate(_instances(example)) for request in self._asked(example, place, one)
+        ]
+
+    def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
+        """The responses; as text the likeliest choice, or what was written first."""
+        rest = iter(replies)
+        responses = []
+        for instance in _instances(example):
+            given = [_response(reply) for reply in islice(rest, self._draws(instance))]
+            responses.append(given * (1 if len(given) > 1 else _repeats(instance)))
+        values = [reply.logprob for reply in replies if isinstance(reply, LogLikelihoodReply)]
+        written = [reply for reply in replies if isinstance(reply, GenerateReply)]
+        detail: dict[str, Any] = {"near_tie": any(reply.near_tie for reply in written)}
+        text = ""
+        if written:
+            text = written[0].text
+            detail["finish"] = written[0].finish
+        elif len(values) > 1:
+            first = values[: len(example.choices) or None]
+            best, second = sorted(first, reverse=True)[:2]
+            detail["near_tie"] = best - second < NEAR_TIE
+            text = example.choices[first.index(best)] if example.choices else str(first.index(best))
+        return Answer(responses, text, detail=detail)
+
+    def _asked(self, example: Example, place: int, instance: Any) -> Iterator[Request]:
+        kind, arguments = instance.request_type, instance.args
+        if kind == "loglikelihood_rolling":
+            yield Rolling((Part(str(arguments[0]), "passage"),))
+        elif kind == "loglikelihood":
+            context, continuation = arguments
+            yield LogLikelihood(self._prompt(context, continuation, self.backbone.context), continuation)
+        elif kind == "generate_until":
+            settings = {**arguments[1], **self.options.generation}
+            prompt = self._prompt(arguments[0], "", self.backbone.context - longest_text(settings))
+            for number in range(self._draws(instance)):
+                yield generate_request(prompt, settings, self._seed(example.id, place, number))
+        else:
+            raise DataError(f"example {example.id} asks for {kind!r}, which no engine here answers")
+
+    def _draws(self, instance: Any) -> int:
+        """How often an instance is really asked: likelihoods and likeliest texts are the same each time."""
+        drawn = instance.request_type == "generate_until" and temperature_of(
+            {**instance.args[1], **self.options.generation}
+        )
+        return _repeats(instance) if drawn else 1
+
+    def _seed(self, *names: object) -> int:
+        text = "\x1f".join(str(name) for name in (self.options.seed, *names))
+        return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+    def _prompt(self, context: str, continuation: str, room: int) -> Prompt:
+        """The context; if it is too long, what has to go at its beginning is a passage: the only part that is cut.
+
+        It is left to the engine to cut it, so that it is counted as any other cut is. Where the rest takes fewer tokens
+        alone than it did, the engine finds room for a token or two of the passage's beginning.
+        """
+        tokenizer = getattr(self.backbone, "tokenizer", None)
+        if tokenizer is None or room < 1:  # then the engine says what is wrong
+            return (Part(context),)
+        cut = next(left_cuts(tokenizer, context, continuation, room))
+        return tuple(part for part in (Part(context[:cut], "passage"), Part(context[cut:])) if part.text)
+
+
+def _instances(example: Example) -> tuple[Any, ...]:
+    if not isinstance(example, HarnessExample):
+        raise DataError("the head 'lm-eval' asks for documents of lm-evaluation-harness only", hint="use: lm-eval")
+    return example.instances
+
+
+def _repeats(instance: Any) -> int:
+    return int(instance.repeats or 1)
+
+
+def _response(reply: Reply) -> Any:
+    """A reply as the harness knows it, in JSON types."""
+    if isinstance(reply, LogLikelihoodReply):
+        return [reply.logprob, reply.greedy]
+    if isinstance(reply, RollingReply):
+        return reply.logprob
+    assert isinstance(reply, GenerateReply)
+    return reply.text
