@@ -35,6 +35,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
@@ -57,10 +58,12 @@ def run_side(side: str, arguments: argparse.Namespace, file: Path, folder: Path,
     command += ["--threads", str(arguments.threads), "--batches", *map(str, batches)]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(arguments.threads))
     quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads | quiet)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found["total_seconds"] = time.perf_counter() - began
     return found
 
 
@@ -161,7 +164,9 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser.add_argument("--fresh-shots", action="store_true", help="other shots for each document")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--peer-batches", type=int, nargs="+", default=[1, 4, 16], help="the peer has the best of them")
+    parser.add_argument(
+        "--peer-batches", type=int, nargs="+", default=[4, 16, 64], help="the peer has the best of them"
+    )
     parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"))
     return parser

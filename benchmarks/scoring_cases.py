@@ -15,7 +15,7 @@ KINDS = {"wikitext2": "rolling", "e2e_nlg": "generate"}
 NEW_TOKENS = 64
 """Tokens of a generated text."""
 GPT2 = {"n_layer": 8, "n_head": 8, "n_embd": 512, "n_positions": 2048}
-SMALL = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}
+SMALL = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 2048, "vocab_size": 50257}
 QWEN = {
     "vocab_size": 151936,
     "hidden_size": 256,

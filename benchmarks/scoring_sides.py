@@ -109,6 +109,9 @@ def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool)
         from gpttasks.requests import Generate, LogLikelihood, Rolling
         from gpttasks.tasks.example import as_prompt
 
+        from gpttasks.machine import keep_freed_memory
+
+        keep_freed_memory()
         torch.set_num_threads(arguments.threads)
         backbone = HuggingFace(HuggingFaceOptions(path=str(arguments.folder)))
         backbone.load(LoadSettings())

@@ -17,6 +17,7 @@ from .tree import Block, Path, Tree, common_beginning, group_paths, into_blocks,
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 ROW_AFTER_A_PREFIX = 384
 """Tokens of several groups in one row after a common beginning: more of them would mostly mask each other."""
@@ -172,6 +173,17 @@ class SharedEngine(LocalEngine):
             return 0, None
         self.budget.add(common)
         return common, compute_prefix(self.backbone, texts[0].ids[:common], common)
+
+
+def engine_for(
+    backbone: LocalBackbone,
+    modules: nn.ModuleDict | None = None,
+    tokens_per_batch: int | None = None,
+    sharing: bool = True,
+) -> LocalEngine:
+    """The fast engine where the model can do anything of it, and sharing is not switched off; else the plain one."""
+    able = backbone.unshared is None or backbone.unpadded is None
+    return (SharedEngine if sharing and able else LocalEngine)(backbone, modules, tokens_per_batch)
 
 
 def write_together(

@@ -23,9 +23,9 @@ from gpttasks_lm_eval.requests import generate_request, left_cuts, longest_text
 
 from ..backbones.base import LoadSettings
 from ..backbones.local import LocalBackbone
-from ..engine.local import LocalEngine
-from ..engine.shared import SharedEngine
+from ..engine.shared import engine_for
 from ..errors import UserError
+from ..launch import launched
 from ..machine import choose_device, choose_precision, keep_freed_memory
 from ..plugins import load_plugins
 from ..progress import Progress
@@ -59,13 +59,17 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
             raise UserError(
                 f"--model_args: {got}", hint="wanted path=MODEL,context=N,precision=fp32,tokens_per_batch=N"
             )
+        if launched() > 1:
+            raise UserError(
+                f"started as {launched()} processes, and each would answer everything",
+                hint="start the harness once; gpttasks run has several processes (task: {use: lm-eval, ...})",
+            )
         # batch_size counts rows; batches here are made by tokens, and no number depends on them.
         place = choose_device(device or "auto")
         if place == "cpu":
             keep_freed_memory()
         self.backbone = _load(path, context, place, choose_precision(precision, place))
-        able = self.backbone.unshared is None or self.backbone.unpadded is None
-        self.engine = (SharedEngine if sharing and able else LocalEngine)(self.backbone, None, tokens_per_batch)
+        self.engine = engine_for(self.backbone, None, tokens_per_batch, sharing)
         self.seed = seed
         self.cut = 0
 

@@ -10,7 +10,7 @@ from ..backbones.base import Backbone, LoadSettings, Precision
 from ..backbones.local import LocalBackbone
 from ..engine.local import LocalEngine
 from ..engine.processes import Processes, ShardedEngine
-from ..engine.shared import SharedEngine
+from ..engine.shared import engine_for
 from ..errors import BackboneError
 from ..heads.base import Head
 from ..machine import check_trackers, choose_device, choose_precision, keep_freed_memory
@@ -66,9 +66,7 @@ class Workbench:
         """The engine of this process, for a local model."""
         assert isinstance(self.backbone, LocalBackbone)
         runtime = self.recipe.runtime
-        able = self.backbone.unshared is None or self.backbone.unpadded is None
-        kind = SharedEngine if runtime.sharing and able else LocalEngine
-        return kind(self.backbone, self.head.modules(), runtime.tokens_per_batch)
+        return engine_for(self.backbone, self.head.modules(), runtime.tokens_per_batch, runtime.sharing)
 
 
 def create(plugins: Plugins, kind: str, use: Any) -> Any:

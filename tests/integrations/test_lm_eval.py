@@ -108,6 +108,14 @@ def test_wrong_arguments_are_told(arguments):
         GpttasksLM(**arguments)
 
 
+def test_several_processes_are_refused(tiny_folder, monkeypatch):
+    from gpttasks.integrations.lm_eval import GpttasksLM
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="started as 2 processes"):
+        GpttasksLM(path=str(tiny_folder("gpt2")))
+
+
 def test_an_option_that_it_does_not_know_is_told(models):
     with pytest.raises(UserError, match="repetition_penalty"):
         models[0].generate_until([asked("A", {"repetition_penalty": 2.0})])

@@ -1,0 +1,348 @@
+"""How far scoring is from what the machine can do: model FLOPs a second beside the measured matmul peak.
+
+    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_limit.py --data ../shared/data
+    python benchmarks/scoring_limit.py --data ../shared/data --shape gpt2 --cases hellaswag:0:4 --repeats 1
+
+The peak is the best of several fp32 products of large square matrices, with one thread and with all that the process
+may use, before and after the cases. A case is NAME:SHOTS:DOCUMENTS, as in ``scoring.py``; the shared engine answers it
+from the strings to the numbers, and rates are per CPU second.
+
+Model FLOPs, those that the answers need (a multiply and an add are two):
+
+    blocks      2 * weights in the matrices of the blocks * tokens fed
+    attention   4 * layers * heads * head size * pairs of a token and one that it may see (itself included)
+    head        2 * hidden size * vocabulary * scored tokens
+
+A token at position p of its text may see p + 1 tokens, whatever row it stands in. Tokens fed and scored are counted in
+the model's forward passes; ``least`` are the tokens there would be if no two rows had a common beginning read twice.
+Computed FLOPs are those of the products that were called; attention computed and masked is the part of them that no
+answer needs (for a causal call without a mask the kernel leaves out about half of it).
+
+The breakdown is that of torch.profiler, by kind of operation, in seconds of one more run, which the profiler makes a
+little slower; ``python`` is what is left of its CPU time: tokenising, joining, trees, and the calls themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from scoring_cases import case_documents, model_folder
+
+CASES = ("hellaswag:0:100", "hellaswag:5:100")
+SIZES = (512, 1024, 2048, 4096)
+ROWS = (64, 128, 256, 512, 1024)
+KINDS = (
+    ("attention", ("scaled_dot_product", "flash_attention", "bmm", "baddbmm", "_softmax")),
+    ("head: log-softmax, argmax", ("log_softmax", "nll_loss", "cross_entropy", "argmax", "logsumexp", "aten::max")),
+    ("layer norm", ("layer_norm", "rms_norm", "rsqrt", "aten::mean")),
+    ("activation", ("gelu", "tanh", "silu", "pow", "sigmoid")),
+    ("add, mul", ("aten::add", "aten::mul", "aten::sub", "aten::div", "aten::neg")),
+    ("copies", ("copy_", "aten::cat", "contiguous", "clone", "index", "where", "fill", "embedding", "gather")),
+)
+
+
+def rate(call: Callable[[], object], flops: float, seconds: float, clock: Callable[[], float]) -> float:
+    """The best GFLOP/s of a call, repeated for some seconds."""
+    call()
+    best, end = 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = clock()
+        call()
+        best = max(best, flops / (clock() - start) / 1e9)
+    return best
+
+
+def matmul_peak(threads: int, seconds: float) -> dict[str, float]:
+    """GFLOP/s of square fp32 products, by their size: per CPU second with one thread, else per second."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    found = {}
+    for size in SIZES:
+        left, right, out = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
+
+        def product(left: Any = left, right: Any = right, out: Any = out) -> object:
+            return torch.mm(left, right, out=out)
+
+        clock = time.process_time if threads == 1 else time.perf_counter
+        found[str(size)] = rate(product, 2.0 * size**3, seconds, clock)
+    torch.set_num_threads(before)
+    return found
+
+
+def own_shapes(backbone: Any, seconds: float) -> dict[str, dict[str, float]]:
+    """GFLOP/s of the model's own products, by the shape of the weights and the tokens in one call."""
+    import torch
+
+    modules = {}
+    for module in [*backbone.causal_lm.base_model.modules(), backbone.causal_lm.get_output_embeddings()]:
+        weight = getattr(module, "weight", None)
+        if weight is not None and weight.ndim == 2 and not isinstance(module, torch.nn.Embedding):
+            modules.setdefault(f"{type(module).__name__} {'x'.join(map(str, weight.shape))}", module)
+    found: dict[str, dict[str, float]] = {}
+    for name, module in modules.items():
+        wide = module.weight.shape[1] if isinstance(module, torch.nn.Linear) else module.weight.shape[0]
+        found[name] = {}
+        for rows in ROWS:
+            states = torch.randn(rows, wide)
+
+            def product(module: Any = module, states: Any = states) -> object:
+                return module(states)
+
+            with torch.inference_mode():
+                done = rate(product, 2.0 * rows * module.weight.numel(), seconds, time.process_time)
+            found[name][str(rows)] = done
+    return found
+
+
+class Counted:
+    """What went through the model: tokens, padding, pairs of tokens in attention, calls, rows through the LM head."""
+
+    def __init__(self) -> None:
+        self.tokens = self.padding = self.pairs = self.calls = self.head_rows = 0
+
+    def see(self, module: Any, args: Any, options: dict[str, Any], outputs: Any) -> None:
+        """One forward pass of the blocks."""
+        ids = options["input_ids"] if "input_ids" in options else args[0]
+        lengths = ids.shape[-1] - (ids.flip(-1) != 0).int().argmax(-1)  # rows are padded on the right with zeros
+        positions = options.get("position_ids")
+        if positions is None:
+            cache = next((options[name] for name in ("past_key_values", "cache") if options.get(name)), None)
+            past = cache.get_seq_length() - ids.shape[-1] if cache is not None else 0
+            self.pairs += int((lengths * past + lengths * (lengths + 1) // 2).sum())
+        else:
+            seen = (positions + 1).expand(ids.shape)
+            self.pairs += sum(int(row[:length].sum()) for row, length in zip(seen, lengths, strict=True))
+        self.tokens += int(lengths.sum())
+        self.padding += ids.numel() - int(lengths.sum())
+        self.calls += 1
+
+    def see_head(self, module: Any, args: Any, outputs: Any) -> None:
+        """One call of the LM head."""
+        self.head_rows += args[0].numel() // args[0].shape[-1]
+
+
+@contextmanager
+def counting(backbone: Any) -> Iterator[Counted]:
+    """Counts what goes through the model meanwhile."""
+    counted = Counted()
+    model = backbone.causal_lm
+    hooks = [
+        model.base_model.register_forward_hook(counted.see, with_kwargs=True),
+        model.get_output_embeddings().register_forward_hook(counted.see_head),
+    ]
+    yield counted
+    for hook in hooks:
+        hook.remove()
+
+
+def attention_flops(query: Any, key: Any, value: Any, *rest: Any, **options: Any) -> int:
+    """Of one call of the fused attention on the CPU, as if nothing in it were left out."""
+    rows, heads, length, size = query
+    return int(2 * rows * heads * length * key[-2] * (size + value[-1]))
+
+
+def flops(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, Any]:
+    """The FLOPs that the answers need, and those that were computed."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}
+    with counting(backbone) as counted, FlopCounterMode(display=False, custom_mapping=fused) as counter:
+        engine.answer(requests)
+    by_call = {str(name): number for name, number in counter.get_flop_counts().get("Global", {}).items()}
+    if not counted.tokens:
+        raise RuntimeError("no forward pass of the model was seen")
+    model, config = backbone.causal_lm, backbone.causal_lm.config
+    embeddings = {id(m.weight) for m in model.base_model.modules() if isinstance(m, torch.nn.Embedding)}
+    weights = sum(p.numel() for p in model.base_model.parameters() if p.ndim == 2 and id(p) not in embeddings)
+    width = config.num_attention_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
+    head = model.get_output_embeddings().weight.numel()
+    needed = {
+        "blocks": 2 * weights * counted.tokens,
+        "attention": 4 * config.num_hidden_layers * width * counted.pairs,
+        "head": 2 * head * counted.head_rows,
+    }
+    computed = sum(number for name, number in by_call.items() if "attention" in name or "bmm" in name)
+    return {
+        "needed": needed,
+        "computed": by_call,
+        "attention_masked": computed - needed["attention"],
+        "tokens": counted.tokens,
+        "padding": counted.padding,
+        "tokens_least": least_tokens(engine, requests),
+        "tokens_scored": counted.head_rows,
+        "calls": counted.calls,
+    }
+
+
+def least_tokens(engine: Any, requests: Sequence[Any]) -> int:
+    """Tokens that differ in themselves or in what stands before them; the last of a row is not fed."""
+    rows = sorted(list(row.ids[:-1]) for index, one in enumerate(requests) for row in engine._rows(index, one))
+    least, before = 0, []
+    for row in rows:
+        common = 0
+        while common < min(len(row), len(before)) and row[common] == before[common]:
+            common += 1
+        least += len(row) - common
+        before = row
+    return least
+
+
+def kind_of(name: str, shapes: Any, vocabulary: int) -> str:
+    """The part of the breakdown that an operation belongs to."""
+    if name in ("aten::addmm", "aten::mm", "aten::linear", "aten::matmul") or "mkl" in name:
+        return "head: product" if any(vocabulary in shape for shape in shapes if shape) else "products of the blocks"
+    return next((kind for kind, names in KINDS if any(part in name for part in names)), "other calls")
+
+
+def breakdown(engine: Any, requests: list[Any], vocabulary: int) -> dict[str, float]:
+    """Seconds by kind of operation, of a run under the profiler."""
+    from torch.profiler import ProfilerActivity, profile
+
+    forget_joined()
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
+        start = time.process_time()
+        engine.answer(requests)
+        whole = time.process_time() - start
+    seconds: dict[str, float] = defaultdict(float)
+    for event in profiler.key_averages(group_by_input_shape=True):
+        seconds[kind_of(event.key, event.input_shapes, vocabulary)] += event.self_cpu_time_total / 1e6
+    parts = dict(sorted(seconds.items(), key=lambda item: -item[1]))
+    return parts | {"python": whole - sum(parts.values())}
+
+
+def forget_joined() -> None:
+    """Forget the token ids of earlier runs."""
+    from gpttasks.backbones import join
+
+    for remembered in vars(join).values():
+        if hasattr(remembered, "cache_clear"):
+            remembered.cache_clear()
+
+
+def tokenising(backbone: Any, engine: Any, requests: list[Any]) -> float:
+    """CPU seconds from the strings to rows of token ids."""
+    forget_joined()
+    start = time.process_time()
+    for index, request in enumerate(requests):
+        engine._rows(index, request)
+    return time.process_time() - start
+
+
+def measure(case: str, arguments: argparse.Namespace, folder: Path, backbone: Any) -> dict[str, Any]:
+    """One case."""
+    from gpttasks.engine.shared import SharedEngine
+    from gpttasks.requests import LogLikelihood
+    from gpttasks.tasks.example import as_prompt
+
+    content = case_documents(case, arguments, folder)
+    requests = [
+        LogLikelihood(as_prompt(text), continuation, tuple(continuations))
+        for text, continuations in content["texts"]
+        for continuation in continuations
+    ]
+    engine = SharedEngine(backbone)
+    engine.answer(requests[:4])
+    runs = []
+    for repeat in range(arguments.repeats):
+        forget_joined()
+        start, wall = time.process_time(), time.perf_counter()
+        engine.answer(requests)
+        runs.append({"cpu_seconds": time.process_time() - start, "seconds": time.perf_counter() - wall})
+        print(case, f"run {repeat + 1}", runs[-1], file=sys.stderr)
+    cpu = statistics.median(run["cpu_seconds"] for run in runs)
+    found = flops(backbone, engine, requests)
+    found |= {"documents": content["documents"], "shots": content["shots"], "requests": len(requests), "runs": runs}
+    found["cpu_seconds"] = cpu
+    found["gflops_per_second"] = sum(found["needed"].values()) / cpu / 1e9
+    found["tokenising_seconds"] = tokenising(backbone, engine, requests)
+    vocabulary = backbone.causal_lm.get_output_embeddings().weight.shape[0]
+    return found | {"breakdown": breakdown(engine, requests, vocabulary)}
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the tables."""
+    peak = results["peak_gflops"]
+    for name, rates in peak.items():
+        print(f"matmul peak, {name}:", *(f"{size}: {value:.0f}" for size, value in rates.items()), "GFLOP/s")
+    for name, rates in results.get("own_shapes", {}).items():
+        print(f"  {name:24}", *(f"{rows}: {value:4.0f}" for rows, value in rates.items()))
+    best = results["best_one_thread"]
+    head = f"{'':26} {'docs':>5} {'tokens':>8} {'least':>8} {'padding':>7} {'scored':>7} {'calls':>6} {'blocks':>7} {'attn':>6} {'head':>6}"
+    print(f"{head} {'masked':>7} {'CPU s':>7} {'GFLOP/s':>8} {'of peak':>8}   (FLOPs in 1e9)")
+    for name, case in results["cases"].items():
+        needed = {part: number / 1e9 for part, number in case["needed"].items()}
+        print(
+            f"{name:26} {case['documents']:5} {case['tokens']:8} {case['tokens_least']:8} {case['padding']:7} {case['tokens_scored']:7}"
+            f" {case['calls']:6} {needed['blocks']:7.0f} {needed['attention']:6.0f} {needed['head']:6.0f}"
+            f" {case['attention_masked'] / 1e9:7.0f} {case['cpu_seconds']:7.2f} {case['gflops_per_second']:8.1f}"
+            f" {case['gflops_per_second'] / best:8.1%}"
+        )
+    for name, case in results["cases"].items():
+        whole = sum(case["breakdown"].values())
+        print(f"\n{name}, under the profiler: {whole:.2f} CPU s; tokenising alone {case['tokenising_seconds']:.2f} s")
+        for part, seconds in case["breakdown"].items():
+            print(f"  {part:28} {seconds:8.2f} {seconds / whole:7.1%}")
+
+
+def arguments_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder with hellaswag, arc_easy, …")
+    parser.add_argument("--shape", default="gpt2-small", help="a shape of scoring_cases.py, or a model's folder")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="NAME:SHOTS:DOCUMENTS")
+    parser.add_argument("--documents", type=int, default=100, help="where a case does not say")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peak-seconds", type=float, default=3.0, help="for each size of matrix")
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring_limit.json"))
+    parser.set_defaults(fresh_shots=False)
+    return parser
+
+
+def main() -> None:
+    """Measure the peak and the cases, one thread, and print all."""
+    import torch
+
+    from gpttasks.backbones.base import LoadSettings
+    from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+    from gpttasks.machine import keep_freed_memory
+
+    arguments = arguments_parser().parse_args()
+    keep_freed_memory()  # as every run of gpttasks does
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(1)
+    versions = {package: version(package) for package in ("gpttasks", "torch", "transformers", "tokenizers")}
+    peak = {"one thread": matmul_peak(1, arguments.peak_seconds)}
+    if cores > 1:
+        peak[f"{cores} threads"] = matmul_peak(cores, arguments.peak_seconds)
+    folder = model_folder(arguments.shape, arguments.models)
+    backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
+    backbone.load(LoadSettings())
+    results: dict[str, Any] = {"versions": versions, "shape": arguments.shape, "peak_gflops": peak, "cases": {}}
+    results["own_shapes"] = own_shapes(backbone, arguments.peak_seconds / 10)
+    for case in arguments.cases:
+        name = f"{Path(arguments.shape).name} {':'.join(case.split(':')[:2])}"
+        results["cases"][name] = measure(case, arguments, folder, backbone)
+        peak["one thread, after"] = matmul_peak(1, arguments.peak_seconds)
+        results["best_one_thread"] = max(value for key in peak if "one" in key for value in peak[key].values())
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+    show(results)
+
+
+if __name__ == "__main__":
+    main()
