@@ -106,10 +106,9 @@ def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool)
         from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
         from gpttasks.engine.local import LocalEngine
         from gpttasks.engine.shared import SharedEngine
+        from gpttasks.machine import keep_freed_memory
         from gpttasks.requests import Generate, LogLikelihood, Rolling
         from gpttasks.tasks.example import as_prompt
-
-        from gpttasks.machine import keep_freed_memory
 
         keep_freed_memory()
         torch.set_num_threads(arguments.threads)

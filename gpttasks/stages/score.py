@@ -118,8 +118,8 @@ def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:
     samples["unfinished"] = unfinished
     if unfinished:
         job.warn(
-            f"{unfinished:,} of {len(answered):,} answers were cut off at the most tokens they may have: no end token and "
-            "no stop text came before"
+            f"{unfinished:,} of {len(answered):,} answers were cut off at the most tokens they may have: no end token "
+            "and no stop text came before"
         )
     if samples["truncated"]:
         job.warn(
