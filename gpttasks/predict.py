@@ -90,5 +90,7 @@ class Predictor:
             {"test": examples},
             RunBackbone(RunOptions(path=str(self.folder))),
         )
+        if recipe.encoder is not None:
+            bench.encoder = create(self.plugins, "encoder", recipe.encoder)
         load_and_bind(bench, self.plugins)
         return bench

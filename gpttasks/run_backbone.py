@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ADAPTER, MODEL, HEAD = "adapter", "model", "head"
 HEAD_WEIGHTS = f"{HEAD}/modules.safetensors"
+ENCODER_WEIGHTS = f"{HEAD}/encoder.safetensors"
 HEAD_TUNED = f"{HEAD}/tuned.json"
 
 

@@ -6,11 +6,12 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 from typing import Protocol
 
 from ..errors import DataError
 from ..requests import NOTHING_CUT, Cut
-from ..tasks.example import Part, Prompt
+from ..tasks.example import Media, Part, Prompt
 
 JOIN_SLACK = 8
 """An allowance for the words at a join, which may become other tokens together than apart; closer to the context than
@@ -27,6 +28,10 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text`` alone, without special tokens."""
+        ...
+
+    def media_ids(self, media: Media) -> list[int]:
+        """The negative ids that stand for an audio or image. Raises DataError if there is no encoder for it."""
         ...
 
     def token_ends(self, text: str) -> list[int]:
@@ -69,7 +74,7 @@ def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int, 
     Raises DataError if it does not fit even so.
     """
     widest = max((continuation, *beside), key=lambda text: len(tokenizer.encode(text)))
-    joined = _join_text(tokenizer, _text(prompt), continuation)
+    joined = _join_parts(tokenizer, prompt, continuation)
     wider = len(tokenizer.encode(widest)) - len(tokenizer.encode(continuation))
     if len(joined.ids) + wider + JOIN_SLACK <= context:
         return joined  # most rows: nothing has to be tokenised again
@@ -77,7 +82,7 @@ def join(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int, 
     if widest != continuation:  # fits already, unless a token spans its join
         prompt, more = _fit(tokenizer, prompt, continuation, context)
         cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots)
-    return replace(_join_text(tokenizer, _text(prompt), continuation), cut=cut)
+    return replace(_join_parts(tokenizer, prompt, continuation), cut=cut)
 
 
 def join_to_write(tokenizer: Tokenizer, prompt: Prompt, max_tokens: int, context: int) -> Joined:
@@ -135,6 +140,8 @@ def place_passage(tokenizer: Tokenizer, prompt: Prompt, context: int) -> Passage
 
     A token that also holds a character beside the passage counts as the passage's.
     """
+    if any(part.media for part in prompt):
+        raise DataError("spans are found in text, and the prompt has audio or images", hint="use another head")
     passages = [index for index, part in enumerate(prompt) if part.kind == "passage"]
     if len(passages) != 1:
         raise DataError(
@@ -156,19 +163,19 @@ def place_passage(tokenizer: Tokenizer, prompt: Prompt, context: int) -> Passage
 
 def _fit(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:
     """The prompt, shortened until it and the continuation fit, and what had to go."""
-    if len(_join_text(tokenizer, _text(prompt), continuation).ids) <= context:
+    if len(_join_parts(tokenizer, prompt, continuation).ids) <= context:
         return prompt, NOTHING_CUT
     return _shorten(tokenizer, prompt, continuation, context)
 
 
 @lru_cache(maxsize=256)  # all options of an example ask for the same
 def _shorten(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:
-    tokens = full = len(_join_text(tokenizer, _text(prompt), continuation).ids)
+    tokens = full = len(_join_parts(tokenizer, prompt, continuation).ids)
     dropped = 0
     while tokens > context and (prompt_without := _without_first_shot(prompt)) is not None:
         prompt, dropped = prompt_without, dropped + 1
         # dropped shots are counted as shots, not as tokens
-        tokens = full = len(_join_text(tokenizer, _text(prompt), continuation).ids)
+        tokens = full = len(_join_parts(tokenizer, prompt, continuation).ids)
     while tokens > context:
         shorter = _cut_longest_passage(tokenizer, prompt, continuation, context)
         if shorter is None:
@@ -177,7 +184,7 @@ def _shorten(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: i
                 hint="shorten it, mark long text as {{ column | passage }}, or use a larger context",
             )
         prompt = shorter
-        tokens = len(_join_text(tokenizer, _text(prompt), continuation).ids)
+        tokens = len(_join_parts(tokenizer, prompt, continuation).ids)
     return prompt, Cut(tokens=full - tokens, shots=dropped)
 
 
@@ -185,8 +192,19 @@ def _text(prompt: Prompt) -> str:
     return "".join(part.text for part in prompt)
 
 
-def _join_text(tokenizer: Tokenizer, text: str, continuation: str) -> Joined:
+def _join_parts(tokenizer: Tokenizer, prompt: Prompt, continuation: str) -> Joined:
+    """The text after the last audio or image is joined with the continuation; what stands before it is apart anyway."""
+    last = max((index for index, part in enumerate(prompt) if part.media), default=-1)
     start = list(tokenizer.starts_with)
+    for with_media, parts in groupby(prompt[: last + 1], key=lambda part: part.media is not None):
+        if with_media:
+            start += [id for part in parts if part.media for id in tokenizer.media_ids(part.media)]
+        else:
+            start += tokenizer.encode(_text(tuple(parts)))
+    return _join_text(tokenizer, start, _text(prompt[last + 1 :]), continuation)
+
+
+def _join_text(tokenizer: Tokenizer, start: list[int], text: str, continuation: str) -> Joined:
     before = tokenizer.encode(text) if text else []
     if not continuation:
         ids = start + before
@@ -233,7 +251,7 @@ def _cut_longest_passage(tokenizer: Tokenizer, prompt: Prompt, continuation: str
         return (*prompt[:index], Part(text[: ends[end]], "passage"), *prompt[index + 1 :])
 
     def tokens_at(end: int) -> int:
-        return len(_join_text(tokenizer, _text(cut_to(end)), continuation).ids)
+        return len(_join_parts(tokenizer, cut_to(end), continuation).ids)
 
     last = len(ends) - 1
     excess = tokens_at(last) - context

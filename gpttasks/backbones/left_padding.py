@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .media import model_inputs
 from .tree_attention import cache_name, compute_prefix, sliding_window, tolerance
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class PaddedBatch:
 
         from .key_values import KeyValues
 
+        self._backbone = backbone
         self._model = backbone.causal_lm
         self._device = backbone.device
         self._cache_name = str(cache_name(self._model))
@@ -85,7 +87,7 @@ class PaddedBatch:
         if self._positions_too:
             options["position_ids"] = self._positions[rows].to(self._device)
         mask = self._mask[rows].to(self._device)
-        outputs = self._model(input_ids=ids.to(self._device), attention_mask=mask, **options)
+        outputs = self._model(**model_inputs(self._backbone, ids), attention_mask=mask, **options)
         logits: torch.Tensor = outputs.logits[:, -1].float()
         return logits
 

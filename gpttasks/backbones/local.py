@@ -12,12 +12,15 @@ from ..errors import BackboneError
 from ..tasks.example import content_digest
 from .base import Backbone
 from .left_padding import why_not_padded
+from .media import MediaNodes, model_inputs
 from .tokenizer import TextTokenizer
 from .tree_attention import cache_name, sliding_window, why_not_packed, why_not_shared
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+    from ..encoders.base import Encoder
 
 
 NOT_COMPUTED_WITH = frozenset({"_name_or_path", "architectures", "auto_map", "dtype", "transformers_version"})
@@ -44,6 +47,7 @@ class LocalBackbone(Backbone):
 
     model: Any
     tokenizer: TextTokenizer
+    media: MediaNodes | None = None
     direct_head: bool
     unpacked: str | None
     unshared: str | None
@@ -74,6 +78,18 @@ class LocalBackbone(Backbone):
         self.direct_head, self.parameters = other.direct_head, other.parameters
         self.unpacked, self.unshared, self.unpadded = other.unpacked, other.unshared, other.unpadded
         self._weights_digest, self._config_digest = other._weights_digest, other._config_digest
+        self.media = other.media
+
+    def use_encoder(self, encoder: Encoder) -> None:
+        """Read audio or images with this encoder, made for the width of the embeddings.
+
+        Raises BackboneError for a model that takes no embeddings.
+        """
+        if "inputs_embeds" not in inspect.signature(self.causal_lm.base_model.forward).parameters:
+            raise BackboneError(f"a model of type {self.causal_lm.config.model_type!r} takes no embeddings")
+        encoder.bind(int(self.causal_lm.get_input_embeddings().weight.shape[1]))
+        encoder.modules().to(self.device)
+        self.media = self.tokenizer.media = MediaNodes(encoder)
 
     @property
     def causal_lm(self) -> Any:
@@ -108,12 +124,13 @@ class LocalBackbone(Backbone):
         ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
         for index, row in enumerate(rows):
             ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+        inputs = model_inputs(self, ids)
         ids = ids.to(self.device)
         # No attention mask: attention is causal and padding stands on the right, so no real token ever sees any.
         if self.direct_head:
-            output = self.causal_lm.base_model(input_ids=ids, use_cache=False)
+            output = self.causal_lm.base_model(**inputs, use_cache=False)
             return Forward(self, ids, lengths, output.last_hidden_state, None)
-        output = self.causal_lm(input_ids=ids, use_cache=False, output_hidden_states=True)
+        output = self.causal_lm(**inputs, use_cache=False, output_hidden_states=True)
         return Forward(self, ids, lengths, output.hidden_states[-1], output.logits)
 
     def _some_ids(self) -> torch.Tensor:

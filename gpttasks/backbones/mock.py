@@ -23,7 +23,7 @@ from ..requests import (
     Rolling,
     RollingReply,
 )
-from ..tasks.example import Prompt, content_digest, prompt_text
+from ..tasks.example import Media, Prompt, content_digest, prompt_text
 from .base import Backbone, LoadSettings
 from .join import Joined, join, join_to_write, place_passage
 
@@ -51,6 +51,10 @@ class ByteTokenizer:
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """The place of the character behind each byte."""
         return [(place, place + 1) for place, character in enumerate(text) for _ in character.encode()]
+
+    def media_ids(self, media: Media) -> list[int]:
+        """Raises DataError: it reads text only."""
+        raise DataError(f"the prompt has {media.type}, and the mock reads text only")
 
     def token_ends(self, text: str) -> list[int]:
         """The end of every character."""

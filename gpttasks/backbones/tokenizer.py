@@ -12,6 +12,9 @@ from ..errors import BackboneError, DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from ..tasks.example import Media
+    from .media import MediaNodes
+
 
 CACHED_LENGTH = 10_000
 """The longest text, in characters, whose ids are remembered: a prompt is joined with each of its options in turn."""
@@ -36,6 +39,7 @@ class TextTokenizer:
             self._backend.no_truncation()
             self._backend.no_padding()
         self.encode_cached = lru_cache(maxsize=4096)(self._encode)
+        self.media: MediaNodes | None = None
 
     def _encode(self, text: str) -> tuple[int, ...]:
         try:
@@ -50,6 +54,14 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         """The ids of ``text`` alone, without special tokens."""
         return list(self.encode_cached(text) if len(text) <= CACHED_LENGTH else self._encode(text))
+
+    def media_ids(self, media: Media) -> list[int]:
+        """The negative ids that stand for an audio or image. Raises DataError if there is no encoder that reads it."""
+        if self.media is None:
+            raise DataError(
+                f"the prompt has {media.type}, and the recipe names no encoder for it", hint="write encoder: NAME"
+            )
+        return self.media.ids(media)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token that :meth:`encode` gives stands: (first character, character after the last).

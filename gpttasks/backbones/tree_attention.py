@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .media import model_inputs
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -62,8 +64,8 @@ def compute_prefix(backbone: LocalBackbone, ids: Sequence[int], room: int) -> An
     name = cache_name(model)
     assert name is not None
     cache = KeyValues(room)
-    row = torch.as_tensor(list(ids), dtype=torch.long, device=backbone.device)[None]
-    model(input_ids=row, use_cache=True, **{name: cache})
+    row = torch.as_tensor(list(ids), dtype=torch.long)[None]
+    model(**model_inputs(backbone, row), use_cache=True, **{name: cache})
     return cache
 
 
@@ -76,7 +78,7 @@ def forward_rows(backbone: LocalBackbone, rows: Sequence[MaskedRow], cache: Any 
     import numpy as np
     import torch
 
-    model, device = backbone.causal_lm.base_model, backbone.device
+    model = backbone.causal_lm.base_model
     longest = max(len(row.ids) for row in rows)
     ids = np.zeros((len(rows), longest), dtype=np.int64)
     for index, row in enumerate(rows):
@@ -86,7 +88,7 @@ def forward_rows(backbone: LocalBackbone, rows: Sequence[MaskedRow], cache: Any 
         options |= _places(backbone, rows, longest)
     if cache is not None:
         options |= {"use_cache": True, str(cache_name(model)): cache}
-    states: torch.Tensor = model(input_ids=torch.from_numpy(ids).to(device), **options).last_hidden_state
+    states: torch.Tensor = model(**model_inputs(backbone, torch.from_numpy(ids)), **options).last_hidden_state
     if cache is not None:
         cache.crop(-longest)
     return states

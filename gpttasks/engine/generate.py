@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..backbones.join import join_to_write
 from ..backbones.local import LocalBackbone
+from ..backbones.media import model_inputs
 from ..backbones.tree_attention import cache_name
 from ..errors import RunFailed
 from ..requests import NEAR_TIE, Generate, GenerateReply
@@ -152,9 +154,9 @@ def _next_logits(backbone: LocalBackbone, prompt: list[int], tokens: list[int]) 
     cache: Any = None
     ids = list(prompt)
     while True:
-        row = torch.tensor([ids], device=backbone.device)
+        row = model_inputs(backbone, torch.tensor([ids]))
         options = {} if name is None else {name: cache, "use_cache": True}
-        outputs = model(input_ids=row, logits_to_keep=1, **options)
+        outputs = model(**row, logits_to_keep=1, **options)
         yield outputs.logits[:, -1].float()
         cache = None if name is None else outputs.get(name)
         ids = [*prompt, *tokens] if cache is None else tokens[-1:]
@@ -184,11 +186,20 @@ def _beams(
     from transformers import GenerationConfig
 
     def stopped(rows: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
-        texts = [backbone.tokenizer.decode(row[len(prompt) :].tolist()) for row in rows]
+        texts = [backbone.tokenizer.decode(row[begin:].tolist()) for row in rows]
         return torch.tensor([before_stop(text, request.stop)[1] for text in texts], device=rows.device)
 
     model = backbone.causal_lm
-    ids = torch.tensor([prompt], device=backbone.device)
+    inputs = model_inputs(backbone, torch.tensor([prompt]))
+    if (
+        "inputs_embeds" in inputs
+        and "inputs_embeds" not in inspect.signature(model.prepare_inputs_for_generation).parameters
+    ):
+        raise RunFailed(
+            f"a model of type {model.config.model_type} cannot search beams after audio or images",
+            hint="write beams: 1",
+        )
+    begin = len(prompt) if "input_ids" in inputs else 0  # after embeddings only what is new comes back
     settings = GenerationConfig(
         num_beams=request.beams,
         do_sample=False,
@@ -200,17 +211,18 @@ def _beams(
     own, model.generation_config = model.generation_config, settings
     try:
         found = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
+            **inputs,
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long, device=backbone.device),
             generation_config=settings,
             stopping_criteria=[stopped] if request.stop else None,
         )
     finally:
         model.generation_config = own
-    tokens = found[0, len(prompt) :].tolist()
+    tokens = found[0, begin:].tolist()
     while len(tokens) > 1 and tokens[-1] in ends and tokens[-2] in ends:
         tokens.pop()  # padding
-    logits = model(input_ids=found[:, : len(prompt) + len(tokens)]).logits[0, len(prompt) - 1 : -1]
+    whole = model_inputs(backbone, torch.tensor([[*prompt, *tokens]]))
+    logits = model(**whole).logits[0, len(prompt) - 1 : -1]
     logprob = float(torch.log_softmax(logits.double(), -1)[range(len(tokens)), tokens].sum())
     if not math.isfinite(logprob):
         raise _not_finite(request, 1)

@@ -128,7 +128,8 @@ class LocalEngine:
                 whole = {rows[index].request for index in done if not rows_left[rows[index].request]}
                 advance(len(whole), sum(len(rows[index].ids) for index in done))
 
-        with torch.inference_mode(), _evaluating(self.backbone.model, self.modules):
+        media = self.backbone.media.encoder.modules() if self.backbone.media else None
+        with torch.inference_mode(), _evaluating(self.backbone.model, self.modules, media):
             replies = self._read_rows(rows, report)
             texts = self._write(written, advance)
         return self._gather(requests, rows, replies, texts)
@@ -174,6 +175,10 @@ class LocalEngine:
             last = len(joined.ids)
             return [Row(index, joined.ids, last, joined.cut, request.module, (last - 1,), family=request.prompt)]
         if isinstance(request, Rolling):
+            if any(part.media for part in request.prompt):
+                raise DataError(
+                    "audio and images have no likelihood: a text alone can be scored", hint="use head: choice"
+                )
             text = prompt_text(request.prompt)
             found = windows(tokenizer, text, context, stride=request.stride, fill_last=True)
             return [Row(index, window, start) for window, start in found]

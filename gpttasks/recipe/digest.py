@@ -23,6 +23,7 @@ def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "backbone": _use(recipe.backbone),
+        "encoder": None if recipe.encoder is None else _use(recipe.encoder),
         "task": {"use": recipe.task.name, "data": _plain(recipe.data), **_plain(recipe.task.options)},
         "head": _use(recipe.head),
         "adapt": _use(recipe.adapt),
@@ -72,6 +73,8 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
         "adapt": _use(recipe.adapt, defaults=False),
         "score": {**score, "metrics": [_metric(metric, defaults=False) for metric in recipe.score.metrics]},
     }
+    if recipe.encoder is not None:
+        parts["encoder"] = _use(recipe.encoder, defaults=False)
     train = _plain(recipe.train, defaults=False)
     precision = recipe.runtime.model_dump(include={"precision"}, exclude_defaults=True)
     seed = recipe.model_dump(include={"seed"}, exclude_defaults=True)

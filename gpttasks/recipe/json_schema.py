@@ -17,7 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 TASK_FILE_PATTERN = f"({'|'.join(suffix.replace('.', '[.]') for suffix in TASK_FILE_SUFFIXES)})$"
 
-_KINDS = {"backbone": "backbone", "task": "task", "head": "head", "adapt": "adaptation"}
+_KINDS = {"backbone": "backbone", "encoder": "encoder", "task": "task", "head": "head", "adapt": "adaptation"}
 
 
 def json_schema(plugins: Plugins) -> dict[str, Any]:
@@ -84,6 +84,8 @@ def _component(
         )
         if not required and not needs_more:
             short.append({"const": name})
+    if kind == "encoder":
+        short.append({"type": "null"})
     if kind == "backbone" and HUB_BACKBONE in plugins.names(kind):
         short.append({"type": "string", "description": "a Hub id, a folder, or runs/NAME"})
     if kind == "task":

@@ -20,7 +20,7 @@ from .paths import absolute, absolute_or_hub_id, path_keys
 from .rules import RUN_BACKBONE, rule_problems, trains
 from .schema import NO_ADAPTATION, Identity, MetricUse, Recipe, RuntimeOptions, ScoreOptions, TrainOptions, Use
 
-KEYS = ("name", "backbone", "task", "head", "adapt", "train", "score", "seed", "runtime")
+KEYS = ("name", "backbone", "encoder", "task", "head", "adapt", "train", "score", "seed", "runtime")
 """The recipe's keys, in the order in which they are written."""
 
 HUB_BACKBONE = "hf"
@@ -90,6 +90,7 @@ class _Resolver:
         adapt = self._component("adaptation", self.data.get("adapt", NO_ADAPTATION), ("adapt",))
         parts: dict[str, Any] = {
             "backbone": self._required("backbone"),
+            "encoder": self._required("encoder") if self.data.get("encoder") is not None else None,
             "task": self._required("task", reserved=("data",)),
             "data": self._data(),
             "head": self._required("head"),

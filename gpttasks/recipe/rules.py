@@ -35,6 +35,7 @@ class _Rules:
         self.train: TrainOptions | None = parts["train"]
         self.score: ScoreOptions | None = parts["score"]
         self.task: Use | None = parts["task"]
+        self.encoder: Use | None = parts["encoder"]
         self.head: type[Component] | None = self._component("head", parts["head"])
         self.backbone: type[Component] | None = self._component("backbone", parts["backbone"])
 
@@ -59,7 +60,8 @@ class _Rules:
                 message, ("train",), hint="leave train out for its defaults, or write adapt: none"
             )
         keeps = getattr(self.plugins.get("adaptation", name), "keeps", None)
-        if keeps is None and self.head is not None and not getattr(self.head, "needs_training", False):
+        nothing = self.encoder is None and self.head is not None and not getattr(self.head, "needs_training", False)
+        if keeps is None and self.head is not None and nothing:
             message = f"adapt is {name!r}, but the head {self.head.name!r} has nothing of its own to train"
             yield self.document.problem(message, ("adapt",), hint="choose lora or full, or adapt: none")
         if self.backbone is not None and not getattr(self.backbone, "trainable", True):

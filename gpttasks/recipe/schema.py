@@ -139,6 +139,7 @@ class Recipe(Identity):
     """A resolved recipe: all names are known, all options checked, all paths absolute."""
 
     backbone: Use
+    encoder: Use | None = None
     task: Use
     data: SerializeAsAny[SplitOptions]
     head: Use

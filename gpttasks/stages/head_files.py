@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..backbones.tokenizer import cause
 from ..errors import BackboneError, FolderError
-from ..run_backbone import HEAD_TUNED, HEAD_WEIGHTS, RunBackbone
+from ..run_backbone import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RunBackbone
 
 if TYPE_CHECKING:
+    from ..encoders.base import Encoder
     from ..heads.base import Head
     from ..run_folder import RunFolder
 
@@ -29,6 +30,36 @@ def save_head(head: Head, folder: RunFolder) -> None:
         save_file(tensors, file, metadata={FITS: json.dumps(head.fits())})
     if head.tuned:
         folder.write_text(HEAD_TUNED, json.dumps(head.tuned, allow_nan=False) + "\n")
+
+
+def save_encoder(encoder: Encoder, folder: RunFolder) -> None:
+    """Write the encoder's trained modules."""
+    from safetensors.torch import save_file
+
+    file = folder / ENCODER_WEIGHTS
+    file.parent.mkdir(exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.modules().state_dict().items()}
+    save_file(tensors, file)
+
+
+def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
+    """Put a run's trained encoder modules on ``encoder``.
+
+    Raises BackboneError if the run has none of this kind, or of other sizes.
+    """
+    from safetensors.torch import load_file
+
+    use, file = backbone.recipe.encoder, Path(backbone.options.path) / ENCODER_WEIGHTS
+    if use is None or use.name != encoder.name or not file.exists():
+        raise BackboneError(
+            f"encoder {encoder.name!r} has to be trained, and {backbone.options.path} is a run of "
+            f"{'no encoder' if use is None else f'encoder {use.name!r}'}",
+            hint="choose another adaptation than none, or a run with this encoder",
+        )
+    try:
+        encoder.modules().load_state_dict(load_file(file))
+    except (RuntimeError, OSError, ValueError) as error:
+        raise BackboneError(f"the encoder in {file} does not fit: {cause(error)}") from error
 
 
 def load_head(head: Head, backbone: RunBackbone) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backbones.base import Backbone, LoadSettings, Precision
 from ..backbones.local import LocalBackbone
+from ..encoders.base import Encoder
 from ..engine.local import LocalEngine
 from ..engine.processes import Processes, ShardedEngine
 from ..engine.shared import engine_for
@@ -22,9 +23,11 @@ from ..tasks.sources import Role
 from ..tasks.splits import ExampleSets, ShotPool, divide_pool, limited, load_examples, scored_set
 from ..tasks.task import Task
 from ..training.adaptation import Adaptation
-from .head_files import load_head
+from .head_files import load_encoder, load_head
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..plugins import Plugins
     from ..recipe.schema import Recipe
 
@@ -44,6 +47,16 @@ class Workbench:
     backbone: Backbone
     shots: ShotPool | None = None
     processes: Processes | None = None
+    encoder: Encoder | None = None
+
+    def modules(self) -> nn.ModuleDict | None:
+        """What is trained beside the backbone: the head's own modules, and the encoder's under ``encoder``."""
+        from torch import nn
+
+        own = self.head.modules()
+        if self.encoder is None:
+            return own
+        return nn.ModuleDict({**(own or {}), "encoder": self.encoder.modules()})
 
     @property
     def scored(self) -> tuple[Example, ...]:
@@ -105,6 +118,8 @@ def _prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
     bench = Workbench(
         recipe, device, precision, task, head, adaptation, metrics, sets, create(plugins, "backbone", recipe.backbone)
     )
+    if recipe.encoder is not None:
+        bench.encoder = create(plugins, "encoder", recipe.encoder)
     bench.shots = shot_pool(recipe, sets)
     check_scoring(bench)
     load_and_bind(bench, plugins)
@@ -147,6 +162,8 @@ def load_and_bind(bench: Workbench, plugins: Plugins) -> None:
         adaptation.apply(backbone)
     elif adaptation.trains:
         raise BackboneError(f"backbone {backbone.name!r} cannot be trained", hint="use adapt: none, or a local model")
+    if bench.encoder is not None:
+        bind_encoder(bench, bench.encoder)
     head.bind(backbone, next(iter(bench.scored)))
     modules = head.modules()
     if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
@@ -155,6 +172,23 @@ def load_and_bind(bench: Workbench, plugins: Plugins) -> None:
         raise BackboneError(f"head {head.name!r} has to be trained", hint="choose another adaptation than none")
     if modules is not None and isinstance(backbone, LocalBackbone):
         modules.to(backbone.device)
+
+
+def bind_encoder(bench: Workbench, encoder: Encoder) -> None:
+    """Have the backbone read media with the encoder; a finished run brings its trained one along.
+
+    Raises BackboneError for a backbone that cannot, and for an encoder that nothing has trained or will.
+    """
+    backbone = bench.backbone
+    if not isinstance(backbone, LocalBackbone):
+        raise BackboneError(
+            f"backbone {backbone.name!r} reads text only", hint="leave encoder out, or use a local model"
+        )
+    backbone.use_encoder(encoder)
+    if isinstance(backbone, RunBackbone) and (backbone.recipe.encoder is not None or not bench.adaptation.trains):
+        load_encoder(encoder, backbone)
+    elif not bench.adaptation.trains:
+        raise BackboneError(f"encoder {encoder.name!r} has to be trained", hint="choose another adaptation than none")
 
 
 def shot_pool(recipe: Recipe, sets: ExampleSets) -> ShotPool | None:

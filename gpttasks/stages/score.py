@@ -60,8 +60,10 @@ def score_split(job: Job, bench: Workbench) -> Scored:
 def model_digests(bench: Workbench) -> dict[str, str]:
     """SHA-256 of all that was loaded and trained: weights, tokenizer, adapter, head."""
     digests = dict(bench.backbone.digests())
+    if bench.encoder is not None and (frozen := bench.encoder.digest()) is not None:
+        digests["encoder_weights"] = frozen
     if bench.adaptation.trains and isinstance(bench.backbone, LocalBackbone):
-        digests["trained"] = state_digest(dict(trained_parameters(bench.backbone.model, bench.head.modules())))
+        digests["trained"] = state_digest(dict(trained_parameters(bench.backbone.model, bench.modules())))
     return digests
 
 
@@ -73,6 +75,7 @@ def cached(job: Job, bench: Workbench, digests: Mapping[str, str]) -> Engine:
     model = {
         **digests,
         "adapt": [bench.recipe.adapt.name, bench.recipe.adapt.options.model_dump(mode="json")],
+        **({"encoder": [use.name, use.options.model_dump(mode="json")]} if (use := bench.recipe.encoder) else {}),
         "versions": {name: job.record["versions"][name] for name in ("torch", "transformers", "peft")},
         "precision": bench.precision,
         "device": bench.device.partition(":")[0],
@@ -140,6 +143,7 @@ def way_of(job: Job, bench: Workbench, answered: list[Answered], digests: Mappin
     return format_signature(
         {
             "backbone": recipe.backbone.name,
+            **({"encoder": recipe.encoder.name} if recipe.encoder else {}),
             **{name: digest[:16] for name, digest in digests.items()},
             "adapt": recipe.adapt.name,
             "head": recipe.head.name,

@@ -19,7 +19,7 @@ from ..tasks.example import prompt_text
 from ..training.items import LazyItems, may_not_fit
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .answering import add_shots, answer_all, ask, quick_scores
-from .head_files import save_head
+from .head_files import save_encoder, save_head
 from .job import Job
 from .prepare import Workbench
 
@@ -36,7 +36,8 @@ def train(job: Job, bench: Workbench) -> None:
     accelerator = make_accelerator(job, bench)
     warn_of_dropout(job, bench)
     with stop_on_interrupt(job) as asked:
-        trainer = Trainer(bench.backbone, bench.head, options, accelerator, _settings(job, bench, accelerator, asked))
+        settings = _settings(job, bench, accelerator, asked)
+        trainer = Trainer(bench.backbone, bench.head, options, accelerator, settings, bench.modules())
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
             job.say(f"going on from {trainer.last_checkpoint}")
@@ -195,6 +196,8 @@ def save_trained(job: Job, bench: Workbench) -> None:
             "for other tools write the whole model with gpttasks export --merged"
         )
     save_head(bench.head, job.folder)
+    if bench.encoder is not None:
+        save_encoder(bench.encoder, job.folder)
 
 
 @contextmanager

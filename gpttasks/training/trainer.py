@@ -22,6 +22,7 @@ from .plan import Plan, learning_rate, micro_batches
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
+    from torch import nn
 
     from ..recipe.schema import TrainOptions
 
@@ -86,12 +87,14 @@ class Trainer:
         options: TrainOptions,
         accelerator: Accelerator,
         settings: TrainerSettings,
+        modules: nn.ModuleDict | None = None,
     ) -> None:
+        """``modules`` are what is trained beside the backbone; None: those of the head."""
         import torch
 
         self.backbone, self.head, self.options, self.settings = backbone, head, options, settings
         self.accelerator = accelerator
-        self.modules = head.modules()
+        self.modules = head.modules() if modules is None else modules
         self.parameters = trained_parameters(backbone.model, self.modules)
         if not self.parameters:
             raise UserError(

@@ -1,0 +1,198 @@
+"""Media in prompts: embeddings where they stood, for every kind of request, shared as text is."""
+
+import csv
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from pixels import PIXELS, Pixels
+from small_runs import run, samples
+
+from gpttasks import LocalBackbone, UserError
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.cli import main
+from gpttasks.engine.local import LocalEngine
+from gpttasks.engine.shared import SharedEngine
+from gpttasks.errors import BackboneError, DataError, RunFailed
+from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
+from gpttasks.tasks.example import Media, Part, as_prompt
+
+FAMILIES = ["gpt2", "openai-gpt", "opt", "bloom", "llama", "gpt_oss"]
+PLUGIN = Path(__file__).with_name("pixels.py")
+
+
+def image(seed: int, length: int = 3) -> Part:
+    return Part(kind="media", media=Media(random.Random(seed).randbytes(length * PIXELS), "image/raw"))
+
+
+@pytest.fixture(scope="module")
+def load(tiny_folder):
+    made: dict[str, LocalBackbone] = {}
+
+    def loaded(family: str) -> LocalBackbone:
+        if family not in made:
+            made[family] = HuggingFace(HuggingFaceOptions(path=str(tiny_folder(family))))
+            made[family].load(LoadSettings())
+            torch.manual_seed(3)
+            made[family].use_encoder(Pixels())
+        return made[family]
+
+    return loaded
+
+
+def naive_logits(backbone: LocalBackbone, pieces: list) -> torch.Tensor:
+    """The logits after a row of texts (as ids) and images, whose embeddings are put together by hand."""
+    embed, projector = backbone.causal_lm.get_input_embeddings(), backbone.media.encoder.modules()["projector"]
+    rows = [
+        embed(torch.tensor(piece))
+        if isinstance(piece, list)
+        else projector(torch.tensor(list(piece.media.data)).view(-1, PIXELS).float() / 255)
+        for piece in pieces
+    ]
+    return backbone.causal_lm(inputs_embeds=torch.cat(rows)[None], use_cache=False).logits[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_image_between_texts(load, family):
+    backbone = load(family)
+    encode, begin = backbone.tokenizer.encode, list(backbone.tokenizer.starts_with)
+    picture = image(1)
+    prompt, after = as_prompt(["The film", picture, " was"]), " good"
+    for engine in (LocalEngine(backbone), SharedEngine(backbone)):
+        (reply,) = engine.answer([LogLikelihood(prompt, after)])
+        with torch.no_grad():
+            last = encode(" was good")
+            logits = naive_logits(backbone, [begin + encode("The film"), picture, last])
+        count = len(last) - len(encode(" was"))
+        wanted = torch.log_softmax(logits, -1)[range(-count - 1, -1), last[-count:]].sum()
+        assert reply.tokens == count
+        assert reply.logprob == pytest.approx(float(wanted), abs=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shared_equals_plain(load, family):
+    backbone = load(family)
+    modules = torch.nn.ModuleDict({"read": torch.nn.Linear(backbone.hidden_size, 2)})
+    pictures = [image(seed, length) for seed, length in ((1, 3), (2, 3), (3, 9), (1, 3))]
+    requests = [
+        LogLikelihood(as_prompt([one, "It is"]), text, (" a", " bc")) for one in pictures for text in (" a", " bc")
+    ]
+    requests += [Generate(as_prompt([one, "It is"]), 5) for one in pictures]
+    if family != "openai-gpt":
+        requests += [Generate(as_prompt(["So ", one]), 4, beams=2) for one in pictures[:1]]
+    requests += [Readout(as_prompt([one, "It is"]), "read") for one in pictures]
+    plain = LocalEngine(backbone, modules).answer(requests)
+    shared = SharedEngine(backbone, modules).answer(requests)
+    for one, other in zip(plain, shared, strict=True):
+        assert getattr(one, "text", None) == getattr(other, "text", None)
+        assert getattr(other, "logprob", 0) == pytest.approx(getattr(one, "logprob", 0), abs=1e-3)
+        assert getattr(other, "values", ()) == pytest.approx(getattr(one, "values", ()), abs=1e-4)
+    assert plain[0] == plain[6], "the same bytes"
+    assert plain[0].logprob != pytest.approx(plain[2].logprob, abs=1e-5), "other bytes"
+
+
+def test_a_model_that_searches_no_beams_after_embeddings(load):
+    with pytest.raises(RunFailed, match="openai-gpt cannot search beams after audio or images"):
+        LocalEngine(load("openai-gpt")).answer([Generate(as_prompt([image(1), "It is"]), 4, beams=2)])
+
+
+def test_the_same_image_is_read_once(load):
+    def read(*seeds: int) -> int:
+        engine = SharedEngine(load("llama"))
+        engine.answer(
+            [LogLikelihood(as_prompt([image(seed, 20), "It is"]), after) for seed in seeds for after in (" a", " b")]
+        )
+        return engine.work()["tokens_read"]
+
+    assert read(5) == read(5, 5) < read(5, 6)
+
+
+def test_what_cannot_be_read_is_told(load, tiny_folder):
+    backbone = load("gpt2")
+    with pytest.raises(DataError, match="the encoder 'pixels' reads image, and the prompt has audio/wav"):
+        LocalEngine(backbone).answer([LogLikelihood((Part(kind="media", media=Media(b"RIFF", "audio/wav")),), " a")])
+    with pytest.raises(DataError, match="got 3 bytes, wanted rows of 4"):
+        LocalEngine(backbone).answer([LogLikelihood((Part(kind="media", media=Media(b"abc", "image/raw")),), " a")])
+    with pytest.raises(DataError, match="have no likelihood"):
+        LocalEngine(backbone).answer([Rolling((image(1),))])
+    with pytest.raises(DataError, match="spans are found in text"):
+        LocalEngine(backbone).answer([Readout((image(1), Part("text", "passage")), "read", "passage")])
+    without = HuggingFace(HuggingFaceOptions(path=str(tiny_folder("gpt2"))))
+    without.load(LoadSettings())
+    with pytest.raises(DataError, match="the prompt has image/raw, and the recipe names no encoder"):
+        LocalEngine(without).answer([LogLikelihood((image(1),), " a")])
+
+
+def test_an_image_counts_when_prompts_are_cut(load):
+    backbone = load("gpt2")
+    prompt = as_prompt([image(1, 60), Part("word " * 100, "passage"), "End"])
+    (reply,) = LocalEngine(backbone).answer([LogLikelihood(prompt, " a")])
+    assert reply.cut.tokens > 0
+    with pytest.raises(DataError, match="without its passages"):
+        LocalEngine(backbone).answer([LogLikelihood(as_prompt([image(1, 200), "End"]), " a")])
+
+
+@pytest.fixture
+def colours(recipe: Path) -> Path:
+    """A recipe of dark and bright images."""
+    for name, count in (("train", 48), ("test", 16)):
+        with open(recipe.parent / "data" / f"{name}.csv", "w", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(["pixels", "label"])
+            for number in range(count):
+                bright, draw = number % 2, random.Random(f"{name} {number}")
+                values = [draw.randrange(128) + 127 * bright for _ in range(PIXELS * draw.randint(1, 4))]
+                writer.writerow([bytes(values).hex(), bright])
+    text = recipe.read_text()
+    start, end = text.index("task:"), text.index("head:")
+    task = "task: {use: colours, data: {path: data}}\nencoder: pixels\n"
+    recipe.write_text(text[:start] + task + text[end:])
+    return recipe
+
+
+@pytest.mark.parametrize("head", ["choice", "classifier", "{use: generate, max_tokens: 10}"])
+def test_every_head_learns_from_images(colours: Path, head: str, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = [f"head={head}", "train.epochs=12", "train.tokens_per_step=64", "train.learning_rate=0.01"]
+    if "generate" in head:
+        changes += ["score.metrics=[exact_match]"]
+    trained = run(colours, "trained", *changes, plugins=PLUGIN)
+    assert trained.scores["exact_match" if "generate" in head else "accuracy"].value >= 0.8, "told apart"
+    assert (trained.folder / "head" / "encoder.safetensors").is_file()
+    again = run(
+        colours,
+        "again",
+        *changes[:1],
+        *changes[4:],
+        f"backbone={trained.folder}",
+        "adapt=none",
+        "train=null",
+        plugins=PLUGIN,
+    )
+    assert [one["answer"] for one in samples(again.folder)] == [one["answer"] for one in samples(trained.folder)]
+    assert "encoder:pixels" in next(iter(again.scores.values())).way
+
+
+def test_an_encoder_that_nothing_trains_is_refused(colours: Path) -> None:
+    with pytest.raises(BackboneError, match="encoder 'pixels' has to be trained"):
+        run(colours, "out", "adapt=none", "train=null", plugins=PLUGIN)
+    text = "use: classification, prompt: '{{ pixels }}', label: label, labels: [dark, bright], "
+    text += f"data: {{path: {colours.parent / 'data'}}}"
+    plain = run(
+        colours,
+        "plain",
+        "encoder=null",
+        f"task={{{text}}}",
+        plugins=PLUGIN,
+    )
+    with pytest.raises(BackboneError, match="is a run of no encoder"):
+        run(colours, "out", "adapt=none", "train=null", f"backbone={plain.folder}", plugins=PLUGIN)
+    with pytest.raises(UserError, match="reads text only"):
+        run(colours, "out", "backbone=mock", "adapt=none", "train=null", plugins=PLUGIN)
+
+
+def test_an_unknown_encoder_is_told_at_its_place(colours: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(colours), "--plugin", str(PLUGIN)]) == 0
+    assert main(["check", str(colours), "encoder=pixel", "--plugin", str(PLUGIN)]) == 2
+    assert "did you mean 'pixels'" in capsys.readouterr().err
