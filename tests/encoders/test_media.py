@@ -154,7 +154,7 @@ def colours(recipe: Path) -> Path:
 
 @pytest.mark.parametrize("head", ["choice", "classifier", "{use: generate, max_tokens: 10}"])
 def test_every_head_learns_from_images(colours: Path, head: str, capsys: pytest.CaptureFixture[str]) -> None:
-    changes = [f"head={head}", "train.epochs=12", "train.tokens_per_step=64", "train.learning_rate=0.01"]
+    changes = [f"head={head}", "train.epochs=10", "train.tokens_per_step=128", "train.learning_rate=0.01"]
     if "generate" in head:
         changes += ["score.metrics=[exact_match]"]
     trained = run(colours, "trained", *changes, plugins=PLUGIN)
