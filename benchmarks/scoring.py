@@ -6,7 +6,8 @@
     python benchmarks/scoring.py ... --shape qwen-vocabulary --cases hellaswag:0:10 sst2:16:10
 
 The peer's environment holds lm_eval 0.4.13 with the same torch and transformers: ``pip install 'lm_eval[hf]==0.4.13'``
-with their versions pinned, or a fresh environment whose .pth file names this one's site-packages.
+with their versions pinned, or a fresh environment whose .pth file names this one's site-packages. With
+``--lighteval-python`` lighteval's own model answers the same strings as a further side (``scoring_lighteval.py``).
 
 A case is NAME:SHOTS:DOCUMENTS. Its shots are drawn once and stand before every document; with ``--fresh-shots`` every
 document has its own, as the peer's tasks have by default. Nothing is cut: as many of the shots are used as leave nine
@@ -21,7 +22,7 @@ resident while it answered. Tables give medians over the pairs.
 
 Parity: log-likelihoods are the same within 1e-4 nats or, above 420 nats, within 2**-22 of their size (about two units
 of fp32). One that differs counts as explained if the peer asks for other tokens, and the plain engine gives the peer's
-number for those; else it does not.
+number for those; else it does not. Of lighteval, which tokenises a context and its continuation apart, the same holds.
 
 For pinned cores run the whole under ``taskset``; ``--threads`` sets torch's threads on each side.
 """
@@ -42,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring_cases import SHAPES, case_documents, model_folder
+from scoring_lighteval import SKIPPED
 
 CASES = (
     *("hellaswag:0:30", "hellaswag:5:8", "arc_easy:0:60", "arc_easy:25:5", "boolq:0:30", "sst2:16:30"),
@@ -51,11 +53,16 @@ CASES = (
 TOLERANCE = 1e-4
 
 
-def run_side(side: str, arguments: argparse.Namespace, file: Path, folder: Path, batches: list[int]) -> dict[str, Any]:
-    """What a worker found; RuntimeError with its output if it failed."""
-    python = arguments.peer_python if side == "lm-eval" else sys.executable
-    command = [str(python), str(Path(__file__).with_name("scoring_sides.py")), side, str(file), str(folder)]
-    command += ["--threads", str(arguments.threads), "--batches", *map(str, batches)]
+def run_side(
+    side: str, arguments: argparse.Namespace, file: Path, folder: Path, batches: list[int], *more: str
+) -> dict[str, Any]:
+    """What a worker found; RuntimeError with its output if it failed. The side check is that of lighteval's answers."""
+    pythons = {"lm-eval": arguments.peer_python, "lighteval": arguments.lighteval_python}
+    here = Path(__file__).parent
+    own_file = [str(here / "scoring_lighteval.py")]
+    script = own_file if side in ("lighteval", "check") else [str(here / "scoring_sides.py"), side]
+    command = [str(pythons.get(side, sys.executable)), *script, str(file), str(folder)]
+    command += ["--threads", str(arguments.threads), "--batches", *map(str, batches), *more]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(arguments.threads))
     quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     began = time.perf_counter()
@@ -63,34 +70,60 @@ def run_side(side: str, arguments: argparse.Namespace, file: Path, folder: Path,
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    found["total_seconds"] = time.perf_counter() - began
+    if side != "check":
+        found["total_seconds"] = time.perf_counter() - began
     return found
 
 
 def measure(case: str, arguments: argparse.Namespace, folder: Path, scratch: Path) -> dict[str, Any]:
-    """One case: the peer's batch size, then the pairs, whose order alternates."""
+    """One case: the peers' batch sizes, then the pairs, whose order alternates."""
     content = case_documents(case, arguments, folder)
     file = scratch / "requests.json"
     file.write_text(json.dumps(content))
     about = {key: value for key, value in content.items() if key != "texts"}
-    tried = run_side("lm-eval", arguments, file, folder, arguments.peer_batches)
-    cpu_by_batch: dict[str, float] = tried.get("cpu_by_batch", {str(arguments.peer_batches[0]): 0.0})
-    batch = int(min(cpu_by_batch, key=lambda size: cpu_by_batch[size]))
-    runs: dict[str, list[dict[str, Any]]] = {"gpttasks": [], "lm-eval": [], "plain": []}
+    sides, batches = ["gpttasks", "lm-eval"], {}
+    if arguments.lighteval_python and content["kind"] not in SKIPPED:
+        sides.append("lighteval")
+    elif arguments.lighteval_python:
+        about["lighteval_skipped"] = SKIPPED[content["kind"]]
+    for side in sides[1:]:
+        tried = run_side(side, arguments, file, folder, arguments.peer_batches)
+        cpu_by_batch: dict[str, float] = tried.get("cpu_by_batch", {str(arguments.peer_batches[0]): 0.0})
+        batches[side] = int(min(cpu_by_batch, key=lambda size: cpu_by_batch[size]))
+        name = "peer" if side == "lm-eval" else side
+        about |= {f"{name}_batch": batches[side], f"{name}_cpu_by_batch": cpu_by_batch}
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in (*sides, "plain")}
     for pair in range(arguments.pairs):
-        for side in ("gpttasks", "lm-eval") if pair % 2 == 0 else ("lm-eval", "gpttasks"):
-            runs[side].append(run_side(side, arguments, file, folder, [batch]))
-    runs["plain"].append(run_side("plain", arguments, file, folder, [batch]))
-    about |= {"peer_batch": batch, "peer_cpu_by_batch": cpu_by_batch}
-    about["parity"] = parity(runs, content["kind"])
-    large = ("values", "greedy", "tokens", "peer_split")
+        for side in sides if pair % 2 == 0 else reversed(sides):
+            runs[side].append(run_side(side, arguments, file, folder, [batches.get(side, 1)]))
+    runs["plain"].append(run_side("plain", arguments, file, folder, [1]))
+    splits = runs["plain"][0].get("peer_split", {})
+    about["parity"] = parity(runs, "lm-eval", splits, content["kind"])
+    if "lighteval" in sides:
+        splits = lighteval_splits(runs, arguments, file, folder) if content["kind"] != "generate" else {}
+        about["lighteval_parity"] = parity(runs, "lighteval", splits, content["kind"])
+    large = ("values", "greedy", "tokens", "peer_split", "rows")
     about["runs"] = {side: [{k: v for k, v in run.items() if k not in large} for run in runs[side]] for side in runs}
     return about
 
 
-def parity(runs: dict[str, list[dict[str, Any]]], kind: str) -> dict[str, Any]:
-    """How the answers of the three sides agree."""
-    own, peer, plain = runs["gpttasks"][0], runs["lm-eval"][0], runs["plain"][0]
+def lighteval_splits(
+    runs: dict[str, list[dict[str, Any]]], arguments: argparse.Namespace, file: Path, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """By request for whose tokens lighteval asks otherwise: why, and the value of its tokens if the answers differ."""
+    own, peer = runs["gpttasks"][0], runs["lighteval"][0]
+    values = enumerate(zip(own["values"], peer["values"], strict=True))
+    different = [index for index, (ours, theirs) in values if not close(ours, theirs)]
+    rows = file.with_name("rows.json")
+    rows.write_text(json.dumps({"rows": peer["rows"], "different": different}))
+    return run_side("check", arguments, file, folder, [1], "--check", str(rows))
+
+
+def parity(
+    runs: dict[str, list[dict[str, Any]]], side: str, splits: dict[str, dict[str, Any]], kind: str
+) -> dict[str, Any]:
+    """How the answers of gpttasks, a peer and the plain engine agree; ``splits``: where the peer has other tokens."""
+    own, peer, plain = runs["gpttasks"][0], runs[side][0], runs["plain"][0]
     if kind == "generate":
         equal = sum(a == b for a, b in zip(own["values"], peer["values"], strict=True))
         as_plain = sum(a == b for a, b in zip(own["values"], plain["values"], strict=True))
@@ -100,16 +133,17 @@ def parity(runs: dict[str, list[dict[str, Any]]], kind: str) -> dict[str, Any]:
     why: Counter[str] = Counter()
     same_rows = [0.0]
     for index, (ours, theirs, _) in enumerate(values):
-        split = plain["peer_split"].get(str(index))
+        split = splits.get(str(index))
         if split is None:
             same_rows.append(abs(ours - theirs))
         if not equal[index]:
-            explained = split is not None and close(split["value"], theirs)
+            explained = split is not None and "value" in split and close(split["value"], theirs)
             why[split["why"] if split is not None and explained else "unexplained"] += 1
     flags = zip(own.get("greedy", ()), peer.get("greedy", ()), equal, strict=False)
     return {
         "requests": len(values),
         "equal": sum(equal),
+        "other_tokens": len(splits),
         "different": dict(why),
         "largest_difference_same_tokens": max(same_rows),
         "largest_difference_to_plain": max(abs(ours - slow) for ours, _, slow in values),
@@ -131,7 +165,12 @@ def show(results: dict[str, Any]) -> None:
     """Print the table."""
     head = f"{'':28} {'docs':>5} {'asked':>6} {'wall s':>15} {'CPU s':>15} {'times':>6} {'(range)':>13} {'plain':>7}"
     print("Pairs of columns: gpttasks, lm-eval. times: CPU seconds of lm-eval / of gpttasks; plain: CPU seconds.")
-    print(f"{head} {'peak MB':>11} {'+ MB':>11} {'batch':>5} {'equal':>6} {'expl.':>6} {'other':>6} {'max diff':>9}")
+    more = ""
+    if any("lighteval" in case["runs"] for case in results.values()):
+        print("lighteval: CPU s, times those of gpttasks, peak MB, + MB, batch (rows at once), equal/expl./other.")
+        more = "   lighteval"
+    head += f" {'peak MB':>11} {'+ MB':>11} {'batch':>5}"
+    print(f"{head} {'equal':>6} {'expl.':>6} {'other':>6} {'max diff':>9}{more}")
     for name, case in results.items():
         wall, cpu, peak, before = (
             medians(case, key) for key in ("seconds", "cpu_seconds", "peak_memory", "memory_before")
@@ -140,17 +179,37 @@ def show(results: dict[str, Any]) -> None:
         pairs = zip(case["runs"][a], case["runs"][b], strict=True)
         ratios = sorted(theirs["cpu_seconds"] / ours["cpu_seconds"] for ours, theirs in pairs)
         parity = case["parity"]
-        other = parity.get("different", {}).get("unexplained", 0)
-        if case["kind"] == "generate":
-            other = parity["requests"] - parity["equal"]
-        explained = sum(parity.get("different", {}).values()) - other if case["kind"] != "generate" else 0
+        explained, other = differing(parity)
         print(
             f"{name:28} {case['documents']:5} {parity['requests']:6} {wall[a]:7.2f} {wall[b]:7.2f}"
             f" {cpu[a]:7.2f} {cpu[b]:7.2f} {cpu[b] / cpu[a]:6.2f} {f'({ratios[0]:.2f}–{ratios[-1]:.2f})':>13}"
             f" {cpu['plain']:7.2f} {peak[a] / 1e6:5.0f} {peak[b] / 1e6:5.0f}"
             f" {(peak[a] - before[a]) / 1e6:5.0f} {(peak[b] - before[b]) / 1e6:5.0f} {case['peer_batch']:5}"
             f" {parity['equal']:6} {explained:6} {other:6} {parity.get('largest_difference_same_tokens', 0):9.1e}"
+            f"{lighteval_column(case)}"
         )
+
+
+def differing(parity: dict[str, Any]) -> tuple[int, int]:
+    """Of the answers that differ, how many are explained and how many are not."""
+    if "different" not in parity:
+        return 0, parity["requests"] - parity["equal"]
+    other = parity["different"].get("unexplained", 0)
+    return sum(parity["different"].values()) - other, other
+
+
+def lighteval_column(case: dict[str, Any]) -> str:
+    """Lighteval's part of a line of the table; nothing where it was not measured, and a word where it was skipped."""
+    if "lighteval" not in case["runs"]:
+        return "   skipped" if "lighteval_skipped" in case else ""
+    cpu, peak, before = (medians(case, key) for key in ("cpu_seconds", "peak_memory", "memory_before"))
+    side, found = "lighteval", case["lighteval_parity"]
+    batch = f"{case['lighteval_batch']}({case['runs'][side][0]['rows_at_once']})"
+    equal = "/".join(map(str, (found["equal"], *differing(found))))
+    return (
+        f"   {cpu[side]:7.2f} {cpu[side] / cpu['gpttasks']:6.2f} {peak[side] / 1e6:5.0f}"
+        f" {(peak[side] - before[side]) / 1e6:5.0f} {batch:>7} {equal:>10}"
+    )
 
 
 def arguments_parser() -> argparse.ArgumentParser:
@@ -158,6 +217,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder with hellaswag, arc_easy, boolq, sst2, lambada, …")
     parser.add_argument("--peer-python", type=Path, help="the interpreter of the environment with lm_eval")
+    parser.add_argument("--lighteval-python", type=Path, help="likewise with lighteval, to measure it too")
     parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="NAME:SHOTS:DOCUMENTS")
     parser.add_argument("--shape", default="gpt2", help=f"{', '.join(SHAPES)}, or a model's folder")
     parser.add_argument("--documents", type=int, default=100, help="where a case does not say")
@@ -165,7 +225,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--peer-batches", type=int, nargs="+", default=[4, 16, 64], help="the peer has the best of them"
+        "--peer-batches", type=int, nargs="+", default=[4, 16, 64], help="each peer has the best of them"
     )
     parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"))
@@ -185,7 +245,7 @@ def main() -> None:
             versions = {package: version(package) for package in ("gpttasks", "torch", "transformers", "tokenizers")}
             results[name] = found | {"threads": arguments.threads, "versions": versions}
             arguments.out.write_text(json.dumps(results, indent=2) + "\n")
-            print(name, found["parity"], file=sys.stderr)
+            print(name, found["parity"], found.get("lighteval_parity", ""), file=sys.stderr)
     show(results)
 
 

@@ -50,6 +50,9 @@ COMPONENTS = {
         "token_f1": "metrics.text:TokenF1",
         "word_perplexity": "metrics.likelihood:WordPerplexity",
     },
+    "encoder": {
+        "log-mel": "encoders.log_mel:LogMel",
+    },
     "backbone": {
         "hf": "backbones.hf:HuggingFace",
         "mock": "backbones.mock:Mock",

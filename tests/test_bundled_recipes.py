@@ -45,6 +45,20 @@ def chosen(**names):
     return row
 
 
+def spoken(number):
+    """A row whose audio is one of the files that ``write_tones`` makes."""
+    return {"audio": f"{number % 3}.wav", "speaker": f"s{number % 2}", "label": number % 10, "transcript": "one"}
+
+
+def write_tones(folder):
+    import numpy as np
+    import soundfile
+
+    for number in range(3):
+        wave = np.sin(np.arange(1600) * (0.1 + number / 10)).astype("float32")
+        soundfile.write(folder / f"{number}.wav", wave, 8000)
+
+
 OWN_DATA = {"lm-eval-hellaswag": "tiny-choice"}
 """Recipes whose task brings its data, with the task of the harness that takes its place here."""
 ROWS = {
@@ -78,6 +92,9 @@ ROWS = {
     "multi30k-de-lora": lambda number: {"en": text_of(number), "de": f"Film {number} ist von Anfang bis Ende gut."},
     "pretrain-nano": lambda number: {"text": text_of(number)},
     "quickstart": lambda number: {"text": text_of(number), "label": ("negative", "positive")[number % 2]},
+    "spoken-digits-choice": spoken,
+    "spoken-digits-classifier": spoken,
+    "spoken-digits-generate": spoken,
     "squad-generate": asked,
     "squad-span": asked,
     "squad2-span": perhaps_asked,
@@ -143,6 +160,8 @@ def tiny(name, model, folder):
     for split, count, start in (("train", 40, 0), ("validation", 12, 100), ("test", 12, 200)):
         lines = "".join(json.dumps(ROWS[name](number)) + "\n" for number in range(start, start + count))
         (folder / f"{split}.jsonl").write_text(lines)
+    if document.get("encoder"):
+        write_tones(folder)
     data = {"path": str(folder), **({"bad_rows": "skip"} if name == "pretrain-nano" else {})}
     overrides = [f"backbone={model}", f"task.data={json.dumps(data)}", "score.resamples=5"]
     overrides += ["runtime={device: cpu, precision: fp32}"]

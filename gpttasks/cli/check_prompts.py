@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +43,22 @@ class Reader:
         return join(self.tokenizer, request.prompt, "", room)
 
     def text(self, ids: Sequence[int]) -> str:
-        """The tokens with bars around them; a line break in a token shows as ↵ too."""
-        pieces = (piece.replace("\n", "↵\n") for piece in self.tokenizer.pieces(list(ids)))
+        """The tokens with bars around them; a line break in one shows as ↵ too, media as a number of embeddings."""
+        pieces: list[str] = []
+        for in_media, some in groupby(ids, key=lambda token: token < 0):
+            group = list(some)
+            read = [f"<{counted(len(group), 'embedding')}>"] if in_media else self.tokenizer.pieces(group)
+            pieces += [piece.replace("\n", "↵\n") for piece in read]
         return f"{BAR}{BAR.join(pieces)}{BAR}"
 
 
 def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
     """The first prompts of the scored split, with their shots, in the backbone's tokens if it has any yet."""
+    from ..backbones.media import MediaNodes
     from ..backbones.mock import ByteTokenizer
+    from ..backbones.tokenizer import TextTokenizer
     from ..stages.answering import add_shots
-    from ..stages.prepare import shot_pool
+    from ..stages.prepare import create, shot_pool
     from ..tasks.splits import scored_set
 
     recipe = loaded.recipe
@@ -60,6 +67,10 @@ def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
     separator = str(getattr(loaded.head.options, "separator", " "))
     reader = reader_of(recipe.backbone, plugins)
     # A head may ask the backbone for its tokens and its context; without any, all of a prompt fits.
+    if recipe.encoder is not None and reader is not None and isinstance(reader.tokenizer, TextTokenizer):
+        encoder = create(plugins, "encoder", recipe.encoder)
+        encoder.bind(1)  # only lengths are asked for
+        reader.tokenizer.media = MediaNodes(encoder)
     stand_in: Any = reader or Reader(ByteTokenizer(), sys.maxsize)
     loaded.head.backbone = stand_in
     lines = []

@@ -85,11 +85,23 @@ class Job:
         self.record["machine"] = machine() | {"device": bench.device, "precision": bench.precision}
         for name in self.record["backbone"]["capabilities"].get("own_code", ()):
             self.warn(f"{recipe.backbone.name} brings code of its own for {name}; transformers' own is used instead")
-        reason = self.record["backbone"]["capabilities"].get("shares_prompts_reason")
-        if reason and recipe.runtime.sharing:
-            self.say(f"each prompt is read alone: {reason}")
+        if recipe.encoder is not None:
+            options = recipe.encoder.options.model_dump(mode="json")
+            self.record["encoder"] = {"name": recipe.encoder.name, "options": options}
+        self._describe_switched_off(bench)
         self._describe_data(bench)
         self.say(f"{recipe.backbone.name} on {bench.device} in {bench.precision}; {self.folder.path}")
+
+    def _describe_switched_off(self, bench: Workbench) -> None:
+        """Say what the model cannot do that would make scoring faster."""
+        found = self.record["backbone"]["capabilities"]
+        alone = {"shares_prompts": "each prompt is read alone"}
+        if bench.head.gives == "text":
+            alone["writes_together"] = "each text is written alone"
+        for what, told in alone.items():
+            reason = found.get(f"{what}_reason")
+            if reason and self.recipe.runtime.sharing:
+                self.say(f"{told}: {reason}")
 
     def _describe_data(self, bench: Workbench) -> None:
         self._same_data_as_before(bench)
@@ -145,6 +157,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> d
         "seed": recipe.seed,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "backbone": None,
+        "encoder": None,
         "scores": {},
         "samples": {
             "train": 0,

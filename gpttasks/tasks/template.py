@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator
 
 from ..errors import DataError, Problem, did_you_mean
 from .example import Part, Prompt, as_prompt
+from .media import media_of
 from .task import Row
 
 if TYPE_CHECKING:
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-# The key under which the filter finds the two marks of a rendering: no identifier, so no template can name it.
-_MARKS = "marks of a passage"
-_NO_MARKS = ("", "")
+    from .example import Media
+
+# The key under which the filters find the marks of a rendering, and what was met: no identifier, so no template can
+# name it.
+_MARKS = "marks of passages and media"
 # Seeds and digests promise the same prompt every time: nothing random, nothing that a prompt has no use for.
 _GLOBALS = ("range", "namespace")
 
@@ -28,8 +32,9 @@ _GLOBALS = ("range", "namespace")
 class Template:
     """A Jinja template over the columns of a row: ``"{{ text | passage }}\\nSentiment:"``.
 
-    Text under the filter ``passage`` may be cut when the prompt is too long; nothing else is ever cut. Nothing is
-    escaped, a trailing newline stays, and a template can reach nothing but the row.
+    Text under the filter ``passage`` may be cut when the prompt is too long; nothing else is ever cut. What is under
+    the filter ``media`` is audio or an image: bytes, a path, or a mapping with one of them. Nothing is escaped, a
+    trailing newline stays, and a template can reach nothing but the row.
 
     Raises ValueError, with the line, if the source is no template.
     """
@@ -49,23 +54,23 @@ class Template:
         self.source = source
         self.columns: frozenset[str] = frozenset(meta.find_undeclared_variables(tree))
         self.required: frozenset[str] = self.columns - _tested_names(tree)
-        self._has_passage = _passage_is_last(tree)
+        self._has_marks = _marked_last(tree)
 
     def render(self, row: Mapping[str, Any]) -> Prompt:
         """The prompt of a row: fixed parts and passages.
 
         Raises DataError, with the row's place, for a column that is not there or null, and when rendering fails.
         """
-        if not self._has_passage:
+        if not self._has_marks:
             return as_prompt(self.render_text(row))
-        marks = _unused_marks([self.source, *_strings([row.get(column) for column in self.columns])])
-        return as_prompt(_split(self._rendered(row, marks), marks, row))
+        marks = _Marks(row, *_unused_marks([self.source, *_strings([row.get(column) for column in self.columns])]))
+        return as_prompt(_split(self._rendered(row, marks), marks))
 
     def render_text(self, row: Mapping[str, Any]) -> str:
         """The same as one string. Raises DataError as :meth:`render` does."""
-        return self._rendered(row, _NO_MARKS)
+        return self._rendered(row, None)
 
-    def _rendered(self, row: Mapping[str, Any], marks: tuple[str, str]) -> str:
+    def _rendered(self, row: Mapping[str, Any], marks: _Marks | None) -> str:
         from jinja2.exceptions import SecurityError, UndefinedError
 
         try:
@@ -80,10 +85,23 @@ class Template:
             known = ", ".join(repr(name) for name in row) or "none"
             message = f"the template names the column {names}, which is not there; the columns are {known}"
             raise _failure(row, message, did_you_mean(missing[0], row)) from error
+        except DataError:
+            raise
         except SecurityError as error:
             raise _failure(row, f"the template does what templates may not: {error.message}") from error
         except Exception as error:  # whatever an expression of the user's can raise: a division by zero, a wrong type
             raise _failure(row, f"the template fails: {type(error).__name__}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """The characters that mark passages and media in one rendering of a row, and the media that were met."""
+
+    row: Mapping[str, Any]
+    opening: str
+    closing: str
+    medium: str
+    media: list[Media] = field(default_factory=list)
 
 
 def _checked(source: str) -> str:
@@ -154,12 +172,26 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.globals = {name: environment.globals[name] for name in _GLOBALS}
     del environment.filters["random"]
     environment.filters["passage"] = pass_context(_passage)
+    environment.filters["media"] = pass_context(_media)
     return environment
 
 
 def _passage(context: Context, value: object) -> str:
-    opening, closing = context[_MARKS]
-    return f"{opening}{_not_null(value)}{closing}"
+    marks: _Marks | None = context[_MARKS]
+    text = str(_not_null(value))
+    return text if marks is None else f"{marks.opening}{text}{marks.closing}"
+
+
+def _media(context: Context, value: object) -> str:
+    marks: _Marks | None = context[_MARKS]
+    if marks is None:
+        raise ValueError("audio and images can stand in a prompt only")
+    row = marks.row
+    try:
+        marks.media.append(media_of(_not_null(value), row.file if isinstance(row, Row) else None))
+    except ValueError as error:
+        raise _failure(row, str(error)) from error
+    return f"{marks.medium}{len(marks.media) - 1}{marks.medium}"
 
 
 def _not_null(value: Any) -> Any:
@@ -168,14 +200,15 @@ def _not_null(value: Any) -> Any:
     return value
 
 
-def _passage_is_last(tree: nodes.Template) -> bool:
-    """Whether there is a passage; ValueError if something is done to a text after it was marked as one."""
+def _marked_last(tree: nodes.Template) -> bool:
+    """Whether there are passages or media; ValueError if something is done to a text after it was marked."""
     from jinja2 import nodes
 
-    found = [id(node) for node in tree.find_all(nodes.Filter) if node.name == "passage"]
+    found = {id(node): node.name for node in tree.find_all(nodes.Filter) if node.name in ("passage", "media")}
     printed = {id(node) for output in tree.find_all(nodes.Output) for node in output.nodes}
-    if not printed.issuperset(found):
-        raise ValueError("the filter passage must come last and alone: {{ text | trim | passage }}")
+    for node, name in found.items():
+        if node not in printed:
+            raise ValueError(f"the filter {name} must come last and alone: {{{{ text | trim | {name} }}}}")
     return bool(found)
 
 
@@ -209,22 +242,29 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _unused_marks(texts: list[str]) -> tuple[str, str]:
-    """Two characters for private use that none of the texts contains, so that no data can pose as a mark."""
-    pairs = ((chr(code), chr(code + 1)) for code in range(0xF0000, 0xFFFFD, 2))
-    return next(pair for pair in pairs if not any(mark in text for mark in pair for text in texts))
+def _unused_marks(texts: list[str]) -> tuple[str, str, str]:
+    """Three characters for private use that none of the texts contains, so that no data can pose as a mark."""
+    marks = ((chr(code), chr(code + 1), chr(code + 2)) for code in range(0xF0000, 0xFFFFB, 3))
+    return next(some for some in marks if not any(mark in text for mark in some for text in texts))
 
 
-def _split(text: str, marks: tuple[str, str], row: Mapping[str, Any]) -> Iterator[Part]:
-    opening, closing = marks
-    before, *marked = text.split(opening)
-    if closing in before:
-        raise _failure(row, "a filter has damaged a passage: its beginning is gone")
+def _split(text: str, marks: _Marks) -> Iterator[Part]:
+    for place, piece in enumerate(text.split(marks.medium)):
+        if place % 2:
+            yield Part(kind="media", media=marks.media[int(piece)])
+        else:
+            yield from _passages(piece, marks)
+
+
+def _passages(text: str, marks: _Marks) -> Iterator[Part]:
+    before, *marked = text.split(marks.opening)
+    if marks.closing in before:
+        raise _failure(marks.row, "a filter has damaged a passage: its beginning is gone")
     yield Part(before)
     for piece in marked:
-        if piece.count(closing) != 1:
-            raise _failure(row, "a passage stands within a passage, or a filter has damaged one")
-        passage, after = piece.split(closing)
+        if piece.count(marks.closing) != 1:
+            raise _failure(marks.row, "a passage stands within a passage, or a filter has damaged one")
+        passage, after = piece.split(marks.closing)
         yield Part(passage, "passage")
         yield Part(after)
 

@@ -89,9 +89,10 @@ def test_list_recipes_shows_the_first_comment_and_json_the_path(plugin, capsys):
     assert "imdb-lora" in items
 
 
-def test_list_of_nothing_says_so(capsys):
-    assert main(["list", "encoders"]) == 0
-    assert capsys.readouterr() == ("", "there are no encoders\n")
+def test_list_of_nothing_says_so(capsys, monkeypatch):
+    monkeypatch.setenv("GPTTASKS_PLUGINS", "")
+    assert main(["list", "tasks"]) == 0
+    assert capsys.readouterr() == ("", "there are no tasks\n")
 
 
 def test_list_plugins_shows_state_and_what_is_registered(plugin, capsys):

@@ -1,0 +1,165 @@
+"""The side lighteval of the scoring benchmark, in a process of its own, and the check of its answers in another.
+
+    LIGHTEVAL/bin/python benchmarks/scoring_lighteval.py REQUESTS FOLDER --threads 1 --batches 16
+    python benchmarks/scoring_lighteval.py REQUESTS FOLDER --threads 1 --batches 1 --check ROWS
+
+Its environment holds lighteval 0.13.0 with the same torch and transformers: ``pip install lighteval==0.13.0`` with
+their versions pinned. It needs neither gpttasks nor lm_eval. The second form runs beside gpttasks.
+
+A document is one of lighteval's: its text and all continuations. What it asks and answers is lighteval's own, with one
+exception: its cache of samples on disk is off, or a second run would read the numbers of the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from scoring_cases import NEW_TOKENS, Document
+from scoring_sides import Answering, scored
+
+SKIPPED = {
+    "rolling": "lighteval 0.13.0 has no log-likelihood of a long text to compare: its loglikelihood_rolling cuts the "
+    "text to one window from the left, reads each token's log-likelihood from the output at the token itself rather "
+    "than the one before it, and stops with an error where rows of a batch have different lengths, a start token "
+    "stays before the text, or choices are None, as in its own wikitext task"
+}
+"""The kinds of requests that it is not asked, and why."""
+
+
+def open_model(arguments: argparse.Namespace) -> Any:
+    """Lighteval's TransformersModel in fp32 on the CPU, without its cache, after a first forward pass."""
+    os.environ["ACCELERATE_USE_CPU"] = "true"
+    import torch
+    from lighteval.models.transformers.transformers_model import TransformersModel, TransformersModelConfig
+    from lighteval.tasks.requests import Doc
+
+    folder = arguments.folder.resolve()
+    os.chdir(folder.parent)  # a model's name that is a whole path would put the cache's folder into the model's
+    with tempfile.TemporaryDirectory() as scratch:
+        options = TransformersModelConfig(
+            model_name=folder.name,
+            batch_size=1,
+            dtype="float32",
+            device="cpu",
+            model_parallel=False,
+            override_chat_template=False,
+            cache_dir=scratch,
+        )
+        model = TransformersModel(options)
+    model._cache = None
+    torch.set_num_threads(arguments.threads)
+    model.loglikelihood([Doc("a", [" b"], 0)])
+    return model
+
+
+def worker(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any]:
+    """Answers with one batch size, or says how much CPU time each of several takes."""
+    with Answering() as loading:
+        model = open_model(arguments)
+    most = watch_rows(model.model)
+    if len(arguments.batches) > 1:
+        part = case["texts"][: max(4, len(case["texts"]) // 4)]
+        tried = {size: answers(model, case["kind"], part, size)[1].cpu_seconds for size in arguments.batches}
+        return {"cpu_by_batch": tried}
+    given, answering = answers(model, case["kind"], case["texts"], arguments.batches[0])
+    if case["kind"] == "generate":
+        found: dict[str, Any] = {"values": [reply.text[0] for reply in given]}
+    else:
+        found = {
+            "values": [value for reply in given for value in reply.logprobs],
+            "greedy": [flag for reply in given for flag in reply.argmax_logits_eq_gold],
+            "rows": asked_rows(model, case["texts"]),
+        }
+    found |= {"load_seconds": loading.seconds, "load_cpu_seconds": loading.cpu_seconds, "batch": arguments.batches[0]}
+    versions = {package: version(package) for package in ("lighteval", "torch", "transformers", "tokenizers")}
+    return found | answering.numbers() | {"rows_at_once": max(most), "versions": versions}
+
+
+def watch_rows(network: Any) -> list[int]:
+    """A list whose maximum is always the most rows that the network was fed at once."""
+    most = [0]
+
+    def look(_: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        most[0] = max(most[0], len(inputs[0] if inputs else named["input_ids"]))
+
+    network.register_forward_pre_hook(look, with_kwargs=True)
+    return most
+
+
+def answers(model: Any, kind: str, documents: list[Document], size: int) -> tuple[list[Any], Answering]:
+    """Lighteval's replies to the documents, and what they took."""
+    from lighteval.tasks.requests import Doc
+
+    limits: dict[str, Any] = {"generation_size": NEW_TOKENS, "stop_sequences": []} if kind == "generate" else {}
+    asked = [Doc(text, continuations, 0, **limits) for text, continuations in documents]
+    model.config.batch_size = size
+    with Answering() as answering:
+        given = (model.greedy_until if kind == "generate" else model.loglikelihood)(asked)
+    return given, answering
+
+
+def asked_rows(model: Any, documents: list[Document]) -> list[tuple[list[int], int]]:
+    """The token ids of each request as lighteval makes and cuts them, and where the continuation begins."""
+    rows = []
+    for text, continuations in documents:
+        for before, after in zip(*model.tok_encode_pair(text, continuations, pairwise=True), strict=True):
+            ids = [*before, *after][-model.max_length :]
+            rows.append((ids, len(ids) - len(after)))
+    return rows
+
+
+def check(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By request whose token ids differ from those of gpttasks: why, and if its value differs that of the plain way.
+
+    The file given with ``--check`` holds the rows as ``asked_rows`` has them and the indices of values that differ.
+    """
+    import torch
+
+    from gpttasks.backbones.base import LoadSettings
+    from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+    from gpttasks.backbones.join import join
+    from gpttasks.tasks.example import as_prompt
+
+    torch.set_num_threads(arguments.threads)
+    backbone = HuggingFace(HuggingFaceOptions(path=str(arguments.folder)))
+    backbone.load(LoadSettings())
+    asked = json.loads(arguments.check.read_text())
+    different = set(asked["different"])
+    pairs = [(text, after) for text, continuations in case["texts"] for after in continuations]
+    found: dict[str, dict[str, Any]] = {}
+    for index, ((text, after), (ids, start)) in enumerate(zip(pairs, asked["rows"], strict=True)):
+        joined = join(backbone.tokenizer, as_prompt(text), after, backbone.context)
+        if (ids, start) == (joined.ids, joined.boundary):
+            continue
+        why = "context and continuation are tokenised apart"
+        if text != text.rstrip():
+            why = "spaces before the join are moved behind it, and both sides of it are tokenised apart"
+        found[str(index)] = {"why": why}
+        if index in different and start > 0:
+            with torch.inference_mode():
+                found[str(index)]["value"] = scored(backbone, ids, start)
+    return found
+
+
+def main() -> None:
+    """Answer or check, and print what was found as the last line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("requests", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--batches", type=int, nargs="+", required=True)
+    parser.add_argument("--check", type=Path, help="a file with the rows that lighteval asked for")
+    arguments = parser.parse_args()
+    case = json.loads(arguments.requests.read_text())
+    found = check(arguments, case) if arguments.check else worker(arguments, case)
+    print("\n" + json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
