@@ -99,6 +99,7 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path, scratch: Pat
     runs["plain"].append(run_side("plain", arguments, file, folder, [1]))
     splits = runs["plain"][0].get("peer_split", {})
     about["parity"] = parity(runs, "lm-eval", splits, content["kind"])
+    about["parity"] |= same_choices(content["texts"], runs["gpttasks"][0]["values"], runs["lm-eval"][0]["values"])
     if "lighteval" in sides:
         splits = lighteval_splits(runs, arguments, file, folder) if content["kind"] != "generate" else {}
         about["lighteval_parity"] = parity(runs, "lighteval", splits, content["kind"])
@@ -149,6 +150,18 @@ def parity(
         "largest_difference_to_plain": max(abs(ours - slow) for ours, _, slow in values),
         "greedy_flags_different_where_equal": sum(a != b for a, b, same in flags if same),
     }
+
+
+def same_choices(texts: list[Any], ours: list[Any], theirs: list[Any]) -> dict[str, int]:
+    """Of how many documents with several continuations the likeliest is the same: so accuracy is the same, too."""
+    start = asked = same = 0
+    for _, continuations in texts:
+        end = start + len(continuations)
+        if len(continuations) > 1:
+            asked += 1
+            same += ours.index(max(ours[start:end]), start) == theirs.index(max(theirs[start:end]), start)
+        start = end
+    return {"choices": asked, "choices_equal": same} if asked else {}
 
 
 def close(ours: float, theirs: float) -> bool:
