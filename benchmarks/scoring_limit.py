@@ -9,12 +9,13 @@ from the strings to the numbers, and rates are per CPU second.
 
 Model FLOPs, those that the answers need (a multiply and an add are two):
 
-    blocks      2 * weights in the matrices of the blocks * tokens fed
+    blocks      2 * weights in the matrices of the blocks * tokens
     attention   4 * layers * heads * head size * pairs of a token and one that it may see (itself included)
     head        2 * hidden size * vocabulary * scored tokens
 
-A token at position p of its text may see p + 1 tokens, whatever row it stands in. Tokens fed and scored are counted in
-the model's forward passes; ``least`` are the tokens there would be if no two rows had a common beginning read twice.
+A token at position p of its text may see p + 1 tokens, whatever row it stands in. ``fed/s`` counts the tokens that went
+through the model's forward passes, padding left out; ``GFLOP/s`` those that are left if nothing that rows begin with
+alike is read twice (``least``), so that reading more does not look like speed. Scored tokens are those at the LM head.
 Computed FLOPs are those of the products that were called; attention computed and masked is the part of them that no
 answer needs (for a causal call without a mask the kernel leaves out about half of it).
 
@@ -42,17 +43,16 @@ from scoring_cases import case_documents, model_folder
 CASES = ("hellaswag:0:100", "hellaswag:5:100")
 SIZES = (512, 1024, 2048, 4096)
 ROWS = (64, 128, 256, 512, 1024)
-KINDS = (
-    ("attention", ("scaled_dot_product", "flash_attention", "bmm", "baddbmm", "_softmax")),
-    (
-        "head: softmax",
-        ("log_softmax", "amax", "argmax", "aten::exp", "aten::log", "aten::sum", "aten::sub_", "aten::ge"),
-    ),
-    ("layer norm", ("layer_norm", "rms_norm", "rsqrt", "aten::mean")),
-    ("activation", ("gelu", "tanh", "silu", "pow", "sigmoid")),
-    ("add, mul", ("aten::add", "aten::mul", "aten::sub", "aten::div", "aten::neg")),
-    ("copies", ("copy_", "aten::cat", "contiguous", "clone", "index", "where", "fill", "embedding", "gather")),
-)
+KINDS = {
+    "attention": "_scaled_dot_product_flash_attention_for_cpu bmm baddbmm softmax _softmax",
+    "head: softmax": "log_softmax _log_softmax nll_loss_forward amax argmax exp exp_ log sum sub_ ge gather",
+    "layer norm": "native_layer_norm layer_norm rms_norm _fused_rms_norm rsqrt mean",
+    "activation": "gelu tanh silu pow sigmoid",
+    "add, mul": "add add_ mul mul_ sub div neg",
+    "copies": "copy_ cat contiguous clone index index_select where fill_ zero_ embedding",
+    "products of the blocks": "addmm mm linear matmul",
+}
+"""Operations by kind; those that have the vocabulary among their sizes are the head's product."""
 
 
 def rate(call: Callable[[], object], flops: float, seconds: float, clock: Callable[[], float]) -> float:
@@ -173,72 +173,81 @@ def flops(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, Any]:
     weights = sum(p.numel() for p in model.base_model.parameters() if p.ndim == 2 and id(p) not in embeddings)
     width = config.num_attention_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
     head = model.get_output_embeddings().weight.numel()
-    needed = {
-        "blocks": 2 * weights * counted.tokens,
-        "attention": 4 * config.num_hidden_layers * width * counted.pairs,
-        "head": 2 * head * counted.head_rows,
-    }
+    attention, in_head = 4 * config.num_hidden_layers * width, 2 * head * counted.head_rows
+    least, least_pairs = least_work(engine, requests)
+    fed = {"blocks": 2 * weights * counted.tokens, "attention": attention * counted.pairs, "head": in_head}
+    needed = {"blocks": 2 * weights * least, "attention": attention * least_pairs, "head": in_head}
     computed = sum(number for name, number in by_call.items() if "attention" in name or "bmm" in name)
     return {
         "needed": needed,
+        "fed": fed,
         "computed": by_call,
-        "attention_masked": computed - needed["attention"],
+        "attention_masked": computed - fed["attention"],
         "tokens": counted.tokens,
         "padding": counted.padding,
-        "tokens_least": least_tokens(engine, requests),
+        "tokens_least": least,
         "tokens_scored": counted.head_rows,
         "calls": counted.calls,
     }
 
 
-def least_tokens(engine: Any, requests: Sequence[Any]) -> int:
-    """Tokens that differ in themselves or in what stands before them; the last of a row is not fed."""
+def least_work(engine: Any, requests: Sequence[Any]) -> tuple[int, int]:
+    """Tokens that differ in themselves or in what stands before them, and the pairs of those with what they see.
+
+    The last token of a row is not fed.
+    """
     rows = sorted(list(row.ids[:-1]) for index, one in enumerate(requests) for row in engine._rows(index, one))
-    least, before = 0, []
+    tokens, pairs = 0, 0
+    before: list[int] = []
     for row in rows:
         common = 0
         while common < min(len(row), len(before)) and row[common] == before[common]:
             common += 1
-        least += len(row) - common
+        tokens += len(row) - common
+        pairs += (len(row) * (len(row) + 1) - common * (common + 1)) // 2
         before = row
-    return least
+    return tokens, pairs
 
 
 def kind_of(name: str, shapes: Any, vocabulary: int) -> str:
     """The part of the breakdown that an operation belongs to."""
-    if name in ("aten::addmm", "aten::mm", "aten::linear", "aten::matmul") or "mkl" in name:
-        return "head: product" if any(vocabulary in shape for shape in shapes if shape) else "products of the blocks"
-    return next((kind for kind, names in KINDS if any(part in name for part in names)), "other calls")
+    bare = name.removeprefix("aten::")
+    kind = next((kind for kind, names in KINDS.items() if bare in names.split()), "other calls")
+    if kind == "products of the blocks" and any(vocabulary in shape for shape in shapes if shape):
+        return "head: product"
+    return kind
 
 
-def breakdown(engine: Any, requests: list[Any], vocabulary: int) -> dict[str, float]:
+def breakdown(backbone: Any, engine: Any, requests: list[Any], vocabulary: int) -> dict[str, float]:
     """Seconds by kind of operation, of a run under the profiler."""
     from torch.profiler import ProfilerActivity, profile
 
-    forget_joined()
+    forget_texts(backbone)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
-        start = time.process_time()
+        start, begun = time.process_time(), time.perf_counter()
         engine.answer(requests)
-        whole = time.process_time() - start
+        cpu, whole = time.process_time() - start, time.perf_counter() - begun
     seconds: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages(group_by_input_shape=True):
         seconds[kind_of(event.key, event.input_shapes, vocabulary)] += event.self_cpu_time_total / 1e6
     parts = dict(sorted(seconds.items(), key=lambda item: -item[1]))
-    return parts | {"python": whole - sum(parts.values())}
+    parts["python"] = whole - sum(parts.values())
+    # The profiler's clock runs on while a neighbour has the core; the process's own does not.
+    return {part: value * cpu / whole for part, value in parts.items()}
 
 
-def forget_joined() -> None:
+def forget_texts(backbone: Any) -> None:
     """Forget the token ids of earlier runs."""
     from gpttasks.backbones import join
 
-    for remembered in vars(join).values():
+    for remembered in (*vars(join).values(), *vars(backbone.tokenizer).values()):
         if hasattr(remembered, "cache_clear"):
             remembered.cache_clear()
 
 
 def tokenising(backbone: Any, engine: Any, requests: list[Any]) -> float:
     """CPU seconds from the strings to rows of token ids."""
-    forget_joined()
+    forget_texts(backbone)
     start = time.process_time()
     for index, request in enumerate(requests):
         engine._rows(index, request)
@@ -261,7 +270,7 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path, backbone: An
     engine.answer(requests[:4])
     runs = []
     for repeat in range(arguments.repeats):
-        forget_joined()
+        forget_texts(backbone)
         start, wall = time.process_time(), time.perf_counter()
         engine.answer(requests)
         runs.append({"cpu_seconds": time.process_time() - start, "seconds": time.perf_counter() - wall})
@@ -271,9 +280,11 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path, backbone: An
     found |= {"documents": content["documents"], "shots": content["shots"], "requests": len(requests), "runs": runs}
     found["cpu_seconds"] = cpu
     found["gflops_per_second"] = sum(found["needed"].values()) / cpu / 1e9
+    found["fed_gflops_per_second"] = sum(found["fed"].values()) / cpu / 1e9
+    found["not_shared"] = backbone.unshared  # None: what rows begin with alike is read once
     found["tokenising_seconds"] = tokenising(backbone, engine, requests)
     vocabulary = backbone.causal_lm.get_output_embeddings().weight.shape[0]
-    return found | {"breakdown": breakdown(engine, requests, vocabulary)}
+    return found | {"breakdown": breakdown(backbone, engine, requests, vocabulary)}
 
 
 def show(results: dict[str, Any]) -> None:
@@ -286,7 +297,11 @@ def show(results: dict[str, Any]) -> None:
     best = results["best_one_thread"]
     print("FLOPs in 1e9")
     columns = ("docs", "tokens", "least", "padding", "scored", "calls", "blocks", "attn", "head", "masked", "CPU s")
-    print(f"{'':26}", *(f"{column:>8}" for column in columns), f"{'GFLOP/s':>8} {'of peak':>8}")
+    print(
+        f"{'':26}",
+        *(f"{column:>8}" for column in columns),
+        f"{'GFLOP/s':>8} {'of peak':>8} {'fed/s':>8} {'of peak':>8}",
+    )
     for name, case in results["cases"].items():
         counts = [case[key] for key in ("documents", "tokens", "tokens_least", "padding", "tokens_scored", "calls")]
         flops = [case["needed"][part] for part in ("blocks", "attention", "head")] + [case["attention_masked"]]
@@ -294,11 +309,13 @@ def show(results: dict[str, Any]) -> None:
             f"{name:26}",
             *(f"{count:8}" for count in counts),
             *(f"{number / 1e9:8.0f}" for number in flops),
-            f"{case['cpu_seconds']:8.2f} {case['gflops_per_second']:8.1f} {case['gflops_per_second'] / best:8.1%}",
+            f"{case['cpu_seconds']:8.2f} {case['gflops_per_second']:8.1f} {case['gflops_per_second'] / best:8.1%}"
+            f" {case['fed_gflops_per_second']:8.1f} {case['fed_gflops_per_second'] / best:8.1%}",
+            f"NOT SHARED: {case['not_shared']}" if case["not_shared"] else "",
         )
     for name, case in results["cases"].items():
         whole = sum(case["breakdown"].values())
-        print(f"\n{name}, under the profiler: {whole:.2f} CPU s; tokenising alone {case['tokenising_seconds']:.2f} s")
+        print(f"\n{name}, under the profiler: {whole:.2f} CPU s; tokenising alone {case['tokenising_seconds']:.3f} s")
         for part, seconds in case["breakdown"].items():
             print(f"  {part:28} {seconds:8.2f} {seconds / whole:7.1%}")
 

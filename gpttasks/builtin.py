@@ -52,6 +52,7 @@ COMPONENTS = {
     },
     "encoder": {
         "log-mel": "encoders.log_mel:LogMel",
+        "pretrained-audio": "encoders.pretrained_audio:PretrainedAudio",
     },
     "backbone": {
         "hf": "backbones.hf:HuggingFace",

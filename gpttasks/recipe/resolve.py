@@ -222,7 +222,7 @@ class _Resolver:
         """The component's options; ``path_at`` is where the option ``path`` stands if it is not under its own key."""
         options = dict(raw)
         for key in path_keys(component.Options):
-            may_be_hub_id = component.kind == "backbone" and component.name == HUB_BACKBONE
+            may_be_hub_id = component.kind == "encoder" or component.name == HUB_BACKBONE
             at = path_at if path_at is not None and key == "path" else (*location, key)
             if key in options:
                 options[key] = self._path(options[key], at, may_be_hub_id)
