@@ -6,6 +6,7 @@ import re
 import pytest
 from harness_tasks import write_tasks
 from ruamel.yaml import YAML
+from tiny_audio import save_tiny_audio, write_tones
 
 import gpttasks
 from gpttasks.cli import main
@@ -50,15 +51,6 @@ def spoken(number):
     return {"audio": f"{number % 3}.wav", "speaker": f"s{number % 2}", "label": number % 10, "transcript": "one"}
 
 
-def write_tones(folder):
-    import numpy as np
-    import soundfile
-
-    for number in range(3):
-        wave = np.sin(np.arange(1600) * (0.1 + number / 10)).astype("float32")
-        soundfile.write(folder / f"{number}.wav", wave, 8000)
-
-
 OWN_DATA = {"lm-eval-hellaswag": "tiny-choice"}
 """Recipes whose task brings its data, with the task of the harness that takes its place here."""
 ROWS = {
@@ -88,6 +80,7 @@ ROWS = {
     "imdb-lora": labelled("text"),
     "imdb-zero-shot": labelled("text"),
     "lambada-zero-shot": lambda number: {"text": text_of(number)},
+    "minds14-whisper": lambda number: {"audio": f"{number % 3}.wav", "intent_class": number % 14},
     "mrpc-classifier": labelled("sentence1", sentence2="Another film is not.", idx=1),
     "multi30k-de-lora": lambda number: {"en": text_of(number), "de": f"Film {number} ist von Anfang bis Ende gut."},
     "pretrain-nano": lambda number: {"text": text_of(number)},
@@ -165,6 +158,9 @@ def tiny(name, model, folder):
     data = {"path": str(folder), **({"bad_rows": "skip"} if name == "pretrain-nano" else {})}
     overrides = [f"backbone={model}", f"task.data={json.dumps(data)}", "score.resamples=5"]
     overrides += ["runtime={device: cpu, precision: fp32}"]
+    if isinstance(document.get("encoder"), dict):
+        save_tiny_audio("whisper", folder / "whisper")
+        overrides += [f"encoder.path={folder / 'whisper'}"]
     if document.get("adapt") != "none":
         overrides += ["train={steps: 2, tokens_per_step: 100, validate: {every: 1, limit: 4}}"]
     if document["head"] == "span" or (isinstance(document["head"], dict) and document["head"]["use"] == "generate"):

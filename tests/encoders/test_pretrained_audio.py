@@ -4,32 +4,19 @@ import numpy as np
 import pytest
 import torch
 from test_audio import audio, tone
+from tiny_audio import save_tiny_audio
 
 from gpttasks.encoders.pretrained_audio import PretrainedAudio, PretrainedAudioOptions
 from gpttasks.errors import BackboneError, DataError
 
-WAVE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-WAVE |= {"conv_dim": (8, 8), "conv_stride": (5, 4), "conv_kernel": (10, 8), "num_feat_extract_layers": 2}
-WAVE |= {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """``folder("whisper")``: a tiny random model of that type as transformers saves it."""
-    from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+    """``folder("whisper")``: a tiny random model of that type."""
 
     def made(kind):
         path = tmp_path_factory.mktemp("audio") / kind
-        torch.manual_seed(1)
-        if kind == "whisper":
-            sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
-            sizes |= {"decoder_attention_heads": 2, "num_mel_bins": 20, "max_source_positions": 100, "vocab_size": 50}
-            sizes |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
-            extractor = WhisperFeatureExtractor(feature_size=20, chunk_length=2)
-        else:
-            sizes, extractor = WAVE, Wav2Vec2FeatureExtractor()
-        AutoModel.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(path)
-        extractor.save_pretrained(path)
+        save_tiny_audio(kind, path)
         return path
 
     return made
