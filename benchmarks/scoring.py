@@ -1,9 +1,9 @@
 """Scoring speed and memory beside lm-evaluation-harness: the same weights, the same rendered prompts, one run.
 
     python benchmarks/scoring.py --data ../shared/data --peer-python PEER/bin/python
+    python benchmarks/scoring.py ... --shape ../shared/models/stories260K --cases hellaswag:0:100 sst2:16:100
+    python benchmarks/scoring.py ... --shape qwen-vocabulary --cases hellaswag:0:20 arc_easy:0:30 sst2:16:10
     python benchmarks/scoring.py ... --cases hellaswag:5:5 --fresh-shots
-    python benchmarks/scoring.py ... --shape ../shared/models/stories260K --cases hellaswag:0:60 sst2:16:60
-    python benchmarks/scoring.py ... --shape qwen-vocabulary --cases hellaswag:0:10 sst2:16:10
 
 The peer's environment holds lm_eval 0.4.13 with the same torch and transformers: ``pip install 'lm_eval[hf]==0.4.13'``
 with their versions pinned, or a fresh environment whose .pth file names this one's site-packages. With
@@ -46,8 +46,8 @@ from scoring_cases import SHAPES, case_documents, model_folder
 from scoring_lighteval import SKIPPED
 
 CASES = (
-    *("hellaswag:0:30", "hellaswag:5:8", "arc_easy:0:60", "arc_easy:25:5", "boolq:0:30", "sst2:16:30"),
-    *("lambada:0:60", "wikitext2:0:1", "e2e_nlg:0:8"),
+    *("hellaswag:0:60", "hellaswag:5:20", "hellaswag:10:10", "arc_easy:0:80", "arc_easy:25:10", "boolq:0:40"),
+    *("boolq:5:12", "sst2:16:30", "lambada:0:60", "wikitext2:0:1", "e2e_nlg:0:64"),
 )
 """What the README shows of the first shape."""
 TOLERANCE = 1e-4
@@ -232,7 +232,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser.add_argument("--peer-python", type=Path, help="the interpreter of the environment with lm_eval")
     parser.add_argument("--lighteval-python", type=Path, help="likewise with lighteval, to measure it too")
     parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="NAME:SHOTS:DOCUMENTS")
-    parser.add_argument("--shape", default="gpt2", help=f"{', '.join(SHAPES)}, or a model's folder")
+    parser.add_argument("--shape", default="gpt2-small", help=f"{', '.join(SHAPES)}, or a model's folder")
     parser.add_argument("--documents", type=int, default=100, help="where a case does not say")
     parser.add_argument("--fresh-shots", action="store_true", help="other shots for each document")
     parser.add_argument("--pairs", type=int, default=3)

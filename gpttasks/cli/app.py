@@ -10,7 +10,7 @@ import typer.main
 from .check import check
 from .export import export
 from .listing import list_names
-from .new import new_recipe
+from .new import new_plugin, new_recipe
 from .predict import predict
 from .run import run
 from .show import show
@@ -30,6 +30,7 @@ def build() -> Any:
     new = typer.Typer(rich_markup_mode=None, help="Write a new file to begin with.")
     new.callback()(_new)
     new.command("recipe")(new_recipe)
+    new.command("plugin")(new_plugin)
     app.add_typer(new, name="new")
     return typer.main.get_command(app)
 

@@ -2,7 +2,8 @@
 
 The first process does all that a run does; the others load the same model and answer their share of the requests. Each
 request is answered by one process, and each reply is gathered once: whatever a message asks for, all processes answer
-it with one gather, errors included, so that none waits for another that has failed.
+it with one gather, errors included, so that none waits for another that has failed. What goes between them is pickled
+by torch's collectives, within one run; nothing of it is ever written to a file.
 """
 
 from __future__ import annotations

@@ -1,0 +1,78 @@
+"""Spoken digits from audio: a classical model on the same features, beside the three heads' runs.
+
+    python benchmarks/spoken_digits.py --data ../shared/data/spoken_digits --runs RUN RUN RUN
+
+The classical model is scikit-learn's logistic regression on the mean and the spread of each log-mel band over time, in
+eight equal parts of each recording. Intervals are those of the runs and, for the classical model, the same bootstrap
+over speakers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import gpttasks
+from gpttasks.encoders.log_mel import LogMel
+from gpttasks.metrics.statistics import bootstrap_interval
+from gpttasks.tasks.media import media_of
+
+PARTS = 8
+
+
+def features(encoder: LogMel, rows: list[dict[str, Any]]) -> np.ndarray:
+    """[rows, 2 * PARTS * mels]: mean and spread of each band in each part of a recording."""
+    found = []
+    for row in rows:
+        frames = encoder._features(media_of(row["audio"])).numpy()
+        parts = np.array_split(frames, PARTS)
+        found.append(np.concatenate([value for part in parts for value in (part.mean(0), part.std(0))]))
+    return np.stack(found)
+
+
+def main() -> None:
+    """Fit, score, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, nargs="*", default=[])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/spoken_digits.json"))
+    arguments = parser.parse_args()
+    train, test = (pq.read_table(arguments.data / f"{split}.parquet").to_pylist() for split in ("train", "test"))
+    encoder = LogMel()
+    encoder.bind(1)
+    began = time.perf_counter()
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    model.fit(features(encoder, train), [row["label"] for row in train])
+    right = model.predict(features(encoder, test)) == [row["label"] for row in test]
+    seconds = time.perf_counter() - began
+    speakers = [row["speaker"] for row in test]
+    interval = bootstrap_interval(right.astype(float)[:, None], lambda rows: float(rows.mean()), groups=speakers)
+    results: dict[str, Any] = {"logistic regression accuracy": {"value": float(right.mean()), "seconds": seconds}}
+    results["logistic regression accuracy"] |= {"low": interval.low, "high": interval.high, "groups": interval.groups}
+    for folder in arguments.runs:
+        run = gpttasks.read_run(folder)
+        for key, score in run.scores.items():
+            results[f"{run.record['name']} {key}"] = {
+                "value": score.value,
+                "low": score.low,
+                "high": score.high,
+                "groups": score.groups,
+                "time": run.record["time"],
+                "memory": run.record["memory"],
+            }
+    arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+    for name, one in results.items():
+        print(f"{name:40} {one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})")
+
+
+if __name__ == "__main__":
+    main()
