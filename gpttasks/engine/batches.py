@@ -62,6 +62,8 @@ class TokenBudget:
         self.halved = self.real = self.padded = 0
         self._most = MOST_TOKENS.get(kind, 65536)
         self.given = self._settled = given is not None
+        # On a CPU its own seconds, which neighbours do not stretch.
+        self._clock = time.process_time if kind == "cpu" else time.perf_counter
         self._rates: defaultdict[int, list[float]] = defaultdict(list)
 
     def spend(
@@ -95,7 +97,7 @@ class TokenBudget:
         self, batch: list[int], lengths: Sequence[int], work: Callable[[list[int]], tuple[int, Result]]
     ) -> Iterator[Result]:
         real = sum(lengths[index] for index in batch)
-        began = time.perf_counter()
+        began = self._clock()
         done = _unless_out_of_memory(batch, work)
         if done is None:
             if len(batch) == 1:
@@ -114,7 +116,7 @@ class TokenBudget:
         self.real += real
         self.padded += places - real
         if not self._settled and places > self.tokens * 0.7:
-            self._learn(places / (time.perf_counter() - began))
+            self._learn(places / (self._clock() - began))
         yield result
 
     def _learn(self, rate: float) -> None:
