@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .tasks.sources import Source
     from .tasks.task import Row, Task
     from .tasks.template import ListColumn, Template, TemplateText, TextList
+    from .tasks.transcripts import TranscriptNormaliser, normalised_transcript, word_errors
     from .training.adaptation import Adaptation
 
     __version__: str
@@ -109,6 +110,7 @@ __all__ = [
     "TemplateText",
     "TextList",
     "TokenSequence",
+    "TranscriptNormaliser",
     "UnusableRow",
     "UserError",
     "__version__",
@@ -117,8 +119,10 @@ __all__ = [
     "did_you_mean",
     "hookimpl",
     "join",
+    "normalised_transcript",
     "read_run",
     "run",
+    "word_errors",
 ]
 
 _MODULES = {
@@ -167,6 +171,7 @@ _MODULES = {
     ".tasks.sources": ("Source",),
     ".tasks.task": ("Row", "Task"),
     ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
+    ".tasks.transcripts": ("TranscriptNormaliser", "normalised_transcript", "word_errors"),
     ".training.adaptation": ("Adaptation",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -18,6 +18,7 @@ COMPONENTS = {
         "lm": "heads.lm:LanguageModel",
         "multilabel": "heads.multilabel:MultiLabel",
         "regression": "heads.regression:Regression",
+        "rescore": "heads.rescore:Rescore",
         "span": "heads.span:Span",
     },
     "metric": {
@@ -26,6 +27,7 @@ COMPONENTS = {
         "bleu": "metrics.sacrebleu_metrics:Bleu",
         "byte_perplexity": "metrics.likelihood:BytePerplexity",
         "calibration_error": "metrics.classification:CalibrationError",
+        "cer": "metrics.speech:CharacterErrorRate",
         "chrf": "metrics.sacrebleu_metrics:Chrf",
         "distinct": "metrics.generation:Distinct",
         "exact_match": "metrics.text:ExactMatch",
@@ -48,6 +50,7 @@ COMPONENTS = {
         "subset_accuracy": "metrics.multilabel:SubsetAccuracy",
         "ter": "metrics.sacrebleu_metrics:Ter",
         "token_f1": "metrics.text:TokenF1",
+        "wer": "metrics.speech:WordErrorRate",
         "word_perplexity": "metrics.likelihood:WordPerplexity",
     },
     "encoder": {

@@ -146,16 +146,19 @@ def _lead(recipe: Recipe, plugins: Plugins, out: Path, force: bool, processes: P
 
 
 def _carry_out(job: Job, processes: Processes | None) -> None:
-    """The whole run: prepare, train, answer, score, write down."""
+    """The whole run: prepare, train or tune, answer, score, write down."""
     from .stages.finish import finish
-    from .stages.prepare import prepare
+    from .stages.prepare import prepare, tunes_alone
     from .stages.score import score_split
     from .stages.train import train
+    from .stages.tuning import tune_untrained
 
     bench = job.timed("preparing", lambda: prepare(job.recipe, job.plugins, processes))
     job.describe(bench)
     job.plugins.call("gpttasks_run_started", run=job.info)
     if bench.adaptation.trains:
         job.timed("training", lambda: train(job, bench))
+    elif tunes_alone(bench.recipe, bench.head, bench.adaptation):
+        job.timed("tuning", lambda: tune_untrained(job, bench))
     scored = job.timed("scoring", lambda: score_split(job, bench))
     finish(job, bench, scored)

@@ -27,6 +27,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "translation": {"source": "text", "target": "german"},
     "question-answering": {"prompt": "{{ question }}\n{{ text | passage }}\nAnswer:", "context": "text"},
     "language-modeling": {"prompt": "{{ text | passage }}"},
+    "transcript-correction": {"hypotheses": "heard", "transcript": "text"},
+    "punctuation-restoration": {"written": "text"},
 }
 HEADS = {
     "choice": "accuracy",
@@ -36,6 +38,7 @@ HEADS = {
     "generate": "distinct",
     "span": "token_f1",
     "lm": "perplexity",
+    "rescore": "distinct",
 }
 IN_SHORT = {
     "the first one had": "each row has its own choices",
@@ -59,6 +62,7 @@ def rows(count: int, start: int) -> list[dict[str, Any]]:
                 "stars": number % 5,
                 "options": ["good", "bad", f"number {number}"],
                 "option": number % 2,
+                "heard": [f"the film {number} is a {word} one", f"film number {number} is {word}"],
                 "german": f"Der Film Nummer {number} ist {('gut', 'schlecht')[number % 2]}.",
                 "question": "What is it like?",
                 "answers": {"text": [word], "answer_start": [text.index(word)]},

@@ -51,6 +51,14 @@ def spoken(number):
     return {"audio": f"{number % 3}.wav", "speaker": f"s{number % 2}", "label": number % 10, "transcript": "one"}
 
 
+def heard(number):
+    """Five hypotheses, the last two equal, and the transcript, which is not always among them."""
+    right = f"show me film {number} please"
+    words = (WORDS[number % 2], "films", "film", "fill", "fill")
+    hypotheses = [f"show me {word} {number} please" for word in words]
+    return {"input": hypotheses, "output": right if number % 3 else f"{right} now"}
+
+
 OWN_DATA = {"lm-eval-hellaswag": "tiny-choice"}
 """Recipes whose task brings its data, with the task of the harness that takes its place here."""
 ROWS = {
@@ -76,6 +84,9 @@ ROWS = {
         "endings": ["come on.", "sing.", "go home.", "are eaten."],
         "label": str(number % 4),
     },
+    "hyporadise-atis-correction": heard,
+    "hyporadise-atis-rescore": heard,
+    "hyporadise-librispeech-rescore": heard,
     "imdb-classifier": labelled("text"),
     "imdb-lora": labelled("text"),
     "imdb-zero-shot": labelled("text"),
@@ -114,14 +125,15 @@ def test_each_has_rows_here():
 
 def test_every_task_but_pretraining_has_two():
     tasks = [YAML(typ="safe").load(file.read_text("utf-8"))["task"]["use"] for file in RECIPES.values()]
-    plugins = {"classification", "generation", "qa", "translation"}
+    plugins = {"classification", "generation", "qa", "speech", "translation"}
     owners = {
         load_plugins([]).get("task", name).__module__.partition(".")[0].removeprefix("gpttasks_")
         for name in tasks
         if name != "lm-eval"  # it is many tasks by itself
     }
     assert owners == plugins
-    for name in ("classification", "multiple-choice", "generation", "translation", "question-answering"):
+    often = ("classification", "multiple-choice", "generation", "translation", "question-answering")
+    for name in (*often, "transcript-correction"):
         assert tasks.count(name) >= 2, name
 
 

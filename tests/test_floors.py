@@ -20,7 +20,7 @@ FLOORS = (
     {"training"},
     {"run_folder", "run_backbone", "stages", "runner", "predict", "export", "report"},
     {"leaderboard"},
-    {"builtin", "cli", "testing", "integrations", "__main__"},
+    {"builtin", "cli", "new_plugin", "testing", "integrations", "__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -87,6 +87,7 @@ def test_there_are_bundled_plugins():
         "gpttasks_generation",
         "gpttasks_lm_eval",
         "gpttasks_qa",
+        "gpttasks_speech",
         "gpttasks_translation",
     }
 

@@ -69,6 +69,7 @@ def source_files(folder, pattern="*"):
         "plugins/gpttasks_generation",
         "plugins/gpttasks_lm_eval",
         "plugins/gpttasks_qa",
+        "plugins/gpttasks_speech",
         "plugins/gpttasks_translation",
     ],
 )
@@ -137,5 +138,5 @@ def test_recipes_are_known_by_name_in_any_folder(gpttasks, installed):
 def test_bundled_plugins_are_found_and_sound(gpttasks):
     plugins = bundled(gpttasks("list", "plugins", "--json"))
     assert {name: plugin["state"] for name, plugin in plugins.items()} == dict.fromkeys(
-        ("core", "classification", "generation", "lm-eval", "qa", "translation"), "ok"
+        ("core", "classification", "generation", "lm-eval", "qa", "speech", "translation"), "ok"
     )

@@ -116,7 +116,7 @@ class TokenBudget:
         self.real += real
         self.padded += places - real
         if not self._settled and places > self.tokens * 0.7:
-            self._learn(places / (self._clock() - began))
+            self._learn(places / max(1e-9, self._clock() - began))
         yield result
 
     def _learn(self, rate: float) -> None:

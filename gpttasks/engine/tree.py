@@ -16,6 +16,9 @@ SHORTEST_PREFIX = 32
 """Tokens that a common beginning must have to be read on its own."""
 LEAST_SAVED = 256
 """Tokens that reading it once must save, for the calls of the model that it costs."""
+LARGEST_FAMILY = 1024
+"""Tokens of continuations that one group holds: a prompt that very many examples share makes several, since what a mask
+takes grows with their square."""
 LONG_FAMILY = 900
 """Tokens of a context and its continuations from which they are read one after the other: a mask over all of them would
 cost more than another call of the model (``benchmarks/scoring_branches.py`` measures where)."""
@@ -169,7 +172,9 @@ def worth_reading_once(length: int, rows: int) -> bool:
 
 
 def group_paths(paths: Mapping[int, Path], families: Sequence[Sequence[int]]) -> list[Group]:
-    """A group for each family of paths that are known to begin alike (the options of an example)."""
+    """A group for each family of paths that are known to begin alike (the options of an example); several for a large
+    one.
+    """
     groups = []
     for family in families:
         first = paths[family[0]].ids
@@ -177,9 +182,23 @@ def group_paths(paths: Mapping[int, Path], families: Sequence[Sequence[int]]) ->
         context = min(paths[index].fed for index in family)
         if len(family) > 1:
             context = min(context, *(common_length(first, paths[index].ids) for index in family[1:]))
-        own = context + sum(paths[index].fed - context for index in family)
-        groups.append(Group(list(family), context, first, own, min(paths[index].reads[0] for index in family)))
+        for some in _in_pieces(family, [paths[index].fed - context for index in family]):
+            own = context + sum(paths[index].fed - context for index in some)
+            groups.append(Group(some, context, first, own, min(paths[index].reads[0] for index in some)))
     return groups
+
+
+def _in_pieces(family: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
+    """The paths of a family, no more tokens beyond the context together than ``LARGEST_FAMILY``; one is never split."""
+    pieces: list[list[int]] = [[]]
+    held = 0
+    for index, size in zip(family, sizes, strict=True):
+        if pieces[-1] and held + size > LARGEST_FAMILY:
+            pieces.append([])
+            held = 0
+        pieces[-1].append(index)
+        held += size
+    return pieces
 
 
 def into_blocks(groups: Sequence[Group], paths: Mapping[int, Path]) -> list[Block]:

@@ -63,6 +63,8 @@ class Head(Component):
         whether it is of no use before it was trained (it has modules that start at random).
     prompted:
         whether solved examples in front of the prompt make sense.
+    tunes_untrained:
+        whether ``tune`` is of use where nothing is trained: it then gets all training examples.
     one_item:
         whether every example makes exactly one item: then they are made when a step needs them, and training begins
         at once, however many examples there are.
@@ -74,6 +76,7 @@ class Head(Component):
     gives: ClassVar[AnswerKind]
     needs_training: ClassVar[bool] = False
     prompted: ClassVar[bool] = True
+    tunes_untrained: ClassVar[bool] = False
     one_item: bool = False
 
     backbone: Backbone
@@ -82,7 +85,7 @@ class Head(Component):
 
     @property
     def tunes(self) -> bool:
-        """Whether :meth:`tune` is to be called after training."""
+        """Whether :meth:`tune` is to be called after training, or without any where ``tunes_untrained`` says so."""
         return type(self).tune is not Head.tune
 
     def bind(self, backbone: Backbone, example: Example) -> None:
@@ -114,7 +117,10 @@ class Head(Component):
         raise NotImplementedError
 
     def tune(self, examples: Sequence[Example], replies: Sequence[Sequence[Reply]]) -> dict[str, Any]:
-        """Settings fitted on validation data (thresholds, weights), kept in ``head/tuned.json``; none by default."""
+        """Settings fitted on validation data (thresholds, weights), kept in ``head/tuned.json``; none by default.
+
+        Raises DataError for an example without what they are fitted to.
+        """
         return {}
 
 

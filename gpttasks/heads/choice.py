@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -82,10 +82,7 @@ class Choice(Head):
         return Answer(best, example.choices[best], softmax(values), detail)
 
     def _continuations(self, example: Example) -> tuple[str, ...]:
-        """What follows the prompt for each choice: the choice, after the separator where one is needed."""
-        prompt = prompt_text(example.prompt)
-        separator = self.options.separator
-        return tuple(answer_after(example, prompt, choice, separator) for choice in example.choices)
+        return continuations(example, example.choices, self.options.separator)
 
     def _normalise(self, example: Example, given: list[LogLikelihoodReply], logprobs: list[float]) -> list[float]:
         kind = self.options.normalisation
@@ -96,6 +93,12 @@ class Choice(Head):
         if kind == "unconditional":
             return [value - alone.logprob for value, alone in zip(logprobs, given[len(logprobs) :], strict=True)]
         return logprobs
+
+
+def continuations(example: Example, choices: Iterable[str], separator: str) -> tuple[str, ...]:
+    """What follows the prompt for each choice: the choice, after the separator where one is needed."""
+    prompt = prompt_text(example.prompt)
+    return tuple(answer_after(example, prompt, choice, separator) for choice in choices)
 
 
 def near_tie(values: Sequence[float]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -63,6 +63,7 @@ class GenerateText(Head):
 
     name = "generate"
     Options = GenerateOptions
+    sample_options: ClassVar[dict[str, Any]] = {"max_tokens": 8}
     trains_on = frozenset({"prompt", "target"})
     gives = "text"
 

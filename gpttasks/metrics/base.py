@@ -50,6 +50,13 @@ class Metric(Component):
         """What else settles the number, in the words of the library that computes it; goes into the measure."""
         return None
 
+    def errors(self, example: Example, text: str) -> float | None:
+        """How many errors a text has, for a metric that counts them: the baseline ``oracle`` picks the fewest.
+
+        None for any other metric.
+        """
+        return None
+
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """The statistics of one sample: always the same number of finite floats.
 

@@ -18,7 +18,7 @@ COUNTS = {
     "shots_dropped": "shots did not fit into the context and were left out",
     "near_ties": "answers were near ties, their margin within what batching may move",
 }
-STAGES = ("preparing", "training", "scoring")
+STAGES = ("preparing", "training", "tuning", "scoring")
 
 
 @dataclass(frozen=True)

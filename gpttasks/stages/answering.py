@@ -126,7 +126,7 @@ def score_all(
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
         baseline = baselines.get(key)
-        answers = given if baseline is None else BASELINES[baseline].answers(examples, kind)
+        answers = given if baseline is None else BASELINES[baseline].answers_for(metric.errors, examples, kind)
         measure = measure_of(
             task=task,
             examples=digest,

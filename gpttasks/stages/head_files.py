@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from ..backbones.tokenizer import cause
 from ..errors import BackboneError, FolderError
 from ..run_backbone import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RunBackbone
+from ..run_folder import RECIPE
 
 if TYPE_CHECKING:
     from ..encoders.base import Encoder
     from ..heads.base import Head
+    from ..recipe.schema import Use
     from ..run_folder import RunFolder
 
 FITS = "fits"
@@ -76,6 +78,19 @@ def load_head(head: Head, backbone: RunBackbone) -> None:
             head.tuned = json.loads(tuned.read_text("utf-8"))
         except ValueError as error:
             raise FolderError(f"{tuned} cannot be read: {error}") from error
+
+
+def tuned_by_run(backbone: Use, head: Head) -> bool:
+    """Whether the backbone is a run that has tuned settings of this head, which :func:`load_head` will read."""
+    from ruamel.yaml import YAML
+
+    if backbone.name != RunBackbone.name:
+        return False
+    folder = Path(getattr(backbone.options, "path", ""))
+    if not (folder / HEAD_TUNED).is_file() or not (folder / RECIPE).is_file():
+        return False
+    document = YAML(typ="safe", pure=True).load((folder / RECIPE).read_text("utf-8"))
+    return bool(document["head"]["use"] == head.name)
 
 
 def _load_modules(head: Head, file: Path) -> None:

@@ -23,7 +23,7 @@ from ..tasks.sources import Role
 from ..tasks.splits import ExampleSets, ShotPool, divide_pool, limited, load_examples, scored_set
 from ..tasks.task import Task
 from ..training.adaptation import Adaptation
-from .head_files import load_encoder, load_head
+from .head_files import load_encoder, load_head, tuned_by_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -196,6 +196,14 @@ def shot_pool(recipe: Recipe, sets: ExampleSets) -> ShotPool | None:
     return ShotPool(sets[recipe.score.shots_from].examples, recipe.seed) if recipe.score.shots else None
 
 
+def tunes_alone(recipe: Recipe, head: Head, adaptation: Adaptation) -> bool:
+    """Whether the head is tuned on the training examples though nothing is trained.
+
+    It is not where the backbone is a run that has tuned the same head: that brings its settings along.
+    """
+    return not adaptation.trains and head.tunes and head.tunes_untrained and not tuned_by_run(recipe.backbone, head)
+
+
 def load_sets(
     recipe: Recipe, task: Task, head: Head, adaptation: Adaptation, metrics: dict[str, Metric]
 ) -> ExampleSets:
@@ -209,6 +217,8 @@ def load_sets(
         limits["train"] = train.limit
         if train.validate_ is not None or head.tunes:
             limits["validation"] = train.validate_.limit if train.validate_ else None
+    elif tunes_alone(recipe, head, adaptation):
+        limits["train"] = None
     shared = limits.get(score.split, score.limit)  # a split that is scored and trained on has two limits
     twice = score.split in limits
     limits[score.split] = None if pooled or twice else score.limit

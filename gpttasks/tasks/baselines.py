@@ -8,8 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..answer import Answer, AnswerKind
+from ..errors import DataError
 from .example import Example, prompt_text, seeded_hash
 from .labels import right_labels
+from .transcripts import word_errors
+
+Errors = Callable[[Example, str], "float | None"]
+"""How many errors a text has, as a metric counts them; None if it counts none."""
 
 LONGEST_RANDOM_SPAN = 5
 """Words of a random span: as many as most answers have at most."""
@@ -23,12 +28,22 @@ class Baseline:
         the kinds of answer it has; needs: the example fields it reads.
     answers:
         one answer an example, of the given kind; none depends on the order of the examples.
+    by_errors:
+        the same, for a baseline that looks at the right answer as the metric does that scores it; else None.
     """
 
     description: str
     gives: frozenset[AnswerKind]
     needs: frozenset[str]
     answers: Callable[[Sequence[Example], AnswerKind], list[Answer]]
+    by_errors: Callable[[Sequence[Example], Errors], list[Answer]] | None = None
+
+    def answers_for(self, errors: Errors, examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+        """The answers for a metric that counts errors so.
+
+        Raises DataError, as ``answers`` does, for an example that lacks what the baseline needs.
+        """
+        return self.answers(examples, kind) if self.by_errors is None else self.by_errors(examples, errors)
 
 
 def passage_of(example: Example) -> str:
@@ -104,6 +119,41 @@ def _mean(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
     return [Answer(mean, f"{mean:g}") for _ in examples]
 
 
+def _choices(example: Example) -> tuple[str, ...]:
+    """The example's choices. Raises DataError where it has none."""
+    if not example.choices:
+        raise DataError(f"example {example.id} has no choices, so the baseline has nothing to pick")
+    return example.choices
+
+
+def _first_hypothesis(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+    firsts = [_choices(example)[0] for example in examples]
+    return [Answer(text, text) for text in firsts]
+
+
+def _oracle(examples: Sequence[Example], kind: AnswerKind) -> list[Answer]:
+    return _fewest_errors(examples, _plain_word_errors)
+
+
+def _fewest_errors(examples: Sequence[Example], errors: Errors) -> list[Answer]:
+    """The choice with the fewest errors, the first of equals; word errors where the metric counts none."""
+    found = []
+    for example in examples:
+        counts: dict[str, float] = {}
+        for text in dict.fromkeys(_choices(example)):
+            count = errors(example, text)
+            counts[text] = _plain_word_errors(example, text) if count is None else count
+        best = min(counts, key=lambda text: counts[text])
+        found.append(Answer(best, best))
+    return found
+
+
+def _plain_word_errors(example: Example, text: str) -> float:
+    if not example.references:
+        raise DataError(f"example {example.id} has no references, so no choice is the best one")
+    return float(word_errors(text, example.references)[0])
+
+
 BASELINES: dict[str, Baseline] = {
     "majority": Baseline(
         "the most frequent right answer of the scored examples",
@@ -123,5 +173,18 @@ BASELINES: dict[str, Baseline] = {
         "the first sentence of the passage", frozenset({"text"}), frozenset({"prompt"}), _first_sentence
     ),
     "mean": Baseline("the mean of the right numbers", frozenset({"number"}), frozenset({"label"}), _mean),
+    "first_hypothesis": Baseline(
+        "the first choice, such as the likeliest hypothesis of a recogniser",
+        frozenset({"text"}),
+        frozenset({"choices"}),
+        _first_hypothesis,
+    ),
+    "oracle": Baseline(
+        "the choice with the fewest errors as the metric counts them, word errors where it counts none",
+        frozenset({"text"}),
+        frozenset({"choices", "references"}),
+        _oracle,
+        _fewest_errors,
+    ),
 }
 """By the name that a metric's ``baseline`` gives."""

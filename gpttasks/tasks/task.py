@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -65,12 +65,15 @@ class Task(Component):
         whether it brings its rows itself, by :meth:`source`: a recipe then has no ``data.path``.
     blank_prompts:
         whether an example may have an empty prompt: one passage without any text.
+    sample_rows:
+        a few rows of data with different right answers, on which the conformance kit (``pytest --gpttasks``) checks it.
     """
 
     kind = "task"
     fields: ClassVar[frozenset[str] | None] = None
     own_data: ClassVar[bool] = False
     blank_prompts: ClassVar[bool] = False
+    sample_rows: ClassVar[Sequence[Mapping[str, Any]]] = ()
 
     @property
     def blank_rows(self) -> bool:

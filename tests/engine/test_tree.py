@@ -114,6 +114,14 @@ def test_a_long_context_is_read_before_its_continuations():
     assert sum(len(made.ids) for made in long.trees(paths, in_one_row=True)) == 3 + 2 + 1
 
 
+def test_very_many_continuations_of_one_prompt_are_several_groups():
+    paths, families = paths_of([([5], [[number, 1, 2, 3] for number in range(2000)])])
+    groups = group_paths(paths, families)
+    assert max(group.own for group in groups) <= tree.LARGEST_FAMILY + 1
+    (block,) = into_blocks(groups, paths)
+    assert sum(len(made.at) for made in block.trees(paths, in_one_row=False)) == 2000
+
+
 def test_many_equal_contexts_are_no_deep_recursion():
     paths, families = paths_of([([5], [[1], [2]])] * 3000)
     (block,) = into_blocks(group_paths(paths, families), paths)

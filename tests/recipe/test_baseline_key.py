@@ -25,6 +25,7 @@ GENERATION = "task={use: generation, data: {path: a/b}, prompt: '{{ a | passage 
 ANSWERING = "task={use: question-answering, data: {path: a/b}}"
 REGRESSION = "task={use: regression, data: {path: a/b}, prompt: '{{ a }}'}"
 SEVERAL = "task={use: multi-label-classification, data: {path: a/b}, prompt: '{{ a }}', labels: [x, y]}"
+HEARD = "task={use: transcript-correction, data: {path: a/b}}"
 MODELING = "task={use: language-modeling, data: {path: a/b}}"
 
 
@@ -127,6 +128,13 @@ class TestMistakes:
             ([], "accuracy", "mean", "label", "majority, random"),
             ([], "accuracy", "copy", "label", "majority, random"),
             ([GENERATION, "head=generate"], "bleu", "majority", "text", "random, no_answer, copy, first_sentence"),
+            (
+                [HEARD, "head=generate"],
+                "wer",
+                "majority",
+                "text",
+                "random, no_answer, copy, first_sentence, first_hypothesis, oracle",
+            ),
             ([ANSWERING, "head=span"], "token_f1", "copy", "span", "random, no_answer"),
             ([REGRESSION, "head=regression"], "pearson", "random", "number", "mean"),
             ([SEVERAL, "head=multilabel"], "subset_accuracy", "random", "labels", "majority"),

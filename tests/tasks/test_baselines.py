@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpttasks.errors import DataError
 from gpttasks.plugins import load_plugins
 from gpttasks.tasks.baselines import BASELINES, LONGEST_RANDOM_SPAN, passage_of
 from gpttasks.tasks.example import Example, Part
@@ -178,6 +179,60 @@ def test_mean(numbers):
         assert answer.value == pytest.approx(statistics.fmean(numbers), abs=1e-6)
 
 
+def heard(*lists, references=("show me flights",)):
+    return [Example("?", choices=hypotheses, references=references, id=str(n)) for n, hypotheses in enumerate(lists)]
+
+
+class TestHypotheses:
+    def test_the_first_one(self):
+        found = answers("first_hypothesis", heard(("b", "a"), ("c", "c")), "text")
+        assert [(answer.value, answer.text) for answer in found] == [("b", "b"), ("c", "c")]
+
+    def test_the_oracle_has_the_fewest_word_errors_the_first_of_equals(self):
+        lists = heard(("show flights", "show me flights"), ("show", "me"), ("a b c d", "flights"))
+        found = answers("oracle", lists, "text")
+        assert [answer.text for answer in found] == ["show me flights", "show", "flights"]
+
+    def test_it_counts_as_the_metric_does(self):
+        (example,) = heard(("show me flight", "Show me flights!"))
+        oracle = BASELINES["oracle"]
+
+        def text(name, **options):
+            kind = load_plugins().get("metric", name)
+            (answer,) = oracle.answers_for(kind(kind.Options(**options)).errors, [example], "text")
+            return answer.text
+
+        assert text("wer") == "show me flight"
+        assert text("wer", normaliser="basic-english") == text("cer", normaliser="basic-english") == "Show me flights!"
+        assert text("exact_match") == oracle.answers([example], "text")[0].text == "show me flight"
+
+    def test_for_characters_it_is_the_one_with_the_fewest_wrong_characters(self):
+        (example,) = heard(("xxxxxxxxxxxx me flights", "shows my flights"))
+        assert answers("oracle", [example], "text")[0].text == "xxxxxxxxxxxx me flights"
+        (answer,) = BASELINES["oracle"].answers_for(metric("cer").errors, [example], "text")
+        assert answer.text == "shows my flights"
+
+    @given(st.lists(st.lists(st.text("ab ", max_size=8), min_size=1, max_size=5), min_size=1, max_size=5))
+    def test_no_choice_has_fewer_errors_than_the_oracle(self, lists):
+        examples = heard(*lists, references=("a b a", "b"))
+        for name in ("wer", "cer"):
+            scored = metric(name)
+            for example, answer in zip(
+                examples, BASELINES["oracle"].answers_for(scored.errors, examples, "text"), strict=True
+            ):
+                fewest = min(scored.errors(example, choice) for choice in example.choices)
+                assert scored.errors(example, answer.text) == fewest
+
+    @pytest.mark.parametrize("name", ["first_hypothesis", "oracle"])
+    def test_an_example_without_any(self, name):
+        with pytest.raises(DataError, match="example e1 has no choices, so the baseline has nothing to pick"):
+            answers(name, [Example("?", references=["a"], id="e1")], "text")
+
+    def test_an_example_without_references(self):
+        with pytest.raises(DataError, match="example e1 has no references, so no choice is the best one"):
+            answers("oracle", [Example("?", choices=["a"], id="e1")], "text")
+
+
 CASES = [
     ("majority", "label", labelled(0, 2, 2, 1, 1, 3)),
     ("majority", "labels", with_labels((1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0))),
@@ -188,6 +243,8 @@ CASES = [
     ("no_answer", "text", passages("a", "b")),
     ("copy", "text", passages("a b", "c")),
     ("first_sentence", "text", passages("a. b", "c. d")),
+    ("first_hypothesis", "text", heard(("a", "b"), ("c",))),
+    ("oracle", "text", heard(("show", "show me"), ("me", "flights"))),
     ("mean", "number", [Example("?", label=number, id=str(number)) for number in (0.1, 0.2, 0.3, 1e9)]),
 ]
 

@@ -1,0 +1,145 @@
+"""N-best lists of a speech recogniser: to be corrected into one transcript, or rescored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from gpttasks import Example, Options, Row, Task, Template, TemplateText, UnusableRow, word_errors
+
+from .scripts import scripts_of
+from .template_row import with_value
+
+HYPOTHESES = "hypotheses"
+"""The name under which a prompt finds the list, whatever its column is called."""
+PROMPT = "Hypotheses of a speech recogniser:\n{{ hypotheses | join('\\n') | passage }}\nTranscript:"
+
+
+class TranscriptCorrectionOptions(Options):
+    """The options of the task ``transcript-correction``."""
+
+    hypotheses: str = Field("input", description="the column with the n-best list: texts, the likeliest first")
+    transcript: str = Field("output", description="the column with what was really said")
+    prompt: TemplateText = Field(
+        PROMPT,
+        description="the template of the prompt, which finds the list as hypotheses. To rescore, leave the list out: "
+        "'Transcript:'",
+    )
+    scores: dict[str, str] = Field(
+        default_factory=dict,
+        description="scores of the recogniser, one number a hypothesis: a name for head rescore, and the column",
+    )
+    single: bool = Field(False, description="whether a list may hold a single hypothesis, so that nothing is to choose")
+    other_script: bool = Field(
+        False, description="whether the transcript may be in another script than all of its hypotheses"
+    )
+
+    @model_validator(mode="after")
+    def _prompt_without_answer(self) -> TranscriptCorrectionOptions:
+        if self.transcript in Template(self.prompt).columns:
+            raise ValueError(
+                f"prompt: it shows the right transcript, which is in the column {self.transcript!r}; take that out"
+            )
+        return self
+
+
+class TranscriptCorrection(Task):
+    """An n-best list and the right transcript: head ``generate`` writes it, head ``rescore`` picks a hypothesis.
+
+    The choices are the hypotheses in their order, equal ones included; the label is the first one with the fewest word
+    errors, words being what white space separates.
+    """
+
+    name = "transcript-correction"
+    Options = TranscriptCorrectionOptions
+
+    options: TranscriptCorrectionOptions
+
+    def __init__(self, options: TranscriptCorrectionOptions | None = None) -> None:
+        super().__init__(options)
+        self._prompt = Template(self.options.prompt)
+
+    @property
+    def fields(self) -> frozenset[str]:  # type: ignore[override]
+        """With scores only where the options name their columns."""
+        always = frozenset({"prompt", "target", "choices", "label", "references"})
+        return always | {"scores"} if self.options.scores else always
+
+    @property
+    def columns(self) -> frozenset[str]:
+        return (self._prompt.required - {HYPOTHESES}) | {self.options.hypotheses, *self.options.scores.values()}
+
+    @property
+    def answer_columns(self) -> frozenset[str]:
+        return frozenset((self.options.transcript,))
+
+    def example(self, row: Row) -> Example:
+        """Raises UnusableRow for a list that is none, too short or all blank, for a blank transcript, for scores that
+        do not go with the list, and for a transcript in another script than the list.
+
+        A single blank hypothesis is one in which the recogniser heard nothing.
+        """
+        hypotheses = self._hypotheses(row)
+        prompt = self._prompt.render(with_value(row, HYPOTHESES, hypotheses))
+        scores = {name: self._scores(row, column, len(hypotheses)) for name, column in self.options.scores.items()}
+        transcript = row.get(self.options.transcript)
+        if transcript is None:
+            return Example(prompt, choices=hypotheses, scores=scores)  # to be predicted only
+        if not isinstance(transcript, str) or not transcript.strip():
+            message = f"the column {self.options.transcript!r} holds {transcript!r}, wanted the right transcript"
+            raise UnusableRow(row.problem(message))
+        if not self.options.other_script:
+            _check_script(row, hypotheses, transcript)
+        errors = [word_errors(hypothesis, (transcript,))[0] for hypothesis in hypotheses]
+        return Example(
+            prompt,
+            target=transcript,
+            choices=hypotheses,
+            label=errors.index(min(errors)),
+            references=(transcript,),
+            scores=scores,
+        )
+
+    def _hypotheses(self, row: Row) -> tuple[str, ...]:
+        column = self.options.hypotheses
+        value = row[column]
+        if not isinstance(value, (list, tuple)):
+            wanted = "wanted an n-best list: texts, the likeliest first"
+            raise UnusableRow(row.problem(f"the column {column!r} holds {value!r}, {wanted}"))
+        for number, text in enumerate(value, 1):
+            if not isinstance(text, str):
+                message = f"hypothesis {number} of {len(value)} in the column {column!r} is {text!r}, wanted a text"
+                raise UnusableRow(row.problem(message))
+        if not value:
+            raise UnusableRow(row.problem(f"the n-best list in the column {column!r} is empty"))
+        if not any(text.strip() for text in value):
+            raise UnusableRow(row.problem(f"all hypotheses in the column {column!r} are blank"))
+        if len(value) == 1 and not self.options.single:
+            message = f"the n-best list in the column {column!r} holds one hypothesis, wanted two or more"
+            raise UnusableRow(row.problem(message, "allow it with task.single: true"))
+        return tuple(value)
+
+    def _scores(self, row: Row, column: str, count: int) -> tuple[float, ...]:
+        value = row[column]
+        if not isinstance(value, (list, tuple)) or not all(map(_is_number, value)) or len(value) != count:
+            message = f"the column {column!r} holds {value!r}, wanted one number for each of {count} hypotheses"
+            raise UnusableRow(row.problem(message))
+        return tuple(map(float, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_script(row: Row, hypotheses: Sequence[str], transcript: str) -> None:
+    """Raises UnusableRow where the transcript and the hypotheses have letters, but of no script in common."""
+    wanted, given = scripts_of(transcript), scripts_of(" ".join(hypotheses))
+    if wanted and given and not wanted & given:
+        message = (
+            f"the transcript {transcript!r} is in {' and '.join(sorted(wanted))} letters, and its hypotheses are in "
+            f"{' and '.join(sorted(given))} letters"
+        )
+        raise UnusableRow(row.problem(message, "allow it with task.other_script: true"))

@@ -1,0 +1,12 @@
+"""A row with a value beside its columns, for templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpttasks import Row
+
+
+def with_value(row: Row, name: str, value: Any) -> Row:
+    """A copy of the row in which ``name`` is ``value``; in messages it stands where the row does."""
+    return Row({**row, name: value}, place=row.place, file=row.file, line=row.line)
