@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
@@ -57,11 +58,15 @@ working directory if it was given on the command line."""
 class Component:
     """The base of :class:`Task`, :class:`Head`, :class:`Metric`, :class:`Backbone`, :class:`Encoder` and
     :class:`Adaptation`. A subclass gives ``name``, and ``Options`` if it has any.
+
+    sample_options:
+        the options with which the conformance kit (``pytest --gpttasks``) checks it; needed where one has no default.
     """
 
     kind: ClassVar[str]
     name: ClassVar[str]
     Options: ClassVar[type[Options]] = Options
+    sample_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     options: Any
 

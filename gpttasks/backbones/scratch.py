@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -35,6 +35,11 @@ class Scratch(LocalBackbone):
 
     name = "scratch"
     Options = ScratchOptions
+    sample_options: ClassVar[dict[str, Any]] = {
+        "vocabulary": 300,
+        "context": 128,
+        "config": {"n_layer": 2, "n_embd": 32, "n_head": 4},
+    }
 
     def load(self, settings: LoadSettings) -> None:
         """Train the tokenizer and make the model. Raises BackboneError for an unknown type or config field."""

@@ -19,10 +19,13 @@ class Encoder(Component):
 
     reads:
         the kinds of media it reads: what stands before the slash in a MIME type, such as ``audio``.
+    sample_media:
+        two or more that it can read, on which the conformance kit checks it; needed where it reads no audio.
     """
 
     kind = "encoder"
     reads: ClassVar[frozenset[str]] = frozenset()
+    sample_media: ClassVar[Sequence[Media]] = ()
 
     def bind(self, hidden_size: int) -> None:
         """Called once before all else, with the width of the backbone's embeddings: make or load the modules.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -39,6 +39,8 @@ class MultiLabelClassification(PromptTask):
 
     name = "multi-label-classification"
     Options = MultiLabelOptions
+    sample_options: ClassVar = {"prompt": "{{ text | passage }}\nAnswer:", "labels": ("short", "sad")}
+    sample_rows: ClassVar = ({"text": "Dull.", "labels": ["short"]}, {"text": "It rains.", "labels": ["short", "sad"]})
     fields = frozenset({"prompt", "choices", "scores", "target"})
 
     options: MultiLabelOptions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class RegressionTask(PromptTask):
 
     name = "regression"
     Options = RegressionOptions
+    sample_options: ClassVar = {"prompt": "{{ text | passage }}\nAnswer:"}
+    sample_rows: ClassVar = ({"text": "Dull.", "label": 1}, {"text": "Lovely.", "label": 4.5})
     fields = frozenset({"prompt", "label", "target"})
 
     options: RegressionOptions

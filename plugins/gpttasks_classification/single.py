@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from gpttasks import Example, Row
@@ -24,6 +26,8 @@ class Classification(PromptTask):
 
     name = "classification"
     Options = ClassificationOptions
+    sample_options: ClassVar = {"prompt": "{{ text | passage }}\nAnswer:", "labels": ("bad", "good")}
+    sample_rows: ClassVar = ({"text": "Dull.", "label": "bad"}, {"text": "Lovely.", "label": "good"})
     fields = frozenset({"prompt", "choices", "label"})
 
     options: ClassificationOptions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from gpttasks import (
@@ -35,6 +37,8 @@ class Generation(Task):
 
     name = "generation"
     Options = GenerationOptions
+    sample_options: ClassVar = {"prompt": "{{ text | passage }}\nAnswer:", "target": "{{ answer }}"}
+    sample_rows: ClassVar = ({"text": "One and one?", "answer": "two"}, {"text": "Two and two?", "answer": "four"})
 
     options: GenerationOptions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,8 @@ class LanguageModeling(Task):
 
     name = "language-modeling"
     Options = LanguageModelingOptions
+    sample_options: ClassVar = {"prompt": "{{ text | passage }}"}
+    sample_rows: ClassVar = ({"text": "The lights went out."}, {"text": "Everyone stayed."})
     fields = frozenset({"prompt"})
 
     options: LanguageModelingOptions

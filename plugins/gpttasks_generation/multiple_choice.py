@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,11 @@ class MultipleChoice(Task):
 
     name = "multiple-choice"
     Options = MultipleChoiceOptions
+    sample_options: ClassVar = {"prompt": "{{ text | passage }}\nAnswer:", "choices": "options", "label": "right"}
+    sample_rows: ClassVar = (
+        {"text": "A colour?", "options": ["red", "two"], "right": 0},
+        {"text": "A number?", "options": ["red", "two"], "right": 1},
+    )
     fields = frozenset({"prompt", "choices", "label"})
 
     options: MultipleChoiceOptions

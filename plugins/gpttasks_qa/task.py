@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -46,6 +46,15 @@ class QuestionAnswering(Task):
 
     name = "question-answering"
     Options = QuestionAnsweringOptions
+    sample_options: ClassVar = {"prompt": "{{ question }}\n{{ context | passage }}\nAnswer:"}
+    sample_rows: ClassVar = (
+        {
+            "question": "Which colour?",
+            "context": "The card is red.",
+            "answers": {"text": ["red"], "answer_start": [12]},
+        },
+        {"question": "Which animal?", "context": "A cat sleeps.", "answers": {"text": ["cat"], "answer_start": [2]}},
+    )
     fields = frozenset({"prompt", "target", "references", "scores", "group"})
 
     options: QuestionAnsweringOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -62,6 +62,11 @@ class Translation(Task):
 
     name = "translation"
     Options = TranslationOptions
+    sample_options: ClassVar = {"source": "english", "target": "german"}
+    sample_rows: ClassVar = (
+        {"english": "Good morning.", "german": "Guten Morgen."},
+        {"english": "Thank you.", "german": "Danke."},
+    )
     fields = frozenset({"prompt", "target", "references"})
 
     options: TranslationOptions

@@ -1,0 +1,67 @@
+"""The conformance kit: does a component keep the contract that recipes, engines and scores rely on?
+
+Each ``check_*`` function gives the faults it found; ``assert_conforms`` raises :class:`NonConforming` with them::
+
+    from gpttasks.testing import assert_conforms, check_task
+
+    def test_sarcasm():
+        assert_conforms(check_task(Sarcasm(), [{"tweet": "Great.", "label": 1}, {"tweet": "I like it.", "label": 0}]))
+
+``pytest --gpttasks=NAME`` runs the checks on all that a plugin registers, where NAME is a plugin, a distribution or a
+plugin file. A component whose options have no defaults says in the class attribute ``sample_options`` which to take,
+and a task gives some rows in ``sample_rows``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backbone import check_backbone
+    from .encoder import check_encoder
+    from .faults import Fault, NonConforming, assert_conforms
+    from .head import check_head
+    from .imports import check_import
+    from .metric import check_metric
+    from .samples import sample_examples, sample_media
+    from .task import check_task
+    from .tiny import Tiny, tiny_backbone
+
+__all__ = [
+    "Fault",
+    "NonConforming",
+    "Tiny",
+    "assert_conforms",
+    "check_backbone",
+    "check_encoder",
+    "check_head",
+    "check_import",
+    "check_metric",
+    "check_task",
+    "sample_examples",
+    "sample_media",
+    "tiny_backbone",
+]
+
+_HOME = {
+    "Fault": "faults",
+    "NonConforming": "faults",
+    "Tiny": "tiny",
+    "assert_conforms": "faults",
+    "check_backbone": "backbone",
+    "check_encoder": "encoder",
+    "check_head": "head",
+    "check_import": "imports",
+    "check_metric": "metric",
+    "check_task": "task",
+    "sample_examples": "samples",
+    "sample_media": "samples",
+    "tiny_backbone": "tiny",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

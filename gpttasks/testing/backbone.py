@@ -1,0 +1,156 @@
+"""The rules for backbones."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..backbones.base import Backbone, LoadSettings
+from ..backbones.local import LocalBackbone
+from ..engine.local import LocalEngine
+from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
+from ..tasks.example import Part
+from .faults import Fault, refused, run_rules, told
+from .replies import CLOSE, difference, shared_difference
+from .samples import HARD_TEXTS, WORDS, sample_examples, shuffled
+
+MAX_TOKENS = 4
+
+
+def _texts() -> Iterable[str]:
+    """Training texts, for a backbone that makes its tokenizer of them."""
+    return [*HARD_TEXTS.values(), *(f"Card {number} shows {word}." for number in range(20) for word in WORDS)]
+
+
+SETTINGS = LoadSettings(texts=_texts)
+
+
+@dataclass(frozen=True)
+class BackboneSubject:
+    """A loaded backbone, and requests."""
+
+    backbone: Backbone
+    requests: Sequence[Request]
+
+    def ask(self, requests: Sequence[Request]) -> list[Reply]:
+        """The replies, of the plain engine where the backbone is a local one."""
+        backbone: Any = self.backbone
+        engine = LocalEngine(backbone, None, 512) if isinstance(backbone, LocalBackbone) else backbone
+        return list(engine.answer(requests))
+
+
+def check_backbone(backbone: Backbone) -> list[Fault]:
+    """The faults of a backbone, which is loaded first. Raises BackboneError where it cannot be loaded."""
+    backbone.load(SETTINGS)
+    requests: list[Request] = []
+    for example in sample_examples(5):
+        options = tuple(f" {choice}" for choice in example.choices)
+        requests += [LogLikelihood(example.prompt, option, options) for option in options]
+        requests.append(Generate(example.prompt, MAX_TOKENS, stop=(".",)))
+    return run_rules("backbone", backbone.name, BackboneSubject(backbone, requests), RULES)
+
+
+def deterministic(subject: BackboneSubject) -> Iterator[str]:
+    """The same requests get the same replies."""
+    found = difference(subject.ask(subject.requests), subject.ask(subject.requests), subject.requests)
+    if found is not None:
+        yield f"got {found} from one call to the next, wanted the same"
+
+
+def order_does_not_matter(subject: BackboneSubject) -> Iterator[str]:
+    """No reply depends on the order of the requests, or on what else is asked."""
+    plain = subject.ask(subject.requests)
+    order = shuffled(len(subject.requests))
+    turned = dict(zip(order, subject.ask([subject.requests[place] for place in order]), strict=True))
+    alone = [reply for request in subject.requests for reply in subject.ask([request])]
+    for what, other in (("in another order", [turned[place] for place in range(len(plain))]), ("alone", alone)):
+        found = difference(plain, other, subject.requests)
+        if found is not None:
+            yield f"got {found} {what}, wanted the same within {CLOSE:.0e}"
+
+
+def bounds(subject: BackboneSubject) -> Iterator[str]:
+    """A log-likelihood is finite and not above 0, of one token or more; a text keeps to its length and stops."""
+    for request, reply in zip(subject.requests, subject.ask(subject.requests), strict=True):
+        if isinstance(reply, LogLikelihoodReply):
+            if not (math.isfinite(reply.logprob) and reply.logprob <= 0 and reply.tokens >= 1):
+                yield f"got {reply.logprob} nats of {reply.tokens} tokens, wanted 0 or less, finite, of 1 or more"
+                return
+        elif isinstance(reply, GenerateReply) and isinstance(request, Generate):
+            if reply.tokens > request.max_tokens or any(stop in reply.text for stop in request.stop):
+                yield f"got {reply.tokens} tokens {reply.text!r}, wanted {request.max_tokens} or less, no stop"
+                return
+        else:
+            yield f"got a {type(reply).__name__} for a {type(request).__name__}, wanted a {type(request).__name__}Reply"
+            return
+
+
+def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
+    """A local model says the same whether what requests have in common is read once or not."""
+    if isinstance(subject.backbone, LocalBackbone):
+        found = shared_difference(subject.backbone, None, subject.requests)
+        if found is not None:
+            yield f"got {found} from the plain engine and the shared one, wanted the same within {CLOSE:.0e}"
+
+
+def digests(subject: BackboneSubject) -> Iterator[str]:
+    """SHA-256 digests, of the weights among them, which a second load gives again."""
+    found = subject.backbone.digests()
+    if "weights" not in found or not all(re.fullmatch(r"[0-9a-f]{64}", value) for value in found.values()):
+        yield f"got the digests {found}, wanted 64 hex digits each, and one of weights"
+    again = type(subject.backbone)(subject.backbone.options)
+    again.load(SETTINGS)
+    if again.digests() != found:
+        yield "got other digests after another load, wanted the same"
+
+
+def describes_itself(subject: BackboneSubject) -> Iterator[str]:
+    """It has a context, and capabilities of JSON types."""
+    context = subject.backbone.context
+    if not isinstance(context, int) or context < 8:
+        yield f"got the context {context!r}, wanted a number of tokens, 8 or more"
+    try:
+        json.dumps(subject.backbone.capabilities(), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        yield f"got capabilities that are not of JSON types ({error}), wanted plain values"
+    if subject.backbone.trainable and not isinstance(subject.backbone, LocalBackbone):
+        yield "got trainable from a backbone that is no LocalBackbone, wanted one or the other"
+
+
+def tokenizer(subject: BackboneSubject) -> Iterator[str]:
+    """Offsets name a place in the text for every token, and token ends ascend."""
+    tokenizer = subject.backbone.tokenizer
+    for what, text in HARD_TEXTS.items():
+        ids, places, ends = tokenizer.encode(text), tokenizer.offsets(text), tokenizer.token_ends(text)
+        if len(ids) != len(places) or any(not 0 <= first <= last <= len(text) for first, last in places):
+            yield f"{what} text: got {len(ids)} tokens and {len(places)} places, wanted one place in the text each"
+        if list(ends) != sorted(set(ends)) or (text and (not ends or ends[-1] > len(text))):
+            yield f"{what} text: got token ends {list(ends)[:8]}, wanted them ascending within the text"
+
+
+def hard_texts(subject: BackboneSubject) -> Iterator[str]:
+    """Empty, long, non-Latin and right-to-left passages get a reply, or are refused with a gpttasks error."""
+    for what, text in HARD_TEXTS.items():
+        prompt = (Part(text, "passage"), Part("\nColour:"))
+        for request in (LogLikelihood(prompt, " red"), Generate(prompt, MAX_TOKENS)):
+            try:
+                subject.ask([request])
+            except Exception as error:  # noqa: PERF203 - each text by itself
+                if not refused(error):
+                    yield f"{what} text: got {told(error)}, wanted a reply or a gpttasks error"
+
+
+RULES = (
+    deterministic,
+    order_does_not_matter,
+    bounds,
+    shared_equals_unshared,
+    digests,
+    describes_itself,
+    tokenizer,
+    hard_texts,
+)

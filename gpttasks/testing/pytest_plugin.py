@@ -1,0 +1,101 @@
+"""``pytest --gpttasks=NAME``: one test for each component of a plugin, and one for its import.
+
+NAME is a plugin, a distribution (all its plugins), ``core`` or the path of a plugin file; without it, every plugin that
+does not come with gpttasks. Nothing is imported where the option is absent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
+    from ..plugins.registry import PluginRecord
+
+CHECKED = ("task", "head", "metric", "encoder", "backbone")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    parser.getgroup("gpttasks").addoption(
+        "--gpttasks",
+        nargs="?",
+        const="",
+        default=None,
+        metavar="NAME",
+        help="check all components of a gpttasks plugin, distribution or plugin file; without a name, of all plugins "
+        "that do not come with gpttasks. Write --gpttasks=NAME",
+    )
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add the tests. Raises UsageError for a name that no plugin has."""
+    name = config.getoption("gpttasks")
+    if name is None:
+        return
+    from ..errors import GpttasksError
+    from ..plugins import load_plugins
+
+    try:
+        plugins = load_plugins([Path(name)] if name.endswith(".py") else [])
+    except GpttasksError as error:
+        raise pytest.UsageError(str(error)) from error
+    records = [record for record in plugins.records if _is_meant(record, name)]
+    if not records:
+        known = ", ".join(record.name for record in plugins.records)
+        raise pytest.UsageError(f"--gpttasks: there is no plugin {name!r}; known: {known}")
+    for record in records:
+        items += _items_of(session, plugins, record)
+
+
+def _is_meant(record: PluginRecord, name: str) -> bool:
+    if not name:
+        return record.distribution != "gpttasks"
+    if name.endswith(".py"):
+        return record.origin == str(Path(name).absolute())
+    return name in (record.name, record.distribution)
+
+
+def _items_of(session: pytest.Session, plugins: Plugins, record: PluginRecord) -> list[pytest.Item]:
+    names = [("import", record.name)]
+    names += [(kind, name) for kind in CHECKED for name in record.registers.get(kind, [])]
+    return [
+        ComponentItem.from_parent(
+            session, name=f"{kind}:{name}", nodeid=f"gpttasks::{record.name}::{kind}:{name}", of=(plugins, record, kind)
+        )
+        for kind, name in names
+    ]
+
+
+class ComponentItem(pytest.Item):
+    """The checks of one component."""
+
+    def __init__(self, *, of: tuple[Plugins, PluginRecord, str], **rest: Any) -> None:
+        super().__init__(**rest)
+        self._plugins, self._record, self._component_kind = of
+
+    def runtest(self) -> None:
+        """Raises NonConforming with all faults; skips a component that cannot be driven, with the reason."""
+        from .faults import assert_conforms
+        from .registered import Undriven, check_registered
+
+        try:
+            faults = check_registered(self._plugins, self._record, self._component_kind, self.name.partition(":")[2])
+        except Undriven as reason:
+            pytest.skip(str(reason))
+        assert_conforms(faults)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The faults, one a line, without a traceback."""
+        from .faults import NonConforming
+
+        if isinstance(excinfo.value, NonConforming):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[str, int | None, str]:
+        """Where it comes from."""
+        return self._record.module, None, self.nodeid

@@ -1,0 +1,45 @@
+"""Replies beside replies: whether two engines, or two calls, say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from ..engine.local import LocalEngine
+from ..engine.shared import SharedEngine
+from ..requests import Generate, Reply, Request
+
+CLOSE = 1e-4
+"""Nats by which the same request may differ, in single precision."""
+
+
+def shared_difference(backbone: Any, modules: Any, requests: Sequence[Request]) -> str | None:
+    """Where the shared engine's replies are not those of the plain one; None if they are the same."""
+    plain = LocalEngine(backbone, modules, 512).answer(requests)
+    shared = SharedEngine(backbone, modules, 512).answer(requests)
+    return difference(plain, shared, requests)
+
+
+def difference(left: Sequence[Reply], right: Sequence[Reply], requests: Sequence[Request]) -> str | None:
+    """The first field in which replies to the same requests differ, with both values; None if none does."""
+    if len(left) != len(right):
+        return f"{len(left)} replies and {len(right)}"
+    for one, other, request in zip(left, right, requests, strict=True):
+        if isinstance(request, Generate) and (getattr(one, "near_tie", False) or getattr(other, "near_tie", False)):
+            continue  # beside other texts another token may be taken
+        if type(one) is not type(other):
+            return f"a {type(one).__name__} and a {type(other).__name__}"
+        for field in fields(one):
+            values = getattr(one, field.name), getattr(other, field.name)
+            if field.name not in ("greedy", "near_tie") and not _close(*values):
+                return f"{field.name} {values[0]!r} and {values[1]!r}"
+    return None
+
+
+def _close(left: Any, right: Any) -> bool:
+    if isinstance(left, float) and isinstance(right, float):
+        return abs(left - right) <= max(CLOSE, CLOSE * abs(left))
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(_close(*pair) for pair in zip(left, right, strict=True))
+    return bool(left == right)

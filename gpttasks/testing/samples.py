@@ -1,0 +1,79 @@
+"""Generated examples, texts and media: small, the same every time, and without any real data."""
+
+from __future__ import annotations
+
+import io
+import math
+import wave
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..tasks.example import Example, Media, Part, seeded_hash
+
+WORDS = ("red", "green", "blue", "white")
+"""The choices of the generated examples; each stands in every passage."""
+
+HARD_TEXTS = {
+    "empty": "",
+    "one character": "a",
+    "long": "red and green " * 400,
+    "non-Latin": "赤と緑の本を読む。 Книга лежит на столе.",
+    "right-to-left": "\u202bالكتاب الأحمر على الطاولة\u202c ספר ירוק",
+    "combining and emoji": "e\u0301 👩\u200d🚀 \u00a0\u200b",
+}
+"""Texts that components stumble over, by what is hard about them."""
+
+
+def sample_examples(count: int = 16) -> list[Example]:
+    """Examples with all fields filled, whose right answers are drawn by hash and cannot be told from the prompt."""
+    return [_example(number) for number in range(count)]
+
+
+def with_passage(example: Example, text: str) -> Example:
+    """The same example with another passage."""
+    prompt = tuple(Part(text, "passage") if part.kind == "passage" else part for part in example.prompt)
+    return replace_fields(example, prompt=prompt)
+
+
+def replace_fields(example: Example, **fields: object) -> Example:
+    """The same example with other fields."""
+    return replace(example, **fields)  # type: ignore[arg-type]
+
+
+def _example(number: int) -> Example:
+    label = seeded_hash(7, "label", str(number)) % len(WORDS)
+    word = WORDS[label]
+    rotated = WORDS[number % 4 :] + WORDS[: number % 4]
+    passage = f"Card {number} shows {', '.join(rotated)} and nothing else."
+    return Example(
+        ("Which colour is meant?\n", Part(passage, "passage"), "\nColour:"),
+        target=word,
+        choices=WORDS,
+        label=label,
+        references=(word,),
+        scores={"labels": [float(place == label) for place in range(len(WORDS))]},
+        id=f"sample-{number:04}",
+    )
+
+
+def sample_media(reads: frozenset[str]) -> list[Media]:
+    """Three audio files of different lengths, where ``audio`` is read; nothing for other media."""
+    if "audio" not in reads:
+        return []
+    return [Media(_tone(seconds, pitch), "audio/wav") for seconds, pitch in ((0.2, 220), (0.5, 440), (0.35, 330))]
+
+
+def _tone(seconds: float, pitch: float, rate: int = 16000) -> bytes:
+    samples = [int(12000 * math.sin(2 * math.pi * pitch * time / rate)) for time in range(int(seconds * rate))]
+    written = io.BytesIO()
+    with wave.open(written, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
+    return written.getvalue()
+
+
+def shuffled(count: int, seed: int = 3) -> Sequence[int]:
+    """The numbers below ``count`` in another order."""
+    return sorted(range(count), key=lambda number: seeded_hash(seed, str(number)))

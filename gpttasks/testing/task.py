@@ -1,0 +1,155 @@
+"""The rules for tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UnusableRow
+from ..tasks.example import Example
+from ..tasks.task import Row, Task, placed_examples
+from .faults import Fault, refused, run_rules, told
+from .samples import HARD_TEXTS
+
+
+@dataclass(frozen=True)
+class TaskSubject:
+    """A task and some rows of data for it."""
+
+    task: Task
+    rows: Sequence[Mapping[str, Any]]
+
+    def read(self, rows: Sequence[Mapping[str, Any]]) -> list[Example | UnusableRow]:
+        """The examples of rows, or why there are none."""
+        placed = [Row(row, place=f"sample row {number}") for number, row in enumerate(rows, 1)]
+        return [example for _, example in placed_examples(self.task, placed)]
+
+    @property
+    def examples(self) -> list[Example]:
+        """Those of the rows that can be used."""
+        return [example for example in self.read(self.rows) if isinstance(example, Example)]
+
+    @property
+    def by_row(self) -> bool:
+        """Whether every row stands for itself."""
+        return type(self.task).examples is Task.examples
+
+
+def check_task(task: Task, rows: Sequence[Mapping[str, Any]]) -> list[Fault]:
+    """The faults of a task on rows of data: three or more, with different right answers.
+
+    Raises ValueError for fewer than two rows.
+    """
+    if len(rows) < 2:
+        raise ValueError(f"task {task.name!r}: got {len(rows)} rows, wanted two or more with different right answers")
+    return run_rules("task", task.name, TaskSubject(task, rows), RULES)
+
+
+def reads_its_rows(subject: TaskSubject) -> Iterator[str]:
+    """Every sample row can be used."""
+    for example in subject.read(subject.rows):
+        if isinstance(example, UnusableRow):
+            yield f"got {told(example)}, wanted an example"
+    if not subject.examples:
+        yield "got no example, wanted one or more"
+
+
+def deterministic(subject: TaskSubject) -> Iterator[str]:
+    """The same rows give the same examples."""
+    if subject.examples != subject.examples:
+        yield "got other examples from the same rows, wanted the same"
+
+
+def order_does_not_matter(subject: TaskSubject) -> Iterator[str]:
+    """The order of the rows changes no example, unless the task joins rows."""
+    if subject.by_row:
+        turned = [one for one in subject.read(list(reversed(subject.rows))) if isinstance(one, Example)]
+        if list(reversed(turned)) != subject.examples:
+            yield "got other examples from the rows in another order, wanted the same"
+
+
+def label_not_in_prompt(subject: TaskSubject) -> Iterator[str]:
+    """The prompt says nothing of the right answer: it is the same with another one, and with none."""
+    answers = subject.task.answer_columns
+    if subject.by_row and answers:
+        others = [*subject.rows[1:], subject.rows[0]]
+        for row, other in zip(subject.rows, others, strict=True):
+            changed = {**row, **{column: other[column] for column in answers & other.keys()}}
+            bare = {column: value for column, value in row.items() if column not in answers}
+            for what, made in (("another right answer", changed), ("no right answer", bare)):
+                made_prompts = _prompts(subject, [made])  # none where the other answer does not suit this row
+                if made_prompts and made_prompts != _prompts(subject, [row]):
+                    yield f"got another prompt with {what} in {sorted(answers)}, wanted the same prompt"
+                    return
+    elif told_by_prompt(subject.examples):
+        yield "got the right choice, and no other, in the text of every prompt, wanted nothing that tells it"
+
+
+def told_by_prompt(examples: Sequence[Example]) -> bool:
+    """Whether the right choice, and none of the others, stands in each prompt."""
+    judged = [one for one in examples if isinstance(one.label, int) and len(set(one.choices)) > 1]
+    return len(judged) > 1 and all(
+        [place for place, choice in enumerate(one.choices) if choice in "".join(part.text for part in one.prompt)]
+        == [one.label]
+        for one in judged
+    )
+
+
+def fields_as_declared(subject: TaskSubject) -> Iterator[str]:
+    """``fields`` names what every example fills."""
+    declared = subject.task.fields
+    for example in subject.examples if declared is not None else ():
+        missing = sorted((declared or frozenset()) - example.fields)
+        if missing:
+            yield f"got an example without {', '.join(missing)}, wanted all of fields {sorted(declared or ())}"
+            return
+
+
+def labels_are_indices(subject: TaskSubject) -> Iterator[str]:
+    """The label of an example with choices is the index of one of them."""
+    for one in subject.examples:
+        whole = isinstance(one.label, int) and not isinstance(one.label, bool)
+        if one.choices and one.label is not None and not (whole and 0 <= one.label < len(one.choices)):
+            yield f"got the label {one.label!r}, wanted an index of {len(one.choices)} choices"
+            return
+
+
+def gold_scores_best(subject: TaskSubject) -> Iterator[str]:
+    """The target, as an answer, has the fewest errors possible: it is one of the references."""
+    for one in subject.examples:
+        references = [reference for reference in one.references if reference.strip()]
+        if one.target is not None and references and one.target.strip() not in map(str.strip, references):
+            yield f"got the target {one.target!r} and the references {references}, wanted it among them"
+            return
+
+
+def hard_texts(subject: TaskSubject) -> Iterator[str]:
+    """Empty, long, non-Latin and right-to-left text gives an example, or is refused."""
+    row = subject.rows[0]
+    texts = [name for name, value in row.items() if isinstance(value, str) and name not in subject.task.answer_columns]
+    for what, text in HARD_TEXTS.items():
+        for column in texts:
+            try:
+                subject.read([{**row, column: text}])
+            except Exception as error:  # noqa: PERF203 - each text by itself
+                cause = error.__cause__ or error
+                if error.__cause__ is not None or not refused(error):
+                    yield f"{what} text in {column!r}: got {told(cause)}, wanted an example or UnusableRow"
+
+
+def _prompts(subject: TaskSubject, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The prompts of the rows that can be used."""
+    return [example.prompt for example in subject.read(rows) if isinstance(example, Example)]
+
+
+RULES = (
+    reads_its_rows,
+    deterministic,
+    order_does_not_matter,
+    label_not_in_prompt,
+    fields_as_declared,
+    labels_are_indices,
+    gold_scores_best,
+    hard_texts,
+)

@@ -1,0 +1,52 @@
+"""A tiny random GPT-2 that is made in memory: what the checks of heads run on."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ..backbones.base import LoadSettings
+from ..backbones.local import LocalBackbone
+from ..backbones.scratch import train_bpe
+from ..backbones.tokenizer import TextTokenizer
+from .samples import HARD_TEXTS, WORDS
+
+CONTEXT, VOCABULARY, HIDDEN = 128, 320, 32
+
+
+class Tiny(LocalBackbone):
+    """Two layers of width 32, a context of 128, a byte-level tokenizer, and the same random weights every time."""
+
+    name = "tiny"
+
+    def load(self, settings: LoadSettings) -> None:
+        """Make the model and train the tokenizer."""
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        texts = (*HARD_TEXTS.values(), "Which colour is meant? Card 1 shows nothing else.", *WORDS)
+        tokenizer = TextTokenizer(train_bpe(texts, VOCABULARY, CONTEXT))
+        end = tokenizer.end
+        config = AutoConfig.for_model(
+            "gpt2",
+            n_embd=HIDDEN,
+            n_layer=2,
+            n_head=4,
+            n_positions=CONTEXT,
+            initializer_range=0.2,  # wide: what goes wrong in a model this small would hardly be seen otherwise
+            vocab_size=len(tokenizer.inner),
+            bos_token_id=end,
+            eos_token_id=end,
+            pad_token_id=None,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        self.take(model.eval(), tokenizer, CONTEXT)
+
+
+@lru_cache(maxsize=1)
+def tiny_backbone() -> Tiny:
+    """The loaded backbone, one for the whole process: do not train it."""
+    backbone = Tiny()
+    backbone.load(LoadSettings())
+    return backbone
