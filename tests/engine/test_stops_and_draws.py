@@ -45,7 +45,7 @@ class Model:
 
 
 def ask(model, max_tokens=100, **options):
-    backbone = SimpleNamespace(tokenizer=BPE, context=256, device="cpu", causal_lm=model)
+    backbone = SimpleNamespace(tokenizer=BPE, context=256, device="cpu", media=None, causal_lm=model)
     return generate(backbone, Generate(QUESTION, max_tokens, **options))
 
 
@@ -106,7 +106,7 @@ def test_tokens_are_drawn_as_often_as_transformers_says(temperature, top_k, top_
         warpers.insert(1, TopKLogitsWarper(top_k))
     wanted = warpers(None, torch.tensor([LOGITS]))[0].softmax(-1)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    backbone = SimpleNamespace(tokenizer=SpellingIds(), context=256, device="cpu", causal_lm=Model(LOGITS))
+    backbone = SimpleNamespace(tokenizer=SpellingIds(), context=256, device="cpu", media=None, causal_lm=Model(LOGITS))
     drawn = [int(generate(backbone, Generate(QUESTION, 1, seed=seed, **options)).text) for seed in range(DRAWS)]
     counts = torch.bincount(torch.tensor(drawn), minlength=len(LOGITS))
     assert not counts[wanted == 0].any()
@@ -129,7 +129,7 @@ class SpellingIds:
 
 def test_tokens_ruled_out_with_minus_infinity_are_never_drawn():
     model = Model([-torch.inf] * 7 + [1.0])
-    backbone = SimpleNamespace(tokenizer=SpellingIds(), context=256, device="cpu", causal_lm=model)
+    backbone = SimpleNamespace(tokenizer=SpellingIds(), context=256, device="cpu", media=None, causal_lm=model)
     for temperature in (0.0, 2.0):
         reply = generate(backbone, Generate(QUESTION, 3, temperature=temperature))
         assert (reply.text, reply.logprob) == ("7 7 7", 0.0)
