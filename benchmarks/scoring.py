@@ -46,7 +46,7 @@ from scoring_cases import SHAPES, case_documents, model_folder
 from scoring_lighteval import SKIPPED
 
 CASES = (
-    *("hellaswag:0:60", "hellaswag:5:20", "hellaswag:10:10", "arc_easy:0:80", "arc_easy:25:10", "boolq:0:40"),
+    *("hellaswag:0:60", "hellaswag:5:20", "hellaswag:10:8", "arc_easy:0:80", "arc_easy:25:10", "boolq:0:40"),
     *("boolq:5:12", "sst2:16:30", "lambada:0:60", "wikitext2:0:1", "e2e_nlg:0:64"),
 )
 """What the README shows of the first shape."""
