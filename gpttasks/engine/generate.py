@@ -175,6 +175,20 @@ def _draw(logits: torch.Tensor, request: Generate, draws: torch.Generator) -> in
     return int(order[torch.multinomial(probabilities, 1, generator=draws)])
 
 
+def _beam_inputs(backbone: LocalBackbone, prompt: list[int]) -> dict[str, torch.Tensor]:
+    """What a beam search begins with. Raises RunFailed for a model that transformers searches after ids only."""
+    import torch
+
+    model, inputs = backbone.causal_lm, model_inputs(backbone, torch.tensor([prompt]))
+    taken = inspect.signature(model.prepare_inputs_for_generation).parameters
+    if "inputs_embeds" in inputs and "inputs_embeds" not in taken:
+        raise RunFailed(
+            f"a model of type {model.config.model_type} cannot search beams after audio or images",
+            hint="write beams: 1",
+        )
+    return inputs
+
+
 def _beams(
     backbone: LocalBackbone, prompt: list[int], request: Generate, ends: frozenset[int]
 ) -> tuple[list[int], float]:
@@ -190,15 +204,7 @@ def _beams(
         return torch.tensor([before_stop(text, request.stop)[1] for text in texts], device=rows.device)
 
     model = backbone.causal_lm
-    inputs = model_inputs(backbone, torch.tensor([prompt]))
-    if (
-        "inputs_embeds" in inputs
-        and "inputs_embeds" not in inspect.signature(model.prepare_inputs_for_generation).parameters
-    ):
-        raise RunFailed(
-            f"a model of type {model.config.model_type} cannot search beams after audio or images",
-            hint="write beams: 1",
-        )
+    inputs = _beam_inputs(backbone, prompt)
     begin = len(prompt) if "input_ids" in inputs else 0  # after embeddings only what is new comes back
     settings = GenerationConfig(
         num_beams=request.beams,

@@ -155,12 +155,16 @@ class SharedEngine(LocalEngine):
                 text.begin()
             for text in write_together(self.backbone, left, shared, cache, self.budget.tokens):
                 finished[text] = text.reply()
+                self.asked += len(text.ids) + len(text.tokens)
+                self.budget.add(len(text.ids) - shared + len(text.tokens))
                 if advance:
                     advance(1, len(text.tokens))
             return len(batch) * max(lengths[place] for place in batch), None
 
-        for _ in TokenBudget(self.tokens_to_write, str(self.backbone.device)).spend(lengths, write):
+        held = TokenBudget(self.tokens_to_write, str(self.backbone.device))
+        for _ in held.spend(lengths, write):
             pass
+        self.budget.halved += held.halved
         return written | {index: finished[text] for index, text in zip(indices, texts, strict=True)}
 
     def _common_prompt(self, texts: Sequence[Text]) -> tuple[int, Any]:

@@ -105,6 +105,24 @@ def test_engines_answer_all_when_memory_runs_out(load, monkeypatch, kind):
         assert getattr(other, "text", None) == getattr(one, "text", None)
 
 
+def test_running_out_of_memory_while_writing_is_counted(load, monkeypatch):
+    backbone = load("gpt2")
+    real = type(backbone.causal_lm.base_model).forward
+
+    def small(self, input_ids, **options):
+        if len(input_ids) > 1:
+            raise RuntimeError(OUT_OF_MEMORY)
+        return real(self, input_ids, **options)
+
+    monkeypatch.setattr(type(backbone.causal_lm.base_model), "forward", small)
+    engine = SharedEngine(backbone)
+    texts = [Generate(as_prompt(prompt), 4) for prompt in ("A", "The film", "In 1984")]
+    engine.answer(texts)
+    work = engine.work()
+    assert work["out_of_memory"] > 0
+    assert work["tokens_read"] == work["tokens_asked"] > 3 * 4
+
+
 def test_padding_is_counted(load):
     engine = LocalEngine(load("gpt2"), tokens_per_batch=10_000)
     prompts = ["word " * count for count in (1, 5, 20)]
