@@ -14,7 +14,7 @@ from .base import Backbone
 from .left_padding import why_not_padded
 from .media import MediaNodes, model_inputs
 from .tokenizer import TextTokenizer
-from .tree_attention import cache_name, sliding_window, why_not_packed, why_not_shared
+from .tree_attention import cache_name, sliding_window, why_not_packed, why_not_ragged, why_not_shared
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +39,8 @@ class LocalBackbone(Backbone):
         why several texts cannot be read in one row; None if they can, as two in a row have shown.
     unshared:
         why what prompts have in common cannot be read once; None if it can, as a small tree has shown.
+    unragged:
+        why trees cannot be read one after another without padding; None if they can, as a small one has shown.
     unpadded:
         why several texts cannot be written together; None if they can, as two padded rows have shown.
     """
@@ -51,6 +53,7 @@ class LocalBackbone(Backbone):
     direct_head: bool
     unpacked: str | None
     unshared: str | None
+    unragged: str | None
     unpadded: str | None
     parameters: int
     """Of the model as it was loaded, without what an adaptation adds."""
@@ -67,6 +70,7 @@ class LocalBackbone(Backbone):
         self.direct_head = self._head_gives_logits()
         self.unpacked = why_not_packed(self)
         self.unshared = why_not_shared(self)
+        self.unragged = why_not_ragged(self)
         self.unpadded = why_not_padded(self)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
@@ -76,7 +80,8 @@ class LocalBackbone(Backbone):
         """Become what another loaded backbone is."""
         self.model, self.tokenizer, self.context = other.model, other.tokenizer, other.context
         self.direct_head, self.parameters = other.direct_head, other.parameters
-        self.unpacked, self.unshared, self.unpadded = other.unpacked, other.unshared, other.unpadded
+        self.unpacked, self.unshared = other.unpacked, other.unshared
+        self.unragged, self.unpadded = other.unragged, other.unpadded
         self._weights_digest, self._config_digest = other._weights_digest, other._config_digest
         self.media = other.media
 
@@ -189,6 +194,8 @@ class LocalBackbone(Backbone):
             "packs_texts_reason": self.unpacked,
             "shares_prompts": self.unshared is None,
             "shares_prompts_reason": self.unshared,
+            "reads_ragged": self.unragged is None,
+            "reads_ragged_reason": self.unragged,
             "writes_together": self.unpadded is None,
             "writes_together_reason": self.unpadded,
             # The classes that the folder's own code would have given; it is never run.

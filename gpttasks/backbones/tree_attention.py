@@ -7,7 +7,7 @@ heeds both is found out on small rows; a model that does not is asked one row at
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,16 @@ LAYER_KINDS = frozenset({"full_attention", "sliding_attention"})
 """Kinds of layer whose masks are known."""
 LONGEST_TRIED = 256
 """A sliding window up to this size is tried with a text that is longer."""
+TRIED, BRANCH = 9, 4
+"""Tokens of the text that is tried, and of the longer of its two continuations."""
 
 
 @dataclass(frozen=True)
 class MaskedRow:
     """A row that says what its tokens see.
 
-    ids: of the tokens; positions: [tokens]; sees: bool [tokens, tokens before the row + tokens], None if each sees all
-    before it.
+    ids: of the tokens; positions: [tokens]; sees: bool [tokens, tokens], None if each sees all before it. What comes
+    before the row is seen by all of them.
     """
 
     ids: Sequence[int]
@@ -84,8 +86,9 @@ def forward_rows(backbone: LocalBackbone, rows: Sequence[MaskedRow], cache: Any 
     for index, row in enumerate(rows):
         ids[index, : len(row.ids)] = row.ids
     options: dict[str, Any] = {"use_cache": False}
-    if any(row.sees is not None for row in rows):  # else plain causal attention: padding on the right is never seen
-        options |= _places(backbone, rows, longest)
+    if cache is not None or any(row.sees is not None for row in rows):
+        options |= _places(backbone, rows, longest, 0 if cache is None else cache.get_seq_length())
+    # else plain causal attention: padding on the right is never seen
     if cache is not None:
         options |= {"use_cache": True, str(cache_name(model)): cache}
     states: torch.Tensor = model(**model_inputs(backbone, torch.from_numpy(ids)), **options).last_hidden_state
@@ -94,18 +97,18 @@ def forward_rows(backbone: LocalBackbone, rows: Sequence[MaskedRow], cache: Any 
     return states
 
 
-def _places(backbone: LocalBackbone, rows: Sequence[MaskedRow], longest: int) -> dict[str, Any]:
+def _places(backbone: LocalBackbone, rows: Sequence[MaskedRow], longest: int, before: int) -> dict[str, Any]:
     """The positions and masks of rows, as the model takes them."""
     import numpy as np
     import torch
 
-    before = next(row.sees.shape[1] - len(row.ids) for row in rows if row.sees is not None)
     positions = np.zeros((len(rows), longest), dtype=np.int64)
     sees = np.zeros((len(rows), longest, before + longest), dtype=bool)
     for index, row in enumerate(rows):
         length = len(row.ids)
         positions[index, :length] = row.positions
-        sees[index, :length, : before + length] = np.tri(length, dtype=bool) if row.sees is None else row.sees
+        sees[index, :length, :before] = True
+        sees[index, :length, before : before + length] = np.tri(length, dtype=bool) if row.sees is None else row.sees
     masks = _masks(backbone, sees, positions, before)
     return {"position_ids": torch.from_numpy(positions).to(backbone.device), "attention_mask": masks}
 
@@ -140,6 +143,20 @@ def why_not_packed(backbone: LocalBackbone) -> str | None:
     return _why_not(backbone, share=False)
 
 
+def why_not_ragged(backbone: LocalBackbone) -> str | None:
+    """Why trees cannot be read one after another without padding; None if they can: it is tried on one."""
+    if backbone.unshared is not None:
+        return backbone.unshared
+    if backbone.device.type != "cpu":
+        return f"attention on {backbone.device.type} gives no log-sum-exp for masks"
+    if "position_ids" not in inspect.signature(backbone.causal_lm.base_model.forward).parameters:
+        return "it takes no positions"
+    window = sliding_window(backbone.causal_lm.config) or LONGEST_TRIED
+    if window < 2 * BRANCH:
+        return f"its window of {window} tokens is too short"
+    return _tried(backbone, True, _after_another, min(TRIED, window - BRANCH))
+
+
 def why_not_shared(backbone: LocalBackbone) -> str | None:
     """Why this model cannot read trees; None if it can: it is tried on one, with and without a prefix."""
     if cache_name(backbone.causal_lm.base_model) is None:
@@ -156,26 +173,47 @@ def _why_not(backbone: LocalBackbone, share: bool) -> str | None:
     strange = sorted(set(getattr(config, "layer_types", None) or ()) - LAYER_KINDS)
     if strange:
         return f"it has layers of the kind {', '.join(strange)}"
+    window = sliding_window(config) or 0
+    return _tried(backbone, share, _alone, TRIED if window > LONGEST_TRIED else window + TRIED)
+
+
+def _alone(backbone: LocalBackbone, row: MaskedRow, cache: Any) -> torch.Tensor:
+    return forward_rows(backbone, [row], cache)[0]
+
+
+def _after_another(backbone: LocalBackbone, row: MaskedRow, cache: Any) -> torch.Tensor:
+    import numpy as np
+
+    from .ragged_attention import forward_ragged
+
+    other = MaskedRow(row.ids[:3], np.arange(3), None)
+    return forward_ragged(backbone, [other, row], cache)[0, len(other.ids) :]
+
+
+Read = Callable[["LocalBackbone", MaskedRow, Any], "torch.Tensor"]
+
+
+def _tried(backbone: LocalBackbone, share: bool, read: Read, length: int) -> str | None:
     try:
-        off = _difference(backbone, share)
+        off = _difference(backbone, share, read, length)
     except Exception as error:  # whatever a model raises that does not take a mask of this form
         return f"{type(error).__name__} for a mask of its own"
     return None if off <= 1 else f"small rows of this kind differ from plain ones by {off:.2g} times what is tolerated"
 
 
-def _difference(backbone: LocalBackbone, share: bool) -> float:
+def _difference(backbone: LocalBackbone, share: bool, read: Read, length: int) -> float:
     """How far the states of two texts in one row are from those of plain rows, as a multiple of the tolerance.
 
-    share: the texts begin alike, and their beginning is read once.
+    share: the texts begin alike, and their beginning is read once; read: gives the states of the row; length: of the
+    beginning, in tokens.
     """
     import numpy as np
     import torch
 
     size = backbone.causal_lm.get_input_embeddings().weight.shape[0]
     random = np.random.default_rng(0)
-    window = sliding_window(backbone.causal_lm.config) or 0
-    length = min(9 if window > LONGEST_TRIED else window + 9, backbone.context - 4)
-    context, *branches = (random.integers(0, size, some).tolist() for some in (length, 4, 3))
+    length = min(length, backbone.context - BRANCH)
+    context, *branches = (random.integers(0, size, some).tolist() for some in (length, BRANCH, 3))
     begins = [context, context] if share else [context, context[::-1]]
     worst = 0.0
     with torch.no_grad():
@@ -188,7 +226,7 @@ def _difference(backbone: LocalBackbone, share: bool) -> float:
         for known in (0, 5) if share else (0,):
             row, places = _two_in_one(begins, branches, share, known)
             cache = compute_prefix(backbone, context[:known], known + len(row.ids)) if known else None
-            states = forward_rows(backbone, [row], cache)[0]
+            states = read(backbone, row, cache)
             for place, branch, alone in zip(places, branches, plain, strict=True):
                 found, wanted = states[place : place + len(branch)], alone[-len(branch) :]
                 scale = (float(wanted.abs().median()) + 1e-6) * tolerance(backbone)
@@ -217,7 +255,6 @@ def _two_in_one(
         owner += [number] * len(branch)
     whose = np.array(owner)
     sees = np.tril((whose[None] == -1) | (whose[None] == whose[:, None]))
-    sees = np.concatenate([np.ones((len(ids), known), dtype=bool), sees], axis=1)
     return MaskedRow(ids, np.array(positions), sees), places
 
 

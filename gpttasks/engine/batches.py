@@ -37,7 +37,7 @@ def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]
     order = _longest_first(lengths)
     start = 0
     while start < len(order):
-        rows = _rows(order, lengths, start, budget)
+        rows = _rows(order, lengths, start, budget, padded=True)
         yield order[start : start + rows]
         start += rows
 
@@ -67,20 +67,24 @@ class TokenBudget:
         self._rates: defaultdict[int, list[float]] = defaultdict(list)
 
     def spend(
-        self, lengths: Sequence[int], work: Callable[[list[int]], tuple[int, Result]], most: int | None = None
+        self,
+        lengths: Sequence[int],
+        work: Callable[[list[int]], tuple[int, Result]],
+        most: int | None = None,
+        padded: bool = True,
     ) -> Iterator[Result]:
         """What ``work`` makes of rows in batches of similar length, longest first.
 
         ``work`` is called with the indices of the rows, and gives the places that its batch took, padding included, and
         what it made. Where it runs out of memory it is called again, with each half of its rows. No batch holds more
-        than ``most`` tokens, whatever the budget.
+        than ``most`` tokens, whatever the budget. Without padding a row counts what it has.
 
         Raises RunFailed if a single row does not fit into memory.
         """
         order = _longest_first(lengths)
         start = 0
         while start < len(order):
-            rows = _rows(order, lengths, start, min(self.tokens, most or self.tokens))
+            rows = _rows(order, lengths, start, min(self.tokens, most or self.tokens), padded)
             yield from self._do(order[start : start + rows], lengths, work)
             start += rows
 
@@ -139,8 +143,17 @@ def _longest_first(lengths: Sequence[int]) -> list[int]:
     return sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
 
 
-def _rows(order: Sequence[int], lengths: Sequence[int], start: int, budget: int) -> int:
-    return min(len(order) - start, max(1, budget // max(1, lengths[order[start]])))
+def _rows(order: Sequence[int], lengths: Sequence[int], start: int, budget: int, padded: bool) -> int:
+    """How many rows from ``start`` on make a batch: at least one."""
+    if padded:
+        return min(len(order) - start, max(1, budget // max(1, lengths[order[start]])))
+    rows = held = 0
+    for index in order[start:]:
+        held += lengths[index]
+        if held > budget:
+            break
+        rows += 1
+    return max(1, rows)
 
 
 def _unless_out_of_memory(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.left_padding import PaddedBatch, prefix_fits
 from ..backbones.local import LocalBackbone
-from ..backbones.tree_attention import compute_prefix, forward_rows
+from ..backbones.tree_attention import compute_prefix, forward_rows, sliding_window
 from ..requests import Generate, GenerateReply
 from .batches import TokenBudget
 from .generate import Text, end_tokens, next_tokens
 from .local import LocalEngine, Row, RowReply, shown_in_errors
-from .tree import Block, Path, Tree, common_beginning, group_paths, into_blocks, worth_reading_once
+from .target_logprobs import target_logprobs
+from .tree import Block, Path, common_beginning, group_paths, into_blocks, worth_reading_once
 
 if TYPE_CHECKING:
     import torch
@@ -21,19 +23,17 @@ if TYPE_CHECKING:
 
 ROW_AFTER_A_PREFIX = 384
 """Tokens of several groups in one row after a common beginning: more of them would mostly mask each other."""
-LOGITS_AT_ONCE = 2**24
-"""Logits that are held in memory together, for one chunk of scored tokens."""
 
 
 class SharedEngine(LocalEngine):
     """Reads a beginning that many prompts have in common once, a prompt once for all its continuations, and equal rows
     once; only the states that are asked for go through the LM head.
 
-    Texts are written together, and each is dropped as it is finished; beams are searched one by one, and long texts in
-    windows have nothing to share: they go the plain way.
+    Texts are written together, and each is dropped as it is finished; beams are searched one by one.
 
-    Memory beside the weights: a batch of ``budget.tokens`` tokens, ``LOGITS_AT_ONCE`` logits, and the keys and values
-    of one common beginning; while texts are written, the keys and values of ``tokens_to_write`` tokens.
+    Memory beside the weights: a batch of ``budget.tokens`` tokens, the logits of some of its tokens for a part of the
+    vocabulary, and the keys and values of one common beginning; while texts are written, the keys and values of
+    ``tokens_to_write`` tokens.
     """
 
     @property
@@ -43,20 +43,18 @@ class SharedEngine(LocalEngine):
 
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the rows that are done."""
+        if self.backbone.unshared is not None:
+            return super()._read_rows(rows, report)
         replies: dict[int, RowReply] = {}
-        plain = [index for index, row in enumerate(rows) if row.family is None or self.backbone.unshared is not None]
-        if plain:
-            given = super()._read_rows([rows[index] for index in plain], lambda done: report([plain[i] for i in done]))
-            replies.update(zip(plain, given, strict=True))
         same: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
-            if index not in replies:
-                same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
+            same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
         twins = {indices[0]: indices for indices in same.values()}
         paths = {index: _path(rows[index]) for index in twins}
         families: dict[Any, list[int]] = defaultdict(list)
         for index in paths:
-            families[rows[index].family].append(index)
+            family = rows[index].family
+            families[index if family is None else family].append(index)  # a window of a long text is by itself
         for block in into_blocks(group_paths(paths, list(families.values())), paths):
             for found in self._read_block(block, paths, rows):
                 done = {twin: reply for index, reply in found.items() for twin in twins[index]}
@@ -69,37 +67,51 @@ class SharedEngine(LocalEngine):
     ) -> Iterator[dict[int, RowReply]]:
         """The replies to the paths of groups that begin alike, a batch at a time."""
         lengths = [group.own - block.prefix for group in block.groups]
+        ragged = self._ragged(max(paths[index].fed for group in block.groups for index in group.paths))
+        if ragged:
+            from ..backbones.ragged_attention import forward_ragged
         cache = None
         if block.prefix:
-            room = block.prefix + max(self.budget.tokens, *lengths)
+            room = block.prefix + (0 if ragged else max(self.budget.tokens, *lengths))
             cache = compute_prefix(self.backbone, block.groups[0].ids[: block.prefix], room)
             self.budget.add(block.prefix)
 
         def read(batch: list[int]) -> tuple[int, dict[int, RowReply]]:
-            groups = [block.groups[index] for index in batch]
-            # After a prefix all stand in one row, since a row of its own would need a copy of the prefix.
-            trees = Block(block.prefix, groups).trees(paths, in_one_row=cache is not None)
-            states = forward_rows(self.backbone, [tree.row for tree in trees], cache)
-            return states.shape[0] * states.shape[1], self._replies(trees, states, rows)
+            some = Block(block.prefix, [block.groups[index] for index in batch])
+            if ragged:
+                trees = some.trees_apart(paths)
+                states = forward_ragged(self.backbone, [tree.row for tree in trees], cache)
+                starts = [0, *accumulate(len(tree.ids) for tree in trees)][:-1]
+            else:
+                # After a prefix all stand in one row, since a row of its own would need a copy of the prefix.
+                trees = some.trees(paths, in_one_row=cache is not None)
+                states = forward_rows(self.backbone, [tree.row for tree in trees], cache)
+                starts = [number * states.shape[1] for number in range(len(trees))]
+            at = {
+                index: [start + place for place in places]
+                for start, tree in zip(starts, trees, strict=True)
+                for index, places in tree.at.items()
+            }
+            return states.shape[0] * states.shape[1], self._replies(at, states.flatten(0, 1), rows)
 
-        most = max(ROW_AFTER_A_PREFIX, self.budget.tokens // 4) if block.prefix else None
-        yield from self.budget.spend(lengths, read, most)
+        most = max(ROW_AFTER_A_PREFIX, self.budget.tokens // 4) if block.prefix and not ragged else None
+        yield from self.budget.spend(lengths, read, most, padded=not ragged)
 
-    def _replies(self, trees: Sequence[Tree], states: torch.Tensor, rows: Sequence[Row]) -> dict[int, RowReply]:
-        """The replies to the paths of some trees, from the states [trees, tokens, hidden]."""
+    def _ragged(self, longest: int) -> bool:
+        """Whether rows of at most so many tokens are read without padding: no window may end within one."""
+        window = sliding_window(self.backbone.causal_lm.config)
+        return self.backbone.unragged is None and (window is None or longest <= window)
+
+    def _replies(self, at: Mapping[int, list[int]], flat: torch.Tensor, rows: Sequence[Row]) -> dict[int, RowReply]:
+        """The replies to the rows, whose states are ``at`` these places of [tokens, hidden]."""
         import torch
 
-        flat = states.flatten(0, 1)
-        at = {
-            index: [number * states.shape[1] + place for place in places]
-            for number, tree in enumerate(trees)
-            for index, places in tree.at.items()
-        }
         scored = [index for index in at if rows[index].module is None]
         replies: dict[int, RowReply] = {}
         if scored:
+            head = self.backbone.causal_lm.get_output_embeddings()
             targets = [token for index in scored for token in rows[index].ids[rows[index].start :]]
-            logprobs, greedy = self._logprobs(flat[[place for index in scored for place in at[index]]], targets)
+            logprobs, greedy = target_logprobs(head, flat[[place for index in scored for place in at[index]]], targets)
             sizes = [len(at[index]) for index in scored]
             parts = zip(scored, torch.split(logprobs, sizes), torch.split(greedy, sizes), strict=True)
             for index, values, likeliest in parts:
@@ -111,25 +123,6 @@ class SharedEngine(LocalEngine):
             for index, part in zip(read, torch.split(values, [len(at[index]) for index in read]), strict=True):
                 replies[index] = RowReply(values=tuple(part.reshape(-1).tolist()))
         return replies
-
-    def _logprobs(self, states: torch.Tensor, targets: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """([n] float64, [n] bool) on the CPU: each target's log-probability in nats, and whether none was likelier.
-
-        The logits are written over: they are the most of what is in memory, and reading them twice takes its time.
-        """
-        import torch
-
-        head = self.backbone.causal_lm.get_output_embeddings()
-        wanted = torch.as_tensor(targets, dtype=torch.long, device=states.device)[:, None]
-        size = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
-        found = []
-        for some, ids in zip(torch.split(states, size), torch.split(wanted, size), strict=True):
-            logits = head(some).float()
-            above = logits.gather(-1, ids)[:, 0] - (top := logits.amax(-1))
-            rest = logits.sub_(top[:, None]).exp_().sum(-1).log()
-            found.append(torch.stack([above - rest, above]))
-        logprobs, above = torch.cat(found, dim=-1).double().cpu()
-        return logprobs, above >= 0
 
     def _write(
         self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None

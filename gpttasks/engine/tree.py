@@ -77,20 +77,20 @@ class Tree:
     at: dict[int, list[int]] = field(default_factory=dict)
 
     def sees(self) -> np.ndarray:
-        """bool [tokens, prefix + tokens]: the prefix, and its own past in its group's context and its own branch."""
+        """bool [tokens, tokens]: its own past in its group's context and its own branch."""
         import numpy as np
 
         group, branch = np.array(self.group), np.array(self.branch)
-        sees = np.tril(group[:, None] == group[None])
+        sees: np.ndarray = np.tril(group[:, None] == group[None])
         sees &= (branch[None] == -1) | (branch[:, None] == branch[None])
-        return np.concatenate([np.ones((len(group), self.prefix), dtype=bool), sees], axis=1)
+        return sees
 
     @property
     def row(self) -> MaskedRow:
         """As the model takes it."""
         import numpy as np
 
-        one_after_another = not self.prefix and self.positions == list(range(len(self.ids)))
+        one_after_another = self.positions == list(range(self.prefix, self.prefix + len(self.ids)))
         return MaskedRow(self.ids, np.array(self.positions), None if one_after_another else self.sees())
 
     def add(self, group: Group, paths: Mapping[int, Path]) -> None:
@@ -127,12 +127,17 @@ class Block:
         lengths = [group.own - self.prefix for group in ordered]
         counts = [1] if in_one_row else range(1, len(ordered) + 1)
         rows = min((_into_rows(lengths, count) for count in counts), key=lambda rows: _cost(rows, lengths))
-        trees = []
-        for row in rows:
-            trees.append(Tree(self.prefix))
-            for place in row:
-                trees[-1].add(ordered[place], paths)
-        return trees
+        return [self._tree([ordered[place] for place in row], paths) for row in rows]
+
+    def trees_apart(self, paths: Mapping[int, Path]) -> list[Tree]:
+        """Each group in a row of its own."""
+        return [self._tree([group], paths) for group in self.groups]
+
+    def _tree(self, groups: Sequence[Group], paths: Mapping[int, Path]) -> Tree:
+        tree = Tree(self.prefix)
+        for group in groups:
+            tree.add(group, paths)
+        return tree
 
 
 def _into_rows(lengths: Sequence[int], count: int) -> list[list[int]]:

@@ -7,14 +7,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpttasks.backbones.tree_attention import why_not_packed, why_not_shared
-from gpttasks.engine import tree
+from gpttasks.backbones.join import join
+from gpttasks.backbones.tree_attention import (
+    forward_rows,
+    sliding_window,
+    why_not_packed,
+    why_not_ragged,
+    why_not_shared,
+)
+from gpttasks.engine import shared, tree
 from gpttasks.engine.local import LocalEngine
 from gpttasks.engine.shared import SharedEngine
 from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
 from gpttasks.tasks.example import Part, as_prompt
 
 SHARING = ["gpt2", "opt", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral"]
+RAGGED = ["gpt2", "opt", "llama", "qwen3", "gemma3_text", "mistral"]
 NOT_SHARING = {
     "openai-gpt": "keeps no keys",
     "bloom": "for a mask of its own",
@@ -60,10 +68,22 @@ def assert_equal(plain, shared):
                 assert getattr(other, name) == value
 
 
+@pytest.fixture(params=["ragged", "padded"])
+def layout(request):
+    """Rows without padding where the model can read them, and padded rows."""
+    return request.param
+
+
+def laid_out(backbone, layout, monkeypatch):
+    if layout == "padded":
+        monkeypatch.setattr(backbone, "unragged", "switched off")
+    return backbone
+
+
 @pytest.mark.parametrize("family", SHARING)
 @pytest.mark.parametrize("tokens", [1, 40, None])
-def test_equal_to_the_plain_engine(load, family, tokens):
-    backbone = load(family)
+def test_equal_to_the_plain_engine(load, family, tokens, layout, monkeypatch):
+    backbone = laid_out(load(family), layout, monkeypatch)
     plain = LocalEngine(backbone).answer(REQUESTS)
     engine = SharedEngine(backbone, tokens_per_batch=tokens)
     assert_equal(plain, engine.answer(REQUESTS))
@@ -71,8 +91,9 @@ def test_equal_to_the_plain_engine(load, family, tokens):
 
 
 @pytest.mark.parametrize("family", SHARING)
-def test_long_contexts_are_equal_too(load, monkeypatch, family):
+def test_long_contexts_are_equal_too(load, monkeypatch, family, layout):
     monkeypatch.setattr(tree, "LONG_FAMILY", 20)
+    laid_out(load(family), layout, monkeypatch)
     assert_equal(LocalEngine(load(family)).answer(REQUESTS), SharedEngine(load(family)).answer(REQUESTS))
 
 
@@ -89,12 +110,13 @@ def test_equal_for_any_prompts(load, data):
     assert_equal(LocalEngine(backbone).answer(requests), SharedEngine(backbone, tokens_per_batch=50).answer(requests))
 
 
-def test_readouts_are_equal_too(load):
+def test_readouts_are_equal_too(load, layout, monkeypatch):
     backbone = load("gpt2")
     torch.manual_seed(1)
     modules = torch.nn.ModuleDict(
         {"last": torch.nn.Linear(backbone.hidden_size, 3), "span": torch.nn.Linear(backbone.hidden_size, 2)}
     )
+    laid_out(backbone, layout, monkeypatch)
     prompts = [[SHOTS, Part(f"A {word} film.", "passage"), " So?"] for word in WORDS]
     requests = [Readout(as_prompt(prompt), "last") for prompt in prompts]
     requests += [Readout(as_prompt(prompt), "span", "passage") for prompt in prompts]
@@ -141,3 +163,50 @@ def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
     monkeypatch.setattr(type(backbone.causal_lm.base_model), "forward", deaf)
     assert "differ from plain ones" in why_not_shared(backbone)
     assert "differ from plain ones" in why_not_packed(backbone)
+
+
+@pytest.mark.parametrize("family", [*SHARING, *NOT_SHARING])
+def test_who_reads_without_padding(load, family):
+    backbone = load(family)
+    found = backbone.capabilities()
+    assert found["reads_ragged"] is (family in RAGGED)
+    if family not in RAGGED:
+        assert found["reads_ragged_reason"] == (backbone.unshared or "NotImplementedError for a mask of its own")
+
+
+@pytest.mark.parametrize("family", [family for family in RAGGED if family not in ("gemma3_text", "mistral")])
+def test_nothing_is_padded(load, family):
+    engine = SharedEngine(load(family))
+    engine.answer(REQUESTS)
+    assert engine.work()["padding"] == 0.0
+    assert load(family).causal_lm.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("family", ["gemma3_text", "mistral"])
+@pytest.mark.parametrize("longer", [False, True])
+def test_a_window_that_ends_within_a_text(load, monkeypatch, family, longer):
+    """Texts up to the window are read without padding, longer ones with a mask for each kind of layer."""
+    backbone = load(family)
+    window = sliding_window(backbone.causal_lm.config)
+    asked = next(
+        asked
+        for asked in (options("x" * length, "a", "bc") for length in range(1, 20))
+        if max(len(join(backbone.tokenizer, one.prompt, one.continuation, 99).ids) for one in asked)
+        == window + 1 + longer  # the last token is not read
+    )
+    padded = []
+
+    def forward(*arguments):
+        padded.append(arguments)
+        return forward_rows(*arguments)
+
+    monkeypatch.setattr(shared, "forward_rows", forward)
+    assert_equal(LocalEngine(backbone).answer(asked), SharedEngine(backbone).answer(asked))
+    assert bool(padded) is longer
+
+
+def test_attention_that_is_not_heeded_is_found_out(load, monkeypatch):
+    backbone = load("llama")
+    config = type(backbone.causal_lm.config)
+    monkeypatch.setattr(config, "_attn_implementation", property(lambda self: "sdpa", lambda self, value: None))
+    assert "differ from plain ones" in why_not_ragged(backbone)

@@ -1,0 +1,72 @@
+"""The log-probabilities of given tokens, from hidden states, without ever holding the logits of a whole vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+ROWS, COLUMNS = 1024, 2048
+"""States and entries of the vocabulary whose logits are held together on a CPU: its caches are small."""
+LOGITS = 2**24
+"""Logits that are held together elsewhere, of whole vocabularies."""
+
+
+def target_logprobs(head: Any, states: torch.Tensor, targets: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """([n] float64, [n] bool) on the CPU: each target's log-probability in nats, and whether none was likelier.
+
+    head: the LM head; states: [n, hidden], one for each of the n targets. The maximum and the sum of exponentials go
+    from one part of the vocabulary to the next (Milakov and Gimelshein, arXiv:1805.02867).
+    """
+    import torch
+
+    wanted = torch.as_tensor(targets, dtype=torch.long, device=states.device)
+    rows = ROWS if _in_parts(head) else max(1, LOGITS // head.weight.shape[0])
+    found = [
+        _some_logprobs(head, some, ids)
+        for some, ids in zip(torch.split(states, rows), torch.split(wanted, rows), strict=True)
+    ]
+    logprobs, above = torch.cat(found, dim=-1).double().cpu()
+    return logprobs, above >= 0
+
+
+def _some_logprobs(head: Any, states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """[2, n]: the log-probabilities, and by how much each target's logit is above all others (0 or less)."""
+    import torch
+
+    top = total = target = states.new_zeros(len(ids), dtype=torch.float32)
+    for first, logits in _logits(head, states):
+        own = ids - first
+        inside = (own >= 0) & (own < logits.shape[1])
+        picked = logits.gather(-1, own.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
+        highest = logits.amax(-1)
+        if first:
+            highest = torch.maximum(top, highest)
+            total = total * (top - highest).exp_()
+        total = total + logits.sub_(highest[:, None]).exp_().sum(-1)  # written over: a copy would take its time
+        target = torch.where(inside, picked, target)
+        top = highest
+    above = target - top
+    return torch.stack([above - total.log(), above])
+
+
+def _logits(head: Any, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """The logits [n, entries] of one part of the vocabulary after another, each with its first entry."""
+    import torch
+
+    if not _in_parts(head):
+        yield 0, head(states).float()
+        return
+    for first in range(0, head.weight.shape[0], COLUMNS):
+        some = slice(first, first + COLUMNS)
+        bias = None if head.bias is None else head.bias[some]
+        yield first, torch.nn.functional.linear(states, head.weight[some], bias).float()
+
+
+def _in_parts(head: Any) -> bool:
+    """Whether a part of the weights gives a part of the logits: a plain layer's, and no adapter's."""
+    import torch
+
+    return type(head) is torch.nn.Linear and head.weight.device.type == "cpu"
