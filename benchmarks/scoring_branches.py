@@ -3,7 +3,7 @@
     python benchmarks/scoring_branches.py --models runs/scoring-models
 
 Three ways to the same states: ``tree``, the context and all continuations in one row under a mask; ``after``, the
-context alone, then all continuations in one row after its keys and values; ``copies``, the context alone, then a
+context alone, then all continuations without padding after its keys and values; ``copies``, the context alone, then a
 row for each continuation, each with a copy of the keys and values. CPU seconds on one thread, the best of some
 rounds, in which the ways take turns.
 """
@@ -24,8 +24,9 @@ from scoring_cases import model_folder
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.backbones.left_padding import PaddedBatch
-from gpttasks.backbones.tree_attention import compute_prefix, forward_rows
-from gpttasks.engine.tree import Block, Group
+from gpttasks.backbones.ragged_attention import forward_ragged
+from gpttasks.backbones.tree_attention import compute_prefix
+from gpttasks.engine.tree import Block, Group, group_paths
 from gpttasks.engine.tree import Path as Row
 from gpttasks.machine import keep_freed_memory
 
@@ -46,14 +47,16 @@ def ways(backbone: Any, context: int, branches: int, length: int) -> dict[str, C
     own = context + branches * (length - 1)
     group = Group(list(paths), context, begin, own, context - 1)
 
+    apart = group_paths(paths, [[index] for index in paths])
+
     def tree() -> torch.Tensor:
-        (made,) = Block(0, [group]).trees(paths, in_one_row=True)
-        return forward_rows(backbone, [made.row])
+        (made,) = Block(0, [group]).trees_apart(paths)
+        return forward_ragged(backbone, [made.row])
 
     def after() -> torch.Tensor:
-        (made,) = Block(context - 1, [group]).trees(paths, in_one_row=True)
-        cache = compute_prefix(backbone, begin[:-1], own)
-        return forward_rows(backbone, [made.row], cache)
+        made = Block(context - 1, apart).trees_apart(paths)
+        cache = compute_prefix(backbone, begin[:-1], context - 1)
+        return forward_ragged(backbone, [tree.row for tree in made], cache)
 
     def copies() -> torch.Tensor:
         cache = compute_prefix(backbone, begin[:-1], context - 1)

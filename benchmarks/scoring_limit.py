@@ -40,6 +40,8 @@ from typing import Any
 
 from scoring_cases import case_documents, model_folder
 
+from gpttasks.engine.target_logprobs import COLUMNS
+
 CASES = ("hellaswag:0:100", "hellaswag:5:100")
 SIZES = (512, 1024, 2048, 4096)
 ROWS = (64, 128, 256, 512, 1024)
@@ -52,7 +54,7 @@ KINDS = {
     "copies": "copy_ cat contiguous clone index index_select where fill_ zero_ embedding",
     "products of the blocks": "addmm mm linear matmul",
 }
-"""Operations by kind; those that have the vocabulary among their sizes are the head's product."""
+"""Operations by kind; products with as many columns as a part of the vocabulary are the head's."""
 
 
 def rate(call: Callable[[], object], flops: float, seconds: float, clock: Callable[[], float]) -> float:
@@ -132,23 +134,28 @@ class Counted:
         self.padding += ids.numel() - int(lengths.sum())
         self.calls += 1
 
-    def see_head(self, module: Any, args: Any, outputs: Any) -> None:
-        """One call of the LM head."""
-        self.head_rows += args[0].numel() // args[0].shape[-1]
+    def scoring(self, target_logprobs: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, which counts the states that go through the LM head."""
+
+        def counted(head: Any, states: Any, targets: Any) -> Any:
+            self.head_rows += len(targets)
+            return target_logprobs(head, states, targets)
+
+        return counted
 
 
 @contextmanager
 def counting(backbone: Any) -> Iterator[Counted]:
     """Counts what goes through the model meanwhile."""
-    counted = Counted()
-    model = backbone.causal_lm
-    hooks = [
-        model.base_model.register_forward_hook(counted.see, with_kwargs=True),
-        model.get_output_embeddings().register_forward_hook(counted.see_head),
-    ]
+    from gpttasks.engine import shared
+
+    counted, module = Counted(), vars(shared)
+    before = module["target_logprobs"]
+    module["target_logprobs"] = counted.scoring(before)
+    hook = backbone.causal_lm.base_model.register_forward_hook(counted.see, with_kwargs=True)
     yield counted
-    for hook in hooks:
-        hook.remove()
+    hook.remove()
+    module["target_logprobs"] = before
 
 
 def attention_flops(query: Any, key: Any, value: Any, *rest: Any, **options: Any) -> int:
@@ -209,27 +216,32 @@ def least_work(engine: Any, requests: Sequence[Any]) -> tuple[int, int]:
     return tokens, pairs
 
 
-def kind_of(name: str, shapes: Any, vocabulary: int) -> str:
+def kind_of(name: str, shapes: Any, head_columns: set[int]) -> str:
     """The part of the breakdown that an operation belongs to."""
     bare = name.removeprefix("aten::")
     kind = next((kind for kind, names in KINDS.items() if bare in names.split()), "other calls")
-    if kind == "products of the blocks" and any(vocabulary in shape for shape in shapes if shape):
-        return "head: product"
+    if kind == "products of the blocks":
+        _, weights = [shape for shape in shapes if shape and len(shape) == 2][:2]
+        if weights[-1] in head_columns:
+            return "head: product"
     return kind
 
 
-def breakdown(backbone: Any, engine: Any, requests: list[Any], vocabulary: int) -> dict[str, float]:
+def breakdown(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, float]:
     """Seconds by kind of operation, of a run under the profiler."""
     from torch.profiler import ProfilerActivity, profile
 
     forget_texts(backbone)
+    vocabulary = backbone.causal_lm.get_output_embeddings().weight.shape[0]
+    own = {size for weight in backbone.causal_lm.base_model.parameters() if weight.ndim == 2 for size in weight.shape}
+    head_columns = {vocabulary} | {COLUMNS, vocabulary % COLUMNS} - own
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
         start, begun = time.process_time(), time.perf_counter()
         engine.answer(requests)
         cpu, whole = time.process_time() - start, time.perf_counter() - begun
     seconds: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages(group_by_input_shape=True):
-        seconds[kind_of(event.key, event.input_shapes, vocabulary)] += event.self_cpu_time_total / 1e6
+        seconds[kind_of(event.key, event.input_shapes, head_columns)] += event.self_cpu_time_total / 1e6
     parts = dict(sorted(seconds.items(), key=lambda item: -item[1]))
     parts["python"] = whole - sum(parts.values())
     # The profiler's clock runs on while a neighbour has the core; the process's own does not.
@@ -283,8 +295,7 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path, backbone: An
     found["fed_gflops_per_second"] = sum(found["fed"].values()) / cpu / 1e9
     found["not_shared"] = backbone.unshared  # None: what rows begin with alike is read once
     found["tokenising_seconds"] = tokenising(backbone, engine, requests)
-    vocabulary = backbone.causal_lm.get_output_embeddings().weight.shape[0]
-    return found | {"breakdown": breakdown(backbone, engine, requests, vocabulary)}
+    return found | {"breakdown": breakdown(backbone, engine, requests)}
 
 
 def show(results: dict[str, Any]) -> None:

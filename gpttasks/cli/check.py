@@ -12,7 +12,7 @@ from .output import aligned, counted, say, use_text
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
-    from ..recipe.schema import Recipe
+    from ..recipe.schema import MetricUse, Recipe
 
 _KEPT = {"adapter": "an adapter", "model": "all weights"}
 
@@ -82,7 +82,6 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
     if isinstance(recipe.data, DataOptions):
         paths = recipe.data.path
         task = f"{recipe.task.name} on {paths if isinstance(paths, str) else ', '.join(paths)}"
-    metrics = (use_text(use) if use.key == use.name else f"{use.key}: {use_text(use)}" for use in recipe.score.metrics)
     rows = [
         ("backbone", use_text(recipe.backbone)),
         ("task", task),
@@ -90,11 +89,16 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
         ("adaptation", use_text(recipe.adapt)),
         ("trained", _what_is_trained(recipe, plugins)),
         ("scored", f"{recipe.score.split}, {_limit(recipe.score.limit)}, {counted(recipe.score.shots, 'shot')}"),
-        ("metrics", ", ".join(metrics)),
+        ("metrics", ", ".join(_metric_text(use) for use in recipe.score.metrics)),
         ("run folder", str(default_folder(recipe))),
         ("digest", short_digest(recipe)),
     ]
     return f"{recipe.name}: the recipe is right\n{aligned(rows, indent='  ')}"
+
+
+def _metric_text(use: MetricUse) -> str:
+    named = "" if use.key == use.name else f"{use.key}: "
+    return named + use_text(use) + (f" of the baseline {use.baseline}" if use.baseline else "")
 
 
 def _limit(limit: int | None) -> str:

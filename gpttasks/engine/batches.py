@@ -92,6 +92,17 @@ class TokenBudget:
         """Count tokens that were read outside of batches."""
         self.real += tokens
 
+    def read_alone(self, tokens: int, read: Callable[[], Result]) -> Result:
+        """What a row that is read by itself gives; its tokens are counted.
+
+        Raises RunFailed if it does not fit into memory.
+        """
+        done = _unless_out_of_memory([0], lambda _: (tokens, read()))
+        if done is None:
+            raise _too_long(tokens)
+        self.add(tokens)
+        return done[1]
+
     @property
     def padding(self) -> float:
         """The fraction of all places in batches that were padding."""
@@ -105,10 +116,7 @@ class TokenBudget:
         done = _unless_out_of_memory(batch, work)
         if done is None:
             if len(batch) == 1:
-                raise RunFailed(
-                    f"a row of {real:,} tokens does not fit into memory",
-                    hint="set a smaller backbone.context, or a precision that needs less memory",
-                )
+                raise _too_long(real)
             self.halved += 1
             self._settled = True
             self.tokens = max(1, min(self.tokens, real) // 2)
@@ -137,6 +145,13 @@ class TokenBudget:
             self.tokens *= 2
         else:
             self._settled = True
+
+
+def _too_long(tokens: int) -> RunFailed:
+    return RunFailed(
+        f"a row of {tokens:,} tokens does not fit into memory",
+        hint="set a smaller backbone.context, or a precision that needs less memory",
+    )
 
 
 def _longest_first(lengths: Sequence[int]) -> list[int]:

@@ -73,8 +73,7 @@ class SharedEngine(LocalEngine):
         cache = None
         if block.prefix:
             room = block.prefix + (0 if ragged else max(self.budget.tokens, *lengths))
-            cache = compute_prefix(self.backbone, block.groups[0].ids[: block.prefix], room)
-            self.budget.add(block.prefix)
+            cache = self._prefix(block.groups[0].ids[: block.prefix], room)
 
         def read(batch: list[int]) -> tuple[int, dict[int, RowReply]]:
             some = Block(block.prefix, [block.groups[index] for index in batch])
@@ -168,8 +167,11 @@ class SharedEngine(LocalEngine):
         common = min(common, *(len(text.ids) - 1 for text in texts))
         if not worth_reading_once(common, len(texts)):
             return 0, None
-        self.budget.add(common)
-        return common, compute_prefix(self.backbone, texts[0].ids[:common], common)
+        return common, self._prefix(texts[0].ids[:common], common)
+
+    def _prefix(self, ids: Sequence[int], room: int) -> Any:
+        """The keys and values of a common beginning, with room for so many tokens in all."""
+        return self.budget.read_alone(len(ids), lambda: compute_prefix(self.backbone, ids, room))
 
 
 def engine_for(

@@ -17,12 +17,21 @@ BUNDLED_RECIPES = (Path(__file__).parents[1] / "bundled_recipes", Path(__file__)
 
 
 def wherever_installed(text: str) -> str:
-    """A path among the bundled recipes without the folder in which gpttasks happens to be; other text as it is."""
+    """A path among the bundled recipes, or in a Python package, as it is on every machine; other text as it is."""
     for folder in BUNDLED_RECIPES:
         prefix = str(folder) + os.sep
         if text.startswith(prefix):
             return "bundled:" + text[len(prefix) :]
-    return text
+    if not os.path.isabs(text):
+        return text
+    package = _package_of(Path(text))
+    return f"package:{Path(text).relative_to(package.parent).as_posix()}" if package else text
+
+
+def _package_of(path: Path) -> Path | None:
+    """The folder of the outermost Python package that a path leads into, None if it leads into none."""
+    inside = [folder for folder in path.parents if (folder / "__init__.py").is_file()]
+    return inside[-1] if inside else None
 
 
 def path_keys(model: type[BaseModel]) -> list[str]:

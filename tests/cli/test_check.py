@@ -43,6 +43,13 @@ def check(capsys, *arguments):
     return status, err
 
 
+def test_a_metric_says_whose_answers_it_scores(folder, capsys):
+    metrics = "score.metrics=[accuracy, {use: accuracy, baseline: majority}, {use: accuracy, as: again}]"
+    status, err = check(capsys, "recipe.yaml", metrics)
+    assert status == 0
+    assert "accuracy, accuracy_majority: accuracy of the baseline majority, again: accuracy\n" in err
+
+
 @pytest.mark.parametrize("name", sorted(load_plugins().recipes()))
 def test_every_bundled_recipe_is_right(name, capsys):
     status, err = check(capsys, name)

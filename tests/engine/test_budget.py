@@ -1,5 +1,7 @@
 """The token budget of batches: given, found by measuring, and halved when memory runs out."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,29 @@ def test_nothing_is_lost_when_memory_runs_out(lengths, budget, room):
     assert spent.real == sum(lengths)
     assert (spent.halved > 0) == (spent.tokens < budget)
     assert 0 <= spent.padding < 1
+
+
+@given(lengths=st.lists(st.integers(1, 50)), budget=st.integers(1, 200))
+def test_without_padding_a_batch_holds_as_many_rows_as_have_room(lengths, budget):
+    found = list(
+        TokenBudget(budget, "cpu").spend(lengths, lambda batch: (sum(lengths[i] for i in batch), batch), None, False)
+    )
+    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
+    for batch, after in itertools.pairwise(found):
+        held = sum(lengths[index] for index in batch)
+        assert held <= budget or len(batch) == 1
+        assert held + lengths[after[0]] > budget, "one more would not have had room"
+
+
+def test_a_common_beginning_that_does_not_fit_is_an_error():
+    def read():
+        raise RuntimeError(OUT_OF_MEMORY)
+
+    spent = TokenBudget(None, "cpu")
+    assert spent.read_alone(40, lambda: "read") == "read"
+    with pytest.raises(RunFailed, match="a row of 1,234 tokens does not fit into memory"):
+        spent.read_alone(1234, read)
+    assert spent.real == 40
 
 
 def test_a_single_row_that_does_not_fit_is_an_error():

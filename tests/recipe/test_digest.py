@@ -241,3 +241,28 @@ def test_bundled_data_do_not_bind_the_digest_to_a_folder(monkeypatch, tmp_path):
             monkeypatch.setattr("gpttasks.recipe.paths.BUNDLED_RECIPES", (folder,))
         digests[name] = recipe_digest(load_recipe(str(file), [], plugins))
     assert digests["here"] == digests["there"] != digests["elsewhere"]
+
+
+def test_data_in_a_package_do_not_bind_the_digest_to_a_site_folder(tmp_path):
+    digests, plugins = {}, load_plugins()
+    for place in (
+        "site-a/gpttasks_x",
+        "site-b/gpttasks_x",
+        "site-b/gpttasks_y",
+        "site-a/no_package",
+        "site-b/no_package",
+    ):
+        folder = tmp_path / place
+        (folder / "recipes" / "data").mkdir(parents=True)
+        (folder / "recipes" / "data" / "test.csv").write_text("text,label\na,bad\n")
+        if folder.name != "no_package":
+            (folder / "__init__.py").touch()
+        file = folder / "recipes" / "r.yaml"
+        file.write_text(
+            "name: r\nbackbone: nano\nhead: choice\nadapt: none\n"
+            "task: {use: classification, data: {path: ./data}, prompt: '{{ text }}', labels: [bad, good]}\n"
+            "score: {metrics: [accuracy]}\n"
+        )
+        digests[place] = recipe_digest(load_recipe(str(file), [], plugins))
+    assert digests.pop("site-a/gpttasks_x") == digests["site-b/gpttasks_x"]
+    assert len(set(digests.values())) == len(digests)
