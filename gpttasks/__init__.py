@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .metrics.base import Metric
     from .metrics.evaluate_metric import as_evaluate_metric
     from .metrics.score import Score
+    from .plugins import Register
     from .requests import (
         Cut,
         Engine,
@@ -95,6 +96,7 @@ __all__ = [
     "ReadoutReply",
     "RecipeError",
     "RecipePath",
+    "Register",
     "Reply",
     "Request",
     "Rolling",
@@ -151,6 +153,7 @@ _MODULES = {
     ".metrics.base": ("Metric",),
     ".metrics.evaluate_metric": ("as_evaluate_metric",),
     ".metrics.score": ("Score",),
+    ".plugins": ("Register",),
     ".requests": (
         "Cut",
         "Engine",

@@ -9,6 +9,9 @@ an entry point in the group ``gpttasks`` of an installed distribution::
 or given on the command line as ``--plugin FILE``. A hook function may leave out arguments that it does not need, but
 may not name others. A function whose name begins with ``gpttasks_`` and is no hook is an error, so a misspelt hook
 never goes unnoticed.
+
+A lifecycle hook that raises stops no run: its first failure is a warning, on stderr and in ``run.json``, and it is
+called again the next time.
 """
 
 from __future__ import annotations
@@ -53,14 +56,15 @@ def gpttasks_register(register: Register) -> None:
     which takes a class, and ``recipes``, which takes a folder with one ``NAME.yaml`` a recipe::
 
         @hookimpl
-        def gpttasks_register(register):
+        def gpttasks_register(register: Register) -> None:
             register.task(Sarcasm)
             register.recipes(Path(__file__).parent / "recipes")
 
-    A class has a ``name`` of small letters, digits, ``-`` and ``_``, by which recipes call it, and may have
-    ``Options``. It is not called again, so nothing should be loaded here: a plugin that imports torch only where it
-    is needed keeps ``gpttasks check`` quick. ``register.later(kind, name, "package.module:Class")`` registers a class
-    that is imported when a recipe or a list first names it.
+    ``Register`` can be imported from gpttasks, for those who annotate. A class has a ``name`` of small letters, digits,
+    ``-`` and ``_``, by which recipes call it, and may have ``Options``. The hook is not called again, so nothing should
+    be loaded here: a plugin that imports torch only where it is needed keeps ``gpttasks check`` quick.
+    ``register.later(kind, name, "package.module:Class")`` registers a class that is imported when a recipe or a list
+    first names it.
 
     A name that another plugin has registered already is an error that names both distributions: this plugin is then
     refused as a whole.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .engine.processes import Processes
-from .errors import Problem, RunFailed, UserError
+from .errors import Problem, UserError
 from .launch import is_helper, launched
 from .run_folder import CHECKPOINTS, RECIPE, Run, open_folder, read_run
 
@@ -135,14 +135,10 @@ def _lead(recipe: Recipe, plugins: Plugins, out: Path, force: bool, processes: P
             job.save("running")  # first, so that the folder is a run from its first file on
             folder.write_text(RECIPE, dump_recipe(recipe))
             _carry_out(job, processes)
-        # Outside: a plugin that fails here is told, and the run is finished all the same.
-        done = read_run(folder.path)
-        try:
-            plugins.call("gpttasks_run_finished", run=job.info, scores=done.record["scores"])
-        except RunFailed as error:
-            error.run = done  # type: ignore[attr-defined]
-            raise
-        return done
+        # Outside: the run is finished, whatever a plugin does now.
+        if job.tell("gpttasks_run_finished", scores=job.record["scores"]):
+            folder.write_record(job.record)
+        return read_run(folder.path)
 
 
 def _carry_out(job: Job, processes: Processes | None) -> None:
@@ -155,7 +151,7 @@ def _carry_out(job: Job, processes: Processes | None) -> None:
 
     bench = job.timed("preparing", lambda: prepare(job.recipe, job.plugins, processes))
     job.describe(bench)
-    job.plugins.call("gpttasks_run_started", run=job.info)
+    job.tell("gpttasks_run_started")
     if bench.adaptation.trains:
         job.timed("training", lambda: train(job, bench))
     elif tunes_alone(bench.recipe, bench.head, bench.adaptation):

@@ -30,6 +30,7 @@ def test_it_installs_type_checks_and_passes_its_own_tests(
     pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     run(python, *pip, "--target", str(site), ".", folder=folder)
     installed = {"PYTHONPATH": str(site)}
+    assert f"check_{kind}(" in (folder / "tests" / "test_two_words.py").read_text("utf-8"), "its tests use the kit"
     assert "passed" in run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=folder, **installed)
     shown = run(python, "-m", "gpttasks", "show", kind, "two-words", folder=tmp_path, **installed)
     assert "gpttasks-two-words" in run(python, "-m", "gpttasks", "list", "plugins", folder=tmp_path, **installed)

@@ -252,6 +252,12 @@ class TestShots:
         assert all(row["shots"] + (done.record["samples"]["shots_dropped"] > 0) >= 1 for row in rows)
         assert len(rows) == 12
 
+    def test_are_not_shown_when_the_run_predicts(self, recipe: Path) -> None:
+        done = run(recipe, "out", "adapt=none", "train=null", "score.shots=1", "task.prompt='{{ text | passage }} ='")
+        predictor = Predictor(done.folder, load_plugins())
+        (prediction,) = predictor.predict(predictor.text_rows(["A good film."]))
+        assert prediction.text in ("negative", "positive")
+
     def test_from_a_pool_of_the_scored_split(self, recipe: Path) -> None:
         done = run(
             recipe,

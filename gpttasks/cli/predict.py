@@ -47,20 +47,9 @@ def predict(
 
     Example: gpttasks predict runs/imdb-lora-0a1b2c3d4e5f "A film to remember."
     """
-    from ..plugins import load_plugins
-    from ..predict import Predictor
-
-    if bool(texts) == (source is not None):
-        got = "both" if texts else "neither"
-        raise UserError(Problem(f"got {got}, wanted texts or --input FILE", file="command line"))
+    _check_input(texts, source)
     check_output(output, source)
-    predictor = Predictor(run, load_plugins(plugin or []))
-    rows = list(predictor.text_rows(texts or ()) if source is None else _read(predictor, source))
-    check_columns(rows)
-    predictions = list(predictor.predict(rows))
-    if not predictions:
-        raise DataError(f"there are no rows in {source}", hint="give a file with rows to answer")
-    _mention_cuts(predictions)
+    predictions = _predictions(run, texts or [], source, plugin or [])
     answered = output_rows(predictions)
     if output is not None:
         write_rows(answered, output)
@@ -74,6 +63,28 @@ def predict(
         "output": None if output is None else str(output),
         "predictions": answered if output is None else None,
     }
+
+
+def _check_input(texts: list[str] | None, source: Path | None) -> None:
+    """Raises UserError for both or neither of texts and a file."""
+    if bool(texts) == (source is not None):
+        got = "both" if texts else "neither"
+        raise UserError(Problem(f"got {got}, wanted texts or --input FILE", file="command line"))
+
+
+def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list[Path]) -> list[Prediction]:
+    """The answers to the texts, or to the rows of the file. Raises DataError where there are none."""
+    from ..plugins import load_plugins
+    from ..predict import Predictor
+
+    predictor = Predictor(run, load_plugins(plugins))
+    rows = list(predictor.text_rows(texts) if source is None else _read(predictor, source))
+    check_columns(rows)
+    predictions = list(predictor.predict(rows))
+    if not predictions:
+        raise DataError(f"there are no rows in {source}", hint="give a file with rows to answer")
+    _mention_cuts(predictions)
+    return predictions
 
 
 def _read(predictor: Predictor, source: Path) -> Iterable[Row]:

@@ -120,7 +120,11 @@ class PretrainedAudio(Encoder):
         return str(self._model.config.model_type) == "whisper"
 
     def _read(self, media: Media) -> Any:
-        return read_audio(media, int(self._extractor.sampling_rate), self.options.max_seconds)
+        rate, longest = int(self._extractor.sampling_rate), self.options.max_seconds
+        if self._is_whisper and self._extractor.chunk_length < longest:
+            # Its feature extractor would cut the rest off without a word.
+            return read_audio(media, rate, float(self._extractor.chunk_length), "cut it: Whisper reads no more at once")
+        return read_audio(media, rate, longest)
 
     def _frames(self, samples: int) -> int:
         if self._wave:

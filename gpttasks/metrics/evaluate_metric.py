@@ -211,8 +211,8 @@ def _names(names: frozenset[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _wrap(metric: Metric, form: PairForm) -> evaluate.Metric:
-    import evaluate
+def _features(form: PairForm) -> Any:
+    """The columns in which evaluate holds pairs of this form."""
     from datasets import Features, List, Value
 
     kinds = {
@@ -221,9 +221,14 @@ def _wrap(metric: Metric, form: PairForm) -> evaluate.Metric:
         "text": Value("string"),
         "texts": List(Value("string")),
     }
-    features = {"predictions": kinds[form.prediction]}
+    columns = {"predictions": kinds[form.prediction]}
     if form.reference is not None:
-        features["references"] = kinds[form.reference]
+        columns["references"] = kinds[form.reference]
+    return Features(columns)
+
+
+def _wrap(metric: Metric, form: PairForm) -> evaluate.Metric:
+    import evaluate
 
     class PairMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
         def _info(self) -> Any:
@@ -231,7 +236,7 @@ def _wrap(metric: Metric, form: PairForm) -> evaluate.Metric:
                 description=type(metric).__doc__ or metric.name,
                 citation="",
                 inputs_description=form.description,
-                features=Features(features),
+                features=_features(form),
             )
 
         def compute(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> Any:

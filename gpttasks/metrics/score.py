@@ -84,22 +84,30 @@ def score_samples(
     """
     rows = sample_rows(metric, examples, answers, key=key)
     order = sorted(range(len(rows)), key=lambda index: examples[index].id)
-    in_order = rows[order]
-    value = _evaluated([examples[i] for i in order], [answers[i] for i in order], metric, metric.total(in_order), key)
+    ordered, in_order = [examples[index] for index in order], rows[order]
+    value = _evaluated(ordered, [answers[index] for index in order], metric, metric.total(in_order), key)
     if math.isfinite(value):
-        grouped = any(example.group is not None for example in examples)
-        groups = [examples[index].group for index in order] if grouped else None
         interval = bootstrap_interval(
-            in_order, metric.total, groups=groups, level=level, resamples=resamples, seed=seed
+            in_order, metric.total, groups=_groups(ordered), level=level, resamples=resamples, seed=seed
         )
     else:
         interval = Interval(None, None, level, resamples, None, f"{key} is undefined on these samples")
-    score = Score(
+    return _score(metric, value, interval, len(rows), split, measure, way), rows
+
+
+def _groups(examples: Sequence[Example]) -> list[str | None] | None:
+    """The group of each example; None if none has any."""
+    groups = [example.group for example in examples]
+    return groups if any(group is not None for group in groups) else None
+
+
+def _score(metric: Metric, value: float, interval: Interval, n: int, split: str, measure: str, way: str) -> Score:
+    return Score(
         value=value if math.isfinite(value) else None,
         low=interval.low,
         high=interval.high,
-        level=level,
-        n=len(rows),
+        level=interval.level,
+        n=n,
         groups=interval.groups,
         scale=metric.scale,
         higher_is_better=metric.higher_is_better,
@@ -108,7 +116,6 @@ def score_samples(
         way=way,
         reason=interval.reason,
     )
-    return score, rows
 
 
 def _evaluated(examples: Sequence[Example], answers: Sequence[Answer], metric: Metric, total: float, key: str) -> float:

@@ -60,6 +60,7 @@ def _files(name: str, module: str, kind: Kind) -> dict[str, str]:
         "distribution": f"gpttasks-{name}",
         "class_name": "".join(word.capitalize() for word in name.split("-")),
         "version": version("gpttasks"),
+        "demo": kind in WITH_RECIPE,
     }
     made = {
         "pyproject.toml": "pyproject.toml",

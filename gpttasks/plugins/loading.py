@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from types import ModuleType
 
 from ..errors import PluginError, Problem, did_you_mean
 from ..hookspecs import PROJECT
-from .registry import Broken, PluginRecord, Plugins
+from .registry import Broken, PluginRecord, Plugins, one_line
 
 VARIABLE = "GPTTASKS_PLUGINS"
 """The environment variable that restricts the entry points: unset loads all, ``""`` none, ``"a,b"`` only these,
@@ -26,6 +27,11 @@ CORE = "gpttasks.builtin"
 
 FILE_MODULE = "gpttasks_file_"
 """What the names of modules made from plugin files begin with."""
+
+_ON_US = re.compile(rf"{PROJECT}\s*([\[(<>=!~;@]|$)", re.IGNORECASE)
+"""The lines of a distribution's requirements that are about gpttasks."""
+_AT_LEAST = frozenset((">=", ">", "~=", "=="))
+"""The operators of a version that ours may be too old for."""
 
 _loaded: dict[object, Plugins] = {}
 
@@ -74,6 +80,7 @@ def _load_entry_points(plugins: Plugins) -> None:
             plugins.records.append(replace(record, state="disabled", reason=f"left out by {VARIABLE}"))
             continue
         try:
+            _check_version(entry_point)
             plugins.adopt(record, entry_point.load)
         except Broken as broken:
             plugins.records.append(replace(record, state="broken", reason=str(broken)))
@@ -84,6 +91,41 @@ def _order(entry_point: EntryPoint) -> tuple[bool, str, str]:
     """The bundled plugins come first, so that a clash of names is never theirs."""
     distribution = _record_of(entry_point).distribution or ""
     return distribution != PROJECT, distribution, entry_point.name
+
+
+def _check_version(entry_point: EntryPoint) -> None:
+    """Raises Broken for a plugin whose distribution asks for another gpttasks than this one.
+
+    pip sees to it where it resolves dependencies; with ``--no-deps``, or where gpttasks was changed afterwards, nobody
+    has.
+    """
+    dist = entry_point.dist
+    wanted = [line for line in (dist.requires or () if dist else ()) if _ON_US.match(line)]
+    if dist is None or not wanted or dist.name == PROJECT:
+        return
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.version import Version
+
+    try:
+        own = version(PROJECT)
+    except PackageNotFoundError:  # run from a source tree that is not installed: there is nothing to compare
+        return
+    for line in wanted:
+        try:
+            asked = Requirement(line)
+        except InvalidRequirement as error:
+            raise Broken(f"its metadata has a requirement that cannot be read: {one_line(error)}") from error
+        if asked.marker is not None and not asked.marker.evaluate({"extra": ""}):
+            continue
+        if not asked.specifier.contains(own, prereleases=True):
+            too_old = any(
+                part.operator in _AT_LEAST and Version(part.version.removesuffix(".*")) > Version(own)
+                for part in asked.specifier
+            )
+            raise Broken(
+                f"it asks for {PROJECT}{asked.specifier}, and this is {PROJECT} {own}; "
+                f"update with: pip install -U {PROJECT if too_old else dist.name}"
+            )
 
 
 def _record_of(entry_point: EntryPoint) -> PluginRecord:

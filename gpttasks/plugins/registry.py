@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +18,9 @@ from ..component import Component
 from ..errors import GpttasksError, PluginError, Problem, RunFailed, did_you_mean
 from ..hookspecs import PROJECT
 from .register import Register, imported
+
+TRACEBACK = "GPTTASKS_TRACEBACK"
+"""The environment variable that has the traceback of a plugin's error printed: ``1``."""
 
 _HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith(f"{PROJECT}_"))
 _MARK = f"{PROJECT}_impl"  # the attribute that pluggy's marker sets on a function
@@ -50,6 +56,11 @@ class PluginRecord:
         if self.distribution is None:
             return f"plugin {self.name!r} ({self.origin or self.module})"
         return f"plugin {self.name!r} ({self.distribution} {self.version}, {self.origin} {self.module})"
+
+    @property
+    def package(self) -> str:
+        """The outermost package of its module."""
+        return self.module.partition(".")[0]
 
 
 class Broken(Exception):
@@ -98,6 +109,7 @@ class Plugins:
             trial.hook.gpttasks_register(register=register)
             self._check_clashes(register, record)
         except (Exception, SystemExit) as error:  # whatever the plugin's own code raises
+            show_traceback(error)
             raise Broken(one_line(error)) from error
         record = replace(record, registers=register.names)
         self._manager.register(plugin, record.name)
@@ -113,7 +125,11 @@ class Plugins:
             raise PluginError(self.unknown(kind, name))
         component = self._components[kind, name]
         if isinstance(component, str):  # registered for later
-            component = self._components[kind, name] = imported(kind, name, component)
+            try:
+                component = self._components[kind, name] = imported(kind, name, component)
+            except (PluginError, SystemExit) as error:
+                title = self._owners[kind, name].title
+                raise PluginError(f"{one_line(error)}; it was registered by the {title}") from error
         return component
 
     def unknown(self, kind: str, name: str) -> Problem:
@@ -146,21 +162,38 @@ class Plugins:
 
         Raises RunFailed, naming each plugin that failed and why, after all were called.
         """
+        failures = self.failures(hook_name, **arguments)
+        if failures:
+            problems = [
+                Problem(f"the {title} failed in {hook_name}: {one_line(error)}") for title, error in failures.items()
+            ]
+            raise RunFailed(problems) from next(iter(failures.values()))
+
+    def failures(self, hook_name: str, **arguments: Any) -> dict[str, BaseException]:
+        """The same, but gives the errors by the titles of the plugins that raised them."""
         everyone = self._manager.get_plugins()
-        failures: dict[str, Exception] = {}
+        failures: dict[str, BaseException] = {}
         for record in self.records:
             plugin = self._manager.get_plugin(record.name) if record.state == "ok" else None
             if plugin is None:
                 continue
             try:
                 self._manager.subset_hook_caller(hook_name, everyone - {plugin})(**arguments)
-            except Exception as error:  # a tracker may raise anything
+            except (Exception, SystemExit) as error:  # a tracker may raise anything
+                show_traceback(error)
                 failures[record.title] = error
-        if failures:
-            problems = [
-                Problem(f"the {title} failed in {hook_name}: {one_line(error)}") for title, error in failures.items()
-            ]
-            raise RunFailed(problems) from next(iter(failures.values()))
+        return failures
+
+    def culprit(self, error: BaseException) -> PluginRecord | None:
+        """The plugin, of another distribution than ours, whose code raised an error; None if no such plugin's did."""
+        others = {record.package: record for record in self.records if record.distribution != PROJECT}
+        for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+            package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+            if package in others:
+                return others[package]
+            if package == PROJECT:
+                return None
+        return None
 
     def _check_clashes(self, register: Register, record: PluginRecord) -> None:
         clashes = [
@@ -175,6 +208,12 @@ class Plugins:
         ]
         if clashes:
             raise PluginError([Problem(clash) for clash in clashes])
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print the traceback of a plugin's error on stderr, if the environment variable asks for it."""
+    if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+        print("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr, flush=True)
 
 
 def one_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..answer import Answer, AnswerKind
@@ -19,6 +20,7 @@ from ..requests import Engine, Reply
 from ..tasks.baselines import BASELINES
 from ..tasks.example import Example
 from ..tasks.splits import ShotPool, with_shots
+from .plugin_faults import blamed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,22 +89,27 @@ def answer_all(
 def answer_of(head: Head, example: Example, replies: Sequence[Reply]) -> Answer:
     """The head's answer. Raises PluginError for one whose value or detail cannot be written down."""
     answer = head.answer(example, replies)
-    try:
-        json.dumps([answer.value, dict(answer.detail)], allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise PluginError(
-            f"head {head.name!r} gave example {example.id} an answer that is not of JSON types: {error}",
-            hint="value and detail hold texts, finite numbers, lists and mappings",
-        ) from error
+    with blamed(head, "answer"):
+        if not isinstance(answer, Answer):
+            raise PluginError(f"head {head.name!r} gave example {example.id} {answer!r}, wanted an Answer")
+        try:
+            json.dumps([answer.value, dict(answer.detail)], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise PluginError(
+                f"head {head.name!r} gave example {example.id} an answer that is not of JSON types: {error}",
+                hint="value and detail hold texts, finite numbers, lists and mappings",
+            ) from error
     return answer
 
 
 def quick_scores(metrics: Mapping[str, Metric], answered: Sequence[Answered]) -> dict[str, float]:
     """The bare values of the metrics, as validation during training needs them."""
     examples, answers = [one.example for one in answered], [one.answer for one in answered]
-    return {
-        key: float(metric.total(sample_rows(metric, examples, answers, key=key))) for key, metric in metrics.items()
-    }
+    scores = {}
+    for key, metric in metrics.items():
+        with blamed(metric, "total"):
+            scores[key] = float(metric.total(sample_rows(metric, examples, answers, key=key)))
+    return scores
 
 
 def score_all(
@@ -120,32 +127,26 @@ def score_all(
     A metric with a baseline scores the baseline's answers, and its way says so.
     """
     examples, given = [one.example for one in answered], [one.answer for one in answered]
-    digest = examples_digest(examples)
+    n, split, limit = len(examples), options.split, options.limit
+    measured = partial(measure_of, task=task, examples=examples_digest(examples), n=n, split=split, limit=limit)
     baselines = {use.key: use.baseline for use in options.metrics}
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
         baseline = baselines.get(key)
         answers = given if baseline is None else BASELINES[baseline].answers_for(metric.errors, examples, kind)
-        measure = measure_of(
-            task=task,
-            examples=digest,
-            n=len(examples),
-            split=options.split,
-            limit=options.limit,
-            metric=metric,
-            library=metric.signature(examples),
-        )
-        scores[key], rows[key] = score_samples(
-            metric,
-            examples,
-            answers,
-            key=key,
-            split=options.split,
-            measure=measure,
-            way=way if baseline is None else format_signature({"baseline": baseline}),
-            level=options.level,
-            resamples=options.resamples,
-            seed=seed,
-        )
+        library = metric.signature(examples)
+        with blamed(metric, "total"):
+            scores[key], rows[key] = score_samples(
+                metric,
+                examples,
+                answers,
+                key=key,
+                split=options.split,
+                measure=measured(metric=metric, library=library),
+                way=way if baseline is None else format_signature({"baseline": baseline}),
+                level=options.level,
+                resamples=options.resamples,
+                seed=seed,
+            )
     return scores, rows

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..machine import peak_memory_bytes
 from ..report import render_report
-from ..run_folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, RECORD, REPORT, SAMPLES
+from ..run_folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, RECORD, REPLIES, REPORT, SAMPLES
 from .answering import Answered
 from .job import Job
 from .prepare import Workbench
@@ -26,7 +26,8 @@ def finish(job: Job, bench: Workbench, scored: Scored) -> None:
     job.now("finished")
     recipe = (job.folder / RECIPE).read_text("utf-8")
     job.folder.write_text(REPORT, render_report(job.record, rows, job.folder.events(), recipe=recipe))
-    (job.folder / DATA_DIGESTS).unlink(missing_ok=True)
+    for name in (DATA_DIGESTS, REPLIES):
+        (job.folder / name).unlink(missing_ok=True)
     job.record["files"] = file_digests(job.folder.path)
     job.save("finished")
     shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)

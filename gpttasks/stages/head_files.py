@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from ..run_backbone import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RunBackbon
 from ..run_folder import RECIPE
 
 if TYPE_CHECKING:
+    import torch
+
     from ..encoders.base import Encoder
     from ..heads.base import Head
     from ..recipe.schema import Use
@@ -49,6 +52,7 @@ def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
 
     Raises BackboneError if the run has none of this kind, or of other sizes.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     use, file = backbone.recipe.encoder, Path(backbone.options.path) / ENCODER_WEIGHTS
@@ -58,10 +62,26 @@ def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
             f"{'no encoder' if use is None else f'encoder {use.name!r}'}",
             hint="choose another adaptation than none, or a run with this encoder",
         )
+    modules = encoder.modules()
     try:
-        encoder.modules().load_state_dict(load_file(file))
-    except (RuntimeError, OSError, ValueError) as error:
-        raise BackboneError(f"the encoder in {file} does not fit: {cause(error)}") from error
+        found = load_file(file)
+        if misfit := _misfit(found, modules.state_dict()):
+            raise BackboneError(
+                f"the encoder in {file} does not fit: {misfit}",
+                hint="it was trained with other options, or for a backbone of another hidden size",
+            )
+        modules.load_state_dict(found)
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise BackboneError(f"the encoder in {file} cannot be loaded: {cause(error)}") from error
+
+
+def _misfit(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
+    """The first tensor that is not there, is not wanted or has another shape; None if all fit."""
+    for name in sorted({*found, *wanted}):
+        got, own = (str(list(some[name].shape)) if name in some else "nothing" for some in (found, wanted))
+        if got != own:
+            return f"{name} has the shape {got}, wanted {own}"
+    return None
 
 
 def load_head(head: Head, backbone: RunBackbone) -> None:

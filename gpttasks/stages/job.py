@@ -6,17 +6,19 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import DataError, GpttasksError, Interrupted, full_disk
+from ..errors import DataError, Interrupted, full_disk
 from ..hookspecs import RunInfo
 from ..machine import machine, versions
+from ..plugins.registry import one_line
 from ..recipe import recipe_as_dict
 from ..run_folder import DATA_DIGESTS, SCHEMA, Run, RunFolder
+from .plugin_faults import fault_of_plugin
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -37,6 +39,8 @@ class Job:
     earlier: Mapping[str, float] = field(default_factory=dict)
     """The seconds that an interrupted run has taken already, in all and by stage."""
     began: float = field(default_factory=time.monotonic)
+    failed_hooks: set[tuple[str, str]] = field(default_factory=set)
+    """Plugins and the lifecycle hooks in which they have failed."""
 
     @property
     def info(self) -> RunInfo:
@@ -57,6 +61,18 @@ class Job:
         """Write ``run.json`` as it stands."""
         self.now(state)
         self.folder.write_record(self.record)
+
+    def tell(self, hook: str, **arguments: Any) -> bool:
+        """Tell all plugins by a lifecycle hook; gives whether there is a new warning.
+
+        No run is lost by a hook that fails: its first failure is a warning, and it is called again the next time.
+        """
+        before = len(self.record["warnings"])
+        for title, error in self.plugins.failures(hook, run=self.info, **arguments).items():
+            if (title, hook) not in self.failed_hooks:
+                self.failed_hooks.add((title, hook))
+                self.warn(f"the {title} failed in {hook}, and the run goes on without it: {one_line(error)}")
+        return len(self.record["warnings"]) > before
 
     def now(self, state: str) -> None:
         """Note the state and the seconds since the start in the record."""
@@ -136,18 +152,22 @@ class Job:
         self.folder.write_text(DATA_DIGESTS, json.dumps(now) + "\n")
 
 
+COUNTED = (
+    "train",
+    "validation",
+    "test",
+    "truncated",
+    "train_truncated",
+    "skipped",
+    "shots_dropped",
+    "near_ties",
+    "unfinished",
+)
+"""What ``samples`` counts in every ``run.json``."""
+
+
 def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> dict[str, Any]:
-    used = [
-        {
-            "name": record.name,
-            "distribution": record.distribution,
-            "version": record.version,
-            "origin": record.origin,
-            "sha256": record.sha256,
-        }
-        for record in plugins.records
-        if record.state == "ok"
-    ]
+    """``run.json`` as a run begins: every key is there, what is not known yet is null, zero or empty."""
     return {
         "schema": SCHEMA,
         "state": "running",
@@ -159,17 +179,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> d
         "backbone": None,
         "encoder": None,
         "scores": {},
-        "samples": {
-            "train": 0,
-            "validation": 0,
-            "test": 0,
-            "truncated": 0,
-            "train_truncated": 0,
-            "skipped": 0,
-            "shots_dropped": 0,
-            "near_ties": 0,
-            "unfinished": 0,
-        },
+        "samples": dict.fromkeys(COUNTED, 0),
         "training": None,
         "cache": None,
         "engine": None,
@@ -178,11 +188,16 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> d
         "machine": None,
         "warnings": [],
         "data": {},
-        "plugins": used,
+        "plugins": _used_plugins(plugins),
         "versions": versions(),
         "files": {},
         "error": None,
     }
+
+
+def _used_plugins(plugins: Plugins) -> list[dict[str, Any]]:
+    names = ("name", "distribution", "version", "origin", "sha256")
+    return [{name: getattr(record, name) for name in names} for record in plugins.records if record.state == "ok"]
 
 
 @contextmanager
@@ -191,7 +206,7 @@ def failures_recorded(job: Job) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        told = _as_our_error(error)
+        told = _as_our_error(error, job.plugins)
         state = "interrupted" if isinstance(told, Interrupted) else "failed"
         job.record["error"] = str(told)
         told.run = Run(job.folder.path, job.record)  # type: ignore[attr-defined]
@@ -199,16 +214,15 @@ def failures_recorded(job: Job) -> Iterator[None]:
             job.save(state)
         except OSError as second:  # a full disk: the first error matters more, but say it
             job.say(f"run.json could not be brought up to date: {second}")
-        try:
-            job.plugins.call("gpttasks_run_failed", run=job.info, error=told)
-        except GpttasksError as second:
-            job.say(str(second))
+        if job.tell("gpttasks_run_failed", error=told):
+            with suppress(OSError):
+                job.save(state)
         if told is error:
             raise
         raise told from error
 
 
-def _as_our_error(error: BaseException) -> BaseException:
+def _as_our_error(error: BaseException, plugins: Plugins) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("stopped; the same command goes on from the last checkpoint")
-    return full_disk(error) or error
+    return full_disk(error) or fault_of_plugin(error, plugins) or error

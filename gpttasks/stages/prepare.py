@@ -24,6 +24,8 @@ from ..tasks.splits import ExampleSets, ShotPool, divide_pool, limited, load_exa
 from ..tasks.task import Task
 from ..training.adaptation import Adaptation
 from .head_files import load_encoder, load_head, tuned_by_run
+from .media import check_media
+from .plugin_faults import blamed, making, watch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,8 +85,12 @@ class Workbench:
 
 
 def create(plugins: Plugins, kind: str, use: Any) -> Any:
-    """The component that a recipe's ``use`` names, with its options."""
-    return plugins.get(kind, use.name)(use.options)
+    """The component that a recipe's ``use`` names, with its options; one of a plugin tells its errors as ours."""
+    made, owner = plugins.get(kind, use.name), plugins.owner(kind, use.name)
+    with making(made, owner):
+        component = made(use.options)
+    watch(component, owner)
+    return component
 
 
 def prepare(recipe: Recipe, plugins: Plugins, processes: Processes | None = None) -> Workbench:
@@ -164,6 +170,9 @@ def load_and_bind(bench: Workbench, plugins: Plugins) -> None:
         raise BackboneError(f"backbone {backbone.name!r} cannot be trained", hint="use adapt: none, or a local model")
     if bench.encoder is not None:
         bind_encoder(bench, bench.encoder)
+    check_media(bench)
+    if bench.shots is not None:  # none of what was left out now
+        bench.shots = shot_pool(bench.recipe, bench.sets)
     head.bind(backbone, next(iter(bench.scored)))
     modules = head.modules()
     if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
@@ -224,7 +233,8 @@ def load_sets(
     limits[score.split] = None if pooled or twice else score.limit
     if score.shots and score.shots_from != "pool":
         limits.setdefault(score.shots_from, None)
-    sets = dict(load_examples(task, recipe.data, limits, seed=recipe.seed, limits=limits, needs=needs))
+    with blamed(task, "examples"):
+        sets = dict(load_examples(task, recipe.data, limits, seed=recipe.seed, limits=limits, needs=needs))
     if pooled:
         rest, sets["pool"] = divide_pool(sets[score.split], None if twice else score.limit, recipe.seed)
         sets[score.split] = rest

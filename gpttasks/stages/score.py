@@ -18,6 +18,7 @@ from ..training.checkpoint import trained_parameters
 from .answering import Answered, add_shots, answer_all, score_all
 from .job import Job
 from .prepare import Workbench
+from .replies import KeptReplies
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,8 @@ def score_split(job: Job, bench: Workbench) -> Scored:
     answered = answer_all(bench.head, engine, bench.scored, asked)
     if isinstance(engine, CachedEngine):
         note_cache(job, engine)
+    elif isinstance(engine, KeptReplies) and engine.found:
+        job.say(f"{engine.found:,} replies were there from before the run was stopped")
     note_work(job, engine)
     _count(job, bench, answered)
     job.say("computing scores")
@@ -68,9 +71,15 @@ def model_digests(bench: Workbench) -> dict[str, str]:
 
 
 def cached(job: Job, bench: Workbench, digests: Mapping[str, str]) -> Engine:
-    """The engine, which asks a local model only what it has not been asked before."""
+    """The engine, which asks a local model only what it has not been asked before, and any other what this run has not
+    asked it.
+    """
     engine, file = bench.engine(), cache_file()
-    if file is None or not bench.recipe.runtime.cache or not isinstance(bench.backbone, LocalBackbone):
+    if not isinstance(bench.backbone, LocalBackbone):
+        asked = bench.recipe.backbone
+        served = {**digests, "backbone": [asked.name, asked.options.model_dump(mode="json")]}
+        return KeptReplies(engine, served, job.folder)
+    if file is None or not bench.recipe.runtime.cache:
         return engine
     model = {
         **digests,

@@ -10,12 +10,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.local import LocalBackbone
-from ..errors import UserError
+from ..errors import PluginError, UserError
 from ..heads.base import Item
 from ..progress import Progress
 from ..run_backbone import ADAPTER, RunBackbone
 from ..run_folder import CHECKPOINTS
 from ..tasks.example import prompt_text
+from ..training.checkpoint import save_checkpoint
 from ..training.items import LazyItems, may_not_fit
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .answering import add_shots, answer_all, ask, quick_scores
@@ -42,11 +43,24 @@ def train(job: Job, bench: Workbench) -> None:
         if trainer.last_checkpoint.exists():
             job.say(f"going on from {trainer.last_checkpoint}")
         job.say(f"training {trained:,} parameters on {len(items):,} items")
-        state = trainer.fit(items)
+        with kept_if_a_plugin_fails(trainer):
+            state = trainer.fit(items)
     accelerator.end_training()
     tune(bench)
     note_training(job, bench, state, len(items), trained)
     save_trained(job, bench)
+
+
+@contextmanager
+def kept_if_a_plugin_fails(trainer: Trainer) -> Iterator[None]:
+    """A plugin's error within a step or a validation costs no step: the weights after the last one are kept."""
+    try:
+        yield
+    except PluginError:
+        if trainer.state.step:
+            state = asdict(trainer.state)
+            save_checkpoint(trainer.last_checkpoint, trainer.parameters, trainer.raw_optimizer, state)
+        raise
 
 
 def warn_of_dropout(job: Job, bench: Workbench) -> None:
@@ -136,9 +150,9 @@ def _settings(job: Job, bench: Workbench, accelerator: Accelerator, asked: threa
         job.folder.log(event)
         if event["event"] == "step":
             values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
-            job.plugins.call("gpttasks_logged", run=job.info, step=event["step"], values=values)
+            job.tell("gpttasks_logged", step=event["step"], values=values)
         elif event["event"] == "validation":
-            job.plugins.call("gpttasks_validated", run=job.info, step=event["step"], scores=event["scores"])
+            job.tell("gpttasks_validated", step=event["step"], scores=event["scores"])
             job.say(f"step {event['step']}: " + ", ".join(_told(*score) for score in event["scores"].items()))
             values = {name: value for name, value in event["scores"].items() if value is not None}
         else:
@@ -170,6 +184,7 @@ def _told(name: str, value: float | None) -> str:
 
 
 def _validate(bench: Workbench) -> dict[str, float]:
+    """The scores on the validation examples."""
     examples = bench.sets["validation"].examples
     score = bench.recipe.score
     asked = add_shots(examples, bench.shots, score.shots, bench.separator)

@@ -49,5 +49,5 @@ def media_of(value: object, beside: str | None = None) -> Media:
         raise ValueError(f"{name}: empty, wanted audio or an image")
     kind = next((kind for begin, kind in _SIGNATURES if value.startswith(begin)), None)
     if kind is None:
-        raise ValueError(f"{name} begin with {value[:8]!r}: neither WAV, FLAC, OGG, MP3, AIFF nor PNG, JPEG, GIF")
+        raise ValueError(f"{name}: begins with {value[:8]!r}, neither WAV, FLAC, OGG, MP3, AIFF nor PNG, JPEG, GIF")
     return Media(value, kind)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
 
-from ..errors import DataError, Problem, did_you_mean
+from ..errors import DataError, Problem, UnusableRow, did_you_mean
 from .example import Part, Prompt, as_prompt
 from .media import media_of
 from .task import Row
@@ -190,7 +190,7 @@ def _media(context: Context, value: object) -> str:
     try:
         marks.media.append(media_of(_not_null(value), row.file if isinstance(row, Row) else None))
     except ValueError as error:
-        raise _failure(row, str(error)) from error
+        raise UnusableRow(*_failure(row, str(error)).problems) from error
     return f"{marks.medium}{len(marks.media) - 1}{marks.medium}"
 
 

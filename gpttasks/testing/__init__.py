@@ -8,8 +8,11 @@ Each ``check_*`` function gives the faults it found; ``assert_conforms`` raises 
         assert_conforms(check_task(Sarcasm(), [{"tweet": "Great.", "label": 1}, {"tweet": "I like it.", "label": 0}]))
 
 ``pytest --gpttasks=NAME`` runs the checks on all that a plugin registers, where NAME is a plugin, a distribution or a
-plugin file. A component whose options have no defaults says in the class attribute ``sample_options`` which to take,
-and a task gives some rows in ``sample_rows``.
+plugin file. A component whose options have no defaults says in the class attribute ``sample_options`` which to take, a
+task gives some rows in ``sample_rows``, and an encoder of other media than audio some in ``sample_media``.
+
+Models are tiny and random, made in memory; all that is written lies in folders that are removed. Connections beyond
+this machine are refused while a check runs.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adaptation import check_adaptation
     from .backbone import check_backbone
     from .encoder import check_encoder
     from .faults import Fault, NonConforming, assert_conforms
@@ -33,6 +37,7 @@ __all__ = [
     "NonConforming",
     "Tiny",
     "assert_conforms",
+    "check_adaptation",
     "check_backbone",
     "check_encoder",
     "check_head",
@@ -49,6 +54,7 @@ _HOME = {
     "NonConforming": "faults",
     "Tiny": "tiny",
     "assert_conforms": "faults",
+    "check_adaptation": "adaptation",
     "check_backbone": "backbone",
     "check_encoder": "encoder",
     "check_head": "head",

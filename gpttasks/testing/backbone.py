@@ -14,9 +14,11 @@ from ..backbones.local import LocalBackbone
 from ..engine.local import LocalEngine
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
 from ..tasks.example import Part
-from .faults import Fault, refused, run_rules, told
+from .faults import Fault, refused, rule, run_rules, told
+from .partners import metric_for, task_of
 from .replies import CLOSE, difference, shared_difference
 from .samples import HARD_TEXTS, WORDS, sample_examples, shuffled
+from .trial_run import ONE_STEP, carry_out, not_given_back, trial, use
 
 MAX_TOKENS = 4
 
@@ -44,16 +46,21 @@ class BackboneSubject:
 
 
 def check_backbone(backbone: Backbone) -> list[Fault]:
-    """The faults of a backbone, which is loaded first. Raises BackboneError where it cannot be loaded."""
-    backbone.load(SETTINGS)
-    requests: list[Request] = []
-    for example in sample_examples(5):
-        options = tuple(f" {choice}" for choice in example.choices)
-        requests += [LogLikelihood(example.prompt, option, options) for option in options]
-        requests.append(Generate(example.prompt, MAX_TOKENS, stop=(".",)))
-    return run_rules("backbone", backbone.name, BackboneSubject(backbone, requests), RULES)
+    """The faults of a backbone, which is loaded first."""
+
+    def loaded() -> BackboneSubject:
+        backbone.load(SETTINGS)
+        requests: list[Request] = []
+        for example in sample_examples(5):
+            options = tuple(f" {choice}" for choice in example.choices)
+            requests += [LogLikelihood(example.prompt, option, options) for option in options]
+            requests.append(Generate(example.prompt, MAX_TOKENS, stop=(".",)))
+        return BackboneSubject(backbone, requests)
+
+    return run_rules("backbone", backbone.name, loaded, RULES)
 
 
+@rule("decode greedily, seed what is drawn, and switch dropout off")
 def deterministic(subject: BackboneSubject) -> Iterator[str]:
     """The same requests get the same replies."""
     found = difference(subject.ask(subject.requests), subject.ask(subject.requests), subject.requests)
@@ -61,6 +68,7 @@ def deterministic(subject: BackboneSubject) -> Iterator[str]:
         yield f"got {found} from one call to the next, wanted the same"
 
 
+@rule("answer each request by itself, and give the replies in the order of the requests")
 def order_does_not_matter(subject: BackboneSubject) -> Iterator[str]:
     """No reply depends on the order of the requests, or on what else is asked."""
     plain = subject.ask(subject.requests)
@@ -73,6 +81,7 @@ def order_does_not_matter(subject: BackboneSubject) -> Iterator[str]:
             yield f"got {found} {what}, wanted the same within {CLOSE:.0e}"
 
 
+@rule("sum the natural logarithms of the continuation's tokens alone, and cut a text at its first stop")
 def bounds(subject: BackboneSubject) -> Iterator[str]:
     """A log-likelihood is finite and not above 0, of one token or more; a text keeps to its length and stops."""
     for request, reply in zip(subject.requests, subject.ask(subject.requests), strict=True):
@@ -89,6 +98,7 @@ def bounds(subject: BackboneSubject) -> Iterator[str]:
             return
 
 
+@rule("give the model standard positions and attention masks, or override what cannot be shared")
 def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
     """A local model says the same whether what requests have in common is read once or not."""
     if isinstance(subject.backbone, LocalBackbone):
@@ -97,6 +107,7 @@ def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
             yield f"got {found} from the plain engine and the shared one, wanted the same within {CLOSE:.0e}"
 
 
+@rule("take the SHA-256 of all that settles the answers, and of nothing else")
 def digests(subject: BackboneSubject) -> Iterator[str]:
     """SHA-256 digests, of the weights among them, which a second load gives again."""
     found = subject.backbone.digests()
@@ -108,6 +119,7 @@ def digests(subject: BackboneSubject) -> Iterator[str]:
         yield "got other digests after another load, wanted the same"
 
 
+@rule("set context when it is loaded, and describe with texts, numbers, lists and mappings")
 def describes_itself(subject: BackboneSubject) -> Iterator[str]:
     """It has a context, and capabilities of JSON types."""
     context = subject.backbone.context
@@ -121,6 +133,7 @@ def describes_itself(subject: BackboneSubject) -> Iterator[str]:
         yield "got trainable from a backbone that is no LocalBackbone, wanted one or the other"
 
 
+@rule("see gpttasks.backbones.join.Tokenizer for what each method gives")
 def tokenizer(subject: BackboneSubject) -> Iterator[str]:
     """Offsets name a place in the text for every token, and token ends ascend."""
     tokenizer = subject.backbone.tokenizer
@@ -132,6 +145,7 @@ def tokenizer(subject: BackboneSubject) -> Iterator[str]:
             yield f"{what} text: got token ends {list(ends)[:8]}, wanted them ascending within the text"
 
 
+@rule("raise DataError for a text that cannot be read")
 def hard_texts(subject: BackboneSubject) -> Iterator[str]:
     """Empty, long, non-Latin and right-to-left passages get a reply, or are refused with a gpttasks error."""
     for what, text in HARD_TEXTS.items():
@@ -144,6 +158,32 @@ def hard_texts(subject: BackboneSubject) -> Iterator[str]:
                     yield f"{what} text: got {told(error)}, wanted a reply or a gpttasks error"
 
 
+@rule("let nothing but the options, the seed and the training texts decide what it answers")
+def round_trip(subject: BackboneSubject) -> Iterator[str]:
+    """A run with it can be carried out and gives the same scores again: a local one out of the run's folder."""
+    backbone = subject.backbone
+    local = isinstance(backbone, LocalBackbone)
+    task, metric = task_of(sample_examples(24)), metric_for("label")
+    keys: dict[str, Any] = {
+        "backbone": use(backbone),
+        "task": {"use": task.name},
+        "head": {"use": "choice"},
+        "score": {"metrics": [metric.name, "log_loss"]},
+    }
+    if local:
+        keys |= {"adapt": {"use": "full"}, "train": ONE_STEP}
+    with trial((type(backbone), task, metric), keys) as run:
+        if local:
+            yield from not_given_back(run)
+            return
+        again = carry_out(run.plugins, keys, run.run.folder.with_name("again"))
+        for key, score in run.run.scores.items():
+            if score.value != again.run.scores[key].value:
+                yield f"got {key} {score.value} in a run and {again.run.scores[key].value} in the next, wanted the same"
+        if run.run.record["backbone"] != again.run.record["backbone"]:
+            yield "got other digests or capabilities in the next run, wanted the same"
+
+
 RULES = (
     deterministic,
     order_does_not_matter,
@@ -153,4 +193,5 @@ RULES = (
     describes_itself,
     tokenizer,
     hard_texts,
+    round_trip,
 )

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..tasks.example import Media
-from .faults import Fault, refused, run_rules, told
-from .samples import sample_media
-from .tiny import HIDDEN
+from .faults import Fault, refused, rule, run_rules, told
+from .partners import SPLIT, media_examples, number_rows, task_of
+from .samples import hard_media, sample_media
+from .tiny import CONTEXT, HIDDEN, Tiny
+from .trial_run import ONE_STEP, answers_differ, not_given_back, trial, use
 
 if TYPE_CHECKING:
     import torch
@@ -41,18 +43,26 @@ def check_encoder(encoder: Encoder, media: Sequence[Media] | None = None) -> lis
 
     Raises ValueError where there are no media to read.
     """
-    import torch
-
     media = sample_media(encoder.reads) if media is None else media
     if not media:
-        raise ValueError(f"encoder {encoder.name!r} reads {sorted(encoder.reads)}, and no such media were given")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        encoder.bind(HIDDEN)
-    encoder.modules().eval()
-    return run_rules("encoder", encoder.name, EncoderSubject(encoder, media), RULES)
+        raise ValueError(
+            f"encoder {encoder.name!r} reads {sorted(encoder.reads)}, of which none can be generated: give some media"
+        )
+    given = media
+
+    def bound() -> EncoderSubject:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            encoder.bind(HIDDEN)
+        encoder.modules().eval()
+        return EncoderSubject(encoder, given)
+
+    return run_rules("encoder", encoder.name, bound, RULES)
 
 
+@rule("set reads to what stands before the slash in the MIME types")
 def names_what_it_reads(subject: EncoderSubject) -> Iterator[str]:
     """``reads`` names the kinds of media."""
     kinds = {media.type.partition("/")[0] for media in subject.media}
@@ -60,6 +70,7 @@ def names_what_it_reads(subject: EncoderSubject) -> Iterator[str]:
         yield f"got reads {sorted(subject.encoder.reads)}, wanted {sorted(kinds)} in it"
 
 
+@rule("let length() say precisely how many embeddings embed() makes")
 def shape_as_said(subject: EncoderSubject) -> Iterator[str]:
     """``embed`` gives as many embeddings as ``length`` says, of the width of the backbone."""
     for media, given in zip(subject.media, subject.embeddings(subject.media), strict=True):
@@ -68,6 +79,7 @@ def shape_as_said(subject: EncoderSubject) -> Iterator[str]:
             yield f"got embeddings {list(given.shape)}, wanted {list(wanted)}, with 1 or more of them"
 
 
+@rule("draw nothing at random outside bind(), and leave dropout to modules in training mode")
 def deterministic(subject: EncoderSubject) -> Iterator[str]:
     """The same media give the same embeddings."""
     difference = _difference(subject.embeddings(subject.media), subject.embeddings(subject.media))
@@ -75,6 +87,7 @@ def deterministic(subject: EncoderSubject) -> Iterator[str]:
         yield f"got embeddings that differ by {difference:.1e} from one call to the next, wanted the same"
 
 
+@rule("mask what padding adds, or encode one after another")
 def alone_as_together(subject: EncoderSubject) -> Iterator[str]:
     """No embedding depends on what else is in the batch, or on its order."""
     together = subject.embeddings(subject.media)
@@ -86,18 +99,20 @@ def alone_as_together(subject: EncoderSubject) -> Iterator[str]:
             yield f"got embeddings that differ by {difference:.1e} {what}, wanted at most {CLOSE:.0e}"
 
 
+@rule("raise DataError in length(), saying what was got and what is wanted")
 def refuses_what_it_cannot_read(subject: EncoderSubject) -> Iterator[str]:
     """Empty and broken media are refused with DataError."""
     for what, data in (("no bytes", b""), ("broken bytes", b"\x00broken")):
         try:
             subject.encoder.length(Media(data, subject.media[0].type))
-        except Exception as error:  # noqa: PERF203 - each text by itself
+        except Exception as error:  # noqa: PERF203 - each by itself
             if not refused(error):
                 yield f"{what}: got {told(error)}, wanted DataError"
         else:
             yield f"{what}: got a length, wanted DataError"
 
 
+@rule("compute embed() with gradients, without detach() or no_grad(), where a module is to be trained")
 def trains(subject: EncoderSubject) -> Iterator[str]:
     """Gradients reach the modules that are to be trained."""
     import torch
@@ -109,6 +124,7 @@ def trains(subject: EncoderSubject) -> Iterator[str]:
             yield "got embeddings without gradients, wanted them to reach its modules"
 
 
+@rule("keep all that is trained in modules(), and all else a function of the options")
 def round_trip(subject: EncoderSubject) -> Iterator[str]:
     """A fresh encoder with the saved modules gives the same embeddings."""
     from safetensors.torch import load_file, save_file
@@ -130,6 +146,46 @@ def round_trip(subject: EncoderSubject) -> Iterator[str]:
         yield f"got the digests {encoder.digest()} and {fresh.digest()}, wanted the same"
 
 
+@rule("resample, mix and pad as it takes, or raise DataError in length()")
+def hard_media_too(subject: EncoderSubject) -> Iterator[str]:
+    """Silent, stereo, very short and long audio gives finite embeddings as many as said, or is refused."""
+    import torch
+
+    for what, media in hard_media(subject.encoder.reads):
+        try:
+            length = subject.encoder.length(media)
+            (given,) = subject.embeddings([media])
+        except Exception as error:
+            if not refused(error):
+                yield f"{what}: got {told(error)}, wanted embeddings or DataError"
+            continue
+        if tuple(given.shape) != (length, HIDDEN) or not torch.isfinite(given).all():
+            finite = "finite" if torch.isfinite(given).all() else "not finite"
+            yield f"{what}: got {finite} embeddings {list(given.shape)}, wanted finite ones {[length, HIDDEN]}"
+
+
+@rule("keep all that is trained in modules(), and all else a function of the options")
+def run_round_trip(subject: EncoderSubject) -> Iterator[str]:
+    """The folder of a run with it, trained for a step, gives the same answers and scores again."""
+    encoder = subject.encoder
+    task = task_of(media_examples(subject.media))
+    longest = max(map(encoder.length, subject.media))
+    keys = {
+        "backbone": {"use": Tiny.name, "context": longest + CONTEXT},
+        "encoder": use(encoder),
+        "task": {"use": task.name},
+        "head": {"use": "choice"},
+        "adapt": {"use": "head-only"},
+        "train": ONE_STEP,
+        "score": {"metrics": ["log_loss"]},
+    }
+    with trial((Tiny, task, type(encoder)), keys) as run:
+        yield from not_given_back(run)
+        found = answers_differ(run.samples, run.predicted(number_rows(SPLIT)))
+        if found is not None:
+            yield f"got {found} predicted by the folder of a run, wanted the same as in the run"
+
+
 def _difference(left: Sequence[torch.Tensor], right: Sequence[torch.Tensor]) -> float:
     if [one.shape for one in left] != [one.shape for one in right]:
         return float("inf")
@@ -144,4 +200,6 @@ RULES = (
     refuses_what_it_cannot_read,
     trains,
     round_trip,
+    hard_media_too,
+    run_round_trip,
 )

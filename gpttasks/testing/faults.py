@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import GpttasksError
+from .network import network_refused
 
 Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A rule that a component breaks; ``message`` says what was got and what was wanted."""
+    """A rule that a component breaks; ``message`` says what was got and what was wanted, ``hint`` what to do."""
 
     kind: str
     name: str
     rule: str
     message: str
+    hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}: {self.rule}: {self.message}"
+        return f"{self.kind} {self.name}: {self.rule}: {self.message}" + (f"; {self.hint}" if self.hint else "")
 
 
 class NonConforming(AssertionError):
@@ -41,21 +41,54 @@ def assert_conforms(faults: Iterable[Fault]) -> None:
         raise NonConforming(found)
 
 
-def run_rules(
-    kind: str, name: str, subject: Subject, rules: Sequence[Callable[[Subject], Iterable[str]]]
-) -> list[Fault]:
-    """The faults by all rules, each named as its function is; one that raises an error is a fault too."""
+@dataclass(frozen=True)
+class Rule(Generic[Subject]):
+    """What a component must keep to: ``find`` says how it does not, ``hint`` what its author can do about it."""
+
+    find: Callable[[Subject], Iterable[str]]
+    hint: str
+
+    @property
+    def name(self) -> str:
+        """As a fault names it."""
+        return self.find.__name__.replace("_", "-")
+
+
+def rule(hint: str) -> Callable[[Callable[[Subject], Iterable[str]]], Rule[Subject]]:
+    """Makes a rule of a function that gives a message for each breach: what was got, and what was wanted."""
+    return lambda find: Rule(find, hint)
+
+
+NO_NETWORK = "take what it needs from its package, its options or the data, and leave downloads to the user"
+
+
+def run_rules(kind: str, name: str, make: Callable[[], Subject], rules: Sequence[Rule[Subject]]) -> list[Fault]:
+    """The faults by all rules on what ``make`` makes; one that raises an error is a fault too.
+
+    Where nothing can be made, that is the one fault, of the rule ``can-be-used``.
+    """
     faults = []
-    with _network_refused() as asked:
-        for rule in rules:
-            try:
-                messages = list(rule(subject))
-            except Exception as error:  # whatever the component's code raises
-                messages = [f"got {told(error)}, wanted no error"]
-            faults += [Fault(kind, name, rule.__name__.replace("_", "-"), message) for message in messages]
+    with network_refused() as asked:
+        try:
+            subject = make()
+        except Exception as error:  # whatever the component's code raises
+            message = f"got {told(error)}, wanted it made ready without an error"
+            faults.append(Fault(kind, name, "can-be-used", message, "look at what the error says"))
+        else:
+            for one in rules:
+                faults += [Fault(kind, name, one.name, message, one.hint) for message in _messages(one, subject)]
     if asked:
-        faults.append(Fault(kind, name, "no-network", f"got {asked[0]}, wanted no use of the network"))
+        faults.append(Fault(kind, name, "no-network", f"got {asked[0]}, wanted no use of the network", NO_NETWORK))
     return faults
+
+
+def _messages(one: Rule[Any], subject: Any) -> list[str]:
+    found: list[str] = []
+    try:
+        found.extend(one.find(subject))
+    except Exception as error:  # whatever the component's code raises
+        found.append(f"got {told(error)}, wanted no error")
+    return found
 
 
 def refused(error: Exception) -> bool:
@@ -66,27 +99,3 @@ def refused(error: Exception) -> bool:
 def told(error: BaseException) -> str:
     """An error on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-@contextmanager
-def _network_refused() -> Iterator[list[str]]:
-    """Refuse sockets of the internet and look-ups of names; gives what was tried."""
-    asked: list[str] = []
-    plain, look_up = socket.socket, socket.getaddrinfo
-
-    class Refusing(plain):  # type: ignore[misc,valid-type]
-        def __new__(cls, family: int = -1, *rest: Any, **named: Any) -> Any:
-            if family in (-1, socket.AF_INET, socket.AF_INET6):
-                asked.append("a socket")
-                raise OSError("the conformance kit allows no network")
-            return super().__new__(cls, family, *rest, **named)
-
-    def no_look_up(host: Any, *rest: Any, **named: Any) -> Any:
-        asked.append(f"a look-up of {host!r}")
-        raise OSError("the conformance kit allows no network")
-
-    socket.socket, socket.getaddrinfo = Refusing, no_look_up  # type: ignore[misc]
-    try:
-        yield asked
-    finally:
-        socket.socket, socket.getaddrinfo = plain, look_up  # type: ignore[misc]

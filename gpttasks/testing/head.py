@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ..answer import Answer
 from ..backbones.join import join, join_to_write, place_passage, windows
 from ..backbones.local import LocalBackbone
-from ..engine.local import LocalEngine
-from ..requests import Engine, Generate, LogLikelihood, Readout, Reply, Request
+from ..requests import Generate, LogLikelihood, Readout, Request
 from ..tasks.example import Example, prompt_text
-from .faults import Fault, refused, run_rules, told
+from .faults import Fault, refused, rule, run_rules, told
+from .head_run import gold_scores_best, round_trip, run_round_trip
+from .head_subject import HeadSubject, fits_kind, same_answer
 from .replies import CLOSE, shared_difference
 from .samples import HARD_TEXTS, sample_examples, shuffled, with_passage
 from .tiny import tiny_backbone
@@ -26,41 +23,6 @@ if TYPE_CHECKING:
     from ..heads.base import Head, Item
 
 SIGMAS = 5
-
-
-@dataclass(frozen=True)
-class HeadSubject:
-    """A head that is bound to a backbone, and examples."""
-
-    head: Head
-    backbone: LocalBackbone
-    examples: Sequence[Example]
-
-    @cached_property
-    def engine(self) -> Engine:
-        """The plain engine, with the head's modules."""
-        return LocalEngine(self.backbone, self.head.modules(), 2048)
-
-    def replies(self, example: Example) -> list[Reply]:
-        """The replies to the example's requests."""
-        return self.engine.answer(self.head.requests(example))
-
-    def answers(self, examples: Sequence[Example]) -> list[Answer]:
-        """The answers to examples that are asked together."""
-        asked = [self.head.requests(example) for example in examples]
-        replies = iter(self.engine.answer([request for requests in asked for request in requests]))
-        pairs = zip(examples, asked, strict=True)
-        return [self.head.answer(example, [next(replies) for _ in requests]) for example, requests in pairs]
-
-    @cached_property
-    def given(self) -> list[Answer]:
-        """The answers to all examples."""
-        return self.answers(self.examples)
-
-    @cached_property
-    def items(self) -> list[list[Item]]:
-        """The items of the first examples."""
-        return [list(self.head.items(example)) for example in self.examples[:4]]
 
 
 def check_head(
@@ -74,19 +36,21 @@ def check_head(
     lacking = sorted((head.needs | head.trains_on) - examples[0].fields)
     if lacking:
         raise ValueError(f"head {head.name!r} needs {', '.join(lacking)}, and the examples have none")
-    backbone = tiny_backbone() if backbone is None else backbone
-    _bind(head, backbone, examples[0])
-    return run_rules("head", head.name, HeadSubject(head, backbone, examples), RULES)
+    given = examples
+
+    def bound() -> HeadSubject:
+        import torch
+
+        model = tiny_backbone() if backbone is None else backbone
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            head.bind(model, given[0])
+        return HeadSubject(head, model, given)
+
+    return run_rules("head", head.name, bound, RULES)
 
 
-def _bind(head: Head, backbone: LocalBackbone, example: Example) -> None:
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        head.bind(backbone, example)
-
-
+@rule("compute from the example and the replies alone: nothing random, no counter")
 def deterministic(subject: HeadSubject) -> Iterator[str]:
     """The same example gives the same requests, and the same replies the same answer."""
     for example in subject.examples[:8]:
@@ -99,17 +63,19 @@ def deterministic(subject: HeadSubject) -> Iterator[str]:
             return
 
 
+@rule("keep nothing from one example to the next")
 def order_does_not_matter(subject: HeadSubject) -> Iterator[str]:
     """Answers do not depend on the order of the examples."""
     order = shuffled(min(len(subject.examples), 16))
     turned = subject.answers([subject.examples[place] for place in order])
     for place, other in zip(order, turned, strict=True):
         one = subject.given[place]
-        if not _same_answer(one, other):
+        if not same_answer(one, other):
             yield f"got {one.value!r} and, in another order, {other.value!r}, wanted the same"
             return
 
 
+@rule("read the right answer in items() and tune() only, and name in needs what requests() reads")
 def label_not_in_prompt(subject: HeadSubject) -> Iterator[str]:
     """Neither requests nor answers change with the right answer."""
     if subject.head.gives == "nll":
@@ -127,6 +93,7 @@ def label_not_in_prompt(subject: HeadSubject) -> Iterator[str]:
             return
 
 
+@rule("compare the choices by what the replies say, and nothing else")
 def random_at_chance(subject: HeadSubject) -> Iterator[str]:
     """A random model picks the right one of several choices as often as chance has it."""
     judged = [
@@ -142,11 +109,11 @@ def random_at_chance(subject: HeadSubject) -> Iterator[str]:
         yield f"got {right / len(judged):.3f} right by a random model, wanted {chance:.3f} ± {bound:.3f}"
 
 
+@rule("set gives to what answer() gives, and put only JSON types into value and detail")
 def answers_in_kind(subject: HeadSubject) -> Iterator[str]:
     """An answer is of the kind that ``gives`` says, of JSON types and finite."""
     for example, answer in zip(subject.examples, subject.given, strict=True):
-        fits = _KINDS.get(subject.head.gives, _anything)
-        if not fits(example, answer):
+        if not fits_kind(subject.head.gives, example, answer):
             yield f"got the answer {answer.value!r} with scores {answer.scores}, wanted what {subject.head.gives!r} is"
             return
         try:
@@ -156,39 +123,7 @@ def answers_in_kind(subject: HeadSubject) -> Iterator[str]:
             return
 
 
-def _anything(example: Example, answer: Answer) -> bool:
-    return True
-
-
-def _is_label(example: Example, answer: Answer) -> bool:
-    index, scores = answer.value, answer.scores
-    inside = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(example.choices)
-    return inside and (not scores or (len(scores) == len(example.choices) and abs(math.fsum(scores) - 1) < CLOSE))
-
-
-def _is_span(example: Example, answer: Answer) -> bool:
-    passage = "".join(part.text for part in example.prompt if part.kind == "passage")
-    return answer.value is None or passage[slice(*answer.value)] == answer.text
-
-
-def _are_labels(example: Example, answer: Answer) -> bool:
-    return isinstance(answer.value, list) and all(0 <= index < len(example.choices) for index in answer.value)
-
-
-def _is_nll(example: Example, answer: Answer) -> bool:
-    return len(answer.scores) == 3 and all(math.isfinite(one) and one >= 0 for one in answer.scores)
-
-
-_KINDS: dict[str, Callable[[Example, Answer], bool]] = {
-    "label": _is_label,
-    "text": lambda example, answer: isinstance(answer.value, str),
-    "number": lambda example, answer: isinstance(answer.value, (int, float)) and math.isfinite(answer.value),
-    "span": _is_span,
-    "labels": _are_labels,
-    "nll": _is_nll,
-}
-
-
+@rule("build requests from the example's parts, with the prompt where prompts go")
 def shared_equals_unshared(subject: HeadSubject) -> Iterator[str]:
     """Requests get the same replies whether what they have in common is read once or not."""
     requests = [request for example in subject.examples[:12] for request in subject.head.requests(example)]
@@ -197,6 +132,7 @@ def shared_equals_unshared(subject: HeadSubject) -> Iterator[str]:
         yield f"got {found} from the plain engine and the shared one, wanted the same within {CLOSE:.0e}"
 
 
+@rule("make the ids with gpttasks.join, as the engine does, and set target_start to its boundary")
 def items_join_as_requests(subject: HeadSubject) -> Iterator[str]:
     """What is trained on are the token ids that are asked about, with the same boundary."""
     for example, items in zip(subject.examples, subject.items, strict=False):
@@ -233,6 +169,7 @@ def _rows(subject: HeadSubject, request: Request) -> list[Callable[[list[int], i
     return [lambda ids, start: ids in read]
 
 
+@rule("return sums, not means, and count their terms in Item.counts")
 def losses_add_up(subject: HeadSubject) -> Iterator[str]:
     """Losses are sums: of a micro-batch they are those of its items, named as the items' counts, and finite."""
     import torch
@@ -260,45 +197,18 @@ def _losses(subject: HeadSubject, items: Sequence[Item]) -> dict[str, float]:
     return {name: float(value) for name, value in subject.head.loss(outputs, items).items()}
 
 
+@rule("raise DataError for an example that cannot be asked about")
 def hard_texts(subject: HeadSubject) -> Iterator[str]:
     """Empty, long, non-Latin and right-to-left passages are answered, or refused with a gpttasks error."""
     for what, text in HARD_TEXTS.items():
         example = with_passage(subject.examples[0], text)
         try:
             answer = subject.head.answer(example, subject.replies(example))
-            if not _KINDS.get(subject.head.gives, _anything)(example, answer):
+            if not fits_kind(subject.head.gives, example, answer):
                 yield f"{what} text: got the answer {answer.value!r}, wanted what {subject.head.gives!r} is"
         except Exception as error:
             if not refused(error):
                 yield f"{what} text: got {told(error)}, wanted an answer or a gpttasks error"
-
-
-def round_trip(subject: HeadSubject) -> Iterator[str]:
-    """A fresh head with the saved modules and settings gives the same answers."""
-    from safetensors.torch import load_file, save_file
-
-    head, modules = subject.head, subject.head.modules()
-    fresh = type(head)(head.options)
-    fresh.bind(subject.backbone, subject.examples[0])
-    fits = json.loads(json.dumps(head.fits()))
-    if fits != json.loads(json.dumps(fresh.fits())):
-        yield f"got fits {fresh.fits()} of a fresh head, wanted {fits}"
-    with tempfile.TemporaryDirectory() as folder:
-        file, loaded = Path(folder) / "head.safetensors", fresh.modules()
-        if modules is not None and loaded is not None:
-            save_file({name: value.contiguous() for name, value in modules.state_dict().items()}, file)
-            loaded.load_state_dict(load_file(file))
-    examples = subject.examples[:8]
-    if head.tunes:
-        replies = [subject.replies(example) for example in examples]
-        fresh.tuned = head.tuned = json.loads(json.dumps(head.tune(examples, replies), allow_nan=False))
-    pairs = zip(
-        subject.answers(examples), HeadSubject(fresh, subject.backbone, examples).answers(examples), strict=True
-    )
-    different = [(one, other) for one, other in pairs if not _same_answer(one, other)]
-    if different:
-        one, other = different[0]
-        yield f"got {one.value!r} before and {other.value!r} after saving and loading, wanted the same"
 
 
 def _with_other_answer(example: Example) -> Example:
@@ -307,20 +217,6 @@ def _with_other_answer(example: Example) -> Example:
     word = example.choices[label] if example.choices else "another answer"
     scores = {name: values[-1:] + values[:-1] for name, values in example.scores.items()}
     return replace(example, label=label, target=word, references=(word,), scores=scores)
-
-
-def _same_answer(one: Answer, other: Answer) -> bool:
-    if one.detail.get("near_tie") or other.detail.get("near_tie"):
-        return True
-    return _same(one.value, other.value) and _same(list(one.scores), list(other.scores))
-
-
-def _same(left: Any, right: Any) -> bool:
-    if isinstance(left, float) and isinstance(right, (int, float)):
-        return abs(left - right) <= max(CLOSE, CLOSE * abs(left))
-    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        return len(left) == len(right) and all(_same(*pair) for pair in zip(left, right, strict=True))
-    return bool(left == right)
 
 
 RULES = (
@@ -332,6 +228,8 @@ RULES = (
     shared_equals_unshared,
     items_join_as_requests,
     losses_add_up,
+    gold_scores_best,
     hard_texts,
     round_trip,
+    run_round_trip,
 )

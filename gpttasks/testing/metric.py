@@ -7,19 +7,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..answer import Answer
+from ..answer import Answer, AnswerKind
+from ..backbones.mock import Mock
 from ..metrics.rows import sample_rows
 from ..tasks.example import Example, seeded_hash
-from .faults import Fault, refused, run_rules, told
+from .faults import Fault, refused, rule, run_rules, told
+from .partners import head_of, task_of
 from .samples import HARD_TEXTS, sample_examples, shuffled
+from .trial_run import trial, use
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..metrics.base import Metric
 
-DRIVEN = frozenset({"label", "text", "span", "number", "labels", "nll"})
+DRIVEN: tuple[AnswerKind, ...] = ("label", "text", "number", "labels", "nll", "span")
 """The kinds of answer that can be made up."""
+IN_RUN = 40
+"""How many of the examples a run is made with."""
 SIGMAS = 5
 SAME = 1e-9
 
@@ -29,6 +34,7 @@ class MetricSubject:
     """A metric with examples, their right answers and random ones."""
 
     metric: Metric
+    kind: AnswerKind
     examples: Sequence[Example]
     gold: Sequence[Answer]
     drawn: Sequence[Answer]
@@ -49,36 +55,66 @@ def check_metric(metric: Metric, examples: Sequence[Example] | None = None) -> l
 
     Raises ValueError for a metric that takes only answers that cannot be made up.
     """
-    kind = next((kind for kind in ("label", "text", "number", "labels", "nll", "span") if kind in metric.takes), None)
+    kind = next((kind for kind in DRIVEN if kind in metric.takes), None)
     if kind is None:
         raise ValueError(f"metric {metric.name!r} takes {sorted(metric.takes)}, wanted one of {sorted(DRIVEN)}")
-    examples = sample_examples(200) if examples is None else examples
-    gold = [_answer(example, kind, None) for example in examples]
-    drawn = [_answer(example, kind, seeded_hash(5, example.id, str(n))) for n, example in enumerate(examples)]
-    return run_rules("metric", metric.name, MetricSubject(metric, examples, gold, drawn), RULES)
+    examples = [_in_words(example) for example in sample_examples(200)] if examples is None else examples
+    gold = [_answer(example, kind) for example in examples]
+    drawn = [_drawn(examples, number, kind) for number in range(len(examples))]
+    subject = MetricSubject(metric, kind, examples, gold, drawn)
+    return run_rules("metric", metric.name, lambda: subject, RULES)
 
 
-def _answer(example: Example, kind: str, drawn: int | None) -> Answer:
-    """The right answer, or one drawn by a number."""
+def _in_words(example: Example) -> Example:
+    """With a right answer of several words, as metrics that count n-grams need it; the label stays what it was."""
+    text = f"The colour that is meant is {example.gold_text}."
+    return replace(example, target=text, references=(text,))
+
+
+def _answer(example: Example, kind: AnswerKind) -> Answer:
+    """The right answer."""
     label, choices = int(example.label or 0), example.choices or ("",)
-    pick = label if drawn is None else drawn % len(choices)
     if kind == "number":
-        value = float(example.label or 0) if drawn is None else drawn % 1000 / 100
-        return Answer(value, str(value))
+        return Answer(float(example.label or 0), str(example.label or 0))
     if kind == "nll":
-        nats = 2.0 if drawn is None else 20.0 + drawn % 50
-        return Answer(nats, "", (nats, 8.0, 20.0), {"greedy": drawn is None})
-    if kind == "labels":
-        return Answer([pick], choices[pick], tuple(float(place == pick) for place in range(len(choices))))
-    if kind == "label":
-        sure, rest = 0.94, 0.06 / max(len(choices) - 1, 1)
-        scores = tuple(sure if place == pick else rest for place in range(len(choices)))
-        detail = {"logprobs": [20 * math.log(score) for score in scores], "tokens": [1] * len(choices)}
-        return Answer(pick, choices[pick], scores, detail)
-    text = (example.gold_text or "") if drawn is None else choices[pick]
+        return _likelihood(2.0, greedy=True)
+    if kind in ("label", "labels"):
+        return _choice(choices, label, kind)
+    return _text(example.target or example.gold_text or "", kind)
+
+
+def _drawn(examples: Sequence[Example], number: int, kind: AnswerKind) -> Answer:
+    """A random answer to the example with this number."""
+    drawn = seeded_hash(5, examples[number].id, str(number))
+    choices = examples[number].choices or ("",)
+    if kind == "number":
+        return Answer(drawn % 1000 / 100, str(drawn % 1000 / 100))
+    if kind == "nll":
+        return _likelihood(20.0 + drawn % 50, greedy=False)
+    if kind in ("label", "labels"):
+        return _choice(choices, drawn % len(choices), kind)
+    other = examples[drawn % len(examples)]
+    return _text(other.target or other.gold_text or "", kind)
+
+
+def _likelihood(nats: float, *, greedy: bool) -> Answer:
+    return Answer(nats, "", (nats, 8.0, 20.0), {"greedy": greedy})
+
+
+def _text(text: str, kind: AnswerKind) -> Answer:
     return Answer([0, len(text)] if kind == "span" else text, text)
 
 
+def _choice(choices: Sequence[str], pick: int, kind: AnswerKind) -> Answer:
+    if kind == "labels":
+        return Answer([pick], choices[pick], tuple(float(place == pick) for place in range(len(choices))))
+    sure, rest = 0.94, 0.06 / max(len(choices) - 1, 1)
+    scores = tuple(sure if place == pick else rest for place in range(len(choices)))
+    detail = {"logprobs": [20 * math.log(score) for score in scores], "tokens": [1] * len(choices)}
+    return Answer(pick, choices[pick], scores, detail)
+
+
+@rule("compute from the example and the answer alone: nothing random, no counter")
 def deterministic(subject: MetricSubject) -> Iterator[str]:
     """The same samples give the same statistics and the same total."""
     first, again = subject.rows(subject.drawn), subject.rows(subject.drawn)
@@ -88,6 +124,7 @@ def deterministic(subject: MetricSubject) -> Iterator[str]:
         yield "got another total of the same rows, wanted the same"
 
 
+@rule("let total() treat all rows alike")
 def order_does_not_matter(subject: MetricSubject) -> Iterator[str]:
     """The total does not depend on the order of the examples."""
     plain = subject.total(subject.drawn)
@@ -96,6 +133,7 @@ def order_does_not_matter(subject: MetricSubject) -> Iterator[str]:
         yield f"got {plain} and, in another order, {other}, wanted the same"
 
 
+@rule("correct total(), or set scale to the lowest and highest value there can be (None where there is none)")
 def bounds(subject: MetricSubject) -> Iterator[str]:
     """Totals are within ``scale``, of all samples and of a single one."""
     low, high = subject.metric.scale
@@ -103,22 +141,23 @@ def bounds(subject: MetricSubject) -> Iterator[str]:
         rows = subject.rows(answers)
         for part in (rows, rows[:1], rows[-1:], rows[:7]):
             value = float(subject.metric.total(part))
-            outside = (low is not None and value < low - SAME) or (high is not None and value > high + SAME)
-            if outside and not math.isnan(value):
+            if _is_outside(value, low, high):
                 yield f"got {value} from {len(part)} samples, wanted it in the scale {low} to {high}"
                 return
 
 
+@rule("correct sample() and total(), or set higher_is_better")
 def gold_scores_best(subject: MetricSubject) -> Iterator[str]:
-    """Right answers score no worse than random ones."""
+    """Right answers score better than random ones."""
     if not subject.metric.needs & {"label", "references", "target", "scores"}:
         return  # it compares with no right answer
     gold, drawn = subject.total(subject.gold), subject.total(subject.drawn)
-    if not (gold >= drawn if subject.metric.higher_is_better else gold <= drawn):
+    if not (gold > drawn if subject.metric.higher_is_better else gold < drawn):
         better = "higher" if subject.metric.higher_is_better else "lower"
         yield f"got {gold} for right answers and {drawn} for random ones, wanted the {better} one for right answers"
 
 
+@rule("count a sample only where the answer is the right one")
 def random_at_chance(subject: MetricSubject) -> Iterator[str]:
     """A metric of labels that says 1 or 0 for a sample says 1 of random ones as often as chance has it."""
     rows = subject.rows(subject.drawn)
@@ -138,6 +177,7 @@ def random_at_chance(subject: MetricSubject) -> Iterator[str]:
         yield f"got {share:.3f} for random answers among {choices} choices, wanted {chance:.3f} ± {bound:.3f}"
 
 
+@rule("name each field of the example in needs and each one of the answer in reads")
 def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
     """It reads no field of an example beyond ``needs``, and none of an answer beyond ``reads``."""
     metric = subject.metric
@@ -154,6 +194,7 @@ def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
         yield f"without the fields that it does not name got other statistics, {hint}"
 
 
+@rule("raise ValueError for an answer that cannot be scored, and see what empty text does to a quotient")
 def hard_texts(subject: MetricSubject) -> Iterator[str]:
     """Empty, long, non-Latin and right-to-left answers are scored, or refused with ValueError."""
     if not subject.metric.takes & {"text", "span"}:
@@ -168,8 +209,41 @@ def hard_texts(subject: MetricSubject) -> Iterator[str]:
             if not (refused(error) and isinstance(error.__cause__, ValueError)):
                 yield f"{what} text: got {told(error)}, wanted a score or ValueError"
             continue
-        if (low is not None and value < low - SAME) or (high is not None and value > high + SAME):
+        if _is_outside(value, low, high):
             yield f"{what} text: got {value}, wanted it in the scale {low} to {high}"
+
+
+@rule("keep what sample() gives free of anything but the example and the answer, so that it can be computed again")
+def round_trip(subject: MetricSubject) -> Iterator[str]:
+    """The score in a run's folder is that of the answers, as are the statistics; its interval is in scale."""
+    metric, examples, answers = subject.metric, subject.examples[:IN_RUN], subject.drawn[:IN_RUN]
+    answered = {example.id: answer for example, answer in zip(examples, answers, strict=True)}
+    task, head = task_of(examples, len(examples)), head_of(answered, subject.kind)
+    keys = {
+        "backbone": {"use": Mock.name},
+        "task": {"use": task.name},
+        "head": {"use": head.name},
+        "score": {"metrics": [{**use(metric), "as": "checked"}]},
+    }
+    fresh = type(metric)(metric.options)
+    rows = sample_rows(fresh, examples, answers, key=metric.name)
+    wanted = float(fresh.total(rows))
+    with trial((task, head, type(metric)), keys) as run:
+        score, samples = run.run.scores["checked"], run.samples
+    found = float("nan") if score.value is None else score.value
+    if not _same(found, wanted):
+        yield f"got {score.value} in a run and {wanted} of the same answers, wanted the same"
+    if [sample["stats_checked"] for sample in samples] != rows.tolist():
+        yield "got other statistics in samples.parquet than of the same answers, wanted the same"
+    low, high = metric.scale
+    for bound in (score.low, score.high):
+        if bound is not None and _is_outside(bound, low, high):
+            yield f"got the interval {score.low} to {score.high}, wanted it in the scale {low} to {high}"
+            return
+
+
+def _is_outside(value: float, low: float | None, high: float | None) -> bool:
+    return (low is not None and value < low - SAME) or (high is not None and value > high + SAME)
 
 
 def _bare(example: Example, needs: frozenset[str]) -> Example:
@@ -195,4 +269,5 @@ RULES = (
     random_at_chance,
     reads_what_it_names,
     hard_texts,
+    round_trip,
 )

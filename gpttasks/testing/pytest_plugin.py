@@ -1,7 +1,8 @@
 """``pytest --gpttasks=NAME``: one test for each component of a plugin, and one for its import.
 
 NAME is a plugin, a distribution (all its plugins), ``core`` or the path of a plugin file; without it, every plugin that
-does not come with gpttasks. Nothing is imported where the option is absent.
+does not come with gpttasks. A component that cannot be checked as it is counts as skipped, and the last section of
+pytest's output says what to add. Nothing is imported where the option is absent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..plugins.registry import PluginRecord
 
-CHECKED = ("task", "head", "metric", "encoder", "backbone")
+CHECKED = ("task", "head", "metric", "encoder", "backbone", "adaptation")
+
+_NODE = "gpttasks"
+"""What the ids of the tests begin with."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,10 +43,21 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     from ..errors import GpttasksError
     from ..plugins import load_plugins
 
+    file = Path(name) if name.endswith(".py") else None
     try:
-        plugins = load_plugins([Path(name)] if name.endswith(".py") else [])
+        plugins = load_plugins([file] if file else [])
     except GpttasksError as error:
-        raise pytest.UsageError(str(error)) from error
+        if file is None or not file.is_file():
+            raise pytest.UsageError(f"--gpttasks: {error}") from error
+        items.append(
+            BrokenItem.from_parent(
+                session,
+                name=f"import:{file.stem}",
+                nodeid=f"{_NODE}::{file.stem}::import:{file.stem}",
+                of=(file, str(error)),
+            )
+        )
+        return
     records = [record for record in plugins.records if _is_meant(record, name)]
     if not records:
         known = ", ".join(record.name for record in plugins.records)
@@ -64,13 +79,44 @@ def _items_of(session: pytest.Session, plugins: Plugins, record: PluginRecord) -
     names += [(kind, name) for kind in CHECKED for name in record.registers.get(kind, [])]
     return [
         ComponentItem.from_parent(
-            session, name=f"{kind}:{name}", nodeid=f"gpttasks::{record.name}::{kind}:{name}", of=(plugins, record, kind)
+            session, name=f"{kind}:{name}", nodeid=f"{_NODE}::{record.name}::{kind}:{name}", of=(plugins, record, kind)
         )
         for kind, name in names
     ]
 
 
-class ComponentItem(pytest.Item):
+class _Check(pytest.Item):
+    """A test of the kit: what it fails with are faults, one a line, without a traceback."""
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The faults."""
+        from .faults import NonConforming
+
+        if isinstance(excinfo.value, NonConforming):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+
+class BrokenItem(_Check):
+    """The import of a plugin file that cannot be loaded."""
+
+    def __init__(self, *, of: tuple[Path, str], **rest: Any) -> None:
+        super().__init__(**rest)
+        self._file, self._reason = of
+
+    def runtest(self) -> None:
+        """Raises NonConforming with all faults of the import."""
+        from .faults import assert_conforms
+        from .registered import check_plugin_import
+
+        assert_conforms(check_plugin_import(self._file.stem, str(self._file), self._reason))
+
+    def reportinfo(self) -> tuple[str, int | None, str]:
+        """Where it comes from."""
+        return str(self._file), None, self.nodeid
+
+
+class ComponentItem(_Check):
     """The checks of one component."""
 
     def __init__(self, *, of: tuple[Plugins, PluginRecord, str], **rest: Any) -> None:
@@ -85,17 +131,20 @@ class ComponentItem(pytest.Item):
         try:
             faults = check_registered(self._plugins, self._record, self._component_kind, self.name.partition(":")[2])
         except Undriven as reason:
-            pytest.skip(str(reason))
+            pytest.skip(f"{self.name.replace(':', ' ')}: {reason}")
         assert_conforms(faults)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The faults, one a line, without a traceback."""
-        from .faults import NonConforming
-
-        if isinstance(excinfo.value, NonConforming):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[str, int | None, str]:
         """Where it comes from."""
         return self._record.module, None, self.nodeid
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what could not be checked, and what its author has to add."""
+    if config.getoption("gpttasks") is None:
+        return
+    skipped = [one for one in terminalreporter.stats.get("skipped", ()) if one.nodeid.startswith(f"{_NODE}::")]
+    if skipped:
+        terminalreporter.section("gpttasks: not checked")
+        for one in skipped:  # (file, line, "Skipped: reason"), by workers of xdist too
+            terminalreporter.line(one.longrepr[2].removeprefix("Skipped: "))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from .faults import Fault
+from ..errors import PluginError
+from .faults import Fault, told
+from .imports import check_import
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..plugins.registry import PluginRecord
 
 
+_BY_HAND = "check it in a test of its own, with"
+
+
 class Undriven(Exception):
-    """A component that cannot be checked without more than is there; the text is the reason."""
+    """A component that cannot be checked without more than is there; the text says what, and what to do."""
 
 
 def check_registered(plugins: Plugins, record: PluginRecord, kind: str, name: str) -> list[Fault]:
@@ -23,34 +29,47 @@ def check_registered(plugins: Plugins, record: PluginRecord, kind: str, name: st
     Raises Undriven for a component that lacks options, rows or media to check it with.
     """
     if kind == "import":
-        from .imports import check_import
-
-        if record.state != "ok":
-            return [
-                Fault("import", name, "imports", f"got {record.state}: {record.reason}, wanted a plugin that loads")
-            ]
-        origin = record.origin if record.origin.endswith(".py") else record.module
-        return check_import(origin.partition(":")[0])
-    component: Any = made(plugins.get(kind, name))
+        origin = record.origin if record.origin.endswith(".py") else record.module.partition(":")[0]
+        return check_plugin_import(name, origin, None if record.state == "ok" else f"{record.state}: {record.reason}")
+    try:
+        component = made(plugins.get(kind, name))
+    except PluginError as error:
+        return [Fault(kind, name, "can-be-used", f"got {told(error)}, wanted a component", "correct what it names")]
     return _CHECKS[kind](component)
 
 
+def check_plugin_import(name: str, origin: str, broken: str | None) -> list[Fault]:
+    """The faults of importing a plugin from a module or a file; ``broken`` says why it could not be loaded."""
+    found = check_import(origin)
+    if broken is not None and not any(fault.rule == "imports" for fault in found):
+        hint = "see the docstrings of gpttasks.hookspecs for what a plugin registers, and how"
+        found.insert(0, Fault("import", name, "registers", f"got {broken}, wanted a plugin that loads", hint))
+    return found
+
+
 def made(component: type[Any]) -> Any:
-    """The component with its ``sample_options``. Raises Undriven where options are missing."""
+    """The component with its ``sample_options``. Raises Undriven where options are missing.
+
+    Raises PluginError where it cannot be made of them.
+    """
     given = dict(component.sample_options)
     try:
-        return component(component.Options(**given))
+        options = component.Options(**given)
     except ValidationError as error:
         missing = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()) or str(error)
         raise Undriven(f"it needs options ({missing}): give them in the class attribute sample_options") from error
+    try:
+        return component(options)
+    except Exception as error:  # whatever the plugin's own code raises
+        raise PluginError(f"{component.__name__} with the options {given} failed: {told(error)}") from error
 
 
 def _task(task: Any) -> list[Fault]:
     from .task import check_task
 
     rows = task.sample_rows
-    if not rows:
-        raise Undriven("it needs rows: give some in the class attribute sample_rows")
+    if len(rows) < 2:
+        raise Undriven("it needs rows: give two or more in the class attribute sample_rows")
     return check_task(task, rows)
 
 
@@ -60,19 +79,21 @@ def _head(head: Any) -> list[Fault]:
     try:
         return check_head(head)
     except ValueError as error:
-        raise Undriven(str(error)) from error
+        raise Undriven(f"{error}: {_BY_HAND} check_head(head, examples)") from error
 
 
 def _metric(metric: Any) -> list[Fault]:
     from .metric import check_metric
     from .samples import sample_examples
 
-    if not metric.needs <= sample_examples(1)[0].fields:
-        raise Undriven(f"it needs {sorted(metric.needs)}, which generated examples do not have")
+    lacking = sorted(metric.needs - sample_examples(1)[0].fields)
+    if lacking:
+        needs = f"metric {metric.name!r} needs {', '.join(lacking)}, and the examples have none"
+        raise Undriven(f"{needs}: {_BY_HAND} check_metric(metric, examples)")
     try:
         return check_metric(metric)
     except ValueError as error:
-        raise Undriven(str(error)) from error
+        raise Undriven(f"{error}: score answers of your own in a test of its own") from error
 
 
 def _encoder(encoder: Any) -> list[Fault]:
@@ -81,7 +102,7 @@ def _encoder(encoder: Any) -> list[Fault]:
 
     media = encoder.sample_media or sample_media(encoder.reads)
     if not media:
-        raise Undriven(f"it reads {sorted(encoder.reads)}: give some in the class attribute sample_media")
+        raise Undriven(f"it needs media ({sorted(encoder.reads)}): give some in the class attribute sample_media")
     return check_encoder(encoder, media)
 
 
@@ -91,4 +112,17 @@ def _backbone(backbone: Any) -> list[Fault]:
     return check_backbone(backbone)
 
 
-_CHECKS = {"task": _task, "head": _head, "metric": _metric, "encoder": _encoder, "backbone": _backbone}
+def _adaptation(adaptation: Any) -> list[Fault]:
+    from .adaptation import check_adaptation
+
+    return check_adaptation(adaptation)
+
+
+_CHECKS: dict[str, Callable[[Any], list[Fault]]] = {
+    "task": _task,
+    "head": _head,
+    "metric": _metric,
+    "encoder": _encoder,
+    "backbone": _backbone,
+    "adaptation": _adaptation,
+}

@@ -32,14 +32,15 @@ def difference(left: Sequence[Reply], right: Sequence[Reply], requests: Sequence
             return f"a {type(one).__name__} and a {type(other).__name__}"
         for field in fields(one):
             values = getattr(one, field.name), getattr(other, field.name)
-            if field.name not in ("greedy", "near_tie") and not _close(*values):
+            if field.name not in ("greedy", "near_tie") and not close(*values):
                 return f"{field.name} {values[0]!r} and {values[1]!r}"
     return None
 
 
-def _close(left: Any, right: Any) -> bool:
-    if isinstance(left, float) and isinstance(right, float):
+def close(left: Any, right: Any) -> bool:
+    """Whether values are the same, numbers within :data:`CLOSE`."""
+    if isinstance(left, float) and isinstance(right, (int, float)):
         return abs(left - right) <= max(CLOSE, CLOSE * abs(left))
-    if isinstance(left, tuple) and isinstance(right, tuple):
-        return len(left) == len(right) and all(_close(*pair) for pair in zip(left, right, strict=True))
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(close(*pair) for pair in zip(left, right, strict=True))
     return bool(left == right)

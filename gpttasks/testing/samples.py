@@ -63,14 +63,28 @@ def sample_media(reads: frozenset[str]) -> list[Media]:
     return [Media(_tone(seconds, pitch), "audio/wav") for seconds, pitch in ((0.2, 220), (0.5, 440), (0.35, 330))]
 
 
-def _tone(seconds: float, pitch: float, rate: int = 16000) -> bytes:
+def hard_media(reads: frozenset[str]) -> list[tuple[str, Media]]:
+    """Audio that encoders stumble over, by what is hard about it, where ``audio`` is read; nothing for other media."""
+    if "audio" not in reads:
+        return []
+    made = {
+        "silent audio": _tone(0.3, 0),
+        "stereo audio at 44.1 kHz": _tone(0.3, 440, rate=44100, channels=2),
+        "audio of one sample": _tone(1 / 16000, 440),
+        "audio of no samples": _tone(0, 440),
+        "audio of 20 s": _tone(20, 440, rate=8000),
+    }
+    return [(what, Media(data, "audio/wav")) for what, data in made.items()]
+
+
+def _tone(seconds: float, pitch: float, rate: int = 16000, channels: int = 1) -> bytes:
     samples = [int(12000 * math.sin(2 * math.pi * pitch * time / rate)) for time in range(int(seconds * rate))]
     written = io.BytesIO()
     with wave.open(written, "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
+        file.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) * channels for sample in samples))
     return written.getvalue()
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from ..errors import UnusableRow
 from ..tasks.example import Example
 from ..tasks.task import Row, Task, placed_examples
-from .faults import Fault, refused, run_rules, told
+from .faults import Fault, refused, rule, run_rules, told
 from .samples import HARD_TEXTS
+from .task_run import task_round_trip
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ def check_task(task: Task, rows: Sequence[Mapping[str, Any]]) -> list[Fault]:
     """
     if len(rows) < 2:
         raise ValueError(f"task {task.name!r}: got {len(rows)} rows, wanted two or more with different right answers")
-    return run_rules("task", task.name, TaskSubject(task, rows), RULES)
+    return run_rules("task", task.name, lambda: TaskSubject(task, rows), RULES)
 
 
+@rule("correct the rows, or let example() read them")
 def reads_its_rows(subject: TaskSubject) -> Iterator[str]:
     """Every sample row can be used."""
     for example in subject.read(subject.rows):
@@ -55,12 +57,26 @@ def reads_its_rows(subject: TaskSubject) -> Iterator[str]:
         yield "got no example, wanted one or more"
 
 
+@rule("give sample rows whose right answers differ: a prompt that tells the answer shows only then")
+def answers_differ(subject: TaskSubject) -> Iterator[str]:
+    """The sample rows have more than one right answer, and not all at the same place of their choices."""
+    told_by = [(one.label, one.target, one.references, tuple(one.scores.items())) for one in subject.examples]
+    if len(told_by) > 1 and len(set(told_by)) == 1 and told_by[0] != (None, None, (), ()):
+        yield f"got the same right answer in all of {len(told_by)} rows, wanted several"
+        return
+    judged = [one for one in subject.examples if one.choices and isinstance(one.label, int)]
+    if len(judged) > 2 and len({one.label for one in judged}) == 1:
+        yield f"got the right answer as choice {judged[0].label} of every example, wanted several places"
+
+
+@rule("derive what is drawn from the row itself, as by a hash of it, and keep nothing between two reads")
 def deterministic(subject: TaskSubject) -> Iterator[str]:
     """The same rows give the same examples."""
     if subject.examples != subject.examples:
         yield "got other examples from the same rows, wanted the same"
 
 
+@rule("let example() use nothing but its row: no counter, no row.place")
 def order_does_not_matter(subject: TaskSubject) -> Iterator[str]:
     """The order of the rows changes no example, unless the task joins rows."""
     if subject.by_row:
@@ -69,21 +85,43 @@ def order_does_not_matter(subject: TaskSubject) -> Iterator[str]:
             yield "got other examples from the rows in another order, wanted the same"
 
 
+@rule("take it out of the prompt, and name the columns that hold it in answer_columns")
 def label_not_in_prompt(subject: TaskSubject) -> Iterator[str]:
     """The prompt says nothing of the right answer: it is the same with another one, and with none."""
-    answers = subject.task.answer_columns
+    answers = subject.task.answer_columns or (_answer_columns(subject) if subject.by_row else frozenset())
     if subject.by_row and answers:
         others = [*subject.rows[1:], subject.rows[0]]
         for row, other in zip(subject.rows, others, strict=True):
             changed = {**row, **{column: other[column] for column in answers & other.keys()}}
             bare = {column: value for column, value in row.items() if column not in answers}
             for what, made in (("another right answer", changed), ("no right answer", bare)):
+                if what == "no right answer" and not subject.task.answer_columns:
+                    continue  # nobody said that these columns may be absent
                 made_prompts = _prompts(subject, [made])  # none where the other answer does not suit this row
                 if made_prompts and made_prompts != _prompts(subject, [row]):
                     yield f"got another prompt with {what} in {sorted(answers)}, wanted the same prompt"
                     return
     elif told_by_prompt(subject.examples):
         yield "got the right choice, and no other, in the text of every prompt, wanted nothing that tells it"
+
+
+def _answer_columns(subject: TaskSubject) -> frozenset[str]:
+    """The columns that are the right label in every row, for a task that names none: as an index or as its words."""
+    pairs = list(zip(subject.rows, subject.read(subject.rows), strict=False))
+    labelled = [(row, one) for row, one in pairs if isinstance(one, Example) and _has_index(one)]
+    if len(labelled) < len(pairs) or len({one.label for _, one in labelled}) < 2:
+        return frozenset()
+    return frozenset(
+        column
+        for column in subject.rows[0]
+        if all(
+            row.get(column) in (one.label, str(one.label), one.choices[int(one.label or 0)]) for row, one in labelled
+        )
+    )
+
+
+def _has_index(example: Example) -> bool:
+    return isinstance(example.label, int) and 0 <= example.label < len(example.choices)
 
 
 def told_by_prompt(examples: Sequence[Example]) -> bool:
@@ -96,6 +134,7 @@ def told_by_prompt(examples: Sequence[Example]) -> bool:
     )
 
 
+@rule("fill the field in every example, or leave it out of fields")
 def fields_as_declared(subject: TaskSubject) -> Iterator[str]:
     """``fields`` names what every example fills."""
     declared = subject.task.fields
@@ -106,6 +145,7 @@ def fields_as_declared(subject: TaskSubject) -> Iterator[str]:
             return
 
 
+@rule("give the place of the right choice, counted from 0")
 def labels_are_indices(subject: TaskSubject) -> Iterator[str]:
     """The label of an example with choices is the index of one of them."""
     for one in subject.examples:
@@ -115,6 +155,7 @@ def labels_are_indices(subject: TaskSubject) -> Iterator[str]:
             return
 
 
+@rule("put the target among the references, and let it be the choice that the label names")
 def gold_scores_best(subject: TaskSubject) -> Iterator[str]:
     """The target, as an answer, has the fewest errors possible: it is one of the references."""
     for one in subject.examples:
@@ -122,20 +163,40 @@ def gold_scores_best(subject: TaskSubject) -> Iterator[str]:
         if one.target is not None and references and one.target.strip() not in map(str.strip, references):
             yield f"got the target {one.target!r} and the references {references}, wanted it among them"
             return
+        # A list of hypotheses need not hold the target: then the label is the nearest one.
+        chosen = one.choices[int(one.label or 0)] if _has_index(one) else one.target
+        if one.target in one.choices and chosen != one.target:
+            yield f"got the target {one.target!r} and the label of {chosen!r}, wanted the same answer"
+            return
 
 
+@rule("raise UnusableRow(row.problem(...)) for what cannot be used")
 def hard_texts(subject: TaskSubject) -> Iterator[str]:
-    """Empty, long, non-Latin and right-to-left text gives an example, or is refused."""
-    row = subject.rows[0]
-    texts = [name for name, value in row.items() if isinstance(value, str) and name not in subject.task.answer_columns]
-    for what, text in HARD_TEXTS.items():
-        for column in texts:
-            try:
-                subject.read([{**row, column: text}])
-            except Exception as error:  # noqa: PERF203 - each text by itself
-                cause = error.__cause__ or error
-                if error.__cause__ is not None or not refused(error):
-                    yield f"{what} text in {column!r}: got {told(cause)}, wanted an example or UnusableRow"
+    """Empty, long, non-Latin and right-to-left text, alone and in lists, gives an example, or is refused."""
+    for what, column, value in _hard_values(subject.rows[0], subject.task.answer_columns):
+        try:
+            subject.read([{**subject.rows[0], column: value}])
+        except Exception as error:  # noqa: PERF203 - each text by itself
+            cause = error.__cause__ or error
+            if error.__cause__ is not None or not refused(error):
+                yield f"{what} in {column!r}: got {told(cause)}, wanted an example or UnusableRow"
+
+
+def _hard_values(row: Mapping[str, Any], answers: frozenset[str]) -> Iterator[tuple[str, str, Any]]:
+    for column, given in row.items():
+        if column in answers:
+            continue
+        if isinstance(given, str):
+            yield from ((f"{what} text", column, text) for what, text in HARD_TEXTS.items())
+        elif isinstance(given, (list, tuple)) and given and all(isinstance(one, str) for one in given):
+            yield "empty list", column, []
+            yield from ((f"{what} text first", column, [text, *given[1:]]) for what, text in HARD_TEXTS.items())
+
+
+@rule("let nothing but the recipe's options and the row decide what an example is, with the right answer and without")
+def round_trip(subject: TaskSubject) -> Iterator[str]:
+    """A run on the rows has these examples; its folder gives the same answers again, the right ones left out."""
+    yield from task_round_trip(subject.task, subject.rows, subject.examples, by_row=subject.by_row)
 
 
 def _prompts(subject: TaskSubject, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -145,6 +206,7 @@ def _prompts(subject: TaskSubject, rows: Sequence[Mapping[str, Any]]) -> list[An
 
 RULES = (
     reads_its_rows,
+    answers_differ,
     deterministic,
     order_does_not_matter,
     label_not_in_prompt,
@@ -152,4 +214,5 @@ RULES = (
     labels_are_indices,
     gold_scores_best,
     hard_texts,
+    round_trip,
 )

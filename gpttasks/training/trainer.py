@@ -72,6 +72,8 @@ class TrainingState:
     loss: float | None = None
     best_value: float | None = None
     best_step: int | None = None
+    owes_validation: bool = False
+    """Whether the validation after the last step is still to be done."""
     bad_validations: int = 0
     stopped_early: bool = False
     resumed_at: list[int] = field(default_factory=list)
@@ -127,6 +129,8 @@ class Trainer:
             len(items), options.tokens_per_step, self.settings.seed, epochs=options.epochs, steps=options.steps
         )
         self._resume()
+        if self.state.owes_validation:
+            self._validate()
         last_saved = time.monotonic()
         by_items = plan.total_items is not None
         with Progress("training", plan.total_items or options.steps or 0, "items" if by_items else "steps") as progress:
@@ -136,7 +140,8 @@ class Trainer:
                 tokens = self._step([items[index] for index in step])
                 progress.note(f"step {self.state.step:,}, loss {self.state.loss:.3f}")
                 progress.advance(len(step) if by_items else 1, tokens)
-                if self._validates_now(len(step)):
+                self.state.owes_validation = self._validates_now(len(step))
+                if self.state.owes_validation:
                     self._validate()
                     last_saved = self._save()
                 elif time.monotonic() - last_saved > 60 * self.settings.checkpoint_minutes:
@@ -277,6 +282,7 @@ class Trainer:
         assert self.options.validate_ is not None
         scores = dict(self.settings.validate())
         state, validate = self.state, self.options.validate_
+        state.owes_validation = False
         told = {name: value if math.isfinite(value) else None for name, value in scores.items()}
         self.settings.log({"event": "validation", "step": state.step, "scores": told})
         if validate.best is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -55,6 +55,11 @@ class TranscriptCorrection(Task):
 
     name = "transcript-correction"
     Options = TranscriptCorrectionOptions
+    sample_rows: ClassVar = (
+        {"input": ["show me flights to boston", "show me flight to austin"], "output": "show me flights to boston"},
+        {"input": ["two tickets pleas", "two tickets please"], "output": "two tickets please"},
+        {"input": ["what is a fair", "what is the fair", "what is a fare"], "output": "what is the fare"},
+    )
 
     options: TranscriptCorrectionOptions
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from gpttasks import Example, Options, Row, Task, Template, TemplateText, UnusableRow, normalised_transcript
@@ -37,6 +39,11 @@ class PunctuationRestoration(Task):
     name = "punctuation-restoration"
     Options = PunctuationRestorationOptions
     fields = frozenset({"prompt", "target", "references"})
+    sample_options: ClassVar = {"transcript": "heard"}
+    sample_rows: ClassVar = (
+        {"heard": "yes it is", "text": "Yes, it is."},
+        {"heard": "did anna call", "text": "Did Anna call?"},
+    )
 
     options: PunctuationRestorationOptions
 

@@ -156,8 +156,13 @@ def test_a_bug_in_a_plugin_file_names_the_file(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr("gpttasks.runner.run_recipe", run_recipe)
     assert main(["run", "quickstart", "--plugin", "broken_metric.py"]) == 1
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last == f"internal error: ZeroDivisionError: division by zero; this is a bug in plugin {plugin}"
+    err = capsys.readouterr().err
+    mine = f"internal error: ZeroDivisionError: division by zero; this is a bug in plugin {plugin}"
+    assert err.splitlines()[-1] == f"{mine}; GPTTASKS_TRACEBACK=1 shows the traceback"
+    assert "Traceback" not in err
+    monkeypatch.setenv("GPTTASKS_TRACEBACK", "1")
+    assert main(["run", "quickstart", "--plugin", "broken_metric.py"]) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
 def test_what_is_printed_on_the_way_stays_off_stdout_with_json(monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import hashlib
 import sys
 import types
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -61,7 +62,7 @@ def site(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def install(site, distribution, version="1.0", source=None, kind="task", name=None, entry_point=None):
+def install(site, distribution, version="1.0", source=None, kind="task", name=None, entry_point=None, requires=()):
     """Put a distribution with one plugin module where ``pip install`` would have put it."""
     entry_point = entry_point or distribution
     module = f"plugin_{distribution}"
@@ -70,7 +71,8 @@ def install(site, distribution, version="1.0", source=None, kind="task", name=No
     )
     info = site / f"{distribution}-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+    needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n{needs}")
     (info / "entry_points.txt").write_text(f"[gpttasks]\n{entry_point} = {module}\n")
 
 
@@ -198,6 +200,55 @@ def test_a_wrong_environment_variable(site, monkeypatch, value, message):
     with pytest.raises(PluginError) as caught:
         load_plugins()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("requires", "wanted", "update"),
+    [
+        ("gpttasks>=99", ">=99", "gpttasks"),
+        ("gpttasks (>=99)", ">=99", "gpttasks"),
+        ("GPTTasks[dev] ~= 98.1 ; python_version > '3'", "~=98.1", "gpttasks"),
+        ("gpttasks==99.*", "==99.*", "gpttasks"),
+        ("gpttasks<0.0.1", "<0.0.1", "late"),
+        ("gpttasks>=0.0.1,!=0.1.*,<99", "!=0.1.*,<99,>=0.0.1", "late"),
+    ],
+)
+def test_a_plugin_for_another_gpttasks_is_left_out_before_it_is_imported(
+    site, capsys, monkeypatch, requires, wanted, update
+):
+    monkeypatch.setattr(loading, "version", lambda name: "0.1.7")
+    install(site, "late", "2.0", "raise RuntimeError('imported')", requires=["numpy>=99", requires])
+    install(site, "sound", requires=["gpttasks>=0.1", "gpttasks-more>=99", "gpttasks>=99; extra == 'new'"])
+    plugins = load_plugins()
+    assert plugins.names("task") == ["sound"]
+    assert capsys.readouterr().err == (
+        "gpttasks: the plugin 'late' (late 2.0, entry point plugin_late) is broken and left out: "
+        f"it asks for gpttasks{wanted}, and this is gpttasks 0.1.7; update with: pip install -U {update}\n"
+    )
+    assert records(plugins)["late"].state == "broken"
+    with pytest.raises(PluginError, match=r"it may be in the plugin 'late' .* which is broken: it asks for gpttasks"):
+        plugins.get("task", "late")
+
+
+def test_any_version_will_do_and_none_is_known_of_a_source_tree(site, monkeypatch):
+    install(site, "any", requires=["gpttasks", "gpttasks @ file:///somewhere"])
+    monkeypatch.setattr(loading, "version", lambda name: "0.2.0.dev3")
+    install(site, "early", requires=["gpttasks>=0.1"])
+    assert load_plugins().names("task") == ["any", "early"]
+
+    def not_installed(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(loading, "version", not_installed)
+    monkeypatch.setattr(loading, "_loaded", {})
+    install(site, "new", requires=["gpttasks>=99"])
+    assert load_plugins().names("task") == ["any", "early", "new"]
+
+
+def test_a_requirement_that_cannot_be_read(site, capsys):
+    install(site, "odd", requires=["gpttasks>=one"])
+    assert load_plugins().names("task") == []
+    assert "has a requirement that cannot be read" in capsys.readouterr().err
 
 
 class TestFiles:

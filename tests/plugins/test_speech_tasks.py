@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gpttasks.cli import main
 from gpttasks.errors import DataError, UnusableRow
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import resolve
@@ -227,3 +228,40 @@ score: {metrics: [accuracy, {use: f1, average: macro}]}
     task = plugins.get("task", recipe.task.name)(recipe.task.options)
     found = task.example(Row({"transcript": "show me flights", "intent": "flight"}))
     assert (prompt_text(found.prompt), found.label) == ("Transcript: show me flights\nIntent:", 0)
+
+
+@pytest.mark.parametrize(
+    ("heard", "said", "message"),
+    [
+        ([], "a", "the column 'input' is blank"),
+        (["a b"], "a", "the n-best list in the column 'input' holds one hypothesis, wanted two or more"),
+        ([" ", ""], "a", "all hypotheses in the column 'input' are blank"),
+        ("a", "a", "the column 'input' holds 'a', wanted an n-best list"),
+        ([1, 2], "a", "hypothesis 1 of 2 in the column 'input' is 1, wanted a text"),
+        (
+            ["show me", "show"],
+            "покажи",
+            "the transcript 'покажи' is in Cyrillic letters, and its hypotheses are in Latin",
+        ),
+    ],
+)
+def test_a_bad_list_in_a_run_is_named_by_its_row_or_left_out(tmp_path, capsys, heard, said, message):
+    rows = [{"input": HEARD, "output": "a b"}, {"input": heard, "output": said}, {"input": HEARD, "output": "a c"}]
+    data = tmp_path / "lists.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    recipe = tmp_path / "lists.yaml"
+    recipe.write_text(
+        "backbone: mock\n"
+        "task: {use: transcript-correction, data: {path: lists.jsonl, splits: {test: train}}, other_script: false}\n"
+        "head: {use: generate, max_tokens: 8}\nadapt: none\nscore: {metrics: [wer], resamples: 20}\n"
+    )
+    command = ["run", str(recipe), "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith(f"{data}:2: 1 of 3 rows cannot be used; the first: {message}")
+    )
+    assert main([*command, "task.data.bad_rows=skip", "--json"]) == 0
+    samples = json.loads(capsys.readouterr().out)["samples"]
+    assert (samples["skipped"], samples["test"]) == (1, 2)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from test_report_page import RECIPE, events, run_record, samples
+from report_pages import RECIPE, events, run_record, samples
 
 from gpttasks.report import render_report
 

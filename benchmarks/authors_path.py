@@ -1,0 +1,140 @@
+"""How long the way is from ``gpttasks new plugin`` to a scored run of a new task, a new metric and a new head.
+
+    taskset -c 1 python benchmarks/authors_path.py
+    taskset -c 1 python benchmarks/authors_path.py --renew      # and puts the table into the manual
+
+Walks the author's manual, ``plugins/AUTHORS.md``, in an environment of its own. Of each section, counts the commands
+from ``gpttasks new plugin`` to the first ``gpttasks run``, the lines by which the files that the author writes differ
+from those that were generated (blank ones are not counted; rows of data are counted apart), and the time the commands
+take: by the clock, and in processor time, which a busy machine does not lengthen as much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the manual's test takes the same steps
+
+from authors_manual import MANUAL, Commands, Shell, Written, fresh_environment, steps  # noqa: E402
+
+from gpttasks.plugins.hook_list import put_between  # noqa: E402
+
+BEGIN = "<!-- counts: made by python benchmarks/authors_path.py --renew -->"
+END = "<!-- end of counts -->"
+HEADER = (
+    "| a new | commands | lines of code | rows of data | minutes by the clock | of the processor |",
+    "|---|---|---|---|---|---|",
+)
+SECTIONS = {"A task": "task", "A metric": "metric", "A head": "head"}
+
+
+@dataclass
+class Way:
+    """One way: what is typed and written, and what it took."""
+
+    what: str
+    steps: list[str | Written] = field(default_factory=list)
+
+    @property
+    def commands(self) -> list[str]:
+        """What is typed."""
+        return [step for step in self.steps if isinstance(step, str)]
+
+
+def ways(manual: str) -> list[Way]:
+    """The ways in the manual's text: of each section, from ``gpttasks new plugin`` to the first ``gpttasks run``."""
+    found = []
+    for section, what in SECTIONS.items():
+        taken: list[str | Written] = []
+        for step in steps(manual):
+            if step.section == section:
+                taken += step.commands if isinstance(step, Commands) else [step]
+        typed = [isinstance(step, str) and step for step in taken]
+        first = next(place for place, line in enumerate(typed) if line and line.startswith("gpttasks new plugin"))
+        last = next(place for place, line in enumerate(typed) if line and line.startswith("gpttasks run"))
+        found.append(Way(what, taken[first : last + 1]))
+    return found
+
+
+def walk(way: Way, folder: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """Take the steps of a way in a folder. Raises RuntimeError for a command that fails."""
+    shell = Shell(folder, variables)
+    lines = {"lines": 0, "rows": 0}
+    timed: list[dict[str, Any]] = []
+    for step in way.steps:
+        if isinstance(step, Written):
+            lines[counted_as(step)] += lines_by_hand(step, shell.folder)
+            step.write(shell.folder)
+            continue
+        took = shell.type(step)
+        if took.status:
+            raise RuntimeError(f"`{step}` ended with {took.status}:\n{took.output}")
+        timed.append({"command": step, "wall_s": round(took.wall, 2), "processor_s": round(took.processor, 2)})
+    seconds = {name: round(sum(one[name] for one in timed), 1) for name in ("wall_s", "processor_s")}
+    return {"commands": len(timed), **lines, **seconds, "timed": timed}
+
+
+def lines_of(way: Way, folder: Path) -> tuple[int, int]:
+    """How many lines of code, and rows of data, a way adds to a package that was just generated."""
+    lines = {"lines": 0, "rows": 0}
+    for step in way.steps:
+        if isinstance(step, Written):
+            lines[counted_as(step)] += lines_by_hand(step, folder)
+            step.write(folder)
+    return lines["lines"], lines["rows"]
+
+
+def counted_as(step: Written) -> str:
+    """``rows`` of data or ``lines`` of code."""
+    return "rows" if step.file.endswith(".jsonl") else "lines"
+
+
+def lines_by_hand(step: Written, folder: Path) -> int:
+    """The lines of a file that are not already there, blank ones left out."""
+    before = (folder / step.file).read_text("utf-8").splitlines()
+    after = [*before, *step.text.splitlines()] if step.at_end else step.text.splitlines()
+    return sum(line.startswith("+ ") and bool(line[2:].strip()) for line in difflib.ndiff(before, after))
+
+
+def table_row(what: str, row: dict[str, Any]) -> str:
+    """A line of the table."""
+    minutes = f"{row['wall_s'] / 60:.1f} | {row['processor_s'] / 60:.1f}"
+    return f"| {what} | {row['commands']} | {row['lines']} | {row['rows']} | {minutes} |"
+
+
+def main() -> None:
+    """Walk, count and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "authors_path.json")
+    parser.add_argument("--renew", action="store_true", help="put the table into the manual")
+    arguments = parser.parse_args()
+    load = [round(os.getloadavg()[1], 1)]
+    found: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        variables = fresh_environment(Path(scratch) / "environment")
+        for way in ways(MANUAL.read_text("utf-8")):
+            folder = Path(scratch) / way.what
+            folder.mkdir()
+            found[way.what] = walk(way, folder, variables)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    load.append(round(os.getloadavg()[1], 1))
+    document = {"gpttasks": version("gpttasks"), "python": sys.version.split()[0], "load": load, "ways": found}
+    arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    table = "\n".join([*HEADER, *(table_row(what, row) for what, row in found.items())])
+    print(f"{table}\n\nload of the machine before and after: {load[0]}, {load[1]}")
+    if arguments.renew:
+        MANUAL.write_text(put_between(MANUAL.read_text("utf-8"), BEGIN, END, table), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

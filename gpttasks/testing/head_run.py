@@ -1,0 +1,96 @@
+"""The rules for heads that need more than the head: a model that is sure of the right answer, files, whole runs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..heads.base import Head
+from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
+from ..tasks.example import Example, prompt_text
+from .faults import rule
+from .head_subject import HeadSubject, same_answer
+from .partners import SPLIT, metric_for, number_rows, task_of
+from .trial_run import ONE_STEP, answers_differ, not_given_back, trial, use
+
+
+@rule("give the choice that the replies hold for the likeliest, or the text that was written")
+def gold_scores_best(subject: HeadSubject) -> Iterator[str]:
+    """A model that is sure of the right answer gets it right."""
+    gives = subject.head.gives
+    for example in subject.examples[:8]:
+        gold = example.gold_text
+        if gold is None or gives not in ("label", "text"):
+            return
+        replies = [_sure(request, example, gold) for request in subject.head.requests(example)]
+        if None in replies or len({str(reply) for reply in replies}) < (2 if gives == "label" else 1):
+            return  # it asks in another way, so that nobody knows what a sure model would reply
+        answer = subject.head.answer(example, [reply for reply in replies if reply is not None])
+        wanted = example.label if gives == "label" else gold
+        said = answer.value if gives == "label" else str(answer.value).strip()
+        if said != wanted:
+            yield f"got {said!r} from a model that is sure of {gold!r}, wanted {wanted!r}"
+            return
+
+
+def _sure(request: Request, example: Example, gold: str) -> Reply | None:
+    """What a model that knows the right answer would reply; None for what is no question about it."""
+    about = prompt_text(example.prompt) in prompt_text(request.prompt)
+    if isinstance(request, Generate) and about:
+        return GenerateReply(f" {gold}", 1, "end", -0.01)
+    if isinstance(request, LogLikelihood) and about:
+        right = request.continuation.strip() == gold.strip()
+        return LogLikelihoodReply(-0.01 if right else -50.0, 1, right)
+    return None
+
+
+@rule("keep all that is trained in modules(), all that is tuned in what tune() gives, and what they are for in fits()")
+def round_trip(subject: HeadSubject) -> Iterator[str]:
+    """A fresh head with the saved modules and settings gives the same answers."""
+    from safetensors.torch import load_file, save_file
+
+    head, modules = subject.head, subject.head.modules()
+    fresh = type(head)(head.options)
+    fresh.bind(subject.backbone, subject.examples[0])
+    fits = json.loads(json.dumps(head.fits()))
+    if fits != json.loads(json.dumps(fresh.fits())):
+        yield f"got fits {fresh.fits()} of a fresh head, wanted {fits}"
+    with tempfile.TemporaryDirectory() as folder:
+        file, loaded = Path(folder) / "head.safetensors", fresh.modules()
+        if modules is not None and loaded is not None:
+            save_file({name: value.contiguous() for name, value in modules.state_dict().items()}, file)
+            loaded.load_state_dict(load_file(file))
+    examples = subject.examples[:8]
+    if head.tunes:
+        replies = [subject.replies(example) for example in examples]
+        fresh.tuned = head.tuned = json.loads(json.dumps(head.tune(examples, replies), allow_nan=False))
+    pairs = zip(
+        subject.answers(examples), HeadSubject(fresh, subject.backbone, examples).answers(examples), strict=True
+    )
+    different = [(one, other) for one, other in pairs if not same_answer(one, other)]
+    if different:
+        one, other = different[0]
+        yield f"got {one.value!r} before and {other.value!r} after saving and loading, wanted the same"
+
+
+@rule("keep all that is trained in modules() and all that is tuned in what tune() gives")
+def run_round_trip(subject: HeadSubject) -> Iterator[str]:
+    """The folder of a run with it, trained for a step where it trains, gives the same answers and scores again."""
+    head, backbone = subject.head, subject.backbone
+    task, metric = task_of(subject.examples[: 3 * SPLIT]), metric_for(head.gives)
+    keys: dict[str, Any] = {
+        "backbone": use(backbone),
+        "task": {"use": task.name},
+        "head": use(head),
+        "score": {"metrics": [metric.name]},
+    }
+    if type(head).items is not Head.items:
+        keys |= {"adapt": {"use": "lora"}, "train": ONE_STEP}
+    with trial((type(backbone), task, type(head), metric), keys) as run:
+        yield from not_given_back(run)
+        found = answers_differ(run.samples, run.predicted(number_rows(SPLIT)))
+        if found is not None:
+            yield f"got {found} predicted by the folder of a run, wanted the same as in the run"

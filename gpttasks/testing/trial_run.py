@@ -1,0 +1,155 @@
+"""A whole run of a component beside the kit's own parts, and whether its folder gives back what was said."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..component import Component
+from ..hookspecs import hookimpl
+from ..tasks.task import Row
+from .replies import close
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins, Register
+    from ..run_folder import Run
+
+QUICK: dict[str, Any] = {"resamples": 2}
+RUNTIME = {"device": "cpu", "precision": "fp32", "cache": False}
+ONE_STEP = {"steps": 1, "tokens_per_step": 64, "learning_rate": 0.05}
+"""How a trial trains: enough for weights that are no longer those that a seed draws."""
+
+
+class _Stage:
+    """A plugin of the core's components and others; of two with the same name, the other one is taken."""
+
+    def __init__(self, components: Iterable[type[Component]]) -> None:
+        self.components = tuple(components)
+
+    @hookimpl
+    def gpttasks_register(self, register: Register) -> None:
+        """Register them all."""
+        from .. import builtin
+
+        builtin.gpttasks_register(register)
+        for component in self.components:
+            register.components[component.kind, component.name] = component
+
+
+def use(component: Component) -> dict[str, Any]:
+    """The component as a recipe names it, with its options."""
+    return {"use": component.name, **component.options.model_dump(mode="json", by_alias=True)}
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """A run that was carried out, and the recipe keys that it was made of."""
+
+    keys: Mapping[str, Any]
+    plugins: Plugins
+    run: Run
+
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        """The rows of ``samples.parquet``."""
+        import pyarrow.parquet as pq
+
+        rows: list[dict[str, Any]] = pq.read_table(self.run.folder / "samples.parquet").to_pylist()
+        return rows
+
+    def scored_again(self) -> TrialRun:
+        """The same examples, answered by a run whose backbone is this run's folder."""
+        keys = {key: value for key, value in self.keys.items() if key not in ("adapt", "train")}
+        keys["backbone"] = {"use": "run", "path": str(self.run.folder)}
+        return carry_out(self.plugins, keys, self.run.folder.with_name(f"{self.run.folder.name}-again"))
+
+    def predicted(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What ``gpttasks predict`` says of rows, as far as ``samples`` say it too."""
+        from ..predict import Predictor
+
+        placed = [Row(row, place=f"sample row {number}") for number, row in enumerate(rows, 1)]
+        head: Any = self.plugins.get("head", self.keys["head"]["use"])
+        said = "answer" if head.gives == "nll" else "text"
+        with _quietly():
+            found = list(Predictor(self.run.folder, self.plugins).predict(placed))
+        return [{said: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in found]
+
+
+@contextmanager
+def trial(components: Iterable[type[Component]], keys: Mapping[str, Any]) -> Iterator[TrialRun]:
+    """Carry out the recipe with these keys, in which the components may be named, in a folder that is then removed.
+
+    Raises what stops the run.
+    """
+    from ..plugins.registry import Plugins
+
+    with tempfile.TemporaryDirectory(prefix="gpttasks-trial-") as folder:
+        plugins = Plugins()
+        plugins.register_module(_Stage(components), name="trial")
+        yield carry_out(plugins, keys, Path(folder) / "run")
+
+
+def carry_out(plugins: Plugins, keys: Mapping[str, Any], folder: Path) -> TrialRun:
+    """Carry out the recipe with these keys in ``folder``."""
+    import torch
+
+    from ..recipe import load_recipe
+    from ..runner import run_recipe
+
+    file = folder.with_suffix(".yaml")
+    file.write_text("seed: 1\n", "utf-8")
+    score = {**QUICK, **keys["score"]}
+    # As on the command line, where relative paths in a component's options start at the working directory.
+    given = [f"{key}={json.dumps(value)}" for key, value in {**keys, "score": score, "runtime": RUNTIME}.items()]
+    with _quietly(), torch.random.fork_rng(devices=[]):
+        recipe = load_recipe(file, given, plugins)
+        return TrialRun(keys, plugins, run_recipe(recipe, plugins, out=folder))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the lines for people."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def not_given_back(trial: TrialRun) -> Iterator[str]:
+    """What another run on the folder of this one answers or scores otherwise."""
+    again = trial.scored_again()
+    found = answers_differ(trial.samples, again.samples)
+    if found is not None:
+        yield f"got {found} from the folder of a finished run, wanted the same answer as in the run"
+    for key, score in trial.run.scores.items():
+        other = again.run.scores[key].value
+        if not close(score.value, other):
+            yield f"got {key} {score.value} in a run and {other} from its folder, wanted the same score"
+
+
+def answers_differ(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> str | None:
+    """Where answers to the same samples differ, with both; None if they do not. A near tie may go either way."""
+    if len(left) != len(right):
+        return f"{len(left)} answers and {len(right)}"
+    for one, other in zip(left, right, strict=True):
+        tied = json.loads(one.get("detail") or "{}").get("near_tie")
+        for field in ("answer", "text", "scores"):
+            if field in other and not tied and not close(_plain(field, one), _plain(field, other)):
+                return f"{field} {one[field]!r} and {other[field]!r}"
+    return None
+
+
+def _plain(field: str, sample: Mapping[str, Any]) -> Any:
+    """A field's value; an answer as JSON holds it is read, and a text that is a number compared as one."""
+    value = sample[field]
+    if field == "scores":
+        return list(value)
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,119 @@
+"""One bad adaptation a rule: the kit names exactly that fault."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from found_rules import COUNTER, rules
+
+from gpttasks.errors import UserError
+from gpttasks.testing import check_adaptation
+from gpttasks.training.adaptation import Adaptation
+from gpttasks.training.adaptations import Full, HeadOnly, Lora, NoAdaptation
+
+
+class Biases(Adaptation):
+    """A good one of its own: the biases of the backbone, kept as the whole model."""
+
+    name = "biases"
+    trains_weights = True
+    keeps = "model"
+
+    def apply(self, backbone):
+        for name, value in backbone.model.named_parameters():
+            value.requires_grad_(name.endswith("bias"))
+
+    save, load = Full.save, Full.load
+
+
+class NothingTrained(Lora):
+    def apply(self, backbone):
+        super().apply(backbone)
+        backbone.model.requires_grad_(False)
+
+
+class NotKept(HeadOnly):
+    def apply(self, backbone):
+        backbone.model.requires_grad_(True)
+
+
+class Thawed(Lora):
+    def apply(self, backbone):
+        super().apply(backbone)
+        backbone.model.requires_grad_(True)
+
+
+class StillFrozen(Full):
+    def apply(self, backbone):
+        backbone.model.requires_grad_(False)
+
+
+class Unseeded(Biases):
+    def apply(self, backbone):
+        super().apply(backbone)
+        next(iter(backbone.model.parameters())).data[0] += next(COUNTER)
+
+
+class Pickled(Lora):
+    def save(self, backbone, folder):
+        super().save(backbone, folder)
+        (folder / "state.bin").write_bytes(pickle.dumps([1.0]))
+
+
+class Stamped(Lora):
+    def save(self, backbone, folder):
+        super().save(backbone, folder)
+        (folder / "notes.txt").write_text(str(next(COUNTER)))
+
+
+class Unsaved(Lora):
+    def save(self, backbone, folder):
+        pass
+
+
+class NotPutBack(Lora):
+    def load(self, backbone, folder):
+        self.apply(backbone)
+
+
+class Untidy(NoAdaptation):
+    def save(self, backbone, folder):
+        folder.mkdir(exist_ok=True)
+        (folder / "notes.txt").write_text("nothing")
+
+
+class Picky(Full):
+    def apply(self, backbone):
+        raise UserError("only for models of 7 B")
+
+
+class Misplaced(Lora):
+    keeps = "weights"
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "rule"),
+    [
+        (NothingTrained, "trains-as-said"),
+        (NotKept, "trains-as-said"),
+        (Misplaced, "trains-as-said"),
+        (Thawed, "base-frozen-as-said"),
+        (StillFrozen, "base-frozen-as-said"),
+        (Unseeded, "deterministic"),
+        (Pickled, "saves-no-pickle"),
+        (Stamped, "saves-no-pickle"),
+        (Unsaved, "saves-no-pickle"),
+        (Untidy, "saves-no-pickle"),
+        (NotPutBack, "saved-equals-loaded"),
+        (NotPutBack, "run-round-trip"),
+        (Picky, "run-round-trip"),
+    ],
+)
+def test_bad_adaptations(adaptation, rule):
+    assert rule in rules(check_adaptation(adaptation()))
+
+
+@pytest.mark.parametrize("adaptation", [Biases, NoAdaptation, HeadOnly, Full, Lora])
+def test_good_adaptations(adaptation):
+    assert check_adaptation(adaptation()) == []
