@@ -68,7 +68,8 @@ class Written(Step):
     def write(self, folder: Path) -> None:
         """Write it under the folder in which the author is."""
         path = folder / self.file
-        path.write_text((path.read_text("utf-8") if self.at_end else "") + self.text, encoding="utf-8")
+        before = path.read_text("utf-8") + "\n\n" if self.at_end else ""  # as functions of a module stand apart
+        path.write_text(before + self.text, encoding="utf-8")
 
 
 def steps(manual: str) -> list[Commands | Written]:
