@@ -13,6 +13,7 @@ import pytest
 from small_runs import run, samples, write_reviews
 
 import gpttasks
+from gpttasks.backbones import local
 from gpttasks.errors import DataError, FolderError, Interrupted, RunFailed, UserError
 from gpttasks.plugins import load_plugins
 from gpttasks.predict import Predictor
@@ -59,6 +60,12 @@ class TestFolder:
         assert {key: score.value for key, score in again.scores.items()} == {
             key: score.value for key, score in done.scores.items()
         }
+
+    def test_what_the_model_cannot_do_is_said(self, recipe: Path, monkeypatch, capfd) -> None:
+        monkeypatch.setattr(local, "why_not_ragged", lambda backbone: "it was switched off for a test")
+        record = run(recipe, "out").record
+        assert "rows are padded: it was switched off for a test" in capfd.readouterr().err
+        assert record["backbone"]["capabilities"]["reads_ragged_reason"] == "it was switched off for a test"
 
     def test_measure_is_the_same_for_another_way(self, recipe: Path) -> None:
         trained, prompted = run(recipe, "a"), run(recipe, "b", "adapt=none", "train=null")

@@ -114,6 +114,8 @@ class Job:
         alone = {"shares_prompts": "each prompt is read alone"}
         if bench.head.gives == "text":
             alone["writes_together"] = "each text is written alone"
+        if found.get("shares_prompts"):  # else each row is padded, and why is said once
+            alone["reads_ragged"] = "rows are padded"
         for what, told in alone.items():
             reason = found.get(f"{what}_reason")
             if reason and self.recipe.runtime.sharing:
