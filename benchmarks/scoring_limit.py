@@ -91,7 +91,7 @@ def own_shapes(backbone: Any, seconds: float) -> dict[str, dict[str, float]]:
     """GFLOP/s of the model's own products, by the shape of the weights and the tokens in one call."""
     import torch
 
-    modules = {}
+    modules: dict[str, Any] = {}
     for module in [*backbone.causal_lm.base_model.modules(), backbone.causal_lm.get_output_embeddings()]:
         weight = getattr(module, "weight", None)
         if weight is not None and weight.ndim == 2 and not isinstance(module, torch.nn.Embedding):
@@ -233,7 +233,11 @@ def breakdown(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, floa
 
     forget_texts(backbone)
     vocabulary = backbone.causal_lm.get_output_embeddings().weight.shape[0]
-    own = {size for weight in backbone.causal_lm.base_model.parameters() if weight.ndim == 2 for size in weight.shape}
+    modules = backbone.causal_lm.base_model.modules()
+    products = [
+        module.weight for module in modules if hasattr(module, "weight") and not hasattr(module, "num_embeddings")
+    ]
+    own = {size for weight in products if weight.ndim == 2 for size in weight.shape}
     head_columns = {vocabulary} | {COLUMNS, vocabulary % COLUMNS} - own
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
         start, begun = time.process_time(), time.perf_counter()
