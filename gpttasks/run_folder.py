@@ -22,9 +22,9 @@ CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 DATA_DIGESTS = "data.json"
 """The digests of the data an unfinished run began with; gone when it is finished, as run.json holds them then."""
-REPLIES = "replies.jsonl"
+REPLIES = "replies.sqlite"
 """What a backbone that is its own engine has replied to an unfinished run; gone when it is finished."""
-NOTHING_DONE = frozenset({LOCK, RECIPE, RECORD, DATA_DIGESTS, REPLIES})
+NOTHING_DONE = frozenset({LOCK, RECIPE, RECORD, DATA_DIGESTS, REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"})
 """What is in the folder of a run that was stopped, by wrong input say, before anything was trained or scored: the
 corrected recipe may take it over."""
 

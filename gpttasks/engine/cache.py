@@ -36,7 +36,7 @@ SWITCH = "GPTTASKS_CACHE"
 """The environment variable with the folder of the file, or ``off``."""
 
 WRITTEN_AT_ONCE = 4096
-"""Requests whose replies are written together; so many may have to be asked again after a kill."""
+"""Requests whose replies are written together, where nothing else is asked for."""
 
 _REPLIES = {kind.__name__: kind for kind in (LogLikelihoodReply, RollingReply, ReadoutReply, GenerateReply)}
 
@@ -59,11 +59,14 @@ class CachedEngine:
         how many replies were there already, and how many requests came.
     problem:
         why the file could not be used, None if it could. The replies come from the engine then.
+    at_once:
+        requests whose replies are written together; so many may have to be asked again after a kill.
     """
 
-    def __init__(self, inner: Engine, model: Mapping[str, Any], file: Path) -> None:
+    def __init__(self, inner: Engine, model: Mapping[str, Any], file: Path, at_once: int | None = None) -> None:
         self.inner = inner
         self.file = file
+        self.at_once = at_once or WRITTEN_AT_ONCE
         self.hits = self.asked = 0
         self.problem: str | None = None
         self._model = json.dumps([VERSION, model], sort_keys=True)
@@ -71,12 +74,12 @@ class CachedEngine:
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`."""
         found: list[Reply] = []
-        for first in range(0, len(requests), WRITTEN_AT_ONCE):
-            found += self._some(requests[first : first + WRITTEN_AT_ONCE], advance)
+        for first in range(0, len(requests), self.at_once):
+            found += self._some(requests[first : first + self.at_once], advance)
         return found
 
     def _some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
-        keys = [self.key(request) for request in requests]
+        keys = [self._key(request) for request in requests]
         known = self._read(keys)
         missing = [index for index, key in enumerate(keys) if key not in known]
         self.asked += len(requests)
@@ -88,7 +91,7 @@ class CachedEngine:
         self._write(new)
         return [known[key] if key in known else new[key] for key in keys]
 
-    def key(self, request: Request) -> bytes:
+    def _key(self, request: Request) -> bytes:
         """What a request's reply is kept under."""
         text = json.dumps([type(request).__name__, _plain(request)], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(f"{self._model}\n{text}".encode()).digest()

@@ -15,7 +15,7 @@ import pluggy
 
 from .. import hookspecs
 from ..component import Component
-from ..errors import GpttasksError, PluginError, Problem, RunFailed, did_you_mean
+from ..errors import GpttasksError, PluginError, Problem, did_you_mean
 from ..hookspecs import PROJECT
 from .register import Register, imported
 
@@ -157,20 +157,11 @@ class Plugins:
         """The files of all bundled recipes, by name."""
         return dict(sorted(self._recipes.items()))
 
-    def call(self, hook_name: str, **arguments: Any) -> None:
+    def call(self, hook_name: str, **arguments: Any) -> dict[str, BaseException]:
         """Call a lifecycle hook of every plugin, in the order in which they were loaded.
 
-        Raises RunFailed, naming each plugin that failed and why, after all were called.
+        Gives the errors by the titles of the plugins that raised them; none keeps another from being called.
         """
-        failures = self.failures(hook_name, **arguments)
-        if failures:
-            problems = [
-                Problem(f"the {title} failed in {hook_name}: {one_line(error)}") for title, error in failures.items()
-            ]
-            raise RunFailed(problems) from next(iter(failures.values()))
-
-    def failures(self, hook_name: str, **arguments: Any) -> dict[str, BaseException]:
-        """The same, but gives the errors by the titles of the plugins that raised them."""
         everyone = self._manager.get_plugins()
         failures: dict[str, BaseException] = {}
         for record in self.records:

@@ -68,7 +68,7 @@ class Job:
         No run is lost by a hook that fails: its first failure is a warning, and it is called again the next time.
         """
         before = len(self.record["warnings"])
-        for title, error in self.plugins.failures(hook, run=self.info, **arguments).items():
+        for title, error in self.plugins.call(hook, run=self.info, **arguments).items():
             if (title, hook) not in self.failed_hooks:
                 self.failed_hooks.add((title, hook))
                 self.warn(f"the {title} failed in {hook}, and the run goes on without it: {one_line(error)}")

@@ -18,7 +18,7 @@ from ..training.checkpoint import trained_parameters
 from .answering import Answered, add_shots, answer_all, score_all
 from .job import Job
 from .prepare import Workbench
-from .replies import KeptReplies
+from .replies import kept_in_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +42,6 @@ def score_split(job: Job, bench: Workbench) -> Scored:
     answered = answer_all(bench.head, engine, bench.scored, asked)
     if isinstance(engine, CachedEngine):
         note_cache(job, engine)
-    elif isinstance(engine, KeptReplies) and engine.found:
-        job.say(f"{engine.found:,} replies were there from before the run was stopped")
     note_work(job, engine)
     _count(job, bench, answered)
     job.say("computing scores")
@@ -78,7 +76,7 @@ def cached(job: Job, bench: Workbench, digests: Mapping[str, str]) -> Engine:
     if not isinstance(bench.backbone, LocalBackbone):
         asked = bench.recipe.backbone
         served = {**digests, "backbone": [asked.name, asked.options.model_dump(mode="json")]}
-        return KeptReplies(engine, served, job.folder)
+        return kept_in_run(engine, served, job.folder)
     if file is None or not bench.recipe.runtime.cache:
         return engine
     model = {
@@ -95,9 +93,12 @@ def cached(job: Job, bench: Workbench, digests: Mapping[str, str]) -> Engine:
 
 def note_cache(job: Job, engine: CachedEngine) -> None:
     """Write down, and say, how many replies were there already."""
-    job.record["cache"] = {"file": str(engine.file), "hits": engine.hits, "asked": engine.asked}
+    in_run = engine.file.parent == job.folder.path  # and removed when it is finished
+    if not in_run:
+        job.record["cache"] = {"file": str(engine.file), "hits": engine.hits, "asked": engine.asked}
     if engine.hits:
-        job.say(f"{engine.hits:,} of {engine.asked:,} replies were in the cache {engine.file}")
+        where = "there from before the run was stopped" if in_run else f"in the cache {engine.file}"
+        job.say(f"{engine.hits:,} of {engine.asked:,} replies were {where}")
     if engine.problem:
         job.warn(f"replies could not be kept: {engine.problem}")
 

@@ -109,10 +109,7 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize("kind", [LocalEngine, SharedEngine])
-def test_engines_answer_all_when_memory_runs_out(load, monkeypatch, kind):
-    backbone = load("gpt2")
-    wanted = kind(backbone).answer(REQUESTS)
+def leave_memory_for_one_row(backbone, monkeypatch):
     real = type(backbone.causal_lm.base_model).forward
 
     def small(self, input_ids, **options):
@@ -121,6 +118,13 @@ def test_engines_answer_all_when_memory_runs_out(load, monkeypatch, kind):
         return real(self, input_ids, **options)
 
     monkeypatch.setattr(type(backbone.causal_lm.base_model), "forward", small)
+
+
+@pytest.mark.parametrize("kind", [LocalEngine, SharedEngine])
+def test_engines_answer_all_when_memory_runs_out(load, monkeypatch, kind):
+    backbone = load("gpt2")
+    wanted = kind(backbone).answer(REQUESTS)
+    leave_memory_for_one_row(backbone, monkeypatch)
     engine, seen = kind(backbone), []
     answered = engine.answer(REQUESTS, lambda done, tokens: seen.append(done))
     assert sum(seen) == len(REQUESTS)
@@ -132,14 +136,7 @@ def test_engines_answer_all_when_memory_runs_out(load, monkeypatch, kind):
 
 def test_running_out_of_memory_while_writing_is_counted(load, monkeypatch):
     backbone = load("gpt2")
-    real = type(backbone.causal_lm.base_model).forward
-
-    def small(self, input_ids, **options):
-        if len(input_ids) > 1:
-            raise RuntimeError(OUT_OF_MEMORY)
-        return real(self, input_ids, **options)
-
-    monkeypatch.setattr(type(backbone.causal_lm.base_model), "forward", small)
+    leave_memory_for_one_row(backbone, monkeypatch)
     engine = SharedEngine(backbone)
     texts = [Generate(as_prompt(prompt), 4) for prompt in ("A", "The film", "In 1984")]
     engine.answer(texts)

@@ -151,7 +151,7 @@ def finished(capsys: pytest.CaptureFixture[str], out: str, *changes: str) -> dic
     assert main(["run", "films.yaml", "--plugin", "faulty.py", "--out", out, *changes, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["state"] == "finished"
-    assert not (Path(out) / "replies.jsonl").exists()
+    assert not list(Path(out).glob("replies*"))
     return record
 
 
@@ -219,8 +219,7 @@ def test_replies_of_a_backbone_are_kept(folder: Path, capsys, monkeypatch: pytes
     write(folder, "backbone answer", 4)
     failed(capsys)
     assert (folder / "asked.txt").read_text().split() == ["5", "5", "5"], "of 12 rows with two choices each"
-    with open(folder / "out" / "replies.jsonl", "a") as file:
-        file.write('["cut off by a ki')
+    assert (folder / "out" / "replies.sqlite").exists()
     write(folder)
     record = finished(capsys, "out")
     assert (folder / "asked.txt").read_text().split() == ["5"] * 4 + ["4"]
