@@ -79,7 +79,7 @@ class CachedEngine:
         return found
 
     def _some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
-        keys = [self._key(request) for request in requests]
+        keys = [self.key(request) for request in requests]
         known = self._read(keys)
         missing = [index for index, key in enumerate(keys) if key not in known]
         self.asked += len(requests)
@@ -91,7 +91,7 @@ class CachedEngine:
         self._write(new)
         return [known[key] if key in known else new[key] for key in keys]
 
-    def _key(self, request: Request) -> bytes:
+    def key(self, request: Request) -> bytes:
         """What a request's reply is kept under."""
         text = json.dumps([type(request).__name__, _plain(request)], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(f"{self._model}\n{text}".encode()).digest()
