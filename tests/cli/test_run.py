@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -173,6 +174,15 @@ def test_a_new_recipe_is_checked_and_run_like_its_source(folder, capsys):
     assert main(["new", "recipe", "mine", "--from", "small.yaml"]) == 2
 
 
+@pytest.fixture
+def ctrl_c_is_heeded():
+    """Also where the tests were started in the background of a shell, which has its jobs ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heeded")
 def test_ctrl_c_is_status_130_and_the_record_says_interrupted(folder, capsys):
     (folder / "slow.py").write_text(
         "import signal\n"
