@@ -6,6 +6,7 @@ token. All layers keep all tokens here, those with a sliding window too: what a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,42 +14,56 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 
+@dataclass
+class Room:
+    """What all layers of a cache have room for.
+
+    tokens: of each row; rows: how many there are; use: those that are being read, all unless some come before others.
+    """
+
+    tokens: int
+    rows: int
+    use: slice = field(default_factory=lambda: slice(None))
+
+
 class KeyValues(Cache):  # type: ignore[misc]  # transformers has no types
     """A cache as the models of transformers take it, with room for ``room`` tokens in each of ``rows`` rows.
 
-    use:
-        the rows that are being read: all, unless some are read before others.
+    The layers do not know the cache, only its room: a cycle would hold the memory until Python looks for cycles.
     """
 
     def __init__(self, room: int, rows: int = 1) -> None:
-        self.room, self.rows, self.use = room, rows, slice(None)
-        super().__init__(layer_class_to_replicate=partial(RoomyLayer, self))
+        self.room = Room(room, rows)
+        super().__init__(layer_class_to_replicate=partial(RoomyLayer, self.room))
 
     def copied(self, rows: int, room: int) -> KeyValues:
         """What one row holds, for so many rows of their own; this cache stays as it is."""
         other = KeyValues(room, rows)
-        other.layers = [layer.copied(other) for layer in self.layers]
+        other.layers = [layer.copied(other.room) for layer in self.layers]
         return other
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only."""
-        self.rows = len(rows)
+        self.room.rows = len(rows)
         for layer in self.layers:
             layer.hold(layer.keys[rows], layer.values[rows])
 
-    def use_rows(self, rows: slice, length: int) -> None:
-        """Read these rows next, after the ``length`` tokens that they have."""
-        self.use = rows
+    def use_rows(self, rows: slice, length: int, gap: int = 0) -> None:
+        """Read these rows next, after the ``length`` tokens that they have and ``gap`` places that masks leave out."""
+        self.room.use = rows
         for layer in self.layers:
-            layer.show(length)
+            layer.show(length + gap)
+            # What is left out is multiplied by 0, and memory may hold NaN.
+            layer.keys[:, :, length:] = 0
+            layer.values[:, :, length:] = 0
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """The keys and values [rows, heads, tokens, width] of one layer."""
 
-    def __init__(self, whole: KeyValues) -> None:
+    def __init__(self, room: Room) -> None:
         super().__init__()
-        self._whole = whole
+        self._room = room
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Set the room aside, now that sizes and device are known."""
@@ -64,14 +79,14 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         end = start + key_states.shape[-2]
         if end > self._key_room.shape[-2]:
             raise ValueError(f"there is room for {self._key_room.shape[-2]} tokens, and {end} are to be kept")
-        self._key_room[self._whole.use, :, start:end] = key_states
-        self._value_room[self._whole.use, :, start:end] = value_states
+        self._key_room[self._room.use, :, start:end] = key_states
+        self._value_room[self._room.use, :, start:end] = value_states
         self.show(end)
         return self.keys, self.values
 
-    def copied(self, whole: KeyValues) -> RoomyLayer:
+    def copied(self, room: Room) -> RoomyLayer:
         """What one row holds, for all rows of another cache."""
-        other = RoomyLayer(whole)
+        other = RoomyLayer(room)
         other.hold(self.keys, self.values)
         return other
 
@@ -80,7 +95,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self.device, self.is_initialized = keys.device, True
         length = keys.shape[-2]
         self._key_room, self._value_room = (
-            held.new_empty(self._whole.rows, held.shape[1], self._whole.room, held.shape[3]) for held in (keys, values)
+            held.new_empty(self._room.rows, held.shape[1], self._room.tokens, held.shape[3]) for held in (keys, values)
         )
         if length:
             self._key_room[:, :, :length] = keys
@@ -89,5 +104,5 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
 
     def show(self, length: int) -> None:
         """Have the first ``length`` tokens of the rows in use."""
-        self.keys = self._key_room[self._whole.use, :, :length]
-        self.values = self._value_room[self._whole.use, :, :length]
+        self.keys = self._key_room[self._room.use, :, :length]
+        self.values = self._value_room[self._room.use, :, :length]

@@ -23,7 +23,7 @@ class PaddedBatch:
     shared:
         so many ids at the beginning of all rows were read already, into ``cache`` (of one row).
     at_once:
-        about how many tokens of the prompts are read together.
+        about how many tokens of the prompts are read together; rows of similar length side by side need least padding.
     logits:
         [rows, vocabulary], those of the token after each row.
     """
@@ -60,8 +60,10 @@ class PaddedBatch:
         size = max(1, at_once // longest)
         for first in range(0, len(rows), size):
             some = slice(first, first + size)
-            self._cache.use_rows(some, shared)
-            logits.append(self._read(ids[some], some))
+            # The padding that all of them have is not read; the cache learns its sizes from the first of them.
+            gap = longest - int(own[some].sum(-1).max()) if first else 0
+            self._cache.use_rows(some, shared, gap)
+            logits.append(self._read(ids[some, gap:], some, self._positions[some, gap:]))
         self._cache.use_rows(slice(None), shared + longest)
         self.logits = torch.cat(logits)
 
@@ -71,7 +73,7 @@ class PaddedBatch:
 
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=-1)
         self._positions = self._positions[:, -1:] + 1
-        self.logits = self._read(torch.as_tensor(list(tokens), dtype=torch.long)[:, None])
+        self.logits = self._read(torch.as_tensor(list(tokens), dtype=torch.long)[:, None], slice(None), self._positions)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only."""
@@ -82,10 +84,10 @@ class PaddedBatch:
         self.logits = self.logits[chosen.to(self._device)]
         self._cache.keep(chosen.to(self._device))
 
-    def _read(self, ids: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+    def _read(self, ids: torch.Tensor, rows: slice, positions: torch.Tensor) -> torch.Tensor:
         options: dict[str, Any] = {self._cache_name: self._cache, "use_cache": True, "logits_to_keep": 1}
         if self._positions_too:
-            options["position_ids"] = self._positions[rows].to(self._device)
+            options["position_ids"] = positions.to(self._device)
         mask = self._mask[rows].to(self._device)
         outputs = self._model(**model_inputs(self._backbone, ids), attention_mask=mask, **options)
         logits: torch.Tensor = outputs.logits[:, -1].float()

@@ -94,13 +94,15 @@ def next_tokens(logits: torch.Tensor) -> list[NextToken]:
     """What may follow each text, from the logits [texts, vocabulary]; one transfer from the device for all."""
     import torch
 
-    top = logits.amax(-1)
-    close = (logits > (top - NEAR_TIE)[:, None]).sum(-1) > 1
-    found = torch.stack(
-        [top.double(), logits.argmax(-1).double(), (top - logits.logsumexp(-1)).double(), close.double()]
-    )
+    top, likeliest = logits.max(-1)
+    first = likeliest[:, None]
+    # Not topk or a count of what is near: those take several times as long as both maxima.
+    second = logits.scatter_(-1, first, -math.inf).amax(-1)
+    logits.scatter_(-1, first, top[:, None])
+    numbers = [top, likeliest, top - logits.logsumexp(-1), second > top - NEAR_TIE]
+    found = torch.stack([number.double() for number in numbers])
     return [
-        NextToken(row, highest, 0 if math.isnan(token) else int(token), logprob, bool(tied))
+        NextToken(row, highest, int(token), logprob, bool(tied))
         for row, (highest, token, logprob, tied) in zip(logits, found.T.tolist(), strict=True)
     ]
 

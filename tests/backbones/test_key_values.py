@@ -1,5 +1,8 @@
 """Keys and values with room: the same as those of transformers' own cache, whatever is done with them."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from transformers import DynamicCache
@@ -82,3 +85,31 @@ def test_rows_read_one_after_another(model):
 def test_no_more_than_there_is_room_for(model):
     with pytest.raises(ValueError, match="room for 4 tokens, and 5 are to be kept"):
         read(model, torch.arange(5)[None], KeyValues(4))
+
+
+@torch.no_grad()
+def test_places_left_out_are_zeros_behind_what_the_rows_have(model):
+    cache = KeyValues(9, rows=2)
+    read(model, torch.arange(2 * 3).view(2, 3), cache)
+    for layer in cache.layers:
+        layer._key_room[:, :, 3:] = layer._value_room[:, :, 3:] = float("nan")
+    before = [(keys.clone(), values.clone()) for keys, values in held(cache)]
+    cache.use_rows(slice(1, 2), 3, gap=4)
+    for (keys, values), (old_keys, old_values) in zip(held(cache), before, strict=True):
+        for now, old in ((keys, old_keys), (values, old_values)):
+            assert torch.equal(now, torch.cat([old[1:2], torch.zeros(1, old.shape[1], 4, old.shape[3])], dim=2))
+    cache.use_rows(slice(0, 1), 3)
+    assert cache.get_seq_length() == 3
+
+
+@torch.no_grad()
+def test_memory_is_free_as_soon_as_the_cache_is_gone(model):
+    cache = KeyValues(4)
+    read(model, torch.arange(3)[None], cache)
+    memory = [weakref.ref(layer._key_room) for layer in cache.layers]
+    gc.disable()
+    try:
+        del cache
+        assert [held() for held in memory] == [None] * len(memory)
+    finally:
+        gc.enable()

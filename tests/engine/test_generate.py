@@ -5,13 +5,17 @@ import random
 import pytest
 import scipy.stats
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.engine.generate import next_tokens
 from gpttasks.engine.local import LocalEngine
 from gpttasks.errors import DataError, RunFailed
 from gpttasks.requests import (
+    NEAR_TIE,
     Cut,
     Generate,
     GenerateReply,
@@ -318,3 +322,19 @@ def test_the_training_mode_is_left_as_it_was(tiny_gpt2_folder, training):
     with pytest.raises(RunFailed):
         engine.answer(asked)
     assert [engine.backbone.model.training, engine.modules.training] == [training] * 2
+
+
+@given(st.lists(st.lists(st.integers(-40, 40), min_size=5, max_size=5), min_size=1, max_size=4), st.integers(1, 3))
+def test_next_tokens_are_those_of_a_naive_search(rows, scale):
+    """Multiples of a part of the margin: ties, near ties and clear ones."""
+    logits = torch.tensor(rows) * NEAR_TIE / 2 / scale
+    before = logits.clone()
+    found = next_tokens(logits)
+    assert torch.equal(logits, before), "the logits are left as they were"
+    for row, one in zip(before, found, strict=True):
+        highest = max(row.tolist())
+        assert (one.top, one.token) == (highest, row.tolist().index(highest))
+        assert one.logprob == pytest.approx(float(torch.log_softmax(row.double(), -1).max()), abs=1e-5)
+        near = sum(bool(value > row.max() - NEAR_TIE) for value in row)
+        assert one.near_tie == (near > 1)
+        assert torch.equal(one.logits, row)

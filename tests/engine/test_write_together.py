@@ -1,12 +1,13 @@
 """Texts written together are those written one by one, on every family that keeps keys and values."""
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.backbones.left_padding import why_not_padded
+from gpttasks.backbones.left_padding import PaddedBatch, why_not_padded
 from gpttasks.engine.local import LocalEngine
 from gpttasks.engine.shared import SharedEngine
 from gpttasks.errors import DataError, RunFailed
@@ -33,6 +34,21 @@ def test_greedy(load, family, tokens):
     asked = requests()
     assert load(family).unpadded is None
     assert_equal(LocalEngine(load(family)).answer(asked), SharedEngine(load(family), None, tokens).answer(asked))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", TOGETHER)
+def test_prompts_read_in_parts_of_different_padding(load, family):
+    """As one batch: what all rows of a part have as padding is not read, and counts as nothing."""
+    backbone = load(family)
+    rows = [backbone.tokenizer.encode(prompt * 3) for prompt in PROMPTS]
+    for order in (sorted(rows, key=len, reverse=True), sorted(rows, key=len), rows):
+        longest = max(map(len, rows))
+        whole, parts = (PaddedBatch(backbone, order, longest + 2, at_once=tokens) for tokens in (10_000, longest))
+        for _ in range(2):
+            torch.testing.assert_close(parts.logits, whole.logits, atol=2e-5, rtol=1e-4)
+            for batch in (whole, parts):
+                batch.go_on(list(range(1, len(rows) + 1)))
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
