@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Request,
         Rolling,
         RollingReply,
+        near_tie,
     )
     from .run_folder import Run, read_run
     from .runner import run
@@ -121,6 +122,7 @@ __all__ = [
     "did_you_mean",
     "hookimpl",
     "join",
+    "near_tie",
     "normalised_transcript",
     "read_run",
     "run",
@@ -167,6 +169,7 @@ _MODULES = {
         "Request",
         "Rolling",
         "RollingReply",
+        "near_tie",
     ),
     ".run_folder": ("Run", "read_run"),
     ".runner": ("run",),

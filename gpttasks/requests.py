@@ -16,6 +16,12 @@ NEAR_TIE = 2e-4
 """A margin between the first two of several values below which batching may turn their order round: it is reported."""
 
 
+def near_tie(values: Sequence[float]) -> bool:
+    """Whether the two highest of some values are so close that batching may turn their order round."""
+    ordered = sorted(values, reverse=True)
+    return len(ordered) > 1 and ordered[0] - ordered[1] < NEAR_TIE
+
+
 @dataclass(frozen=True)
 class Cut:
     """What had to go because the text was longer than the context: tokens of passages, and whole shots."""

@@ -12,7 +12,7 @@ from ..answer import Answer
 from ..backbones.join import join
 from ..component import Options
 from ..errors import DataError
-from ..requests import NEAR_TIE, LogLikelihood, LogLikelihoodReply, Reply, Request
+from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, near_tie
 from ..tasks.example import Example, prompt_text
 from ..tasks.splits import answer_after
 from .base import Head, Item, TokenSequence, target_starts
@@ -99,12 +99,6 @@ def continuations(example: Example, choices: Iterable[str], separator: str) -> t
     """What follows the prompt for each choice: the choice, after the separator where one is needed."""
     prompt = prompt_text(example.prompt)
     return tuple(answer_after(example, prompt, choice, separator) for choice in choices)
-
-
-def near_tie(values: Sequence[float]) -> bool:
-    """Whether the two highest of some values are so close that batching may turn their order round."""
-    ordered = sorted(values, reverse=True)
-    return len(ordered) > 1 and ordered[0] - ordered[1] < NEAR_TIE
 
 
 def softmax(values: Sequence[float]) -> tuple[float, ...]:

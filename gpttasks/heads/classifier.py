@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..answer import Answer
 from ..errors import DataError
-from ..requests import Reply
+from ..requests import Reply, near_tie
 from ..tasks.example import Example
 from .base import Item
-from .choice import near_tie, softmax
+from .choice import softmax
 from .linear import ChoicesHead, LinearOptions, added
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from gpttasks import (
     RollingReply,
     TokenSequence,
     join,
+    near_tie,
 )
 
 from .example import HarnessExample
@@ -34,9 +35,6 @@ from .requests import generate_request, left_cuts, longest_text, temperature_of
 
 if TYPE_CHECKING:
     import torch
-
-NEAR_TIE = 2e-4
-"""A margin between two log-likelihoods below which their order may depend on the batch."""
 
 
 class HarnessHeadOptions(Options):
@@ -111,8 +109,8 @@ class HarnessHead(Head):
             detail["finish"] = written[0].finish
         elif len(values) > 1:
             first = values[: len(example.choices) or None]
-            best, second = sorted(first, reverse=True)[:2]
-            detail["near_tie"] = best - second < NEAR_TIE
+            best = max(first)
+            detail["near_tie"] = near_tie(first)
             text = example.choices[first.index(best)] if example.choices else str(first.index(best))
         return Answer(responses, text, detail=detail)
 

@@ -10,8 +10,8 @@ from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import DataError
 from gpttasks.heads.base import sequences_of, target_starts
-from gpttasks.heads.choice import Choice, ChoiceOptions, near_tie, softmax
-from gpttasks.requests import LogLikelihood, LogLikelihoodReply
+from gpttasks.heads.choice import Choice, ChoiceOptions, softmax
+from gpttasks.requests import LogLikelihood, LogLikelihoodReply, near_tie
 from gpttasks.tasks.example import Example, as_prompt
 
 EXAMPLE = Example("Is it good?\nAnswer:", choices=("yes", "não", "perhaps so"), label=1, id="e1")
