@@ -64,7 +64,7 @@ def worker(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any
         model = open_model(arguments)
     most = watch_rows(model.model)
     if len(arguments.batches) > 1:
-        part = case["texts"][: max(4, len(case["texts"]) // 4)]
+        part = case["texts"][: max(len(case["texts"]) // 4, *arguments.batches)]
         tried = {size: answers(model, case["kind"], part, size)[1].cpu_seconds for size in arguments.batches}
         return {"cpu_by_batch": tried}
     given, answering = answers(model, case["kind"], case["texts"], arguments.batches[0])

@@ -86,7 +86,8 @@ def peer_worker(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str
         return given, answering
 
     if len(arguments.batches) > 1:
-        part = case["texts"][: max(4, len(case["texts"]) // 4)]
+        # Enough that the largest batch is full: its memory is part of what it costs.
+        part = case["texts"][: max(len(case["texts"]) // 4, *arguments.batches)]
         return {"cpu_by_batch": {size: answers(part, size)[1].cpu_seconds for size in arguments.batches}}
     given, answering = answers(case["texts"], arguments.batches[0])
     if case["kind"] == "loglikelihood":
