@@ -83,6 +83,11 @@ class Head(Component):
     tuned: Mapping[str, Any] = MappingProxyType({})
     """What ``tune`` found, or the run that is the backbone brought along; empty if nothing is tuned."""
 
+    @classmethod
+    def trainable(cls) -> bool:
+        """Whether it says what to train on; a head without ``items`` can only be asked."""
+        return cls.items is not Head.items
+
     @property
     def tunes(self) -> bool:
         """Whether :meth:`tune` is to be called after training, or without any where ``tunes_untrained`` says so."""
@@ -101,7 +106,7 @@ class Head(Component):
         return {}
 
     def items(self, example: Example) -> Iterator[Item]:
-        """What to train on."""
+        """What to train on; left out by a head that only asks."""
         raise NotImplementedError
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:

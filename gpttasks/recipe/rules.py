@@ -64,6 +64,9 @@ class _Rules:
         if keeps is None and self.head is not None and nothing:
             message = f"adapt is {name!r}, but the head {self.head.name!r} has nothing of its own to train"
             yield self.document.problem(message, ("adapt",), hint="choose lora or full, or adapt: none")
+        if self.head is not None and not getattr(self.head, "trainable", lambda: True)():
+            message = f"adapt is {name!r}, but the head {self.head.name!r} only asks: it has no items to train on"
+            yield self.document.problem(message, ("adapt",), hint="write adapt: none, or choose another head")
         if self.backbone is not None and not getattr(self.backbone, "trainable", True):
             message = f"the backbone {self.backbone.name!r} cannot be trained, but adapt is {name!r}"
             yield self.document.problem(message, ("adapt",), hint="write adapt: none")

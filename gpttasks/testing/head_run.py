@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..heads.base import Head
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
 from ..tasks.example import Example, prompt_text
 from .faults import rule
@@ -87,7 +86,7 @@ def run_round_trip(subject: HeadSubject) -> Iterator[str]:
         "head": use(head),
         "score": {"metrics": [metric.name]},
     }
-    if type(head).items is not Head.items:
+    if head.trainable():
         keys |= {"adapt": {"use": "lora"}, "train": ONE_STEP}
     with trial((type(backbone), task, type(head), metric), keys) as run:
         yield from not_given_back(run)

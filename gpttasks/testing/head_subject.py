@@ -50,7 +50,9 @@ class HeadSubject:
 
     @cached_property
     def items(self) -> list[list[Item]]:
-        """The items of the first examples."""
+        """The items of the first examples; none for a head that only asks."""
+        if not self.head.trainable():
+            return []
         return [list(self.head.items(example)) for example in self.examples[:4]]
 
 

@@ -117,6 +117,17 @@ class Generate(Component):
     prompted = True
 
 
+class Asking(Component):
+    kind, name = "head", "asking"
+    needs = frozenset({"prompt", "source"})
+    trains_on = frozenset({"prompt"})
+    gives = "label"
+
+    @classmethod
+    def trainable(cls) -> bool:
+        return False
+
+
 class NoAdaptation(Component):
     kind, name = "adaptation", "none"
     trains: ClassVar[bool] = False
@@ -165,7 +176,7 @@ class Overlap(Component):
 COMPONENTS = (
     *(Hub, FromRun, Tiny, Served),
     *(Sort, Write, Anything),
-    *(Choice, Classifier, Generate),
+    *(Choice, Classifier, Generate, Asking),
     *(NoAdaptation, Lora, HeadOnly),
     *(Accuracy, F1, Overlap),
 )

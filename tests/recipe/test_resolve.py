@@ -284,6 +284,13 @@ def test_one_thing_that_is_wrong(old, new, expected):
             "choose lora or full, or adapt: none",
         ),
         (
+            ["head=asking"],
+            "r.yaml:12:8: adapt: adapt is 'lora', but the head 'asking' only asks: it has no items to train on; "
+            "write adapt: none, or choose another head\n"
+            "command line: head: the head 'asking' needs source, but the task fills only choices, label, prompt; "
+            "heads that fit: choice, classifier",
+        ),
+        (
             ["score.shots=2", "score.split=train"],
             "r.yaml:14:8: score.shots_from: shots would come from train, the split that is scored; "
             "write shots_from: pool, which holds them out of it, or another split",

@@ -10,9 +10,10 @@ import pytest
 from found_rules import COUNTER, rules
 
 from gpttasks.answer import Answer
+from gpttasks.heads.base import Head
 from gpttasks.heads.choice import Choice
 from gpttasks.heads.classifier import Classifier
-from gpttasks.requests import LogLikelihood
+from gpttasks.requests import Generate, LogLikelihood
 from gpttasks.tasks.example import Example
 from gpttasks.testing import Tiny, check_backbone, check_head
 
@@ -137,6 +138,24 @@ class Unbound(Choice):
 )
 def test_other_bad_heads(head, rule):
     assert rule in rules(check_head(head()))
+
+
+class Asking(Head):
+    """Says nothing of what to train on."""
+
+    name, gives = "asking", "text"
+
+    def requests(self, example):
+        return [Generate(example.prompt, 4)]
+
+    def answer(self, example, replies):
+        return Answer(replies[0].text.strip(), replies[0].text)
+
+
+def test_a_head_that_only_asks_conforms():
+    assert not Asking.trainable()
+    assert Choice.trainable()
+    assert rules(check_head(Asking())) == set()
 
 
 @pytest.mark.parametrize("check", [check_head, check_backbone])
