@@ -65,7 +65,7 @@ class Predictor:
             raise DataError(
                 f"the task made {len(examples)} examples of {len(rows)} rows; only one a row can be predicted"
             )
-        bench = self._bench(ExampleSet("test", "input", examples, len(rows), 0, "given", ""))
+        bench = self._bench(ExampleSet("test", "input", examples, len(rows), 0, "given", ""), rows)
         for row, one in zip(rows, answer_all(bench.head, bench.engine(), examples, what="predicting"), strict=True):
             given = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
             scores = dict(zip(given, one.answer.scores, strict=False))
@@ -73,7 +73,7 @@ class Predictor:
             text = str(one.answer.value) if bench.head.gives == "nll" else one.answer.text
             yield Prediction(row, text, scores, one.cut_tokens)
 
-    def _bench(self, examples: ExampleSet) -> Workbench:
+    def _bench(self, examples: ExampleSet, rows: list[Row]) -> Workbench:
         from .machine import choose_device, choose_precision
 
         recipe = self.recipe
@@ -89,6 +89,7 @@ class Predictor:
             {},
             {"test": examples},
             RunBackbone(RunOptions(path=str(self.folder))),
+            given=rows,
         )
         if recipe.encoder is not None:
             bench.encoder = create(self.plugins, "encoder", recipe.encoder)

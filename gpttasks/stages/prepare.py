@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from ..run_backbone import RunBackbone
 from ..tasks.example import Example, prompt_text
 from ..tasks.sources import Role
 from ..tasks.splits import ExampleSets, ShotPool, divide_pool, limited, load_examples, scored_set
-from ..tasks.task import Task
+from ..tasks.task import Row, Task
 from ..training.adaptation import Adaptation
 from .head_files import load_encoder, load_head, tuned_by_run
 from .media import check_media
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Workbench:
-    """The parts of a run, ready to work."""
+    """The parts of a run, ready to work.
+
+    given:
+        the rows that the examples were made of, one each, where they are not those of a data set.
+    """
 
     recipe: Recipe
     device: str
@@ -50,6 +54,7 @@ class Workbench:
     shots: ShotPool | None = None
     processes: Processes | None = None
     encoder: Encoder | None = None
+    given: Sequence[Row] = ()
 
     def modules(self) -> nn.ModuleDict | None:
         """What is trained beside the backbone: the head's own modules, and the encoder's under ``encoder``."""

@@ -95,6 +95,16 @@ def test_the_row_is_named_before_any_work(folder: Path, split: str, case: str, c
     assert message in record["error"]
 
 
+def test_the_row_is_named_in_predict_too(folder: Path, capsys) -> None:
+    assert main(["run", "tones.yaml", "--out", "out"]) == 0
+    put(folder, CASES["corrupt"][0], "test")
+    capsys.readouterr()
+    assert main(["predict", "out", "--input", "data/test.csv", "--json"]) == 2
+    (error,) = json.loads(capsys.readouterr().out)["errors"]
+    assert (error["file"], error["line"]) == ("data/test.csv", BAD_ROW)
+    assert error["message"].startswith("1 of 7 rows cannot be used; the first: ")
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_bad_audio_may_be_left_out_and_is_counted(folder: Path, split: str, capsys) -> None:
     command = ["run", "tones.yaml", "task.data.bad_rows=skip", "--json", "--out"]
