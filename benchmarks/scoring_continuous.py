@@ -25,11 +25,11 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.engine.generate import Text
+from gpttasks.engine.generation import Text
 from gpttasks.engine.shared import SharedEngine
-from gpttasks.machine import keep_freed_memory
+from gpttasks.example import as_prompt
 from gpttasks.requests import Generate, GenerateReply
-from gpttasks.tasks.example import as_prompt
+from gpttasks.runtime import keep_freed_memory
 
 BATCHES = (256, 1024, 4096)
 """Tokens of a batch that are tried with transformers."""

@@ -125,11 +125,11 @@ def worker(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-    from gpttasks.engine.local import LocalEngine
+    from gpttasks.engine.plain import LocalEngine
     from gpttasks.engine.shared import SharedEngine
-    from gpttasks.machine import keep_freed_memory
+    from gpttasks.example import as_prompt
     from gpttasks.requests import LogLikelihood
-    from gpttasks.tasks.example import as_prompt
+    from gpttasks.runtime import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)

@@ -37,7 +37,7 @@ from scoring_cases import SHAPES, model_folder, rendered, rows_of, shot
 
 if TYPE_CHECKING:
     from gpttasks.backbones.hf import HuggingFace
-    from gpttasks.engine.local import LocalEngine
+    from gpttasks.engine.plain import LocalEngine
 
 Given = list[dict[str, Any]]
 """Replies, as JSON has them."""
@@ -68,8 +68,8 @@ class Asked:
 
 def everything(arguments: argparse.Namespace, backbone: HuggingFace) -> Asked:
     """What is asked, of each kind as much as the arguments say."""
+    from gpttasks.example import as_prompt
     from gpttasks.requests import Generate, LogLikelihood, Rolling
-    from gpttasks.tasks.example import as_prompt
 
     def fits(text: str, room: int = 1) -> bool:
         return len(backbone.tokenizer.encode(text)) + room < backbone.context
@@ -104,7 +104,7 @@ def loaded(arguments: argparse.Namespace, folder: Path) -> HuggingFace:
 
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-    from gpttasks.machine import keep_freed_memory
+    from gpttasks.runtime import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
@@ -115,8 +115,9 @@ def loaded(arguments: argparse.Namespace, folder: Path) -> HuggingFace:
 
 def worker(arguments: argparse.Namespace) -> None:
     """One of several processes: answer a share, as a run does; the first writes all replies into a file."""
-    from gpttasks.engine.processes import Processes, ShardedEngine, answer_share
+    from gpttasks.engine.sharded import ShardedEngine, answer_share
     from gpttasks.engine.shared import SharedEngine
+    from gpttasks.parallel.processes import Processes
 
     processes = Processes("cpu")
     engines: list[LocalEngine] = []
@@ -160,7 +161,7 @@ def by_processes(count: int, arguments: argparse.Namespace, folder: Path) -> tup
 
 def by_engine(way: str, backbone: HuggingFace, asked: Asked) -> tuple[Given, dict[str, Any]]:
     """The replies of a new engine in this process, in the order of the requests, and what it read."""
-    from gpttasks.engine.local import LocalEngine
+    from gpttasks.engine.plain import LocalEngine
     from gpttasks.engine.shared import SharedEngine
 
     kind, number = way.split()

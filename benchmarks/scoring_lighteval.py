@@ -123,8 +123,8 @@ def check(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str, dict
 
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-    from gpttasks.backbones.join import join
-    from gpttasks.tasks.example import as_prompt
+    from gpttasks.example import as_prompt
+    from gpttasks.tokens.join import join
 
     torch.set_num_threads(arguments.threads)
     backbone = HuggingFace(HuggingFaceOptions(path=str(arguments.folder)))

@@ -254,7 +254,7 @@ def breakdown(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, floa
 
 def forget_texts(backbone: Any) -> None:
     """Forget the token ids of earlier runs."""
-    from gpttasks.backbones import join
+    from gpttasks.tokens import join
 
     for remembered in (*vars(join).values(), *vars(backbone.tokenizer).values()):
         if hasattr(remembered, "cache_clear"):
@@ -273,8 +273,8 @@ def tokenising(backbone: Any, engine: Any, requests: list[Any]) -> float:
 def measure(case: str, arguments: argparse.Namespace, folder: Path, backbone: Any) -> dict[str, Any]:
     """One case."""
     from gpttasks.engine.shared import SharedEngine
+    from gpttasks.example import as_prompt
     from gpttasks.requests import LogLikelihood
-    from gpttasks.tasks.example import as_prompt
 
     content = case_documents(case, arguments, folder)
     requests = [
@@ -356,7 +356,7 @@ def main() -> None:
 
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-    from gpttasks.machine import keep_freed_memory
+    from gpttasks.runtime import keep_freed_memory
 
     arguments = arguments_parser().parse_args()
     keep_freed_memory()  # as every run of gpttasks does

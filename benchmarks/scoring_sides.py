@@ -105,11 +105,11 @@ def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool)
 
         from gpttasks.backbones.base import LoadSettings
         from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-        from gpttasks.engine.local import LocalEngine
+        from gpttasks.engine.plain import LocalEngine
         from gpttasks.engine.shared import SharedEngine
-        from gpttasks.machine import keep_freed_memory
+        from gpttasks.example import as_prompt
         from gpttasks.requests import Generate, LogLikelihood, Rolling
-        from gpttasks.tasks.example import as_prompt
+        from gpttasks.runtime import keep_freed_memory
 
         keep_freed_memory()
         torch.set_num_threads(arguments.threads)
@@ -144,8 +144,8 @@ def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool)
 
 def peer_splits(backbone: Any, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By request: why the peer asks for other tokens than gpttasks does, and the log-likelihood of those."""
-    from gpttasks.backbones.join import join
-    from gpttasks.tasks.example import as_prompt
+    from gpttasks.example import as_prompt
+    from gpttasks.tokens.join import join
 
     tokenizer, begin = backbone.tokenizer, list(backbone.tokenizer.starts_with)
     found = {}

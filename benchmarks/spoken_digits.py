@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import gpttasks
-from gpttasks.encoders.log_mel import LogMel
+from gpttasks.data.media import media_of
+from gpttasks.encoders.audio.log_mel import LogMel
 from gpttasks.metrics.statistics import bootstrap_interval
-from gpttasks.tasks.media import media_of
 
 PARTS = 8
 

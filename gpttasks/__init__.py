@@ -10,11 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adaptations.base import Adaptation
     from .answer import Answer
     from .backbones.base import Backbone, LoadSettings
-    from .backbones.join import Joined, join
     from .backbones.local import LocalBackbone
     from .component import Component, Options, RecipePath
+    from .data.rows import Row
+    from .data.sources import Source
     from .encoders.base import Encoder
     from .errors import (
         BackboneError,
@@ -30,12 +32,16 @@ if TYPE_CHECKING:
         UserError,
         did_you_mean,
     )
-    from .heads.base import Head, Item, TokenSequence
-    from .hookspecs import RunInfo, hookimpl
+    from .example import Example, Media, Part, Prompt, as_prompt
+    from .heads.base import Head
+    from .item import Item, TokenSequence
     from .metrics.base import Metric
     from .metrics.evaluate_metric import as_evaluate_metric
     from .metrics.score import Score
+    from .pipeline.runner import run
     from .plugins import Register
+    from .plugins.hookspecs import RunInfo, hookimpl
+    from .records.folder import Run, read_run
     from .requests import (
         Cut,
         Engine,
@@ -51,14 +57,10 @@ if TYPE_CHECKING:
         RollingReply,
         near_tie,
     )
-    from .run_folder import Run, read_run
-    from .runner import run
-    from .tasks.example import Example, Media, Part, Prompt, as_prompt
-    from .tasks.sources import Source
-    from .tasks.task import Row, Task
+    from .tasks.task import Task
     from .tasks.template import ListColumn, Template, TemplateText, TextList
     from .tasks.transcripts import TranscriptNormaliser, normalised_transcript, word_errors
-    from .training.adaptation import Adaptation
+    from .tokens.join import Joined, join
 
     __version__: str
 
@@ -130,11 +132,13 @@ __all__ = [
 ]
 
 _MODULES = {
+    ".adaptations.base": ("Adaptation",),
     ".answer": ("Answer",),
     ".backbones.base": ("Backbone", "LoadSettings"),
-    ".backbones.join": ("Joined", "join"),
     ".backbones.local": ("LocalBackbone",),
     ".component": ("Component", "Options", "RecipePath"),
+    ".data.rows": ("Row",),
+    ".data.sources": ("Source",),
     ".encoders.base": ("Encoder",),
     ".errors": (
         "BackboneError",
@@ -150,12 +154,16 @@ _MODULES = {
         "UserError",
         "did_you_mean",
     ),
-    ".heads.base": ("Head", "Item", "TokenSequence"),
-    ".hookspecs": ("RunInfo", "hookimpl"),
+    ".example": ("Example", "Media", "Part", "Prompt", "as_prompt"),
+    ".heads.base": ("Head",),
+    ".item": ("Item", "TokenSequence"),
     ".metrics.base": ("Metric",),
     ".metrics.evaluate_metric": ("as_evaluate_metric",),
     ".metrics.score": ("Score",),
+    ".pipeline.runner": ("run",),
     ".plugins": ("Register",),
+    ".plugins.hookspecs": ("RunInfo", "hookimpl"),
+    ".records.folder": ("Run", "read_run"),
     ".requests": (
         "Cut",
         "Engine",
@@ -171,14 +179,10 @@ _MODULES = {
         "RollingReply",
         "near_tie",
     ),
-    ".run_folder": ("Run", "read_run"),
-    ".runner": ("run",),
-    ".tasks.example": ("Example", "Media", "Part", "Prompt", "as_prompt"),
-    ".tasks.sources": ("Source",),
-    ".tasks.task": ("Row", "Task"),
+    ".tasks.task": ("Task",),
     ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
     ".tasks.transcripts": ("TranscriptNormaliser", "normalised_transcript", "word_errors"),
-    ".training.adaptation": ("Adaptation",),
+    ".tokens.join": ("Joined", "join"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .hookspecs import hookimpl
+from .plugins.hookspecs import hookimpl
 from .recipe.paths import BUNDLED_RECIPES
 
 if TYPE_CHECKING:
@@ -54,21 +54,21 @@ COMPONENTS = {
         "word_perplexity": "metrics.likelihood:WordPerplexity",
     },
     "encoder": {
-        "log-mel": "encoders.log_mel:LogMel",
-        "pretrained-audio": "encoders.pretrained_audio:PretrainedAudio",
+        "log-mel": "encoders.audio.log_mel:LogMel",
+        "pretrained-audio": "encoders.audio.pretrained:PretrainedAudio",
     },
     "backbone": {
         "hf": "backbones.hf:HuggingFace",
         "mock": "backbones.mock:Mock",
         "nano": "backbones.nano:Nano",
-        "run": "run_backbone:RunBackbone",
+        "run": "backbones.run:RunBackbone",
         "scratch": "backbones.scratch:Scratch",
     },
     "adaptation": {
-        "full": "training.adaptations:Full",
-        "head-only": "training.adaptations:HeadOnly",
-        "lora": "training.adaptations:Lora",
-        "none": "training.adaptations:NoAdaptation",
+        "full": "adaptations.full:Full",
+        "head-only": "adaptations.head_only:HeadOnly",
+        "lora": "adaptations.lora:Lora",
+        "none": "adaptations.none:NoAdaptation",
     },
 }
 

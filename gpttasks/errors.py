@@ -119,3 +119,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """``"did you mean 'lora'?"`` if ``name`` is close to one of ``known``, else None."""
     close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else None
+
+
+LONGEST_CAUSE = 300
+"""Characters of a cause; some libraries' errors go on for pages."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error as a cause on one line; the name of its class is left out for an error of ours."""
+    if isinstance(error, GpttasksError):
+        return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return text if len(text) <= LONGEST_CAUSE else f"{text[: LONGEST_CAUSE - 1]}…"

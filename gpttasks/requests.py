@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from .tasks.example import Prompt
+from .example import Prompt
 
 NEAR_TIE = 2e-4
 """A margin between the first two of several values below which batching may turn their order round: it is reported."""

@@ -12,15 +12,19 @@ PACKAGE = Path(__file__).parents[1] / "gpttasks"
 
 # From the ground up; each module may import what stands on its own floor or below.
 FLOORS = (
-    {"errors", "launch", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
-    {"component", "hookspecs", "plugins", "progress"},
-    {"recipe", "tasks", "answer", "requests"},
-    {"backbones", "encoders", "metrics", "machine"},
+    {"errors", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
+    {"component", "hashing", "files", "progress", "runtime"},
+    {"example", "requests", "answer", "item", "parallel"},
+    {"data"},
+    {"plugins", "tasks"},
+    {"recipe"},
+    {"tokens", "metrics"},
+    {"encoders", "model", "records"},
+    {"backbones", "adaptations"},
     {"heads", "engine"},
-    {"training"},
-    {"run_folder", "run_backbone", "stages", "runner", "predict", "export", "report"},
-    {"leaderboard"},
-    {"builtin", "cli", "new_plugin", "testing", "integrations", "__main__"},
+    {"training", "report"},
+    {"pipeline"},
+    {"builtin", "cli", "testing", "integrations", "__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -32,7 +32,7 @@ def test_every_public_name_is_there(name):
 
 
 def test_run_is_the_function_whatever_was_imported_before():
-    code = "import gpttasks.runner, gpttasks; print(type(gpttasks.run).__name__)"
+    code = "import gpttasks.pipeline.runner, gpttasks; print(type(gpttasks.run).__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "function"
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
-from .join import Tokenizer
+from ..runtime import Precision
+from ..tokens.join import Tokenizer
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def _no_texts() -> Iterable[str]:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import BackboneError
-from ..tasks.example import content_digest
+from ..model.left_padding import why_not_padded
+from ..model.loaded import config_digest, state_digest, usable_context
+from ..model.media import MediaNodes, model_inputs
+from ..model.states import Forward
+from ..model.tree_attention import cache_name, sliding_window, why_not_packed, why_not_ragged, why_not_shared
+from ..tokens.tokenizer import TextTokenizer
 from .base import Backbone
-from .left_padding import why_not_padded
-from .media import MediaNodes, model_inputs
-from .tokenizer import TextTokenizer
-from .tree_attention import cache_name, sliding_window, why_not_packed, why_not_ragged, why_not_shared
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
     from ..encoders.base import Encoder
-
-
-NOT_COMPUTED_WITH = frozenset({"_name_or_path", "architectures", "auto_map", "dtype", "transformers_version"})
-"""Keys of a config that say where a model comes from, or what its precision was: no number depends on them."""
 
 
 class LocalBackbone(Backbone):
@@ -202,135 +197,3 @@ class LocalBackbone(Backbone):
             "own_code": sorted(getattr(config, "auto_map", None) or ()),
             "attention": getattr(config, "_attn_implementation", None),
         }
-
-
-class Forward:
-    """What a forward pass made of some rows.
-
-    ids: [rows, length], padded on the right with zeros; lengths: the real length of each row; states: [rows, length,
-    hidden], the last hidden states.
-    """
-
-    def __init__(
-        self,
-        backbone: LocalBackbone,
-        ids: torch.Tensor,
-        lengths: Sequence[int],
-        states: torch.Tensor,
-        logits: torch.Tensor | None,
-    ) -> None:
-        self.backbone = backbone
-        self.ids = ids
-        self.lengths = lengths
-        self.states = states
-        self._logits = logits
-
-    def last_states(self) -> torch.Tensor:
-        """[rows, hidden]: the state at each row's last real token."""
-        import torch
-
-        last = torch.tensor(self.lengths, device=self.states.device) - 1
-        return self.states[torch.arange(len(self.lengths), device=self.states.device), last]
-
-    def states_at(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-        """[n, hidden]: the states at the given tokens of each row, row after row."""
-        import torch
-
-        counts = torch.tensor([len(row) for row in tokens])
-        rows = torch.repeat_interleave(torch.arange(len(tokens)), counts).to(self.states.device)
-        places = torch.tensor([place for row in tokens for place in row], dtype=torch.long, device=self.states.device)
-        return self.states[rows, places]
-
-    def targets(self, starts: Sequence[int]) -> Targets:
-        """Each row's tokens from ``starts[row]`` (at least 1) to its end; only they go through the LM head."""
-        import torch
-
-        counts = [length - start for length, start in zip(self.lengths, starts, strict=True)]
-        rows = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(self.ids.device)
-        spans = [torch.arange(start, length) for start, length in zip(starts, self.lengths, strict=True)]
-        positions = torch.cat(spans).to(self.ids.device)
-        if self._logits is not None:
-            logits = self._logits[rows, positions - 1]
-        else:
-            logits = self.backbone.causal_lm.get_output_embeddings()(self.states[rows, positions - 1])
-        return Targets(logits.float(), self.ids[rows, positions], counts)
-
-
-@dataclass(frozen=True)
-class Targets:
-    """The predicted tokens of all rows one after another.
-
-    logits: [n, vocabulary], float32; ids: [n]; counts: how many of the n each row has.
-    """
-
-    logits: torch.Tensor
-    ids: torch.Tensor
-    counts: list[int]
-
-    def logprobs(self) -> torch.Tensor:
-        """[n]: the log-probability of each token in nats."""
-        import torch
-
-        return -torch.nn.functional.cross_entropy(self.logits, self.ids, reduction="none")
-
-    def nll(self) -> torch.Tensor:
-        """The negative log-likelihood of all n tokens together, in nats."""
-        import torch
-
-        return torch.nn.functional.cross_entropy(self.logits, self.ids, reduction="sum")
-
-    def greedy(self) -> torch.Tensor:
-        """[n], bool: whether no token was likelier."""
-        return self.logits.gather(-1, self.ids[:, None])[:, 0] >= self.logits.amax(-1)
-
-
-def fuse_activations(model: PreTrainedModel) -> None:
-    """Let GPT-2's GELU be one operation instead of eight: the same function, five times as fast on a CPU."""
-    import torch
-    from transformers.activations import NewGELUActivation
-
-    for module in model.modules():
-        for name, child in module.named_children():
-            if isinstance(child, NewGELUActivation):
-                setattr(module, name, torch.nn.GELU(approximate="tanh"))
-
-
-def model_context(config: Any) -> int | None:
-    """The most positions that a model's config allows, None if it names no limit."""
-    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
-        value = getattr(config, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
-
-
-def usable_context(config: Any, asked: int | None) -> int:
-    """The longest row: what is asked for, else what the model allows; 1024 if neither is known.
-
-    Raises BackboneError if more is asked for than the model allows.
-    """
-    own = model_context(config)
-    if asked and own and asked > own:
-        raise BackboneError(
-            f"backbone.context is {asked}, but the model has no more than {own} positions",
-            hint=f"ask for {own} or less",
-        )
-    return asked or own or 1024
-
-
-def config_digest(model: PreTrainedModel) -> str:
-    """SHA-256 of what settles how the weights are used (heads, activation, scales) and which tokens end a text."""
-    settings = {name: value for name, value in model.config.to_dict().items() if name not in NOT_COMPUTED_WITH}
-    return content_digest([settings, getattr(model.generation_config, "eos_token_id", None)])
-
-
-def state_digest(state: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over the names, shapes and bytes of tensors, sorted by name."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -10,7 +10,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from ..component import Options
-from ..errors import BackboneError, DataError
+from ..errors import BackboneError
+from ..example import Prompt, prompt_text
+from ..hashing import content_digest
 from ..requests import (
     Generate,
     GenerateReply,
@@ -23,50 +25,14 @@ from ..requests import (
     Rolling,
     RollingReply,
 )
-from ..tasks.example import Media, Prompt, content_digest, prompt_text
+from ..tokens.byte_tokenizer import BYTES, ByteTokenizer
+from ..tokens.join import Joined, join, join_to_write, place_passage
 from .base import Backbone, LoadSettings
-from .join import Joined, join, join_to_write, place_passage
 
 Line = TypeVar("Line")
 
-BYTES = 256
 LOWEST = 8.0
 """The log-probability of a token by hash lies between -LOWEST and 0."""
-
-
-class ByteTokenizer:
-    """One token a byte of UTF-8; every row begins with the id 256."""
-
-    starts_with: tuple[int, ...] = (BYTES,)
-    fallback_start: int | None = BYTES
-    end: int | None = BYTES
-
-    def encode(self, text: str) -> list[int]:
-        """The bytes of ``text``. Raises DataError if it is no valid Unicode."""
-        try:
-            return list(text.encode())
-        except UnicodeEncodeError as error:
-            raise DataError(f"the text cannot be tokenised, it is no valid Unicode: {text[:80]!r}") from error
-
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        """The place of the character behind each byte."""
-        return [(place, place + 1) for place, character in enumerate(text) for _ in character.encode()]
-
-    def media_ids(self, media: Media) -> list[int]:
-        """Raises DataError: it reads text only."""
-        raise DataError(f"the prompt has {media.type}, and the mock reads text only")
-
-    def token_ends(self, text: str) -> list[int]:
-        """The end of every character."""
-        return list(range(1, len(text) + 1))
-
-    def decode(self, ids: list[int]) -> str:
-        """The text of ``ids``, the start token left out; broken characters show as U+FFFD."""
-        return bytes(token for token in ids if token < BYTES).decode(errors="replace")
-
-    def pieces(self, ids: list[int]) -> list[str]:
-        """The text of each id on its own."""
-        return ["<start>" if token == BYTES else self.decode([token]) for token in ids]
 
 
 class MockOptions(Options):

@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import Field
 
 from ..component import Options
+from ..model.folder import check_folder, load_causal_lm
+from ..tokens.tokenizer import load_tokenizer
 from .base import LoadSettings
-from .hf import check_folder, load_causal_lm
 from .local import LocalBackbone
-from .tokenizer import load_tokenizer
 
 NANO_FOLDER = Path(__file__).parent / "nano_weights"
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from ..component import Options
-from ..errors import BackboneError, did_you_mean
+from ..errors import BackboneError, did_you_mean, one_line
+from ..model.loaded import fuse_activations
+from ..tokens.tokenizer import TextTokenizer
 from .base import LoadSettings
-from .local import LocalBackbone, fuse_activations
-from .tokenizer import TextTokenizer, cause
+from .local import LocalBackbone
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -62,7 +63,7 @@ class Scratch(LocalBackbone):
                 torch.manual_seed(settings.seed)
                 model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         except Exception as error:  # transformers raises errors of many types for a config that makes no model
-            raise BackboneError(f"no model of type {options.model_type!r} can be made: {cause(error)}") from error
+            raise BackboneError(f"no model of type {options.model_type!r} can be made: {one_line(error)}") from error
         if unknown:
             hint = did_you_mean(unknown[0], known.to_dict())
             raise BackboneError(f"the config of {options.model_type} has no field {unknown[0]!r}", hint=hint)

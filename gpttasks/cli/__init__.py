@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from ..errors import GpttasksError, Interrupted, Problem, UserError
-from ..launch import is_helper
+from ..parallel.launch import is_helper
 from .app import UsageError, build
 from .bugs import describe_bug
 from .output import close_quietly, error_document, print_json, say

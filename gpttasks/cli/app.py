@@ -37,7 +37,7 @@ def build() -> Any:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from .. import __version__
+        from gpttasks import __version__
 
         typer.echo(f"gpttasks {__version__}")
         raise typer.Exit

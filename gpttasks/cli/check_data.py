@@ -32,7 +32,7 @@ class LoadedExamples:
 
 def loaded_examples(recipe: Recipe, plugins: Plugins) -> LoadedExamples:
     """Read the data as a run does. Raises DataError for whatever is wrong with it."""
-    from ..stages.prepare import create, load_sets
+    from ..pipeline.prepare import create, load_sets
 
     head: Head = create(plugins, "head", recipe.head)
     metrics: dict[str, Any] = {use.key: create(plugins, "metric", use) for use in recipe.score.metrics}
@@ -46,7 +46,7 @@ def data_text(loaded: LoadedExamples) -> str:
 
 
 def _source_lines(loaded: LoadedExamples) -> Iterator[str]:
-    from ..tasks.sources import STANDARD_INPUT
+    from ..data.sources import STANDARD_INPUT
     from ..tasks.splits import source_of
 
     data = loaded.recipe.data

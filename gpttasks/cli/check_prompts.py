@@ -14,12 +14,12 @@ from .check_data import LoadedExamples
 from .output import counted
 
 if TYPE_CHECKING:
-    from ..backbones.join import Joined
-    from ..backbones.mock import ByteTokenizer
-    from ..backbones.tokenizer import TextTokenizer
+    from ..example import Example
     from ..plugins import Plugins
     from ..recipe.schema import Use
-    from ..tasks.example import Example
+    from ..tokens.byte_tokenizer import ByteTokenizer
+    from ..tokens.join import Joined
+    from ..tokens.tokenizer import TextTokenizer
 
 BAR = "│"
 
@@ -33,7 +33,7 @@ class Reader:
 
     def join(self, request: Request) -> Joined:
         """The request as token ids."""
-        from ..backbones.join import join
+        from ..tokens.join import join
 
         if isinstance(request, LogLikelihood):
             return join(self.tokenizer, request.prompt, request.continuation, self.context, request.beside)
@@ -54,12 +54,12 @@ class Reader:
 
 def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
     """The first prompts of the scored split, with their shots, in the backbone's tokens if it has any yet."""
-    from ..backbones.media import MediaNodes
-    from ..backbones.mock import ByteTokenizer
-    from ..backbones.tokenizer import TextTokenizer
-    from ..stages.answering import add_shots
-    from ..stages.prepare import create, shot_pool
+    from ..model.media import MediaNodes
+    from ..pipeline.answering import add_shots
+    from ..pipeline.prepare import create, shot_pool
     from ..tasks.splits import scored_set
+    from ..tokens.byte_tokenizer import ByteTokenizer
+    from ..tokens.tokenizer import TextTokenizer
 
     recipe = loaded.recipe
     score = recipe.score
@@ -85,12 +85,15 @@ def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
 
 def reader_of(backbone: Use, plugins: Plugins) -> Reader | None:
     """The tokenizer of a backbone that has one before its weights are loaded; None for others. Raises BackboneError."""
-    from ..backbones.hf import HuggingFace, check_folder, find_folder
-    from ..backbones.local import usable_context
-    from ..backbones.mock import ByteTokenizer, Mock
+    from ..backbones.hf import HuggingFace
+    from ..backbones.mock import Mock
     from ..backbones.nano import NANO_FOLDER, Nano
-    from ..backbones.tokenizer import load_tokenizer
-    from ..run_backbone import MODEL, RunBackbone, finished_recipe
+    from ..backbones.run import RunBackbone, finished_recipe
+    from ..model.folder import check_folder, find_folder
+    from ..model.loaded import usable_context
+    from ..records.folder import MODEL
+    from ..tokens.byte_tokenizer import ByteTokenizer
+    from ..tokens.tokenizer import load_tokenizer
 
     options: Any = backbone.options
     if backbone.name == HuggingFace.name:
@@ -136,7 +139,7 @@ def _cut_lines(joined: Joined) -> Iterator[str]:
 
 
 def _plain(loaded: LoadedExamples, example: Example) -> Iterator[str]:
-    from ..tasks.example import prompt_text
+    from ..example import prompt_text
 
     yield prompt_text(example.prompt)
     for request in loaded.head.requests(example):

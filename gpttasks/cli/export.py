@@ -30,7 +30,7 @@ def export(
     Example: gpttasks export runs/imdb-lora-0a1b2c3d4e5f --merged imdb-gpt2
     """
     from ..errors import UserError
-    from ..export import export_run
+    from ..pipeline.export import export_run
     from ..plugins import load_plugins
 
     if precision and merged is None:

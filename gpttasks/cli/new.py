@@ -42,8 +42,8 @@ def new_plugin(
 
     Example: gpttasks new plugin sarcasm --kind task
     """
-    from ..new_plugin import WITH_RECIPE
-    from ..new_plugin import new_plugin as write_plugin
+    from ..plugins.new import WITH_RECIPE
+    from ..plugins.new import new_plugin as write_plugin
 
     folder = write_plugin(name, kind, out)
     then = f" && gpttasks run {name}-demo" if kind in WITH_RECIPE else ""

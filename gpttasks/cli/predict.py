@@ -15,8 +15,8 @@ from .output import aligned, counted, json_line, on_one_line, say
 from .prediction_files import check_columns, check_output, output_rows, write_rows
 
 if TYPE_CHECKING:
-    from ..predict import Prediction, Predictor
-    from ..tasks.task import Row
+    from ..data.rows import Row
+    from ..pipeline.predict import Prediction, Predictor
 
 PREDICTIONS_SCHEMA = "gpttasks.predictions/1"
 STANDARD_INPUT = Path("-")
@@ -74,8 +74,8 @@ def _check_input(texts: list[str] | None, source: Path | None) -> None:
 
 def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list[Path]) -> list[Prediction]:
     """The answers to the texts, or to the rows of the file. Raises DataError where there are none."""
+    from ..pipeline.predict import Predictor
     from ..plugins import load_plugins
-    from ..predict import Predictor
 
     predictor = Predictor(run, load_plugins(plugins))
     rows = list(predictor.text_rows(texts) if source is None else _read(predictor, source))
@@ -88,7 +88,7 @@ def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list
 
 
 def _read(predictor: Predictor, source: Path) -> Iterable[Row]:
-    from ..tasks.readers import read_file, read_stream
+    from ..data.readers import read_file, read_stream
 
     if source == STANDARD_INPUT:
         return read_stream(sys.stdin.buffer, "standard input")

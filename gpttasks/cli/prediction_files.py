@@ -12,7 +12,7 @@ from ..errors import DataError, Problem, RunFailed, UserError
 from .output import json_line
 
 if TYPE_CHECKING:
-    from ..predict import Prediction
+    from ..pipeline.predict import Prediction
 
 PREDICTION = "prediction"
 SUFFIXES = (".csv", ".jsonl")

@@ -13,7 +13,7 @@ from .output import aligned, say, use_text
 
 if TYPE_CHECKING:
     from ..recipe.schema import Recipe
-    from ..run_folder import Run
+    from ..records.folder import Run
 
 
 def run(
@@ -33,9 +33,9 @@ def run(
 
     Example: gpttasks run imdb-lora backbone=nano train.epochs=2
     """
+    from ..pipeline.runner import default_folder, run_recipe
     from ..plugins import load_plugins
     from ..recipe import load_recipe, problems_placed
-    from ..runner import default_folder, run_recipe
 
     plugins = load_plugins(plugin or [])
     resolved = load_recipe(recipe, changes or [], plugins)
@@ -56,7 +56,7 @@ def _announcement(recipe: Recipe, folder: Path) -> str:
 
 def _show_result(run: Run) -> None:
     """The scores with their intervals, the warnings, and where the report is."""
-    from ..run_folder import REPORT
+    from ..records.folder import REPORT
 
     if run.reused:
         say("This run was finished before; its scores are reused (--force repeats it).")

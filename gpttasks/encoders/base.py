@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..tasks.example import Media
+    from ..example import Media
 
 
 class Encoder(Component):

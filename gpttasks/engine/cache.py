@@ -18,16 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import full_disk
-from ..requests import (
-    Cut,
-    Engine,
-    GenerateReply,
-    LogLikelihoodReply,
-    ReadoutReply,
-    Reply,
-    Request,
-    RollingReply,
-)
+from ..requests import Cut, Engine, GenerateReply, LogLikelihoodReply, ReadoutReply, Reply, Request, RollingReply
 
 VERSION = 2
 """Of the engines' numbers and of this file's layout: raise it when either changes; older replies are then not found."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from ..backbones.left_padding import PaddedBatch, prefix_fits
 from ..backbones.local import LocalBackbone
-from ..backbones.tree_attention import compute_prefix, forward_rows, sliding_window
+from ..model.left_padding import PaddedBatch, prefix_fits
+from ..model.tree_attention import compute_prefix, forward_rows, sliding_window
 from ..requests import Generate, GenerateReply
 from .batches import TokenBudget
-from .generate import Text, end_tokens, next_tokens
-from .local import LocalEngine, Row, RowReply, shown_in_errors
+from .generation import Text, end_tokens, next_tokens
+from .plain import LocalEngine, Row, RowReply, shown_in_errors
 from .target_logprobs import target_logprobs
 from .tree import Block, Path, common_beginning, group_paths, into_blocks, worth_reading_once
 
@@ -69,7 +69,7 @@ class SharedEngine(LocalEngine):
         lengths = [group.own - block.prefix for group in block.groups]
         ragged = self._ragged(max(paths[index].fed for group in block.groups for index in group.paths))
         if ragged:
-            from ..backbones.ragged_attention import forward_ragged
+            from ..model.ragged_attention import forward_ragged
         cache = None
         if block.prefix:
             room = block.prefix + (0 if ragged else max(self.budget.tokens, *lengths))

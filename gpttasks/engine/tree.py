@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from ..backbones.tree_attention import MaskedRow
+from ..model.tree_attention import MaskedRow
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,51 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..answer import Answer, AnswerKind
 from ..backbones.base import Backbone
 from ..component import Component
-from ..requests import NOTHING_CUT, Cut, Reply, Request
-from ..tasks.example import Example
+from ..example import Example
+from ..item import Item
+from ..requests import Reply, Request
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..backbones.local import Forward
-
-
-@dataclass(frozen=True)
-class TokenSequence:
-    """One row of token ids to train on; the tokens from ``target_start`` (at least 1) to the end are predicted."""
-
-    ids: Sequence[int]
-    target_start: int
-
-
-@dataclass(frozen=True)
-class Item:
-    """One or more token sequences that stay together in a micro-batch.
-
-    counts:
-        for each loss that the head returns, how many terms this item adds to it. The trainer divides each loss by its
-        count over the whole step and all processes, so no step depends on how it was cut into micro-batches.
-    label:
-        the example's label, for heads that train on it.
-    """
-
-    sequences: tuple[TokenSequence, ...]
-    counts: Mapping[str, int]
-    label: int | float | None = None
-    cut: Cut = NOTHING_CUT
-
-    @property
-    def tokens(self) -> int:
-        """The real tokens of all sequences."""
-        return sum(len(sequence.ids) for sequence in self.sequences)
+    from ..model.states import Forward
 
 
 class Head(Component):
@@ -127,13 +97,3 @@ class Head(Component):
         Raises DataError for an example without what they are fitted to.
         """
         return {}
-
-
-def sequences_of(items: Sequence[Item]) -> list[TokenSequence]:
-    """The sequences of all items, in order: the rows of a micro-batch."""
-    return [sequence for item in items for sequence in item.sequences]
-
-
-def target_starts(items: Sequence[Item]) -> list[int]:
-    """Where the predicted tokens begin in each sequence of the items, as ``Forward.targets`` takes it."""
-    return [sequence.target_start for sequence in sequences_of(items)]

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ..answer import Answer
-from ..backbones.join import join
 from ..component import Options
 from ..errors import DataError
+from ..example import Example, answer_after, prompt_text
+from ..item import Item, TokenSequence, target_starts
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, near_tie
-from ..tasks.example import Example, prompt_text
-from ..tasks.splits import answer_after
-from .base import Head, Item, TokenSequence, target_starts
+from ..tokens.join import join
+from .base import Head
 
 if TYPE_CHECKING:
     import torch
 
-    from ..backbones.local import Forward
+    from ..model.states import Forward
 
 
 class ChoiceOptions(Options):

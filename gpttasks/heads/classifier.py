@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..answer import Answer
 from ..errors import DataError
+from ..example import Example
+from ..item import Item
 from ..requests import Reply, near_tie
-from ..tasks.example import Example
-from .base import Item
 from .choice import softmax
 from .linear import ChoicesHead, LinearOptions, added
 

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ..answer import Answer
-from ..backbones.join import join
 from ..component import Options
 from ..errors import DataError
+from ..example import Example, answer_after, prompt_text
+from ..hashing import seeded_hash
+from ..item import Item, TokenSequence, target_starts
 from ..requests import Generate, GenerateReply, Reply, Request
-from ..tasks.example import Example, prompt_text, seeded_hash
-from ..tasks.splits import answer_after
-from .base import Head, Item, TokenSequence, target_starts
+from ..tokens.join import join
+from .base import Head
 
 if TYPE_CHECKING:
     import torch
 
-    from ..backbones.local import Forward
-    from ..backbones.tokenizer import TextTokenizer
+    from ..model.states import Forward
+    from ..tokens.tokenizer import TextTokenizer
 
 
 class GenerateOptions(Options):

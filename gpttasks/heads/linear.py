@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ..backbones.base import Backbone
-from ..backbones.join import join
 from ..backbones.local import LocalBackbone
 from ..component import Options
 from ..errors import BackboneError, DataError
+from ..example import Example, Part, Prompt, as_prompt
+from ..item import Item, TokenSequence, target_starts
 from ..requests import Cut, Readout, ReadoutReply, Reply, Request
-from ..tasks.example import Example, Part, Prompt, as_prompt
-from .base import Head, Item, TokenSequence, target_starts
+from ..tokens.join import join
+from .base import Head
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..backbones.local import Forward
+    from ..model.states import Forward
 
 
 class LinearOptions(Options):

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ..answer import Answer
-from ..backbones.join import join, windows
 from ..component import Options
+from ..example import Example, answer_after, prompt_text
+from ..item import Item, TokenSequence, target_starts
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
-from ..tasks.example import Example, prompt_text
-from ..tasks.splits import answer_after
-from .base import Head, Item, TokenSequence, target_starts
+from ..tokens.join import join, windows
+from .base import Head
 
 if TYPE_CHECKING:
     import torch
 
-    from ..backbones.local import Forward
-    from ..backbones.tokenizer import TextTokenizer
+    from ..model.states import Forward
+    from ..tokens.tokenizer import TextTokenizer
 
 
 class LanguageModelOptions(Options):

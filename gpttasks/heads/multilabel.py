@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..answer import Answer
 from ..errors import DataError
+from ..example import Example
+from ..item import Item
 from ..requests import NEAR_TIE, Reply
-from ..tasks.example import Example
 from ..tasks.labels import right_labels
-from .base import Item
 from .linear import ChoicesHead, added
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..answer import Answer
 from ..errors import DataError
+from ..example import Example
+from ..item import Item
 from ..requests import Reply
-from ..tasks.example import Example
-from .base import Item
 from .linear import LinearHead, added
 
 if TYPE_CHECKING:

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from ..answer import Answer
-from ..backbones.join import join
 from ..component import Options
 from ..errors import DataError
+from ..example import Example
+from ..item import Item, TokenSequence, target_starts
 from ..requests import NEAR_TIE, LogLikelihood, LogLikelihoodReply, Reply, Request
-from ..tasks.example import Example
 from ..tasks.transcripts import TranscriptNormaliser, word_errors
-from .base import Head, Item, TokenSequence, target_starts
+from ..tokens.join import join
+from .base import Head
 from .choice import continuations
-from .weights import fewest_errors
+from .nbest_search import fewest_errors
 
 if TYPE_CHECKING:
     import torch
 
-    from ..backbones.local import Forward
+    from ..model.states import Forward
 
 LIKELIHOOD, RANK, LENGTH = "log_likelihood", "rank", "length"
 FEATURES = (LIKELIHOOD, RANK, LENGTH)

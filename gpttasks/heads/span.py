@@ -11,22 +11,23 @@ from pydantic import Field
 
 from ..answer import Answer
 from ..backbones.base import Backbone
-from ..backbones.join import place_passage
 from ..backbones.local import LocalBackbone
 from ..component import Options
 from ..errors import BackboneError, DataError
+from ..example import Example, Part, Prompt
+from ..item import Item, TokenSequence
 from ..metrics.text import TokenF1
 from ..requests import Readout, ReadoutReply, Reply, Request
-from ..tasks.example import Example, Part, Prompt
-from .base import Head, Item, TokenSequence
+from ..tokens.join import place_passage
+from .base import Head
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import nn
 
-    from ..backbones.local import Forward
-    from ..backbones.tokenizer import TextTokenizer
+    from ..model.states import Forward
+    from ..tokens.tokenizer import TextTokenizer
 
 MODULE = "span"
 ANSWER_START = "answer_start"

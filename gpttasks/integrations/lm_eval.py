@@ -25,13 +25,14 @@ from ..backbones.base import LoadSettings
 from ..backbones.local import LocalBackbone
 from ..engine.shared import engine_for
 from ..errors import UserError
-from ..launch import launched
-from ..machine import choose_device, choose_precision, keep_freed_memory
+from ..example import as_prompt
+from ..hashing import seeded_hash
+from ..parallel.launch import launched
 from ..plugins import load_plugins
 from ..progress import Progress
+from ..records.folder import RECORD
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
-from ..run_folder import RECORD
-from ..tasks.example import as_prompt, seeded_hash
+from ..runtime import choose_device, choose_precision, keep_freed_memory
 
 Answer = TypeVar("Answer")
 

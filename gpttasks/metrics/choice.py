@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..answer import Answer
-    from ..tasks.example import Example
+    from ..example import Example
 
 
 class NormalisedAccuracyOptions(Options):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..answer import Answer
-    from ..tasks.example import Example
+    from ..example import Example
 
 EPSILON = 2.0**-52  # of float64: scikit-learn's log loss clips probabilities to [EPSILON, 1 - EPSILON]
 SUM_TOLERANCE = 1e-3  # how far from 1 probabilities that were rounded to half precision may sum

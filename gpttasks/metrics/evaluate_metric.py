@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..answer import Answer
 from ..errors import PluginError, UserError
-from ..tasks.example import Example, prompt_text
+from ..example import Example, prompt_text
 from ..tasks.labels import RIGHT_LABELS, right_labels
 from .rows import sample_rows
 

@@ -6,14 +6,14 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from ..tasks.example import prompt_text
+from ..example import prompt_text
 from .base import Metric
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..answer import Answer
-    from ..tasks.example import Example
+    from ..example import Example
 
 LARGEST_EXPONENT = 709.0  # exp of more overflows float64
 

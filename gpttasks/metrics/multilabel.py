@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..answer import Answer
-    from ..tasks.example import Example
+    from ..example import Example
 
 
 class _Labels(Metric):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..answer import Answer
-    from ..tasks.example import Example
+    from ..example import Example
 
 
 def _number(value: Any, what: str) -> float:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as LibraryMetric
 
     from ..answer import Answer
-    from ..tasks.example import Example
+    from ..example import Example
 
 
 class _SacreBleu(Metric):

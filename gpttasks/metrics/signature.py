@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ..tasks.example import Example, content_digest
+from ..example import Example
+from ..hashing import content_digest
 
 if TYPE_CHECKING:
     from .base import Metric

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import hookspecs
-from ..hookspecs import PROJECT, RunInfo
+from . import hookspecs
+from .hookspecs import PROJECT, RunInfo
 
 BEGIN = "<!-- hooks: made by python -m gpttasks.plugins.hook_list -->"
 END = "<!-- end of hooks -->"

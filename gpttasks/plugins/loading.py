@@ -15,9 +15,9 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import PluginError, Problem, did_you_mean
-from ..hookspecs import PROJECT
-from .registry import Broken, PluginRecord, Plugins, one_line
+from ..errors import PluginError, Problem, did_you_mean, one_line
+from .hookspecs import PROJECT
+from .registry import Broken, PluginRecord, Plugins
 
 VARIABLE = "GPTTASKS_PLUGINS"
 """The environment variable that restricts the entry points: unset loads all, ``""`` none, ``"a,b"`` only these,

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import pluggy
 
-from .. import hookspecs
 from ..component import Component
-from ..errors import GpttasksError, PluginError, Problem, did_you_mean
-from ..hookspecs import PROJECT
+from ..errors import PluginError, Problem, did_you_mean, one_line
+from . import hookspecs
+from .hookspecs import PROJECT
 from .register import Register, imported
 
 TRACEBACK = "GPTTASKS_TRACEBACK"
@@ -205,12 +205,6 @@ def show_traceback(error: BaseException) -> None:
     """Print the traceback of a plugin's error on stderr, if the environment variable asks for it."""
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
         print("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr, flush=True)
-
-
-def one_line(error: BaseException) -> str:
-    """An error as a cause on one line; a gpttasks error needs no class name."""
-    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    return text if isinstance(error, GpttasksError) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def _new_manager() -> pluggy.PluginManager:

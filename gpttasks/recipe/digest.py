@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..tasks.example import content_digest
+from ..hashing import content_digest
 from .paths import wherever_installed
 from .schema import MetricUse, Recipe, Use
 

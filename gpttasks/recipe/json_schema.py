@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ..data.sources import DataOptions, SplitOptions
 from ..plugins import Plugins
 from ..tasks.baselines import BASELINES
-from ..tasks.sources import DataOptions, SplitOptions
 from .assemble import TASK_FILE_SUFFIXES
 from .resolve import HUB_BACKBONE, KEYS
 from .schema import KEY_PATTERN, Identity, RuntimeOptions, ScoreOptions, TrainOptions

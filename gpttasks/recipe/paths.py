@@ -9,8 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from ..component import PathMarker
-from ..tasks.readers import SUFFIXES
-from ..tasks.sources import STANDARD_INPUT
+from ..data.readers import SUFFIXES
+from ..data.sources import STANDARD_INPUT
 
 BUNDLED_RECIPES = (Path(__file__).parents[1] / "bundled_recipes", Path(__file__).parents[2] / "recipes")
 """Where the recipes that come with gpttasks are: installed, and in a checkout."""

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..component import Component, Options
+from ..data.sources import DataOptions, SplitOptions
 from ..errors import Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
 from ..tasks.baselines import BASELINES
-from ..tasks.sources import DataOptions, SplitOptions
 from .assemble import assemble
 from .document import Document, Location, find_recipe
 from .messages import missing, problems_of, show, unknown_keys

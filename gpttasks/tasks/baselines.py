@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from ..answer import Answer, AnswerKind
 from ..errors import DataError
-from .example import Example, prompt_text, seeded_hash
+from ..example import Example, prompt_text
+from ..hashing import seeded_hash
 from .labels import right_labels
 from .transcripts import word_errors
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .example import Example
+from ..example import Example
 
 RIGHT_LABELS = "labels"
 """The name in ``Example.scores`` of one number a choice: 1 for a right label, 0 for any other."""

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..data.rows import Row
+from ..data.sources import SplitOptions
 from ..errors import DataError, Problem, UnusableRow, did_you_mean
-from .example import Example, content_digest, prompt_text
-from .sources import SplitOptions
-from .task import Row, Task, placed_examples
+from ..example import Example, prompt_text
+from ..hashing import content_digest
+from .task import Task, placed_examples
 
 _ID_LENGTH = 16  # hex digits: 64 bits
 LOOK_FOR_LEAKS = 20

@@ -7,17 +7,17 @@ independent of the other rows as can be.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappush, heapreplace
-from itertools import chain, islice, zip_longest
 from typing import TypeAlias
 
+from ..data.sources import ALIASES, ROLES, DataOptions, Role, Source, SplitOptions, open_source
 from ..errors import DataError, Problem, did_you_mean
-from .example import Example, Part, prompt_text, seeded_hash
+from ..example import Example
+from ..hashing import seeded_hash
+from .holdout import _role_by_threshold, hold_out
 from .reading import ExampleReader
-from .sources import ALIASES, ROLES, DataOptions, Role, Source, SplitOptions, open_source
 from .task import Task
 
 
@@ -191,71 +191,6 @@ def _made(split: str, role: Role, held: Mapping[Role, float], share: _Smallest, 
     return text
 
 
-def hold_out(
-    examples: Sequence[Example], fraction: float, *, seed: int, salt: str
-) -> tuple[list[Example], list[Example]]:
-    """Divides examples into (rest, held out), each in the original order.
-
-    The number held out is the fraction, rounded, and at least one; each label gives its share; a group stays whole
-    (so that the number may be exceeded), and so do rows of equal content. Within a label, the smallest hashes go.
-    """
-    units: dict[str, list[Example]] = defaultdict(list)
-    for example in examples:
-        units[_unit(example)].append(example)
-    strata: dict[str, list[str]] = defaultdict(list)
-    for unit in sorted(units, key=lambda unit: seeded_hash(seed, "hold out", salt, unit)):
-        strata[_stratum(units[unit])].append(unit)
-    sizes = {label: sum(len(units[unit]) for unit in names) for label, names in sorted(strata.items())}
-    held: set[str] = set()
-    for label, quota in _quotas(sizes, max(1, round(fraction * len(examples)))).items():
-        count = 0
-        for unit in strata[label]:
-            if count >= quota:
-                break
-            held.add(unit)
-            count += len(units[unit])
-    rest = [example for example in examples if _unit(example) not in held]
-    return rest, [example for example in examples if _unit(example) in held]
-
-
-def _unit(example: Example) -> str:
-    """What stays together: the group, else the row; rows of equal content, told apart by number only, are one."""
-    if example.group is not None:
-        return f"group {example.group}"
-    content = example.input_digest[:16]
-    return content if content and example.id.startswith(content) else example.id
-
-
-def _stratum(unit: Sequence[Example]) -> str:
-    """The label that most examples of a unit have; one name for all that have no class."""
-    labels = Counter(_class_of(example) for example in unit)
-    return min(labels, key=lambda label: (-labels[label], label))
-
-
-def _class_of(example: Example) -> str:
-    return str(example.label) if isinstance(example.label, int) else ""
-
-
-def _quotas(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Shares of ``total`` in proportion to the sizes, in whole numbers; the largest remainders are rounded up."""
-    everything = sum(sizes.values())
-    quotas = {label: size * total // everything for label, size in sizes.items()}
-    by_remainder = sorted(sizes, key=lambda label: -(sizes[label] * total % everything))
-    for label in by_remainder[: total - sum(quotas.values())]:
-        quotas[label] += 1
-    return quotas
-
-
-def _role_by_threshold(example: Example, role: Role, held: Mapping[Role, float], seed: int) -> Role:
-    """The share of an example in a stream, where nobody knows how many will come."""
-    position = seeded_hash(seed, "hold out", _unit(example)) / 2**64
-    for name, fraction in held.items():
-        if position < fraction:
-            return name
-        position -= fraction
-    return role
-
-
 class _Smallest:
     """Keeps the examples with the smallest hashes; all of them without a limit."""
 
@@ -329,71 +264,3 @@ def divide_pool(part: ExampleSet, limit: int | None, seed: int, fraction: float 
         limited(replace(part, examples=tuple(rest), made=made), limit, seed),
         replace(part, examples=tuple(pool), made=kept, digest=set_digest(pool, part.definition)),
     )
-
-
-class ShotPool:
-    """Solved examples in the order in which they are drawn: by hash of (seed, id), and by turns over the labels.
-
-    The order is the same for every scored example, so that prompts begin alike and an engine can share the beginning.
-    Raises DataError if an example of the pool has no right answer.
-    """
-
-    def __init__(self, pool: Iterable[Example], seed: int) -> None:
-        by_label: dict[int | None, list[Example]] = defaultdict(list)
-        for example in sorted(pool, key=lambda shot: seeded_hash(seed, "shots", shot.id)):
-            if example.gold_text is None:
-                raise DataError(f"the example {example.id} cannot be a shot: it has no right answer")
-            by_label[example.label if isinstance(example.label, int) else None].append(example)
-        turns = chain.from_iterable(zip_longest(*by_label.values()))
-        self._order = [example for example in turns if example is not None]
-
-    def draw(self, example: Example, k: int) -> list[Example]:
-        """The first ``k`` examples, leaving out the one to be answered: no shot has its id or its input.
-
-        Raises DataError if the pool is too small.
-        """
-        shots = list(islice((shot for shot in self._order if not _is_same(shot, example)), k))
-        if len(shots) < k:
-            raise DataError(
-                f"wanted {k} shots, and there are only {len(shots)} solved examples for {example.id}",
-                hint="lower score.shots, or give more training data",
-            )
-        return shots
-
-
-def _is_same(first: Example, second: Example) -> bool:
-    return first.id == second.id or (first.input_digest == second.input_digest != "")
-
-
-def draw_shots(example: Example, pool: Iterable[Example], k: int, seed: int) -> list[Example]:
-    """The ``k`` shots for one example; see :class:`ShotPool`, which is the way to draw for many."""
-    return ShotPool(pool, seed).draw(example, k)
-
-
-def with_shots(example: Example, shots: Iterable[Example], separator: str = " ", between: str = "\n\n") -> Example:
-    """The example with solved examples in front of its prompt, each one part of kind ``shot``.
-
-    Raises DataError for a shot with audio or an image, or without a right answer.
-    """
-    return replace(example, prompt=(*(_shot(shot, separator, between) for shot in shots), *example.prompt))
-
-
-def _shot(shot: Example, separator: str, between: str) -> Part:
-    if shot.gold_text is None or any(part.media for part in shot.prompt):
-        raise DataError(f"the example {shot.id} cannot be a shot: shots are text with a right answer")
-    prompt = prompt_text(shot.prompt)
-    return Part(prompt + answer_after(shot, prompt, shot.gold_text, separator) + between, "shot")
-
-
-def answer_after(example: Example, prompt_text: str, answer: str, separator: str) -> str:
-    """What follows the text of an example's prompt where ``answer`` does: the answer, after what separates them."""
-    if example.separator is not None:
-        return example.separator + answer
-    return join_answer(prompt_text, answer, separator)[len(prompt_text) :]
-
-
-def join_answer(prompt_text: str, answer: str, separator: str) -> str:
-    """Prompt and answer as one text, with the separator between them unless white space is there already."""
-    if not prompt_text or prompt_text[-1].isspace() or answer[:1].isspace():
-        return prompt_text + answer
-    return prompt_text + separator + answer

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
 
+from ..data.media import media_of
+from ..data.rows import Row
 from ..errors import DataError, Problem, UnusableRow, did_you_mean
-from .example import Part, Prompt, as_prompt
-from .media import media_of
-from .task import Row
+from ..example import Part, Prompt, as_prompt
 
 if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.runtime import Context
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    from .example import Media
+    from ..example import Media
 
 # The key under which the filters find the marks of a rendering, and what was met: no identifier, so no template can
 # name it.

@@ -2,7 +2,7 @@
 
 Each ``check_*`` function gives the faults it found; ``assert_conforms`` raises :class:`NonConforming` with them::
 
-    from gpttasks.testing import assert_conforms, check_task
+    from . import assert_conforms, check_task
 
     def test_sarcasm():
         assert_conforms(check_task(Sarcasm(), [{"tweet": "Great.", "label": 1}, {"tweet": "I like it.", "label": 0}]))

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..adaptations.base import Adaptation
 from ..backbones.local import LocalBackbone
-from ..training.adaptation import Adaptation
 from .faults import Fault, rule, run_rules, told
 from .partners import SPLIT, metric_for, number_rows, task_of
 from .replies import CLOSE

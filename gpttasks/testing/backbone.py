@@ -11,9 +11,9 @@ from typing import Any
 
 from ..backbones.base import Backbone, LoadSettings
 from ..backbones.local import LocalBackbone
-from ..engine.local import LocalEngine
+from ..engine.plain import LocalEngine
+from ..example import Part
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
-from ..tasks.example import Part
 from .faults import Fault, refused, rule, run_rules, told
 from .partners import metric_for, task_of
 from .replies import CLOSE, difference, shared_difference
@@ -133,7 +133,7 @@ def describes_itself(subject: BackboneSubject) -> Iterator[str]:
         yield "got trainable from a backbone that is no LocalBackbone, wanted one or the other"
 
 
-@rule("see gpttasks.backbones.join.Tokenizer for what each method gives")
+@rule("see gpttasks.tokens.join.Tokenizer for what each method gives")
 def tokenizer(subject: BackboneSubject) -> Iterator[str]:
     """Offsets name a place in the text for every token, and token ends ascend."""
     tokenizer = subject.backbone.tokenizer

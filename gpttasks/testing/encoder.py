@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..tasks.example import Media
+from ..example import Media
 from .faults import Fault, refused, rule, run_rules, told
 from .partners import SPLIT, media_examples, number_rows, task_of
 from .samples import hard_media, sample_media

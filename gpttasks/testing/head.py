@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..backbones.join import join, join_to_write, place_passage, windows
 from ..backbones.local import LocalBackbone
+from ..example import Example, prompt_text
 from ..requests import Generate, LogLikelihood, Readout, Request
-from ..tasks.example import Example, prompt_text
+from ..tokens.join import join, join_to_write, place_passage, windows
 from .faults import Fault, refused, rule, run_rules, told
 from .head_run import gold_scores_best, round_trip, run_round_trip
 from .head_subject import HeadSubject, fits_kind, same_answer
@@ -20,7 +20,8 @@ from .samples import HARD_TEXTS, sample_examples, shuffled, with_passage
 from .tiny import tiny_backbone
 
 if TYPE_CHECKING:
-    from ..heads.base import Head, Item
+    from ..heads.base import Head
+    from ..item import Item
 
 SIGMAS = 5
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..example import Example, prompt_text
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
-from ..tasks.example import Example, prompt_text
 from .faults import rule
 from .head_subject import HeadSubject, same_answer
 from .partners import SPLIT, metric_for, number_rows, task_of

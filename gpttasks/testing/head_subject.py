@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from ..answer import Answer
 from ..backbones.local import LocalBackbone
-from ..engine.local import LocalEngine
+from ..engine.plain import LocalEngine
+from ..example import Example
 from ..requests import Engine, Reply
-from ..tasks.example import Example
 from .replies import CLOSE, close
 
 if TYPE_CHECKING:
-    from ..heads.base import Head, Item
+    from ..heads.base import Head
+    from ..item import Item
 
 
 @dataclass(frozen=True)

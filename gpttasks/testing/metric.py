@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..answer import Answer, AnswerKind
 from ..backbones.mock import Mock
+from ..example import Example
+from ..hashing import seeded_hash
 from ..metrics.rows import sample_rows
-from ..tasks.example import Example, seeded_hash
 from .faults import Fault, refused, rule, run_rules, told
 from .partners import head_of, task_of
 from .samples import HARD_TEXTS, sample_examples, shuffled

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..answer import Answer, AnswerKind
+from ..data.rows import Row
+from ..data.sources import Source
 from ..encoders.base import Encoder
 from ..errors import DataError
+from ..example import Example, Media, Part
+from ..hashing import seeded_hash
 from ..heads.base import Head
 from ..metrics.base import Metric
 from ..requests import Reply, Request
-from ..tasks.example import Example, Media, Part, seeded_hash
-from ..tasks.sources import Source
-from ..tasks.task import Row, Task
+from ..tasks.task import Task
 from .samples import WORDS
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ def check_plugin_import(name: str, origin: str, broken: str | None) -> list[Faul
     """The faults of importing a plugin from a module or a file; ``broken`` says why it could not be loaded."""
     found = check_import(origin)
     if broken is not None and not any(fault.rule == "imports" for fault in found):
-        hint = "see the docstrings of gpttasks.hookspecs for what a plugin registers, and how"
+        hint = "see the docstrings of gpttasks.plugins.hookspecs for what a plugin registers, and how"
         found.insert(0, Fault("import", name, "registers", f"got {broken}, wanted a plugin that loads", hint))
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from ..engine.local import LocalEngine
+from ..engine.plain import LocalEngine
 from ..engine.shared import SharedEngine
 from ..requests import Generate, Reply, Request
 

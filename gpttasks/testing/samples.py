@@ -8,7 +8,8 @@ import wave
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..tasks.example import Example, Media, Part, seeded_hash
+from ..example import Example, Media, Part
+from ..hashing import seeded_hash
 
 WORDS = ("red", "green", "blue", "white")
 """The choices of the generated examples; each stands in every passage."""

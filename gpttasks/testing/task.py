@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..data.rows import Row
 from ..errors import UnusableRow
-from ..tasks.example import Example
-from ..tasks.task import Row, Task, placed_examples
+from ..example import Example
+from ..tasks.task import Task, placed_examples
 from .faults import Fault, refused, rule, run_rules, told
 from .samples import HARD_TEXTS
 from .task_run import task_round_trip

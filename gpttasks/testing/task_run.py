@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..component import Component
-from ..tasks.example import Example, prompt_text
+from ..example import Example, prompt_text
 from ..tasks.task import Task
 from .partners import SizeEncoder
 from .tiny import Tiny

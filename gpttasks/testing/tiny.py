@@ -9,8 +9,8 @@ from pydantic import Field
 from ..backbones.base import LoadSettings
 from ..backbones.local import LocalBackbone
 from ..backbones.scratch import train_bpe
-from ..backbones.tokenizer import TextTokenizer
 from ..component import Options
+from ..tokens.tokenizer import TextTokenizer
 from .samples import HARD_TEXTS, WORDS
 
 CONTEXT, VOCABULARY, HIDDEN = 128, 320, 32

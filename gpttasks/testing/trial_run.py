@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..component import Component
-from ..hookspecs import hookimpl
-from ..tasks.task import Row
+from ..data.rows import Row
+from ..plugins.hookspecs import hookimpl
 from .replies import close
 
 if TYPE_CHECKING:
     from ..plugins import Plugins, Register
-    from ..run_folder import Run
+    from ..records.folder import Run
 
 QUICK: dict[str, Any] = {"resamples": 2}
 RUNTIME = {"device": "cpu", "precision": "fp32", "cache": False}
@@ -36,7 +36,7 @@ class _Stage:
     @hookimpl
     def gpttasks_register(self, register: Register) -> None:
         """Register them all."""
-        from .. import builtin
+        from gpttasks import builtin
 
         builtin.gpttasks_register(register)
         for component in self.components:
@@ -72,7 +72,7 @@ class TrialRun:
 
     def predicted(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What ``gpttasks predict`` says of rows, as far as ``samples`` say it too."""
-        from ..predict import Predictor
+        from ..pipeline.predict import Predictor
 
         placed = [Row(row, place=f"sample row {number}") for number, row in enumerate(rows, 1)]
         head: Any = self.plugins.get("head", self.keys["head"]["use"])
@@ -100,8 +100,8 @@ def carry_out(plugins: Plugins, keys: Mapping[str, Any], folder: Path) -> TrialR
     """Carry out the recipe with these keys in ``folder``."""
     import torch
 
+    from ..pipeline.runner import run_recipe
     from ..recipe import load_recipe
-    from ..runner import run_recipe
 
     file = folder.with_suffix(".yaml")
     file.write_text("seed: 1\n", "utf-8")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import overload
 
 from ..errors import RunFailed
-from ..heads.base import Head, Item
-from ..tasks.example import Example
+from ..example import Example
+from ..heads.base import Head
+from ..item import Item
 
 
 class LazyItems(Sequence[Item]):

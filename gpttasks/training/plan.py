@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..engine.batches import batches_by_tokens
-from ..heads.base import Item
-from ..tasks.example import seeded_hash
+from ..hashing import seeded_hash
+from ..item import Item
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ..backbones.local import LocalBackbone
 from ..engine.batches import default_tokens
 from ..errors import Interrupted, RunFailed, UserError
-from ..heads.base import Head, Item, sequences_of
+from ..hashing import seeded_hash
+from ..heads.base import Head
+from ..item import Item, sequences_of
 from ..progress import Progress
-from ..tasks.example import seeded_hash
 from .checkpoint import load_checkpoint, save_checkpoint, trained_parameters
 from .plan import Plan, learning_rate, micro_batches
 

@@ -6,17 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from gpttasks import (
-    Example,
-    ListColumn,
-    Options,
-    Row,
-    Task,
-    Template,
-    TemplateText,
-    TextList,
-    UnusableRow,
-)
+from gpttasks import Example, ListColumn, Options, Row, Task, Template, TemplateText, TextList, UnusableRow
 
 
 class GenerationOptions(Options):

@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from gpttasks.backbones.base import LoadSettings
-from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions, dtype_name
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import BackboneError, DataError
+from gpttasks.model.folder import dtype_name
 
 
 def load(path, **options):

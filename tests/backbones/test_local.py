@@ -8,8 +8,8 @@ from transformers import AutoModelForCausalLM
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.backbones.local import fuse_activations, model_context, usable_context
 from gpttasks.errors import BackboneError
+from gpttasks.model.loaded import fuse_activations, model_context, usable_context
 
 FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2"]
 

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from gpttasks.answer import Answer
 from gpttasks.backbones.base import LoadSettings
-from gpttasks.backbones.mock import ByteTokenizer, Mock, MockOptions
+from gpttasks.backbones.mock import Mock, MockOptions
 from gpttasks.errors import BackboneError, DataError
+from gpttasks.example import Example, Part, as_prompt
 from gpttasks.heads.choice import Choice
 from gpttasks.heads.generate import GenerateOptions, GenerateText
 from gpttasks.heads.lm import LanguageModel
 from gpttasks.requests import Cut, Generate, LogLikelihood, Readout, Rolling
-from gpttasks.tasks.example import Example, Part, as_prompt
+from gpttasks.tokens.byte_tokenizer import ByteTokenizer
 
 SCRIPT = {
     "wonderful": {"positive": -0.1, "negative": -2.5},

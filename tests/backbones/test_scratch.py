@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.scratch import Scratch, ScratchOptions, train_bpe
-from gpttasks.backbones.tokenizer import TextTokenizer
 from gpttasks.errors import BackboneError
+from gpttasks.tokens.tokenizer import TextTokenizer
 
 SMALL = {"n_layer": 1, "n_head": 2, "n_embd": 16}
 TEXTS = ["the good film was good, and 1234 people saw the good film\n"] * 5

@@ -250,7 +250,7 @@ def test_a_full_disk_is_status_1(folder: Path, capsys, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gpttasks.stages.finish.write_samples", full)
+        patch.setattr("gpttasks.pipeline.finish.write_samples", full)
         assert "disk is full" in refused(capsys, status=1)
     assert main(["run", "small.yaml", "--out", "out"]) == 0
 

@@ -12,7 +12,7 @@ import pytest
 
 from gpttasks.cli import main
 from gpttasks.errors import DataError, GpttasksError, Interrupted, Problem, RunFailed
-from gpttasks.run_folder import Run
+from gpttasks.records.folder import Run
 
 VERBS = ("run", "check", "predict", "export", "list", "show", "new")
 RECORD = {"schema": "gpttasks.run/1", "state": "failed", "warnings": [], "scores": {}}
@@ -30,7 +30,7 @@ def failing(monkeypatch):
         def run_recipe(*_, **__):
             raise error
 
-        monkeypatch.setattr("gpttasks.runner.run_recipe", run_recipe)
+        monkeypatch.setattr("gpttasks.pipeline.runner.run_recipe", run_recipe)
 
     return fail
 
@@ -154,7 +154,7 @@ def test_a_bug_in_a_plugin_file_names_the_file(tmp_path, monkeypatch, capsys):
         name = next(name for name in sys.modules if name.startswith("gpttasks_file_broken_metric"))
         sys.modules[name].fall()
 
-    monkeypatch.setattr("gpttasks.runner.run_recipe", run_recipe)
+    monkeypatch.setattr("gpttasks.pipeline.runner.run_recipe", run_recipe)
     assert main(["run", "quickstart", "--plugin", "broken_metric.py"]) == 1
     err = capsys.readouterr().err
     mine = f"internal error: ZeroDivisionError: division by zero; this is a bug in plugin {plugin}"
@@ -170,7 +170,7 @@ def test_what_is_printed_on_the_way_stays_off_stdout_with_json(monkeypatch, caps
         print("a library talks")
         raise RunFailed("why")
 
-    monkeypatch.setattr("gpttasks.runner.run_recipe", run_recipe)
+    monkeypatch.setattr("gpttasks.pipeline.runner.run_recipe", run_recipe)
     main(["run", "quickstart", "--json"])
     out, err = capsys.readouterr()
     json.loads(out)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from gpttasks.cli import main
 from gpttasks.cli.output import on_one_line
 from gpttasks.cli.prediction_files import output_rows, write_rows
+from gpttasks.data.rows import Row
 from gpttasks.errors import DataError
-from gpttasks.predict import Prediction
-from gpttasks.tasks.task import Row
+from gpttasks.pipeline.predict import Prediction
 
 
 class FakePredictor:
@@ -38,7 +38,7 @@ class FakePredictor:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("gpttasks.predict.Predictor", FakePredictor)
+    monkeypatch.setattr("gpttasks.pipeline.predict.Predictor", FakePredictor)
     return tmp_path
 
 

@@ -13,11 +13,11 @@ from gpttasks import LocalBackbone, UserError
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.cli import main
-from gpttasks.engine.local import LocalEngine
+from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.shared import SharedEngine
 from gpttasks.errors import BackboneError, DataError, RunFailed
+from gpttasks.example import Media, Part, as_prompt
 from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
-from gpttasks.tasks.example import Media, Part, as_prompt
 
 FAMILIES = ["gpt2", "openai-gpt", "opt", "bloom", "llama", "gpt_oss"]
 PLUGIN = Path(__file__).with_name("pixels.py")

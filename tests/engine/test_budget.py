@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from gpttasks.engine import batches
 from gpttasks.engine.batches import BATCHES_TIMED, TokenBudget
-from gpttasks.engine.local import LocalEngine
+from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.shared import SharedEngine
 from gpttasks.errors import RunFailed
+from gpttasks.example import as_prompt
 from gpttasks.requests import Generate, LogLikelihood, Rolling
-from gpttasks.tasks.example import as_prompt
 
 OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: 12 bytes"
 

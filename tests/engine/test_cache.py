@@ -15,8 +15,9 @@ from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.engine import cache
 from gpttasks.engine.cache import CachedEngine, cache_file, reply_of, text_of
-from gpttasks.engine.local import LocalEngine
+from gpttasks.engine.plain import LocalEngine
 from gpttasks.errors import RunFailed
+from gpttasks.example import Media, Part, as_prompt
 from gpttasks.requests import (
     Cut,
     Generate,
@@ -28,7 +29,6 @@ from gpttasks.requests import (
     Rolling,
     RollingReply,
 )
-from gpttasks.tasks.example import Media, Part, as_prompt
 
 REQUESTS = [
     LogLikelihood(as_prompt("The film was"), " good", (" good", " bad")),

@@ -7,19 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpttasks.backbones.join import join
-from gpttasks.backbones.tree_attention import (
-    forward_rows,
-    sliding_window,
-    why_not_packed,
-    why_not_ragged,
-    why_not_shared,
-)
 from gpttasks.engine import shared, tree
-from gpttasks.engine.local import LocalEngine
+from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.shared import SharedEngine
+from gpttasks.example import Part, as_prompt
+from gpttasks.model.tree_attention import forward_rows, sliding_window, why_not_packed, why_not_ragged, why_not_shared
 from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
-from gpttasks.tasks.example import Part, as_prompt
+from gpttasks.tokens.join import join
 
 SHARING = ["gpt2", "opt", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral"]
 RAGGED = ["gpt2", "opt", "llama", "qwen3", "gemma3_text", "mistral"]

@@ -11,11 +11,11 @@ from transformers import LogitsProcessorList
 from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from gpttasks.backbones.scratch import train_bpe
-from gpttasks.backbones.tokenizer import TextTokenizer
-from gpttasks.engine.generate import generate
+from gpttasks.engine.generation import generate
 from gpttasks.errors import RunFailed
+from gpttasks.example import as_prompt
 from gpttasks.requests import Generate
-from gpttasks.tasks.example import as_prompt
+from gpttasks.tokens.tokenizer import TextTokenizer
 
 BPE = TextTokenizer(train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64))
 

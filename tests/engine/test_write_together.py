@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.backbones.left_padding import PaddedBatch, why_not_padded
-from gpttasks.engine.local import LocalEngine
+from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.shared import SharedEngine
 from gpttasks.errors import DataError, RunFailed
+from gpttasks.example import Part, as_prompt
+from gpttasks.model.left_padding import PaddedBatch, why_not_padded
 from gpttasks.requests import Generate, LogLikelihood
-from gpttasks.tasks.example import Part, as_prompt
 
 TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral", "gemma2"]
 PROMPTS = ["A", "The film was", "In 1984 the price was 3 dollars and", "日本の映画", "مرحبا يا", "👍👍", " "]
@@ -103,7 +103,7 @@ def test_who_does_not_and_why(load):
 
 def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
     backbone = load("llama")
-    from gpttasks.backbones import left_padding
+    from gpttasks.model import left_padding
 
     monkeypatch.setattr(left_padding.PaddedBatch, "_read", _deaf(left_padding.PaddedBatch._read))
     assert "differ from plain ones" in why_not_padded(backbone)

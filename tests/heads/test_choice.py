@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import DataError
-from gpttasks.heads.base import sequences_of, target_starts
+from gpttasks.example import Example, as_prompt
 from gpttasks.heads.choice import Choice, ChoiceOptions, softmax
+from gpttasks.item import sequences_of, target_starts
 from gpttasks.requests import LogLikelihood, LogLikelihoodReply, near_tie
-from gpttasks.tasks.example import Example, as_prompt
 
 EXAMPLE = Example("Is it good?\nAnswer:", choices=("yes", "não", "perhaps so"), label=1, id="e1")
 
@@ -112,7 +112,7 @@ def test_trains_on_the_text_of_the_right_choice(bound):
 
 
 def test_loss_is_the_negative_log_likelihood_that_is_scored(bound):
-    from gpttasks.engine.local import LocalEngine
+    from gpttasks.engine.plain import LocalEngine
 
     examples = [EXAMPLE, Example("Hm.", choices=EXAMPLE.choices, label=2)]
     items = [item for example in examples for item in bound.items(example)]

@@ -11,15 +11,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.backbones.mock import Mock
-from gpttasks.engine.local import LocalEngine
+from gpttasks.data.rows import Row
+from gpttasks.engine.plain import LocalEngine
 from gpttasks.errors import BackboneError, DataError
-from gpttasks.heads.base import sequences_of
+from gpttasks.example import Example, Part
 from gpttasks.heads.classifier import Classifier, ClassifierOptions
+from gpttasks.item import sequences_of
+from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
-from gpttasks.predict import Predictor
 from gpttasks.requests import Readout, ReadoutReply
-from gpttasks.tasks.example import Example, Part
-from gpttasks.tasks.task import Row
 
 CHOICES = ("negative", "neutral", "positive")
 PROMPTS = ["The film was a quiet wonder", "Bad", "Good acting cannot save a bad script, but a good script has."]

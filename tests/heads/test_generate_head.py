@@ -14,15 +14,15 @@ from gpttasks.answer import Answer
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.backbones.scratch import train_bpe
-from gpttasks.backbones.tokenizer import TextTokenizer
+from gpttasks.data.rows import Row
 from gpttasks.errors import DataError
-from gpttasks.heads.base import sequences_of
+from gpttasks.example import Example, Part
 from gpttasks.heads.generate import GenerateOptions, GenerateText
+from gpttasks.item import sequences_of
+from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
-from gpttasks.predict import Predictor
 from gpttasks.requests import Cut, Generate, GenerateReply
-from gpttasks.tasks.example import Example, Part
-from gpttasks.tasks.task import Row
+from gpttasks.tokens.tokenizer import TextTokenizer
 
 BPE = TextTokenizer(train_bpe(["is the film good? the good film, a bad film\n"] * 9, 300, 64))
 

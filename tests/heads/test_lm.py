@@ -7,11 +7,10 @@ from pydantic import ValidationError
 
 from gpttasks.answer import Answer
 from gpttasks.backbones.scratch import train_bpe
-from gpttasks.backbones.tokenizer import TextTokenizer
+from gpttasks.example import Example, Part, join_answer, prompt_text
 from gpttasks.heads.lm import LanguageModel, LanguageModelOptions
 from gpttasks.requests import Cut, LogLikelihood, LogLikelihoodReply, Rolling, RollingReply
-from gpttasks.tasks.example import Example, Part, prompt_text
-from gpttasks.tasks.splits import join_answer
+from gpttasks.tokens.tokenizer import TextTokenizer
 
 BPE = TextTokenizer(train_bpe(["the good film, a bad film\n"] * 9, 300, 64))
 END = BPE.end
@@ -128,7 +127,7 @@ def test_a_passage_is_cut_before_a_target():
 def test_loss_of_a_target_is_what_is_scored(tiny_gpt2_folder):
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-    from gpttasks.engine.local import LocalEngine
+    from gpttasks.engine.plain import LocalEngine
 
     backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_gpt2_folder)))
     backbone.load(LoadSettings())
@@ -144,7 +143,7 @@ def test_loss_of_a_target_is_what_is_scored(tiny_gpt2_folder):
 def test_loss_is_what_is_scored_and_the_end(tiny_gpt2_folder):
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-    from gpttasks.engine.local import LocalEngine
+    from gpttasks.engine.plain import LocalEngine
 
     backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_gpt2_folder)))
     backbone.load(LoadSettings())

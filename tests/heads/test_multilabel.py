@@ -11,16 +11,16 @@ from small_runs import run, samples
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.engine.local import LocalEngine
+from gpttasks.data.rows import Row
+from gpttasks.engine.plain import LocalEngine
 from gpttasks.errors import DataError, UserError
-from gpttasks.heads.base import sequences_of
+from gpttasks.example import Example
 from gpttasks.heads.linear import LinearOptions
 from gpttasks.heads.multilabel import MultiLabel, best_threshold
+from gpttasks.item import sequences_of
+from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
-from gpttasks.predict import Predictor
 from gpttasks.requests import Readout, ReadoutReply
-from gpttasks.tasks.example import Example
-from gpttasks.tasks.task import Row
 from gpttasks.training.plan import micro_batches
 
 CHOICES = ("long", "dull", "funny")

@@ -13,10 +13,10 @@ import gpttasks
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import DataError
+from gpttasks.example import Example
+from gpttasks.heads.nbest_search import GRID, fewest_errors
 from gpttasks.heads.rescore import Rescore, RescoreOptions
-from gpttasks.heads.weights import GRID, fewest_errors
 from gpttasks.requests import LogLikelihood, LogLikelihoodReply
-from gpttasks.tasks.example import Example
 from gpttasks.tasks.transcripts import word_errors
 
 LIST = ("show me fight", "show me flights", "show me fight", "", "show flights")
@@ -209,7 +209,7 @@ def test_trains_on_the_right_transcript(bound):
 
 
 def test_loss_is_the_negative_log_likelihood_that_is_asked_for(bound):
-    from gpttasks.engine.local import LocalEngine
+    from gpttasks.engine.plain import LocalEngine
 
     example = Example("Transcript:", target=LIST[1], choices=LIST)
     (item,) = bound.items(example)
@@ -289,8 +289,8 @@ class TestRuns:
 
 
 def predicted(folder, rows):
+    from gpttasks.data.rows import Row
+    from gpttasks.pipeline.predict import Predictor
     from gpttasks.plugins import load_plugins
-    from gpttasks.predict import Predictor
-    from gpttasks.tasks.task import Row
 
     return Predictor(folder, load_plugins()).predict([Row({"input": row["input"]}) for row in rows])

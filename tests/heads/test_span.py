@@ -13,20 +13,20 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.backbones.join import place_passage
 from gpttasks.backbones.mock import Mock
 from gpttasks.backbones.scratch import train_bpe
-from gpttasks.backbones.tokenizer import TextTokenizer
-from gpttasks.engine.local import LocalEngine
+from gpttasks.data.rows import Row
+from gpttasks.engine.plain import LocalEngine
 from gpttasks.errors import BackboneError, DataError
-from gpttasks.heads.base import sequences_of
+from gpttasks.example import Example, Part, prompt_text
 from gpttasks.heads.span import Span, SpanOptions
+from gpttasks.item import sequences_of
 from gpttasks.metrics.text import TokenF1
+from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
-from gpttasks.predict import Predictor
 from gpttasks.requests import Readout, ReadoutReply
-from gpttasks.tasks.example import Example, Part, prompt_text
-from gpttasks.tasks.task import Row
+from gpttasks.tokens.join import place_passage
+from gpttasks.tokens.tokenizer import TextTokenizer
 
 BPE = TextTokenizer(train_bpe(["Who? the good film, a bad film in 1984; naïve שלום\nAnswer:"] * 9, 320, 64))
 BEFORE, AFTER = "Who?\nPassage: ", "\nAnswer:"

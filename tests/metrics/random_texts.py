@@ -3,8 +3,8 @@
 import random
 
 from gpttasks.answer import Answer
+from gpttasks.example import Example
 from gpttasks.metrics.rows import sample_rows
-from gpttasks.tasks.example import Example
 
 WORDS = (
     *("the", "The", "a", "An", "cat", "cats", "cat", "sat", "Sat", "on", "mat", "running", "runs", "hi", "hi"),

@@ -5,8 +5,8 @@ import pytest
 
 from gpttasks.answer import Answer
 from gpttasks.errors import DataError
+from gpttasks.example import Example
 from gpttasks.metrics.choice import NormalisedAccuracy
-from gpttasks.tasks.example import Example
 
 LETTERS = list("abc é世👍ש")
 

@@ -12,9 +12,9 @@ from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
 from gpttasks.answer import Answer
+from gpttasks.example import Example
 from gpttasks.metrics.base import Metric
 from gpttasks.metrics.classification import F1, Accuracy, CalibrationError, LogLoss, MatthewsCorrelation
-from gpttasks.tasks.example import Example
 
 CASES = 1000
 

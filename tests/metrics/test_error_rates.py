@@ -11,12 +11,12 @@ from random_texts import corpora, text, value
 
 from gpttasks.answer import Answer
 from gpttasks.errors import UserError
+from gpttasks.example import Example
 from gpttasks.metrics.evaluate_metric import as_evaluate_metric
 from gpttasks.metrics.rows import sample_rows
 from gpttasks.metrics.score import score_samples
 from gpttasks.metrics.signature import measure_of
 from gpttasks.metrics.speech import CharacterErrorRate, WordErrorRate
-from gpttasks.tasks.example import Example
 from gpttasks.tasks.transcripts import character_errors, normalised_transcript, word_errors
 
 NORMALISERS = ("none", "lower", "basic-english")

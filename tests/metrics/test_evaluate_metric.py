@@ -9,6 +9,7 @@ from sklearn import metrics as oracle
 
 from gpttasks.answer import Answer
 from gpttasks.errors import GpttasksError, PluginError, RunFailed, UserError
+from gpttasks.example import Example
 from gpttasks.metrics.base import Metric
 from gpttasks.metrics.classification import F1, Accuracy, CalibrationError, LogLoss, MatthewsCorrelation
 from gpttasks.metrics.evaluate_metric import as_evaluate_metric, evaluate_total
@@ -19,7 +20,6 @@ from gpttasks.metrics.regression import MeanSquaredError, Pearson
 from gpttasks.metrics.rows import sample_rows
 from gpttasks.metrics.sacrebleu_metrics import Bleu, Chrf, Ter
 from gpttasks.metrics.text import ExactMatch, TokenF1
-from gpttasks.tasks.example import Example
 
 GOLD, PREDICTED = [0, 1, 2, 1, 0, 2], [0, 2, 2, 1, 1, 2]
 

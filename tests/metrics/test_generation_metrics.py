@@ -10,9 +10,9 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU
 
 from gpttasks.answer import Answer
+from gpttasks.example import Example
 from gpttasks.metrics.generation import Distinct, Nist, Repetition, Rouge
 from gpttasks.metrics.rows import sample_rows
-from gpttasks.tasks.example import Example
 
 ROUGE_TYPES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
 MEASURES = ["fmeasure", "precision", "recall"]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpttasks.answer import Answer
+from gpttasks.example import Example
 from gpttasks.metrics.likelihood import BitsPerByte, BytePerplexity, GreedyMatch, Perplexity, WordPerplexity
-from gpttasks.tasks.example import Example
 
 TOKENS = st.lists(st.tuples(st.floats(1e-6, 1.0), st.integers(1, 8)), min_size=1, max_size=10)
 

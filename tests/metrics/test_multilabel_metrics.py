@@ -7,9 +7,9 @@ from sklearn import metrics as oracle
 
 from gpttasks.answer import Answer
 from gpttasks.errors import DataError
+from gpttasks.example import Example
 from gpttasks.metrics.multilabel import HammingLoss, MeanAveragePrecision, MultiLabelF1, SubsetAccuracy
 from gpttasks.metrics.rows import sample_rows
-from gpttasks.tasks.example import Example
 
 CASES = 1000
 AVERAGES = ("micro", "macro", "samples")

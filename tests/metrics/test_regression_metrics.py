@@ -8,10 +8,10 @@ import scipy.stats
 from sklearn import metrics as oracle
 
 from gpttasks.answer import Answer
+from gpttasks.example import Example
 from gpttasks.metrics.regression import MeanAbsoluteError, MeanSquaredError, Pearson, Spearman
 from gpttasks.metrics.rows import sample_rows
 from gpttasks.metrics.score import score_samples
-from gpttasks.tasks.example import Example
 
 CASES = 1000
 METRICS = (Pearson(), Spearman(), MeanSquaredError(), MeanAbsoluteError())

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from random_texts import corpora, value
 
 from gpttasks.answer import Answer
+from gpttasks.example import Example
 from gpttasks.metrics.rows import sample_rows
 from gpttasks.metrics.sacrebleu_metrics import Bleu, Chrf, Ter
-from gpttasks.tasks.example import Example
 
 BLEU_OPTIONS = [
     {},

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from gpttasks.answer import Answer
 from gpttasks.errors import PluginError, RunFailed
+from gpttasks.example import Example
 from gpttasks.metrics.base import Metric
 from gpttasks.metrics.classification import F1, Accuracy, CalibrationError
 from gpttasks.metrics.likelihood import Perplexity
 from gpttasks.metrics.score import Score, score_samples
 from gpttasks.metrics.statistics import bootstrap_interval
-from gpttasks.tasks.example import Example
 
 PLACE = {"split": "test", "measure": "task:t", "way": "head:h"}
 FIELDS = [

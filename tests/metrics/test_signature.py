@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpttasks.errors import UserError
+from gpttasks.example import Example
 from gpttasks.metrics.classification import F1
 from gpttasks.metrics.signature import examples_digest, format_signature, measure_of, parse_signature
-from gpttasks.tasks.example import Example
 
 TEXT = st.text() | st.text(alphabet="\\|:a\n")
 EXAMPLES = (

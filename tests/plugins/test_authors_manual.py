@@ -13,8 +13,8 @@ from types import ModuleType
 import pytest
 from authors_manual import MANUAL, Commands, Shell, Written, fresh_environment, named_only, steps, with_lists_renewed
 
-from gpttasks import hookspecs
 from gpttasks.cli import main
+from gpttasks.plugins import hookspecs
 from gpttasks.plugins.hook_list import BEGIN, END, hook_list, renewed
 
 TEXT = MANUAL.read_text("utf-8")

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError
+from gpttasks.example import Part
 from gpttasks.plugins import load_plugins
-from gpttasks.tasks.example import Part
 from gpttasks.tasks.reading import ExampleReader
-from gpttasks.tasks.sources import DataOptions
 from gpttasks.tasks.splits import load_examples
-from gpttasks.tasks.task import Row
 from gpttasks_classification.multi import MultiLabelClassification, MultiLabelOptions
 from gpttasks_classification.regression import RegressionOptions, RegressionTask
 from gpttasks_classification.single import Classification, ClassificationOptions

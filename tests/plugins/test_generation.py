@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, UnusableRow
-from gpttasks.tasks.example import Part, prompt_text
+from gpttasks.example import Part, prompt_text
 from gpttasks.tasks.reading import ExampleReader
-from gpttasks.tasks.sources import DataOptions
-from gpttasks.tasks.task import Row
 from gpttasks_generation.generation import Generation, GenerationOptions
 from gpttasks_generation.language_modeling import LanguageModeling, LanguageModelingOptions
 

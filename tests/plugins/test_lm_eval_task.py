@@ -12,9 +12,9 @@ from harness_tasks import TASKS, with_data, write_tasks
 
 import gpttasks
 from gpttasks import LogLikelihood, Rolling
+from gpttasks.example import prompt_text
 from gpttasks.heads.choice import Choice, ChoiceOptions
 from gpttasks.heads.lm import LanguageModel
-from gpttasks.tasks.example import prompt_text
 
 pytest.importorskip("lm_eval")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
@@ -170,8 +170,8 @@ def test_a_document_to_train_on_is_never_its_own_shot(folder):
 
 
 def test_ids_limits_and_groups(model, folder, tmp_path):
+    from gpttasks.data.sources import SplitOptions
     from gpttasks.plugins import load_plugins
-    from gpttasks.tasks.sources import SplitOptions
     from gpttasks.tasks.splits import load_examples
 
     kind = load_plugins([]).get("task", "lm-eval")

@@ -9,12 +9,12 @@ import pytest
 
 from gpttasks.component import Component
 from gpttasks.errors import PluginError
-from gpttasks.hookspecs import hookimpl
 from gpttasks.plugins import VARIABLE, load_plugins, loading
+from gpttasks.plugins.hookspecs import hookimpl
 
 SOURCE = """
 from gpttasks.component import Component
-from gpttasks.hookspecs import hookimpl
+from gpttasks.plugins.hookspecs import hookimpl
 
 class Sample(Component):
     kind = "{kind}"

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, UnusableRow
-from gpttasks.tasks.example import Part
+from gpttasks.example import Part
 from gpttasks.tasks.reading import ExampleReader
-from gpttasks.tasks.sources import DataOptions
-from gpttasks.tasks.task import Row
 from gpttasks_generation.multiple_choice import MultipleChoice, MultipleChoiceOptions
 
 PROMPT = "Q: {{ question | passage }}\nA:"

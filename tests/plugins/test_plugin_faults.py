@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gpttasks.cli import main
-from gpttasks.run_folder import read_events, read_run
-from gpttasks.stages import replies
-from gpttasks.stages.plugin_faults import Watch
+from gpttasks.pipeline import kept_replies as replies
+from gpttasks.plugins.faults import Watch
+from gpttasks.records.folder import read_events, read_run
 
 PLUGIN = """
 import sys

@@ -7,8 +7,8 @@ import pytest
 
 from gpttasks.builtin import COMPONENTS
 from gpttasks.errors import PluginError
-from gpttasks.hookspecs import hookimpl
 from gpttasks.plugins import load_plugins
+from gpttasks.plugins.hookspecs import hookimpl
 from gpttasks.plugins.registry import Plugins
 
 

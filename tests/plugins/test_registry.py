@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ConfigDict
 
 from gpttasks.component import KINDS, Component, Options
-from gpttasks.errors import PluginError
-from gpttasks.hookspecs import RunInfo, hookimpl
+from gpttasks.errors import PluginError, one_line
 from gpttasks.plugins import Plugins, Register
+from gpttasks.plugins.hookspecs import RunInfo, hookimpl
 from gpttasks.plugins.register import _RESERVED
-from gpttasks.plugins.registry import one_line
 
 RUN = RunInfo("quickstart", Path("runs/quickstart"))
 

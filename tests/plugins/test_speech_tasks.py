@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gpttasks.cli import main
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, UnusableRow
+from gpttasks.example import Part, prompt_text
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import resolve
 from gpttasks.recipe.document import parse_document
-from gpttasks.tasks.example import Part, prompt_text
 from gpttasks.tasks.reading import ExampleReader
-from gpttasks.tasks.sources import DataOptions
-from gpttasks.tasks.task import Row
 from gpttasks_speech.correction import TranscriptCorrection, TranscriptCorrectionOptions
 from gpttasks_speech.restoration import PunctuationRestoration, PunctuationRestorationOptions
 from gpttasks_speech.scripts import scripts_of

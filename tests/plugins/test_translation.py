@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, UnusableRow
+from gpttasks.example import Part, prompt_text
 from gpttasks.tasks.baselines import passage_of
-from gpttasks.tasks.example import Part, prompt_text
 from gpttasks.tasks.reading import ExampleReader
-from gpttasks.tasks.sources import DataOptions
-from gpttasks.tasks.task import Row
 from gpttasks_translation.task import Translation, TranslationOptions
 
 DOG = {"en": "A dog runs.", "de": "Ein Hund rennt.", "more": ["Ein Hund rennt.", "Es rennt ein Hund."]}

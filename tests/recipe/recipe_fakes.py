@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from gpttasks.component import Component, Options, RecipePath
-from gpttasks.hookspecs import hookimpl
 from gpttasks.plugins import Plugins
+from gpttasks.plugins.hookspecs import hookimpl
 
 
 class HubOptions(Options):

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from recipe_fakes import RECIPE, HubOptions, LoraOptions, SortOptions, fake_plugins
 
 from gpttasks.component import Options
+from gpttasks.data.sources import DataOptions
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import canonical, dump_recipe, load_recipe, recipe_as_dict, recipe_digest, resolve, short_digest
 from gpttasks.recipe.document import parse_document
 from gpttasks.recipe.overrides import apply_overrides
 from gpttasks.recipe.schema import MetricUse, Recipe, RuntimeOptions, ScoreOptions, TrainOptions, Use, ValidateOptions
-from gpttasks.tasks.sources import DataOptions
 
 PLUGINS = fake_plugins()
 OTHER_BASE = Path("/somewhere/else")

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpttasks.errors import DataError
+from gpttasks.example import Example, Part
 from gpttasks.plugins import load_plugins
 from gpttasks.tasks.baselines import BASELINES, LONGEST_RANDOM_SPAN, passage_of
-from gpttasks.tasks.example import Example, Part
 
 WORDS = ("red", "green", "blue", "grey")
 

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, PluginError
-from gpttasks.tasks.example import Example
+from gpttasks.example import Example
 from gpttasks.tasks.reading import LOOK_FOR_LEAKS, ExampleReader
-from gpttasks.tasks.sources import DataOptions
-from gpttasks.tasks.task import Row, Task
+from gpttasks.tasks.task import Task
 from gpttasks_classification.multi import MultiLabelClassification, MultiLabelOptions
 from gpttasks_classification.regression import RegressionOptions, RegressionTask
 from gpttasks_classification.single import Classification, ClassificationOptions

@@ -5,13 +5,15 @@ import json
 import pytest
 
 from gpttasks.cli import main
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions, Source, SplitOptions
 from gpttasks.errors import DataError
+from gpttasks.example import Example, Part, answer_after, prompt_text
 from gpttasks.heads.choice import Choice
-from gpttasks.tasks.example import Example, Part, prompt_text
 from gpttasks.tasks.reading import ExampleReader
-from gpttasks.tasks.sources import DataOptions, Source, SplitOptions
-from gpttasks.tasks.splits import answer_after, load_examples, source_of, with_shots
-from gpttasks.tasks.task import Row, Task
+from gpttasks.tasks.shots import with_shots
+from gpttasks.tasks.splits import load_examples, source_of
+from gpttasks.tasks.task import Task
 
 
 class Numbers(Source):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from gpttasks.component import Options
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError
-from gpttasks.tasks.example import Example
+from gpttasks.example import Example
 from gpttasks.tasks.reading import ExampleReader, is_blank
-from gpttasks.tasks.sources import DataOptions
-from gpttasks.tasks.task import Row, Task
+from gpttasks.tasks.task import Task
 from gpttasks.tasks.template import Template
 
 

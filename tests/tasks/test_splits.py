@@ -13,18 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError
-from gpttasks.tasks.example import Example, Part, prompt_text, seeded_hash
-from gpttasks.tasks.sources import DataOptions
-from gpttasks.tasks.splits import (
-    ShotPool,
-    draw_shots,
-    hold_out,
-    join_answer,
-    load_examples,
-    select,
-    with_shots,
-)
+from gpttasks.example import Example, Part, join_answer, prompt_text
+from gpttasks.hashing import seeded_hash
+from gpttasks.tasks.holdout import hold_out
+from gpttasks.tasks.shots import ShotPool, draw_shots, with_shots
+from gpttasks.tasks.splits import load_examples, select
 from gpttasks.tasks.task import Task
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

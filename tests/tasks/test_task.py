@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gpttasks.data.rows import Row
 from gpttasks.errors import DataError, PluginError
-from gpttasks.tasks.example import Example, content_digest
-from gpttasks.tasks.task import Row, Task, placed_examples
+from gpttasks.example import Example
+from gpttasks.hashing import content_digest
+from gpttasks.tasks.task import Task, placed_examples
 
 
 class Echo(Task):

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from gpttasks.data.rows import Row
 from gpttasks.errors import DataError
-from gpttasks.tasks.example import Part, prompt_text
-from gpttasks.tasks.task import Row
+from gpttasks.example import Part, prompt_text
 from gpttasks.tasks.template import ListColumn, Template, TemplateText, TextList
 
 PRIVATE = "".join(chr(code) for code in range(0xF0000, 0xF0006))

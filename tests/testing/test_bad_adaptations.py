@@ -7,10 +7,13 @@ import pickle
 import pytest
 from found_rules import COUNTER, rules
 
+from gpttasks.adaptations.base import Adaptation
+from gpttasks.adaptations.full import Full
+from gpttasks.adaptations.head_only import HeadOnly
+from gpttasks.adaptations.lora import Lora
+from gpttasks.adaptations.none import NoAdaptation
 from gpttasks.errors import UserError
 from gpttasks.testing import check_adaptation
-from gpttasks.training.adaptation import Adaptation
-from gpttasks.training.adaptations import Full, HeadOnly, Lora, NoAdaptation
 
 
 class Biases(Adaptation):

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 from found_rules import COUNTER, rules
 
-from gpttasks.backbones.mock import ByteTokenizer, Mock
+from gpttasks.backbones.mock import Mock
 from gpttasks.errors import BackboneError
 from gpttasks.requests import LogLikelihoodReply
 from gpttasks.testing import Tiny, check_backbone
+from gpttasks.tokens.byte_tokenizer import ByteTokenizer
 
 
 class Moody(Mock):

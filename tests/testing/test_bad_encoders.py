@@ -8,9 +8,9 @@ import pytest
 import torch
 from found_rules import COUNTER, rules
 
-from gpttasks.encoders.log_mel import LogMel
+from gpttasks.encoders.audio.log_mel import LogMel
+from gpttasks.example import Media
 from gpttasks.plugins import load_plugins
-from gpttasks.tasks.example import Media
 from gpttasks.testing import check_encoder
 
 PIXELS = Path(__file__).parents[1] / "encoders" / "pixels.py"

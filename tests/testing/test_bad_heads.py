@@ -10,11 +10,11 @@ import pytest
 from found_rules import COUNTER, rules
 
 from gpttasks.answer import Answer
+from gpttasks.example import Example
 from gpttasks.heads.base import Head
 from gpttasks.heads.choice import Choice
 from gpttasks.heads.classifier import Classifier
 from gpttasks.requests import Generate, LogLikelihood
-from gpttasks.tasks.example import Example
 from gpttasks.testing import Tiny, check_backbone, check_head
 
 

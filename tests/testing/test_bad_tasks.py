@@ -9,7 +9,7 @@ import pytest
 from found_rules import COUNTER
 from found_rules import rules as rules_of
 
-from gpttasks.tasks.example import Example
+from gpttasks.example import Example
 from gpttasks.tasks.task import Task
 from gpttasks.testing import check_task
 

@@ -5,9 +5,10 @@ import pytest
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import RunFailed
-from gpttasks.heads.base import Head, Item, TokenSequence
+from gpttasks.example import Example, Part
+from gpttasks.heads.base import Head
 from gpttasks.heads.choice import Choice
-from gpttasks.tasks.example import Example, Part
+from gpttasks.item import Item, TokenSequence
 from gpttasks.training.items import LazyItems, may_not_fit
 
 EXAMPLES = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpttasks.heads.base import Item, TokenSequence
+from gpttasks.item import Item, TokenSequence
 from gpttasks.training.plan import Plan, learning_rate, micro_batches
 
 lengths_of_items = st.lists(st.integers(1, 30), min_size=1, max_size=40)

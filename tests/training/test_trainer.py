@@ -11,15 +11,18 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from transformers import AutoModelForCausalLM
 
+from gpttasks.adaptations.full import Full
+from gpttasks.adaptations.head_only import HeadOnly
+from gpttasks.adaptations.lora import Lora
+from gpttasks.adaptations.none import NoAdaptation
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import Interrupted, RunFailed, UserError
+from gpttasks.example import Example
 from gpttasks.heads.choice import Choice
 from gpttasks.heads.classifier import Classifier, ClassifierOptions
 from gpttasks.heads.lm import LanguageModel
 from gpttasks.recipe.schema import TrainOptions
-from gpttasks.tasks.example import Example
-from gpttasks.training.adaptations import Full, HeadOnly, Lora, NoAdaptation
 from gpttasks.training.checkpoint import load_checkpoint
 from gpttasks.training.plan import Plan
 from gpttasks.training.trainer import Trainer, TrainerSettings

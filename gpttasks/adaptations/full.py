@@ -1,0 +1,38 @@
+"""``full``: all weights are trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .base import Adaptation
+
+if TYPE_CHECKING:
+    from ..backbones.local import LocalBackbone
+
+
+class Full(Adaptation):
+    """All weights of the backbone are trained; pretraining is this on a backbone made from a config."""
+
+    name = "full"
+    trains_weights = True
+    keeps = "model"
+
+    def apply(self, backbone: LocalBackbone) -> None:
+        """Unfreeze everything."""
+        backbone.model.requires_grad_(True)
+
+    def save(self, backbone: LocalBackbone, folder: Path) -> None:
+        """The model and its tokenizer, as a stock Hugging Face folder."""
+        from ..model.folder import quiet_transformers
+
+        with quiet_transformers():
+            backbone.model.save_pretrained(folder)
+        backbone.tokenizer.inner.save_pretrained(folder)
+
+    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+        """Replace the weights by the trained ones."""
+        from ..backbones.base import LoadSettings
+        from ..model.folder import load_causal_lm
+
+        backbone.model = load_causal_lm(folder, LoadSettings(str(backbone.device), keep_master=True))

@@ -1,0 +1,51 @@
+"""A row of data, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, Problem, did_you_mean
+from ..hashing import content_digest
+
+
+class Row(dict[str, Any]):
+    """A row of data: its values by column name, and where it stands.
+
+    place:
+        for messages: ``train.csv:17`` or ``row 17 of test``.
+    file, line:
+        the file and the line (from 1) where the row begins, None where there is none.
+    id, group:
+        what ``data.id`` and ``data.group`` name in this row, None where they name nothing.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], *, place: str = "", file: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(values)
+        self.file = file
+        self.line = line
+        self.place = f"{Path(file).name}:{line}" if file and line else place or "a row"
+        self.id: str | None = None
+        self.group: str | None = None
+
+    def __missing__(self, column: str) -> Any:
+        raise DataError(self.problem(f"there is no column {column!r}{self.known()}", did_you_mean(column, self)))
+
+    def known(self) -> str:
+        """``"; the columns are 'text', 'label'"``, to go into a message."""
+        return "; the columns are " + (", ".join(repr(name) for name in self) or "none")
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all columns, whatever their order."""
+        return content_digest(self)
+
+    def problem(self, message: str, hint: str | None = None) -> Problem:
+        """A problem at this row's place."""
+        if self.line is None:
+            message = f"{self.place}: {message}"
+        return Problem(message, file=self.file, line=self.line, hint=hint)

@@ -1,0 +1,318 @@
+"""Where rows come from: a file, a folder, a data set on the Hub, or standard input."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from pydantic import Field, model_validator
+
+from ..component import Options
+from ..errors import DataError, Problem, did_you_mean
+from .readers import SUFFIXES, read_file, read_stream
+from .rows import Row
+
+Role = Literal["train", "validation", "test"]
+ROLES: tuple[Role, ...] = ("train", "validation", "test")
+
+ALIASES: dict[str, tuple[str, ...]] = {"validation": ("valid", "val", "dev")}
+"""Other names that splits of a role go by."""
+
+STANDARD_INPUT = "-"
+
+_SHARD = re.compile(r"(?P<split>.+?)[-_](?P<number>\d{5})-of-(?P<total>\d{5})(?:-[0-9a-f]+)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_KEY = "task.data.path"
+
+
+class _PlaceOptions(Options):
+    """Where rows are."""
+
+    path: str | list[str] = Field(
+        description="a Hub id, a folder, a file (.csv .tsv .jsonl .parquet .txt), or - for standard input; "
+        "or a list of them, whose splits of the same name are joined"
+    )
+    config: str | None = Field(None, description="the configuration of a data set on the Hub")
+    revision: str | None = Field(None, description="the branch, tag or commit of a data set on the Hub")
+
+    @model_validator(mode="after")
+    def _some_place(self) -> _PlaceOptions:
+        if not self.path:
+            raise ValueError("path: got an empty list, wanted at least one source")
+        return self
+
+
+class SplitOptions(Options):
+    """How rows are shared out and told apart: all there is to say of the data of a task that brings its own."""
+
+    splits: dict[Role, str] = Field({}, description="the split (or file) for a role, where it is not called the same")
+    holdout: dict[Literal["validation", "test"], float] = Field(
+        {"validation": 0.1}, description="the fraction of train to hold out for a role that has no split"
+    )
+    id: str | None = Field(None, description="the column with a unique name for each row; default: the row's digest")
+    group: str | None = Field(None, description="the column that says which rows belong together, such as a document")
+    bad_rows: Literal["error", "skip"] = Field("error", description="stop at empty rows, or leave them out and count")
+
+    @model_validator(mode="after")
+    def _no_leaks(self) -> SplitOptions:
+        for split in self.splits.values():
+            roles = [role for role, other in self.splits.items() if other == split]
+            if len(roles) > 1:
+                raise ValueError(
+                    f"the roles {' and '.join(roles)} are both the split {split!r}: scores would mean nothing"
+                )
+        for role, fraction in self.holdout.items():
+            if not 0 < fraction < 1:
+                raise ValueError(f"holdout.{role}: got {fraction:g}, wanted a fraction between 0 and 1, such as 0.1")
+        if sum(self.holdout.values()) >= 1:
+            raise ValueError(
+                f"holdout: {sum(self.holdout.values()):g} of train in all, which leaves nothing to train on"
+            )
+        return self
+
+
+class DataOptions(SplitOptions, _PlaceOptions):
+    """Where a task's rows come from and how they are shared out."""
+
+    streaming: bool = Field(False, description="read while going, for data larger than memory; set a limit with it")
+
+
+class Source:
+    """Splits of rows.
+
+    streamed:
+        whether a split should not be kept in memory as a whole.
+    scored:
+        the split that is scored where none is called test; None if nothing stands for it.
+    definition:
+        a digest of what makes examples of the rows and stands neither in them nor in the recipe; empty if nothing does.
+    """
+
+    scored: str | None = None
+    definition: str = ""
+
+    def __init__(self, name: str, splits: Iterable[str], *, streamed: bool = False) -> None:
+        self.name = name
+        self.splits = tuple(splits)
+        self.streamed = streamed
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """The rows of a split, in order. Raises DataError for whatever cannot be read."""
+        raise NotImplementedError
+
+
+class FileSource(Source):
+    """Files, read by this package itself: one or more a split."""
+
+    def __init__(self, name: str, files: Mapping[str, tuple[Path, ...]], *, streamed: bool = False) -> None:
+        super().__init__(name, files, streamed=streamed)
+        self._files = files
+
+    def rows(self, split: str) -> Iterator[Row]:
+        for path in self._files[split]:
+            yield from read_file(path)
+
+
+class InputSource(Source):
+    """JSON Lines from standard input, which can be read once."""
+
+    def __init__(self) -> None:
+        super().__init__("standard input", ("train",), streamed=True)
+        self._spent = False
+
+    def rows(self, split: str) -> Iterator[Row]:
+        if self._spent:
+            raise DataError("standard input was read already and cannot be read again", hint="write it to a file first")
+        self._spent = True
+        yield from read_stream(sys.stdin.buffer, self.name)
+
+
+class JoinedSource(Source):
+    """Several sources as one: splits of the same name one after another."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._sources = tuple(sources)
+        names = dict.fromkeys(split for source in self._sources for split in source.splits)
+        title = " + ".join(source.name for source in self._sources)
+        super().__init__(title, names, streamed=any(source.streamed for source in self._sources))
+
+    def rows(self, split: str) -> Iterator[Row]:
+        for source in self._sources:
+            if split in source.splits:
+                yield from source.rows(split)
+
+
+class DatasetsSource(Source):
+    """A data set of the ``datasets`` library: from the Hub, or a folder in one of its layouts."""
+
+    def __init__(self, name: str, splits: Mapping[str, Any], *, streamed: bool = False) -> None:
+        super().__init__(name, splits, streamed=streamed)
+        self._splits = splits
+
+    def rows(self, split: str) -> Iterator[Row]:
+        try:
+            for number, values in enumerate(_without_decoding(self._splits[split]), 1):
+                yield Row(values, place=f"row {number} of {split}")
+        except Exception as error:  # the library passes on whatever its many formats raise
+            _raise_as_data_error(error, f"the split {split!r} of {self.name} cannot be read")
+
+
+def open_source(options: DataOptions) -> Source:
+    """The source that the options name; nothing but names of files is looked at, unless ``datasets`` has to load it.
+
+    Raises DataError for a path that is not there, an unknown kind of file, or a Hub id that cannot be reached.
+    """
+    if isinstance(options.path, list):
+        return JoinedSource(_open_one(path, options) for path in options.path)
+    return _open_one(options.path, options)
+
+
+def _open_one(name: str, options: DataOptions) -> Source:
+    if name == STANDARD_INPUT:
+        _refuse_hub_options(name, options)
+        return InputSource()
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _open_folder(path, options)
+    if path.exists():
+        _refuse_hub_options(name, options)
+        if path.suffix.lower() not in SUFFIXES:
+            raise _unusable(f"{path} is no kind of file that can be read", f"these are: {' '.join(SUFFIXES)}")
+        files = {"train": (path,), **_named_files(path.parent, options, {"train"})}
+        return FileSource(str(path), files, streamed=options.streaming)
+    if not _HUB_ID.fullmatch(name) or path.suffix.lower() in SUFFIXES:
+        raise _unusable(f"{path} is not there", _neighbour(path) or "give a file, a folder or a Hub id")
+    return _load_dataset(name, options, hint="download it where there is a network, or give a file or folder")
+
+
+def _open_folder(folder: Path, options: DataOptions) -> Source:
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        _refuse_hub_options(str(folder), options)
+        return _load_from_disk(folder, options)
+    _refuse_hub_options(str(folder), options, ("revision",))
+    if options.config is not None or _has_configs(folder):
+        return _load_dataset(str(folder), options)
+    files = _folder_files(folder)
+    files.update(_named_files(folder, options, set(files)))
+    known = {*ROLES, *options.splits.values(), *(alias for names in ALIASES.values() for alias in names)}
+    if not known.intersection(files) and any(path.is_dir() for path in folder.iterdir()):
+        return _load_dataset(str(folder), options)
+    if not files:
+        raise _unusable(f"the folder {folder} has no data", f"wanted files such as train.csv: {' '.join(SUFFIXES)}")
+    return FileSource(str(folder), files, streamed=options.streaming)
+
+
+def _folder_files(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """The data files at the top of a folder by split: ``train.csv``, ``test-00000-of-00002.parquet``."""
+    found: dict[str, list[Path]] = {}
+    totals: dict[str, int] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+            shard = _SHARD.fullmatch(path.stem)
+            split = shard["split"] if shard else path.stem
+            found.setdefault(split, []).append(path)
+            totals[split] = int(shard["total"]) if shard else 1
+    problems = [
+        f"the split {split!r} should be {_files(totals[split])}, got {', '.join(path.name for path in paths)}"
+        for split, paths in found.items()
+        if len(paths) != totals[split]
+    ]
+    if problems:
+        raise DataError([Problem(message, file=str(folder), key=_KEY) for message in problems])
+    return {split: tuple(paths) for split, paths in found.items()}
+
+
+def _named_files(folder: Path, options: DataOptions, known: set[str]) -> dict[str, tuple[Path, ...]]:
+    """The files that ``data.splits`` names, by the name they are given there."""
+    files: dict[str, tuple[Path, ...]] = {}
+    for role, name in options.splits.items():
+        path = folder / Path(name).expanduser()
+        if name not in known and path.suffix.lower() in SUFFIXES:
+            if not path.is_file():
+                key = f"task.data.splits.{role}"
+                raise DataError(Problem(f"the file {path} is not there", key=key, hint=_neighbour(path)))
+            files[name] = (path,)
+    return files
+
+
+def _has_configs(folder: Path) -> bool:
+    """Whether a data card says which files are which split."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return False
+    head = re.match(r"---\n(.*?\n)---", card.read_text("utf-8", errors="replace"), flags=re.DOTALL)
+    return head is not None and re.search(r"^configs:", head[1], flags=re.MULTILINE) is not None
+
+
+def _load_from_disk(folder: Path, options: DataOptions) -> Source:
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except Exception as error:  # see DatasetsSource.rows
+        _raise_as_data_error(error, f"the data set in {folder} cannot be opened")
+    splits = loaded if isinstance(loaded, dict) else {"train": loaded}
+    return DatasetsSource(str(folder), splits, streamed=options.streaming)
+
+
+def _load_dataset(path: str, options: DataOptions, hint: str | None = None) -> Source:
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(
+            path, name=options.config, revision=options.revision, streaming=options.streaming
+        )
+    except Exception as error:  # see DatasetsSource.rows
+        _raise_as_data_error(error, f"the data set {path!r} cannot be opened", hint)
+    return DatasetsSource(path, loaded, streamed=options.streaming)
+
+
+def _without_decoding(dataset: Any) -> Any:
+    """The data set with audio and images as bytes: decoding them is the encoder's work."""
+    import datasets
+
+    for column, feature in (dataset.features or {}).items():
+        if isinstance(feature, (datasets.Audio, datasets.Image, datasets.Video)):
+            dataset = dataset.cast_column(column, type(feature)(decode=False))
+    return dataset
+
+
+def _raise_as_data_error(error: Exception, what: str, hint: str | None = None) -> NoReturn:
+    """Raises DataError with the cause that the library wraps; a full disk is not the data's fault and stays."""
+    cause: BaseException = error
+    while type(cause).__name__ == "DatasetGenerationError" and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
+        raise cause
+    reason = next(iter(str(cause).splitlines()), "") or type(cause).__name__
+    raise DataError(Problem(f"{what}: {reason}", key=_KEY, hint=hint)) from error
+
+
+def _refuse_hub_options(path: str, options: DataOptions, names: tuple[str, ...] = ("config", "revision")) -> None:
+    problems = [
+        Problem(f"only a data set on the Hub has a {name}, and {path} is none", key=f"task.data.{name}")
+        for name in names
+        if getattr(options, name) is not None
+    ]
+    if problems:
+        raise DataError(problems)
+
+
+def _neighbour(path: Path) -> str | None:
+    """A hint at a file or folder whose name is close."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"the folder {folder} is not there either"
+    return did_you_mean(path.name, [entry.name for entry in folder.iterdir()])
+
+
+def _unusable(message: str, hint: str | None) -> DataError:
+    return DataError(Problem(message, key=_KEY, hint=hint))
+
+
+def _files(count: int) -> str:
+    return "one file" if count == 1 else f"{count} files"

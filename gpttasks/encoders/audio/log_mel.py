@@ -1,0 +1,114 @@
+"""The encoder ``log-mel``: log-mel features, two strided convolutions and a projector, trained from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ...component import Options
+from ..base import Encoder
+from .decode import read_audio
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ...example import Media
+
+HELD = 4096
+"""Audio files whose features are remembered: training meets each of them again in every epoch."""
+QUIET = 1e-10
+"""Power below which all is equally quiet."""
+
+
+class LogMelOptions(Options):
+    """The options of the encoder ``log-mel``."""
+
+    sample_rate: int = Field(16000, ge=1000, description="samples a second; audio of another rate is resampled")
+    mels: int = Field(80, ge=1, description="mel bands")
+    window: float = Field(0.025, gt=0, description="seconds of a frame")
+    hop: float = Field(0.010, gt=0, description="seconds from a frame to the next")
+    channels: int = Field(256, ge=1, description="of the convolutions")
+    max_seconds: float = Field(30.0, gt=0, description="the longest audio; longer is an error, never cut")
+
+
+class LogMel(Encoder):
+    """Log-mel features (each audio's own mean and spread taken out), a quarter as many embeddings as frames.
+
+    Two convolutions of width 3 and stride 2 with GELU, layer norm, and a linear layer to the backbone's width.
+    """
+
+    name = "log-mel"
+    reads = frozenset({"audio"})
+    Options = LogMelOptions
+
+    options: LogMelOptions
+
+    def __init__(self, options: LogMelOptions | None = None) -> None:
+        super().__init__(options)
+        self._features = lru_cache(maxsize=HELD)(self._compute)
+
+    def bind(self, hidden_size: int) -> None:
+        """Make the layers."""
+        import torch
+        from torch import nn
+        from transformers.audio_utils import mel_filter_bank
+
+        options = self.options
+        self._hop = max(1, round(options.hop * options.sample_rate))
+        self._window = max(2, round(options.window * options.sample_rate))
+        filters = mel_filter_bank(
+            self._window // 2 + 1, options.mels, 0.0, options.sample_rate / 2, options.sample_rate, norm="slaney"
+        )
+        self._filters = torch.from_numpy(filters).float()
+        wide = options.channels
+        self._convolutions = nn.ModuleList(
+            [nn.Conv1d(options.mels, wide, 3, stride=2, padding=1), nn.Conv1d(wide, wide, 3, stride=2, padding=1)]
+        )
+        self._projector = nn.Sequential(nn.LayerNorm(wide), nn.Linear(wide, hidden_size))
+
+    def modules(self) -> nn.ModuleDict:
+        """All layers."""
+        from torch import nn
+
+        return nn.ModuleDict({"convolutions": self._convolutions, "projector": self._projector})
+
+    def length(self, media: Media) -> int:
+        """A quarter of the frames, rounded up."""
+        return _halved(_halved(len(self._features(media))))
+
+    def embed(self, media: Sequence[Media]) -> list[torch.Tensor]:
+        """All in one batch: padding stands on the right, and no length's embeddings see any of it."""
+        import torch
+
+        device = next(self._projector.parameters()).device
+        features = [self._features(one) for one in media]
+        lengths = [len(frames) for frames in features]
+        states = torch.nn.utils.rnn.pad_sequence(features, batch_first=True).to(device).transpose(1, 2)
+        for convolution in self._convolutions:
+            states = torch.nn.functional.gelu(convolution(states))
+            lengths = [_halved(length) for length in lengths]
+            inside = torch.arange(states.shape[-1]) < torch.tensor(lengths)[:, None]
+            states = states * inside[:, None].to(device)  # what a convolution makes of padding is no padding
+        projected = self._projector(states.transpose(1, 2))
+        return [row[:length] for row, length in zip(projected, lengths, strict=True)]
+
+    def _compute(self, media: Media) -> torch.Tensor:
+        """[frames, mels], of mean 0 and spread 1."""
+        import torch
+
+        samples = torch.from_numpy(read_audio(media, self.options.sample_rate, self.options.max_seconds))
+        window = torch.hann_window(self._window)
+        spectrum = torch.stft(
+            samples, self._window, self._hop, window=window, center=True, pad_mode="constant", return_complex=True
+        )
+        frames: torch.Tensor = (spectrum.abs().square().T @ self._filters).clamp(min=QUIET).log10()
+        return (frames - frames.mean()) / (frames.std() + 1e-5)
+
+
+def _halved(length: int) -> int:
+    """What a convolution of width 3 and stride 2, padded by 1, leaves of so many frames."""
+    return (length + 1) // 2

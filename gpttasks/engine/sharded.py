@@ -1,0 +1,76 @@
+"""An engine whose requests are shared out over several processes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..example import prompt_text
+from ..parallel.processes import Processes
+from ..requests import Reply, Request
+from .plain import LocalEngine
+
+
+class ShardedEngine:
+    """Has each process answer a share of the requests, with its own copy of the model."""
+
+    def __init__(self, inner: LocalEngine, processes: Processes) -> None:
+        self.inner = inner
+        self.processes = processes
+        self._work: dict[str, Any] = {}
+
+    def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
+        """See :class:`gpttasks.requests.Engine`. Raises RunFailed if another process failed."""
+        shares = share_out(requests, self.processes.count)
+
+        def own() -> tuple[list[Reply], dict[str, Any]]:
+            return answer_share(self.inner, requests, shares[0], advance)
+
+        gathered = self.processes.together(("answer", (requests, shares)), own)
+        replies: dict[int, Reply] = {}
+        for share, (given, _) in zip(shares, gathered, strict=True):
+            replies.update(zip(share, given, strict=True))
+            if advance and share is not shares[0]:
+                advance(len(share), 0)
+        self._work = _added([work for _, work in gathered])
+        return [replies[index] for index in range(len(requests))]
+
+    def work(self) -> dict[str, Any]:
+        """That of all processes together, see :meth:`LocalEngine.work`."""
+        return {**(self._work or self.inner.work()), "processes": self.processes.count}
+
+
+def answer_share(
+    engine: LocalEngine,
+    requests: Sequence[Request],
+    share: Sequence[int],
+    advance: Callable[[int, int], None] | None = None,
+) -> tuple[list[Reply], dict[str, Any]]:
+    """The replies to the requests at some indices, and what the engine has read so far."""
+    return engine.answer([requests[index] for index in share], advance), engine.work()
+
+
+def share_out(requests: Sequence[Request], count: int) -> list[list[int]]:
+    """Indices of the requests for each of ``count`` processes: each once, the same prompt in one place, and about as
+    many characters for each.
+    """
+    families: defaultdict[Any, list[int]] = defaultdict(list)
+    for index, request in enumerate(requests):
+        families[request.prompt].append(index)
+    sizes = {prompt: len(prompt_text(prompt)) + 20 * len(indices) for prompt, indices in families.items()}
+    shares: list[list[int]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for prompt in sorted(families, key=lambda prompt: (-sizes[prompt], families[prompt][0])):
+        least = loads.index(min(loads))
+        shares[least] += families[prompt]
+        loads[least] += sizes[prompt]
+    return shares
+
+
+def _added(works: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The work of several engines as one: counts added, the fraction of padding by what each has read."""
+    counts = {key: sum(work[key] for work in works) for key in ("tokens_asked", "tokens_read", "out_of_memory")}
+    padded = sum(work["tokens_read"] * work["padding"] for work in works)
+    budgets = {"tokens_per_batch": min(work["tokens_per_batch"] for work in works)}
+    return works[0] | counts | budgets | {"padding": round(padded / max(1, counts["tokens_read"]), 4)}

@@ -1,0 +1,41 @@
+"""Digests of values and files, and seeded hashes: what every limit, hold-out, draw and shuffle sorts by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def files_digest(folder: Path) -> str:
+    """The SHA-256, in hex, of the names and contents of a folder's files; read-me files are left out."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".md")
+    return content_digest([[file.relative_to(folder).as_posix(), file.read_bytes()] for file in files])
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def content_digest(value: Any) -> str:
+    """The SHA-256, in hex, of a value of JSON types and bytes, the same whatever the order of its mappings."""
+    text = _CANONICAL.encode(_plain(value))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(item: Any) -> Any:
+    """A value in JSON types; bytes by their digest, anything else (dates, decimals) by its text."""
+    if item is None or isinstance(item, (str, int, float)):
+        return item
+    if isinstance(item, Mapping):
+        return {str(key): _plain(inner) for key, inner in item.items()}
+    if isinstance(item, (list, tuple)):
+        return [_plain(inner) for inner in item]
+    return {"sha256": hashlib.sha256(item).hexdigest()} if isinstance(item, bytes) else str(item)
+
+
+def seeded_hash(seed: int, *names: str) -> int:
+    """A 64-bit number from (seed, names): what every limit, hold-out, draw and shuffle sorts by."""
+    text = "\x1f".join((str(seed), *names))
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")

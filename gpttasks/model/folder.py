@@ -1,0 +1,136 @@
+"""A model folder in the format of the Hugging Face Hub: safetensors only, and no code in it is ever run."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BackboneError, one_line
+from .loaded import fuse_activations
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from ..backbones.base import LoadSettings
+
+
+WANTED_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+
+
+def find_folder(path: str, revision: str | None = None) -> Path:
+    """The local folder of a model: the path itself, or where the Hub's files were put. Raises BackboneError."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise BackboneError(f"{path} is a file; a backbone is a folder or a Hub id")
+    if path.startswith((".", "/", "~")):
+        raise BackboneError(
+            f"there is no folder {path}", hint="give a folder with config.json and *.safetensors, or a Hub id"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(path, revision=revision, allow_patterns=WANTED_FILES))
+    except HFValidationError as error:
+        raise BackboneError(f"{path!r} is neither a folder nor a valid Hub id: {error}") from error
+    except Exception as error:  # the Hub client raises errors of many libraries for one cause: no answer
+        raise BackboneError(
+            f"there is no folder {path!r}, and the Hub model of that name cannot be reached: {one_line(error)}",
+            hint="check the name and the connection, or give a folder that holds the model",
+        ) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Raise BackboneError if a folder cannot be a backbone: no config, pickle weights only, or its own code needed."""
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise BackboneError(
+            f"{folder} has no config.json", hint="a backbone folder holds config.json, *.safetensors and a tokenizer"
+        )
+    try:
+        config = json.loads(config_file.read_text("utf-8"))
+    except ValueError as error:
+        raise BackboneError(f"{config_file} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise BackboneError(f"{config_file} holds a {type(config).__name__}, wanted an object")
+    from transformers import CONFIG_MAPPING
+
+    if config.get("model_type") not in CONFIG_MAPPING:
+        needs = " and brings its own code" if config.get("auto_map") else ""
+        raise BackboneError(
+            f"{folder} is of model type {config.get('model_type')!r}, which transformers does not know{needs}",
+            hint="gpttasks never runs code that comes with a model; use a model type that transformers has built in",
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in folder.glob(pattern))
+        found = f"only pickle weights ({', '.join(pickles)})" if pickles else "no weights"
+        raise BackboneError(
+            f"{folder} has {found}; wanted *.safetensors",
+            hint="pickle files can run code when they are loaded; convert them with model.save_pretrained(folder)",
+        )
+
+
+def load_causal_lm(folder: Path, settings: LoadSettings) -> PreTrainedModel:
+    """The causal language model in ``folder``, in eval mode on the device. Raises BackboneError."""
+    from transformers import AutoModelForCausalLM
+
+    dtype = "float32" if settings.keep_master else dtype_name(settings.precision)
+    try:
+        with quiet_transformers():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are in the loading info, and refused below by name
+            )
+    except Exception as error:  # transformers and safetensors raise whatever the damaged part made them raise
+        raise BackboneError(f"the model in {folder} cannot be loaded: {one_line(error)}") from error
+    misshapen = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
+    if misshapen:
+        raise BackboneError(
+            f"the weights in {folder} have {len(misshapen)} tensors of another shape than its config says, "
+            f"first {misshapen[0]}"
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise BackboneError(
+            f"the weights in {folder} lack {len(missing)} tensors of its config, first {missing[0]}",
+            hint="they would be random; give a folder whose weights are complete",
+        )
+    fuse_activations(model)
+    model.eval()
+    return model.to(settings.device)
+
+
+def dtype_name(precision: str) -> str:
+    """The torch dtype of a precision: fp32, bf16 or fp16."""
+    return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[precision]
+
+
+class quiet_transformers:
+    """Keeps transformers' own progress bars and advice off the terminal while a model loads."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        self._level = logging.get_verbosity()
+        self._bars = logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
+
+    def __exit__(self, *exc: Any) -> None:
+        from transformers.utils import logging
+
+        self._warnings.__exit__(*exc)
+        logging.set_verbosity(self._level)
+        if self._bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,134 @@
+"""Prompts of different lengths in one batch, padded on the left, so that all of them go on at the same place."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .media import model_inputs
+from .tree_attention import cache_name, compute_prefix, sliding_window, tolerance
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..backbones.local import LocalBackbone
+
+
+class PaddedBatch:
+    """Rows that are read once and then go on token by token, with the keys and values of what was read kept.
+
+    room:
+        how many tokens a row will have at the most, padding included.
+    shared:
+        so many ids at the beginning of all rows were read already, into ``cache`` (of one row).
+    at_once:
+        about how many tokens of the prompts are read together; rows of similar length side by side need least padding.
+    logits:
+        [rows, vocabulary], those of the token after each row.
+    """
+
+    def __init__(
+        self,
+        backbone: LocalBackbone,
+        rows: Sequence[Sequence[int]],
+        room: int,
+        shared: int = 0,
+        cache: Any = None,
+        at_once: int = 1024,
+    ) -> None:
+        import torch
+
+        from .key_values import KeyValues
+
+        self._backbone = backbone
+        self._model = backbone.causal_lm
+        self._device = backbone.device
+        self._cache_name = str(cache_name(self._model))
+        self._positions_too = "position_ids" in inspect.signature(self._model.forward).parameters
+        longest = max(len(row) for row in rows) - shared
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        own = torch.zeros(len(rows), longest, dtype=torch.long)
+        for index, row in enumerate(rows):
+            rest = row[shared:]
+            ids[index, longest - len(rest) :] = torch.as_tensor(list(rest), dtype=torch.long)
+            own[index, longest - len(rest) :] = 1
+        self._mask = torch.cat([own.new_ones(len(rows), shared), own], dim=-1)
+        self._positions = (shared + own.cumsum(-1) - 1).clamp(min=0)
+        self._cache = cache.copied(len(rows), room) if shared else KeyValues(room, len(rows))
+        logits = []
+        size = max(1, at_once // longest)
+        for first in range(0, len(rows), size):
+            some = slice(first, first + size)
+            # The padding that all of them have is not read; the cache learns its sizes from the first of them.
+            gap = longest - int(own[some].sum(-1).max()) if first else 0
+            self._cache.use_rows(some, shared, gap)
+            logits.append(self._read(ids[some, gap:], some, self._positions[some, gap:]))
+        self._cache.use_rows(slice(None), shared + longest)
+        self.logits = torch.cat(logits)
+
+    def go_on(self, tokens: Sequence[int]) -> None:
+        """Add one token to each row."""
+        import torch
+
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=-1)
+        self._positions = self._positions[:, -1:] + 1
+        self.logits = self._read(torch.as_tensor(list(tokens), dtype=torch.long)[:, None], slice(None), self._positions)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows only."""
+        import torch
+
+        chosen = torch.as_tensor(list(rows), dtype=torch.long)
+        self._mask, self._positions = self._mask[chosen], self._positions[chosen]
+        self.logits = self.logits[chosen.to(self._device)]
+        self._cache.keep(chosen.to(self._device))
+
+    def _read(self, ids: torch.Tensor, rows: slice, positions: torch.Tensor) -> torch.Tensor:
+        options: dict[str, Any] = {self._cache_name: self._cache, "use_cache": True, "logits_to_keep": 1}
+        if self._positions_too:
+            options["position_ids"] = positions.to(self._device)
+        mask = self._mask[rows].to(self._device)
+        outputs = self._model(**model_inputs(self._backbone, ids), attention_mask=mask, **options)
+        logits: torch.Tensor = outputs.logits[:, -1].float()
+        return logits
+
+
+def prefix_fits(backbone: LocalBackbone) -> bool:
+    """Whether what all rows begin with may be read once: the padding then stands behind it, which a window that is
+    counted in places, and not in positions, would take for text.
+    """
+    return backbone.unshared is None and sliding_window(backbone.causal_lm.config) is None
+
+
+def why_not_padded(backbone: LocalBackbone) -> str | None:
+    """Why prompts of this model cannot be padded on the left; None if they can: it is tried on two rows."""
+    if cache_name(backbone.causal_lm) is None:
+        return "it keeps no keys and values"
+    try:
+        off = max(_difference(backbone, shared) for shared in ((0, 3) if prefix_fits(backbone) else (0,)))
+    except Exception as error:  # whatever a model raises that does not take a mask and positions of this form
+        return f"{type(error).__name__} for rows padded on the left"
+    return None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times what is tolerated"
+
+
+def _difference(backbone: LocalBackbone, shared: int) -> float:
+    """How far the logits of padded rows are from those of plain rows, as a multiple of the tolerance."""
+    import torch
+
+    size = backbone.causal_lm.get_input_embeddings().weight.shape[0]
+    drawn = torch.randint(0, size, (17,), generator=torch.Generator().manual_seed(1)).tolist()
+    rows, more = [drawn[:9], [*drawn[:shared], *drawn[9:13]]], [drawn[13], drawn[14]]
+    worst = 0.0
+    with torch.no_grad():
+        cache = compute_prefix(backbone, drawn[:shared], shared) if shared else None
+        batch = PaddedBatch(backbone, rows, 10, shared, cache)
+        for step in range(2):
+            for index, row in enumerate(rows):
+                ids = torch.tensor([row + more[index : index + 1] * step], device=backbone.device)
+                plain = backbone.causal_lm(input_ids=ids, use_cache=False).logits[0, -1].float()
+                scale = (float(plain.abs().median()) + 1e-6) * tolerance(backbone)
+                worst = max(worst, float((batch.logits[index] - plain).abs().median()) / scale)
+            if not step:
+                batch.go_on(more)
+    return worst

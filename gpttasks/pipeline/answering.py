@@ -1,0 +1,152 @@
+"""Examples to answers to scores: the same for validation during training and for the final score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..answer import Answer, AnswerKind
+from ..errors import PluginError
+from ..example import Example
+from ..heads.base import Head
+from ..metrics.base import Metric
+from ..metrics.rows import sample_rows
+from ..metrics.score import Score, score_samples
+from ..metrics.signature import examples_digest, format_signature, measure_of
+from ..plugins.faults import blamed
+from ..progress import Progress
+from ..requests import Engine, Reply
+from ..tasks.baselines import BASELINES
+from ..tasks.shots import ShotPool, with_shots
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..recipe.schema import ScoreOptions
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An example, what was asked (the example with its shots), and what came of it."""
+
+    example: Example
+    asked: Example
+    answer: Answer
+    replies: tuple[Reply, ...]
+
+    @property
+    def cut_tokens(self) -> int:
+        """The most tokens of its passages that any of its requests had to leave out."""
+        return max((reply.cut.tokens for reply in self.replies if hasattr(reply, "cut")), default=0)
+
+    @property
+    def cut_shots(self) -> int:
+        """The most shots that any of its requests had to leave out."""
+        return max((reply.cut.shots for reply in self.replies if hasattr(reply, "cut")), default=0)
+
+    @property
+    def shots(self) -> int:
+        """The shots that were shown."""
+        return sum(part.kind == "shot" for part in self.asked.prompt) - self.cut_shots
+
+
+def add_shots(examples: Sequence[Example], pool: ShotPool | None, shots: int, separator: str) -> list[Example]:
+    """The examples with solved ones in front; as they are without a pool."""
+    if pool is None or not shots:
+        return list(examples)
+    return [with_shots(example, pool.draw(example, shots), separator) for example in examples]
+
+
+def ask(head: Head, engine: Engine, examples: Sequence[Example], what: str) -> list[tuple[Reply, ...]]:
+    """The replies to each example's requests, with progress shown."""
+    requests = [head.requests(example) for example in examples]
+    flat = [request for asked in requests for request in asked]
+    with Progress(what, len(flat), "requests") as progress:
+        replies = engine.answer(flat, progress.advance)
+    rest = iter(replies)
+    return [tuple(next(rest) for _ in asked) for asked in requests]
+
+
+def answer_all(
+    head: Head,
+    engine: Engine,
+    examples: Sequence[Example],
+    asked: Sequence[Example] | None = None,
+    what: str = "scoring",
+) -> list[Answered]:
+    """The answers to examples; ``asked`` are the same ones with shots, if they have any."""
+    asked = examples if asked is None else asked
+    replies = ask(head, engine, asked, what)
+    return [
+        Answered(example, shown, answer_of(head, shown, given), given)
+        for example, shown, given in zip(examples, asked, replies, strict=True)
+    ]
+
+
+def answer_of(head: Head, example: Example, replies: Sequence[Reply]) -> Answer:
+    """The head's answer. Raises PluginError for one whose value or detail cannot be written down."""
+    answer = head.answer(example, replies)
+    with blamed(head, "answer"):
+        if not isinstance(answer, Answer):
+            raise PluginError(f"head {head.name!r} gave example {example.id} {answer!r}, wanted an Answer")
+        try:
+            json.dumps([answer.value, dict(answer.detail)], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise PluginError(
+                f"head {head.name!r} gave example {example.id} an answer that is not of JSON types: {error}",
+                hint="value and detail hold texts, finite numbers, lists and mappings",
+            ) from error
+    return answer
+
+
+def quick_scores(metrics: Mapping[str, Metric], answered: Sequence[Answered]) -> dict[str, float]:
+    """The bare values of the metrics, as validation during training needs them."""
+    examples, answers = [one.example for one in answered], [one.answer for one in answered]
+    scores = {}
+    for key, metric in metrics.items():
+        with blamed(metric, "total"):
+            scores[key] = float(metric.total(sample_rows(metric, examples, answers, key=key)))
+    return scores
+
+
+def score_all(
+    metrics: Mapping[str, Metric],
+    answered: Sequence[Answered],
+    options: ScoreOptions,
+    *,
+    task: str,
+    kind: AnswerKind,
+    way: str,
+    seed: int,
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
+    """The scores with their intervals and signatures, and each sample's statistics, by metric key.
+
+    A metric with a baseline scores the baseline's answers, and its way says so.
+    """
+    examples, given = [one.example for one in answered], [one.answer for one in answered]
+    n, split, limit = len(examples), options.split, options.limit
+    measured = partial(measure_of, task=task, examples=examples_digest(examples), n=n, split=split, limit=limit)
+    baselines = {use.key: use.baseline for use in options.metrics}
+    scores: dict[str, Score] = {}
+    rows: dict[str, np.ndarray] = {}
+    for key, metric in metrics.items():
+        baseline = baselines.get(key)
+        answers = given if baseline is None else BASELINES[baseline].answers_for(metric.errors, examples, kind)
+        library = metric.signature(examples)
+        with blamed(metric, "total"):
+            scores[key], rows[key] = score_samples(
+                metric,
+                examples,
+                answers,
+                key=key,
+                split=options.split,
+                measure=measured(metric=metric, library=library),
+                way=way if baseline is None else format_signature({"baseline": baseline}),
+                level=options.level,
+                resamples=options.resamples,
+                seed=seed,
+            )
+    return scores, rows

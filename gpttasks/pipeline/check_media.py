@@ -1,0 +1,136 @@
+"""Audio and images of all examples, looked at before anything is trained or asked: bad ones are told by their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..backbones.local import LocalBackbone
+from ..data.rows import Row
+from ..errors import BackboneError, DataError, GpttasksError, Problem
+from ..example import Example, Media
+from ..plugins.faults import blamed, looking_at
+from ..progress import Progress
+from ..tasks.reading import ADVICE, ExampleReader
+from ..tasks.splits import ExampleSet, set_digest, source_of
+
+if TYPE_CHECKING:
+    from ..encoders.base import Encoder
+    from .prepare import Workbench
+
+
+def check_media(bench: Workbench) -> None:
+    """Have the encoder say how long each audio or image is; with ``data.bad_rows: skip`` leave out what it cannot read.
+
+    Raises DataError with the number of such rows and the first of them, and BackboneError for an encoder whose
+    embeddings do not fit.
+    """
+    with_media = {role: sum(any(media_in(one)) for one in part.examples) for role, part in bench.sets.items()}
+    if not isinstance(bench.backbone, LocalBackbone) or not any(with_media.values()):
+        return
+    flaws: dict[str, dict[str, Problem]] = {}  # by split, since roles may be shares of one
+    with Progress("looking at audio and images", sum(with_media.values()), "examples") as progress:
+        for role, part in bench.sets.items():
+            if with_media[role]:
+                found = dict(_flaws(bench, part, progress))
+                flaws.setdefault(part.split, {}).update(found)
+    if any(flaws.values()):
+        _leave_out(bench, flaws)
+    left = (media for part in bench.sets.values() for one in part.examples for media in media_in(one))
+    first = next(left, None)
+    if bench.encoder is not None and first is not None:
+        check_embeddings(bench.backbone, bench.encoder, first)
+
+
+def media_in(example: Example) -> Iterator[Media]:
+    """The audio and images of a prompt."""
+    return (part.media for part in example.prompt if part.media is not None)
+
+
+def check_embeddings(backbone: LocalBackbone, encoder: Encoder, media: Media) -> None:
+    """Raises BackboneError if the encoder's embeddings are not as wide as the backbone's, or not as many as it said."""
+    import torch
+
+    wide = int(backbone.causal_lm.get_input_embeddings().weight.shape[1])
+    wanted = [encoder.length(media), wide]
+    # Its dropout, if it has any, must not move what is drawn afterwards. Not inference_mode: encoders remember states.
+    with blamed(encoder, "embed"), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        (made,) = encoder.embed([media])
+        got = list(made.shape)
+        if got != wanted:
+            raise BackboneError(
+                f"encoder {encoder.name!r} made embeddings of shape {got}, wanted {wanted}: as many as its length() "
+                f"says, and of the hidden size of backbone {backbone.name!r}, {wide}",
+                hint="bind() is told the hidden size: the last layer of the encoder has to give it",
+            )
+
+
+def _flaws(bench: Workbench, part: ExampleSet, progress: Progress) -> Iterator[tuple[str, Problem]]:
+    """The id of each example whose media cannot be used, and why."""
+    for example in part.examples:
+        media = list(media_in(example))
+        if not media:
+            continue
+        try:
+            with looking_at(example):
+                length = sum(_length(bench, one) for one in media)
+            progress.advance(1, length)
+        except DataError as error:
+            yield example.id, error.problems[0]
+
+
+def _length(bench: Workbench, media: Media) -> int:
+    """How many embeddings it becomes. Raises DataError if it cannot be read, or is alone too long."""
+    backbone = bench.backbone
+    assert isinstance(backbone, LocalBackbone)
+    length = len(backbone.tokenizer.media_ids(media))
+    if length >= backbone.context:
+        raise DataError(
+            f"the {media.type} {media.digest[:8]} makes {length:,} embeddings, and the context is of "
+            f"{backbone.context:,} tokens",
+            hint="cut it, or use an encoder that makes fewer, or a backbone with a larger context",
+        )
+    return length
+
+
+def _leave_out(bench: Workbench, flaws: dict[str, dict[str, Problem]]) -> None:
+    """The sets without what cannot be used. Raises DataError unless the recipe says so, or where nothing is left."""
+    skip = bench.recipe.data.bad_rows == "skip"
+    for role, part in bench.sets.items():
+        bad = flaws.get(part.split, {})
+        rest = tuple(example for example in part.examples if example.id not in bad)
+        if len(rest) < len(part.examples) and not (skip and rest):
+            raise DataError(_told(bench, part, bad))
+        digest = set_digest(rest, part.definition)
+        changed = replace(part, examples=rest, skipped=part.skipped + len(bad), digest=digest)
+        bench.sets = {**bench.sets, role: changed}
+
+
+def _told(bench: Workbench, part: ExampleSet, bad: dict[str, Problem]) -> Problem:
+    """How many rows are bad, and the first of them at its place."""
+    first = next(example for example in part.examples if example.id in bad)
+    problem = bad[first.id]
+    row = _row_of(bench, part, first)
+    placed = Problem(f"example {first.id}: {problem.message}") if row is None else row.problem(problem.message)
+    message = f"{len(bad)} of {part.rows} rows cannot be used; the first: {placed.message}"
+    return replace(placed, message=message, hint=problem.hint or ADVICE)
+
+
+def _row_of(bench: Workbench, part: ExampleSet, example: Example) -> Row | None:
+    """The row that an example was made of, found by reading the split again; None if that is not possible."""
+    if bench.given:
+        return bench.given[part.examples.index(example)]
+    last: list[Row] = []
+
+    def remembered(rows: Iterator[Row]) -> Iterator[Row]:
+        for row in rows:
+            last[:] = [row]
+            yield row
+
+    try:
+        source = source_of(bench.task, bench.recipe.data)
+        read = ExampleReader(bench.task, bench.recipe.data).read(remembered(iter(source.rows(part.split))))
+        return next((last[0] for found in read if found.id == example.id), None)
+    except GpttasksError:  # a stream is read once
+        return None

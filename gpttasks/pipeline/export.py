@@ -1,0 +1,60 @@
+"""What a run has trained, for other tools."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..adaptations.lora import merge_adapter
+from ..backbones.base import LoadSettings
+from ..backbones.run import RunBackbone, RunOptions, finished_recipe
+from ..errors import FolderError, UserError, full_disk
+from ..model.folder import dtype_name, quiet_transformers
+from ..runtime import Precision
+
+if TYPE_CHECKING:
+    from ..backbones.local import LocalBackbone
+    from ..plugins import Plugins
+
+
+def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: Precision = "fp32") -> Path:
+    """The folder with what the run trained of its backbone: its ``adapter/`` or ``model/``, or a merged copy.
+
+    merged:
+        a new folder for a stock Hugging Face model with the adapter merged into the weights, and the tokenizer.
+    precision:
+        of the merged weights; merging itself is done in fp32.
+
+    Raises UserError if nothing of the backbone was trained, and FolderError if ``merged`` is not empty.
+    """
+    recipe = finished_recipe(folder, plugins)
+    keeps: str | None = getattr(plugins.get("adaptation", recipe.adapt.name), "keeps", None)
+    if keeps is None:
+        raise UserError(f"the run {folder} is of adaptation {recipe.adapt.name!r}, which leaves the backbone as it was")
+    if merged is None:
+        return folder / keeps
+    if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
+        raise FolderError(f"{merged} is there already and not empty", hint="give a new folder")
+    backbone = RunBackbone(RunOptions(path=str(folder)))
+    backbone.load(LoadSettings(keep_master=True, plugins=plugins))
+    merge_adapter(backbone)
+    aside = merged.with_name(f".{merged.name}.tmp")
+    try:
+        save_model(backbone, aside, precision)
+        aside.replace(merged)
+    except Exception as error:  # safetensors and tokenizers have errors of their own for a full disk
+        raise full_disk(error) or error from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return merged
+
+
+def save_model(backbone: LocalBackbone, folder: Path, precision: Precision) -> None:
+    """Write model and tokenizer as a stock Hugging Face folder."""
+    import torch
+
+    backbone.model.to(getattr(torch, dtype_name(precision)))
+    with quiet_transformers():
+        backbone.model.save_pretrained(folder)
+    backbone.tokenizer.inner.save_pretrained(folder)

@@ -1,0 +1,39 @@
+"""Replies of a backbone that is its own engine, kept in the run folder until the run is finished.
+
+A local model's replies are in the user's cache, which outlives the run. Those of a server or of a plugin's backbone are
+no promise for another run, but an interrupted one need not ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..engine.cache import CachedEngine
+from ..errors import PluginError
+from ..plugins.faults import blamed
+from ..records.folder import REPLIES, RunFolder
+from ..requests import Engine, Reply, Request
+
+KEPT_AT_ONCE = 64
+"""Requests that are asked, and whose replies are kept, together: so many may have to be asked again."""
+
+
+class CountedReplies:
+    """Sees to it that the inner engine replies to each request."""
+
+    def __init__(self, inner: Engine) -> None:
+        self.inner = inner
+
+    def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
+        """See :class:`gpttasks.requests.Engine`. Raises PluginError for another number of replies than of requests."""
+        given = self.inner.answer(requests, advance)
+        with blamed(self.inner, "answer"):
+            if len(given) != len(requests):
+                raise PluginError(f"{len(given)} replies to {len(requests)} requests, wanted one each")
+        return given
+
+
+def kept_in_run(inner: Engine, model: Mapping[str, Any], folder: RunFolder) -> CachedEngine:
+    """The engine, asked only what it has not replied to in this run; ``model``: as in :class:`CachedEngine`."""
+    return CachedEngine(CountedReplies(inner), model, folder / REPLIES, KEPT_AT_ONCE)

@@ -1,0 +1,168 @@
+"""The scoring stage: answers to the split's examples, and the scores with their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..backbones.local import LocalBackbone
+from ..engine.cache import CachedEngine, cache_file
+from ..engine.plain import LocalEngine
+from ..engine.sharded import ShardedEngine
+from ..hashing import content_digest
+from ..metrics.score import Score
+from ..metrics.signature import format_signature
+from ..model.loaded import state_digest
+from ..requests import Engine
+from ..training.checkpoint import trained_parameters
+from .answering import Answered, add_shots, answer_all, score_all
+from .job import Job
+from .kept_replies import kept_in_run
+from .prepare import Workbench
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the scoring stage gives: the answers, the scores and each sample's statistics by metric key."""
+
+    answered: list[Answered]
+    scores: dict[str, Score]
+    statistics: dict[str, np.ndarray]
+
+
+def score_split(job: Job, bench: Workbench) -> Scored:
+    """Answer and score the split that the recipe names; counts and scores go into the record."""
+    score = bench.recipe.score
+    asked = add_shots(bench.scored, bench.shots, score.shots, bench.separator)
+    digests = model_digests(bench)
+    engine = cached(job, bench, digests)
+    answered = answer_all(bench.head, engine, bench.scored, asked)
+    if isinstance(engine, CachedEngine):
+        note_cache(job, engine)
+    note_work(job, engine)
+    _count(job, bench, answered)
+    job.say("computing scores")
+    scores, statistics = score_all(
+        bench.metrics,
+        answered,
+        score,
+        task=bench.task.name,
+        kind=bench.head.gives,
+        way=way_of(job, bench, answered, digests),
+        seed=bench.recipe.seed,
+    )
+    job.record["scores"] = {key: value.as_dict() for key, value in scores.items()}
+    return Scored(answered, scores, statistics)
+
+
+def model_digests(bench: Workbench) -> dict[str, str]:
+    """SHA-256 of all that was loaded and trained: weights, tokenizer, adapter, head."""
+    digests = dict(bench.backbone.digests())
+    if bench.encoder is not None and (frozen := bench.encoder.digest()) is not None:
+        digests["encoder_weights"] = frozen
+    if bench.adaptation.trains and isinstance(bench.backbone, LocalBackbone):
+        digests["trained"] = state_digest(dict(trained_parameters(bench.backbone.model, bench.modules())))
+    return digests
+
+
+def cached(job: Job, bench: Workbench, digests: Mapping[str, str]) -> Engine:
+    """The engine, which asks a local model only what it has not been asked before, and any other what this run has not
+    asked it.
+    """
+    engine, file = bench.engine(), cache_file()
+    if not isinstance(bench.backbone, LocalBackbone):
+        asked = bench.recipe.backbone
+        served = {**digests, "backbone": [asked.name, asked.options.model_dump(mode="json")]}
+        return kept_in_run(engine, served, job.folder)
+    if file is None or not bench.recipe.runtime.cache:
+        return engine
+    model = {
+        **digests,
+        "adapt": [bench.recipe.adapt.name, bench.recipe.adapt.options.model_dump(mode="json")],
+        **({"encoder": [use.name, use.options.model_dump(mode="json")]} if (use := bench.recipe.encoder) else {}),
+        "versions": {name: job.record["versions"][name] for name in ("torch", "transformers", "peft")},
+        "precision": bench.precision,
+        "device": bench.device.partition(":")[0],
+        "context": bench.backbone.context,
+    }
+    return CachedEngine(engine, model, file)
+
+
+def note_cache(job: Job, engine: CachedEngine) -> None:
+    """Write down, and say, how many replies were there already."""
+    in_run = engine.file.parent == job.folder.path  # and removed when it is finished
+    if not in_run:
+        job.record["cache"] = {"file": str(engine.file), "hits": engine.hits, "asked": engine.asked}
+    if engine.hits:
+        where = "there from before the run was stopped" if in_run else f"in the cache {engine.file}"
+        job.say(f"{engine.hits:,} of {engine.asked:,} replies were {where}")
+    if engine.problem:
+        job.warn(f"replies could not be kept: {engine.problem}")
+
+
+def note_work(job: Job, engine: Engine) -> None:
+    """Write down, and say, how much a local engine had to read; warn where memory ran out."""
+    inner = engine.inner if isinstance(engine, CachedEngine) else engine
+    if not isinstance(inner, (LocalEngine, ShardedEngine)):
+        return
+    work = job.record["engine"] = inner.work()
+    if work["tokens_asked"]:
+        job.say(
+            f"read {work['tokens_read']:,} tokens for {work['tokens_asked']:,}, with {work['padding']:.1%} padding, "
+            f"in batches of up to {work['tokens_per_batch']:,}"
+        )
+    if work["out_of_memory"]:
+        job.warn(
+            f"memory ran out {work['out_of_memory']:,} times, so batches were made smaller: "
+            f"runtime.tokens_per_batch={work['tokens_per_batch']} avoids that from the start"
+        )
+
+
+def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:
+    """Note what was cut, dropped and nearly tied, and say it."""
+    samples = job.record["samples"]
+    samples["truncated"] = sum(one.cut_tokens > 0 for one in answered)
+    samples["shots_dropped"] = sum(one.cut_shots for one in answered)
+    samples["near_ties"] = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
+    unfinished = sum(one.answer.detail.get("finish") == "length" for one in answered)
+    samples["unfinished"] = unfinished
+    if unfinished:
+        job.warn(
+            f"{unfinished:,} of {len(answered):,} answers were cut off at the most tokens they may have: no end token "
+            "and no stop text came before"
+        )
+    if samples["truncated"]:
+        job.warn(
+            f"{samples['truncated']:,} of {len(answered):,} scored examples are longer than the context of "
+            f"{bench.backbone.context} tokens and were cut at their passage"
+        )
+    if samples["shots_dropped"]:
+        job.warn(f"{samples['shots_dropped']:,} shots did not fit into the context and were left out")
+
+
+def way_of(job: Job, bench: Workbench, answered: list[Answered], digests: Mapping[str, str]) -> str:
+    """The way half of the signature: all that may move the scores while what is measured stays the same."""
+    recipe = bench.recipe
+    prompts = content_digest(
+        sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)
+    )
+    versions = job.record["versions"]
+    return format_signature(
+        {
+            "backbone": recipe.backbone.name,
+            **({"encoder": recipe.encoder.name} if recipe.encoder else {}),
+            **{name: digest[:16] for name, digest in digests.items()},
+            "adapt": recipe.adapt.name,
+            "head": recipe.head.name,
+            "prompts": prompts[:16],
+            "shots": recipe.score.shots,
+            "chat": False,
+            "precision": bench.precision,
+            "recipe": job.record["digest"][:16],
+            **{name: versions[name] for name in ("gpttasks", "torch", "transformers", "peft")},
+        }
+    )

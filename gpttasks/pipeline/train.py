@@ -1,0 +1,236 @@
+"""The training stage: items, the loop with its validation, and what is kept of it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..backbones.local import LocalBackbone
+from ..backbones.run import RunBackbone
+from ..errors import PluginError, UserError
+from ..example import prompt_text
+from ..item import Item
+from ..progress import Progress
+from ..records.folder import ADAPTER, CHECKPOINTS
+from ..training.checkpoint import save_checkpoint
+from ..training.items import LazyItems, may_not_fit
+from ..training.trainer import Trainer, TrainerSettings, TrainingState
+from .answering import add_shots, answer_all, ask, quick_scores
+from .job import Job
+from .prepare import Workbench
+from .trained_files import save_encoder, save_head
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def train(job: Job, bench: Workbench) -> None:
+    """Train head and adaptation, from the last checkpoint if there is one, and save them in the run folder."""
+    assert isinstance(bench.backbone, LocalBackbone)
+    options = bench.recipe.train
+    assert options is not None
+    items = make_items(bench)
+    accelerator = make_accelerator(job, bench)
+    warn_of_dropout(job, bench)
+    with stop_on_interrupt(job) as asked:
+        settings = _settings(job, bench, accelerator, asked)
+        trainer = Trainer(bench.backbone, bench.head, options, accelerator, settings, bench.modules())
+        trained = sum(parameter.numel() for parameter in trainer.parameters.values())
+        if trainer.last_checkpoint.exists():
+            job.say(f"going on from {trainer.last_checkpoint}")
+        job.say(f"training {trained:,} parameters on {len(items):,} items")
+        with kept_if_a_plugin_fails(trainer):
+            state = trainer.fit(items)
+    accelerator.end_training()
+    tune(bench)
+    note_training(job, bench, state, len(items), trained)
+    save_trained(job, bench)
+
+
+@contextmanager
+def kept_if_a_plugin_fails(trainer: Trainer) -> Iterator[None]:
+    """A plugin's error within a step or a validation costs no step: the weights after the last one are kept."""
+    try:
+        yield
+    except PluginError:
+        if trainer.state.step:
+            state = asdict(trainer.state)
+            save_checkpoint(trainer.last_checkpoint, trainer.parameters, trainer.raw_optimizer, state)
+        raise
+
+
+def warn_of_dropout(job: Job, bench: Workbench) -> None:
+    """Dropout is drawn for each micro-batch: with it the trained weights depend on how many tokens one holds."""
+    recipe = bench.recipe
+    parts = {"train": recipe.train, "adapt": recipe.adapt.options, "head": recipe.head.options}
+    named = [f"{name}.dropout" for name, options in parts.items() if getattr(options, "dropout", 0)]
+    if named:
+        job.warn(f"{' and '.join(named)} is on, so that runtime.tokens_per_batch moves what is learned")
+
+
+def make_items(bench: Workbench) -> Sequence[Item]:
+    """The items of all training examples; where each makes just one, only those that may be too long are made now.
+
+    Raises UserError if there are none, DataError for an example that does not fit the context.
+    """
+    examples = bench.sets["train"].examples
+    if bench.head.one_item:
+        items = LazyItems(bench.head, examples)
+        long = [place for place, one in enumerate(examples) if may_not_fit(one, bench.backbone.context)]
+        if long:  # told before the work, and not when a step meets it
+            with Progress("tokenising long examples", len(long), "examples") as progress:
+                for place in long:
+                    progress.advance(1, items[place].tokens)
+        return items
+    made: list[Item] = []
+    lengths = [len(prompt_text(example.prompt)) for example in examples]  # of a review or of a whole book
+    with Progress("tokenising", sum(lengths), "characters") as progress:
+        for example, length in zip(examples, lengths, strict=True):
+            new = list(bench.head.items(example))
+            made += new
+            progress.advance(length, sum(item.tokens for item in new))
+    if not made:
+        raise UserError(f"head {bench.head.name!r} made nothing to train on of {len(examples)} examples")
+    return made
+
+
+def note_training(job: Job, bench: Workbench, state: TrainingState, items: int, trained: int) -> None:
+    """Write down how the training went, and say how many items had to be cut."""
+    job.record["training"] = asdict(state) | {"items": items, "trained_parameters": trained}
+    job.record["samples"]["train_truncated"] = state.cut
+    if state.cut:
+        job.warn(
+            f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
+            f"{bench.backbone.context} tokens and were cut at their passage"
+        )
+
+
+def make_accelerator(job: Job, bench: Workbench) -> Accelerator:
+    """The Accelerator for this device, precision and the recipe's trackers."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    trackers = bench.recipe.runtime.trackers
+    AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # an earlier run of this process may have had another precision
+    mixed = {"fp32": "no"}.get(bench.precision, bench.precision)
+    folder = str(job.folder / "trackers")
+    accelerator = Accelerator(
+        mixed_precision=mixed,
+        cpu=bench.device == "cpu",
+        log_with=trackers or None,
+        project_dir=folder if trackers else None,
+    )
+    if trackers:
+        accelerator.init_trackers(bench.recipe.name, config=flat(job.info.recipe))
+    return accelerator
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
+    """A nested mapping with dotted keys and values of the types that trackers take."""
+    found: dict[str, str | int | float | bool] = {}
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value if isinstance(value, (str, int, float, bool)) else str(value)
+    return found
+
+
+def _settings(job: Job, bench: Workbench, accelerator: Accelerator, asked: threading.Event) -> TrainerSettings:
+    recipe = bench.recipe
+    validation = recipe.train.validate_ if recipe.train else None
+
+    def log(event: dict[str, Any]) -> None:
+        job.folder.log(event)
+        if event["event"] == "step":
+            values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
+            job.tell("gpttasks_logged", step=event["step"], values=values)
+        elif event["event"] == "validation":
+            job.tell("gpttasks_validated", step=event["step"], scores=event["scores"])
+            job.say(f"step {event['step']}: " + ", ".join(_told(*score) for score in event["scores"].items()))
+            values = {name: value for name, value in event["scores"].items() if value is not None}
+        else:
+            return
+        accelerator.log(
+            {("train/" if event["event"] == "step" else "validation/") + name: value for name, value in values.items()},
+            step=event["step"],
+        )
+
+    last = job.folder / CHECKPOINTS / "last.safetensors"
+    if not last.exists():
+        job.folder.keep_events_until(0)
+    best = validation.best if validation else None
+    return TrainerSettings(
+        seed=recipe.seed,
+        checkpoints=job.folder / CHECKPOINTS,
+        log=log,
+        stop_asked=asked.is_set,
+        validate=(lambda: _validate(bench)) if validation else None,
+        best_is_higher=bench.metrics[best].higher_is_better if best else True,
+        tokens_per_batch=recipe.runtime.tokens_per_batch,
+        checkpoint_minutes=recipe.runtime.checkpoint_minutes,
+        resumed=job.folder.keep_events_until,
+    )
+
+
+def _told(name: str, value: float | None) -> str:
+    return f"{name} undefined" if value is None else f"{name} {value:.4f}"
+
+
+def _validate(bench: Workbench) -> dict[str, float]:
+    """The scores on the validation examples."""
+    examples = bench.sets["validation"].examples
+    score = bench.recipe.score
+    asked = add_shots(examples, bench.shots, score.shots, bench.separator)
+    metrics = {use.key: bench.metrics[use.key] for use in score.metrics if use.baseline is None}
+    return quick_scores(metrics, answer_all(bench.head, bench.engine(), examples, asked, "validating"))
+
+
+def tune(bench: Workbench) -> None:
+    """Fit the head's thresholds and weights on the validation examples, if it has any."""
+    if bench.head.tunes:
+        examples = bench.sets["validation"].examples
+        bench.head.tuned = bench.head.tune(examples, ask(bench.head, bench.engine(), examples, "tuning"))
+
+
+def save_trained(job: Job, bench: Workbench) -> None:
+    """Write the adaptation's folder and the head's modules and settings."""
+    backbone = bench.backbone
+    assert isinstance(backbone, LocalBackbone)
+    if bench.adaptation.keeps:
+        bench.adaptation.save(backbone, job.folder / bench.adaptation.keeps)
+    if bench.adaptation.keeps == ADAPTER and isinstance(backbone, RunBackbone) and backbone.has_adapter:
+        job.warn(
+            f"the adapter was trained on the merged weights of {backbone.options.path}; "
+            "for other tools write the whole model with gpttasks export --merged"
+        )
+    save_head(bench.head, job.folder)
+    if bench.encoder is not None:
+        save_encoder(bench.encoder, job.folder)
+
+
+@contextmanager
+def stop_on_interrupt(job: Job) -> Iterator[threading.Event]:
+    """The first Ctrl-C asks to stop after the step, so that nothing of it is lost; the second one stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # signals can only be taken in the main thread
+        return
+
+    def handler(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        job.say("stopping after this step (Ctrl-C again: at once)")
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,139 @@
+"""What a head has trained, written into a run's ``head/`` and read back from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..backbones.run import RunBackbone
+from ..errors import BackboneError, FolderError, one_line
+from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RECIPE
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..encoders.base import Encoder
+    from ..heads.base import Head
+    from ..recipe.schema import Use
+    from ..records.folder import RunFolder
+
+FITS = "fits"
+
+
+def save_head(head: Head, folder: RunFolder) -> None:
+    """Write the head's modules, with what they fit, and its tuned settings; nothing for a head without either."""
+    from safetensors.torch import save_file
+
+    modules = head.modules()
+    if modules is not None:
+        file = folder / HEAD_WEIGHTS
+        file.parent.mkdir(exist_ok=True)
+        tensors = {name: value.detach().cpu().contiguous() for name, value in modules.state_dict().items()}
+        save_file(tensors, file, metadata={FITS: json.dumps(head.fits())})
+    if head.tuned:
+        folder.write_text(HEAD_TUNED, json.dumps(head.tuned, allow_nan=False) + "\n")
+
+
+def save_encoder(encoder: Encoder, folder: RunFolder) -> None:
+    """Write the encoder's trained modules."""
+    from safetensors.torch import save_file
+
+    file = folder / ENCODER_WEIGHTS
+    file.parent.mkdir(exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.modules().state_dict().items()}
+    save_file(tensors, file)
+
+
+def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
+    """Put a run's trained encoder modules on ``encoder``.
+
+    Raises BackboneError if the run has none of this kind, or of other sizes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    use, file = backbone.recipe.encoder, Path(backbone.options.path) / ENCODER_WEIGHTS
+    if use is None or use.name != encoder.name or not file.exists():
+        raise BackboneError(
+            f"encoder {encoder.name!r} has to be trained, and {backbone.options.path} is a run of "
+            f"{'no encoder' if use is None else f'encoder {use.name!r}'}",
+            hint="choose another adaptation than none, or a run with this encoder",
+        )
+    modules = encoder.modules()
+    try:
+        found = load_file(file)
+        if misfit := _misfit(found, modules.state_dict()):
+            raise BackboneError(
+                f"the encoder in {file} does not fit: {misfit}",
+                hint="it was trained with other options, or for a backbone of another hidden size",
+            )
+        modules.load_state_dict(found)
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise BackboneError(f"the encoder in {file} cannot be loaded: {one_line(error)}") from error
+
+
+def _misfit(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
+    """The first tensor that is not there, is not wanted or has another shape; None if all fit."""
+    for name in sorted({*found, *wanted}):
+        got, own = (str(list(some[name].shape)) if name in some else "nothing" for some in (found, wanted))
+        if got != own:
+            return f"{name} has the shape {got}, wanted {own}"
+    return None
+
+
+def load_head(head: Head, backbone: RunBackbone) -> None:
+    """Put a run's trained head modules and tuned settings on ``head``.
+
+    Raises BackboneError if the run's head is of another kind, or was trained for another set of answers.
+    """
+    modules = head.modules()
+    if modules is not None:
+        _load_modules(head, backbone.head_weights(head.name))
+    tuned = Path(backbone.options.path) / HEAD_TUNED
+    if backbone.recipe.head.name == head.name and tuned.exists():
+        try:
+            head.tuned = json.loads(tuned.read_text("utf-8"))
+        except ValueError as error:
+            raise FolderError(f"{tuned} cannot be read: {error}") from error
+
+
+def tuned_by_run(backbone: Use, head: Head) -> bool:
+    """Whether the backbone is a run that has tuned settings of this head, which :func:`load_head` will read."""
+    from ruamel.yaml import YAML
+
+    if backbone.name != RunBackbone.name:
+        return False
+    folder = Path(getattr(backbone.options, "path", ""))
+    if not (folder / HEAD_TUNED).is_file() or not (folder / RECIPE).is_file():
+        return False
+    document = YAML(typ="safe", pure=True).load((folder / RECIPE).read_text("utf-8"))
+    return bool(document["head"]["use"] == head.name)
+
+
+def _load_modules(head: Head, file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    modules = head.modules()
+    assert modules is not None
+    try:
+        with safe_open(file, framework="pt") as opened:
+            trained_for = json.loads((opened.metadata() or {}).get(FITS, "{}"))
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FolderError(f"{file} cannot be read: {error}") from error
+    wanted = json.loads(json.dumps(head.fits()))
+    if trained_for != wanted:
+        raise BackboneError(
+            f"the head in {file} was trained for {_listed(trained_for)}, and this task has {_listed(wanted)}",
+            hint="to train a new head on what the run learned, use gpttasks export RUN --merged DIR as the backbone",
+        )
+    try:
+        modules.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BackboneError(f"the head in {file} does not fit this backbone: {one_line(error)}") from error
+
+
+def _listed(fits: dict[str, object]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in fits.items()) or "nothing in particular"

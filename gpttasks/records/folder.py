@@ -1,0 +1,213 @@
+"""The run folder: plain files, written aside and renamed, locked while a process works in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FolderError, full_disk
+
+if TYPE_CHECKING:
+    from ..metrics.score import Score
+
+SCHEMA = "gpttasks.run/1"
+RECIPE, RECORD, EVENTS, SAMPLES, REPORT = "recipe.yaml", "run.json", "events.jsonl", "samples.parquet", "report.html"
+CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
+DATA_DIGESTS = "data.json"
+"""The digests of the data an unfinished run began with; gone when it is finished, as run.json holds them then."""
+REPLIES = "replies.sqlite"
+"""What a backbone that is its own engine has replied to an unfinished run; gone when it is finished."""
+NOTHING_DONE = frozenset({LOCK, RECIPE, RECORD, DATA_DIGESTS, REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"})
+"""What is in the folder of a run that was stopped, by wrong input say, before anything was trained or scored: the
+corrected recipe may take it over."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder holds it.
+
+    record:
+        the content of ``run.json``.
+    reused:
+        whether it was finished before and nothing was done again.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    reused: bool = False
+
+    @property
+    def state(self) -> str:
+        """``running``, ``interrupted``, ``failed`` or ``finished``."""
+        return str(self.record["state"])
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """The scores by metric key; empty until they are there."""
+        from ..metrics.score import Score
+
+        return {
+            key: Score(**(value | {"scale": tuple(value["scale"])})) for key, value in self.record["scores"].items()
+        }
+
+
+def read_run(folder: Path | str) -> Run:
+    """The run in a folder. Raises FolderError if there is none, or its ``run.json`` cannot be read."""
+    file = Path(folder) / RECORD
+    try:
+        record = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise FolderError(
+            f"{folder} is no run folder: it has no {RECORD}", hint="give a folder that gpttasks run made"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{file} cannot be read: {error}") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise FolderError(
+            f"{file} is not of schema {SCHEMA}: got {record.get('schema') if isinstance(record, dict) else record!r}"
+        )
+    return Run(Path(folder), record)
+
+
+class RunFolder:
+    """A run folder that this process may write to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file aside, then rename it: a reader sees the old or the new one, never half of it."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.tmp")
+        with open(aside, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write ``run.json``. Raises ValueError for NaN or infinity, which JSON does not have."""
+        self.write_text(RECORD, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Append a line to the training log."""
+        with open(self.path / EVENTS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The training log so far; a last line that was cut off by a kill is left out."""
+        return list(read_events(self.path))
+
+    def keep_events_until(self, step: int) -> None:
+        """Drop what was logged after ``step``: a resumed training does these steps again."""
+        kept = [event for event in self.events() if event["step"] <= step]
+        self.write_text(EVENTS, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
+
+
+def read_events(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a run's ``events.jsonl``; none if there is no such file."""
+    file = folder / EVENTS
+    if not file.exists():
+        return
+    for line in file.read_text("utf-8").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return  # the last line, cut off while it was written
+        if isinstance(event, dict):
+            yield event
+
+
+@contextmanager
+def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFolder, Run | None]]:
+    """The folder for a run with this recipe digest, locked, and the run that is in it already, if any.
+
+    With ``force`` an existing folder is moved aside, to the same name with a number. Raises FolderError if another
+    process works in it, if it holds another recipe's run, or files that no run made.
+    """
+    if force and path.exists():
+        with _locked(path):
+            path.rename(_free_name(path))
+    if path.exists() and not path.is_dir():
+        raise FolderError(f"{path} is a file", hint="give a folder with --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if full := full_disk(error):
+            raise full from error
+        message = f"the folder {path} cannot be made: {error.strerror}"
+        raise FolderError(message, hint="give another one with --out") from error
+    with _locked(path):
+        yield RunFolder(path), _existing(path, digest)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    if not path.is_dir():
+        raise FolderError(f"{path} is a file", hint="give a folder with --out")
+    lock = FileLock(path / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FolderError(
+            f"another process works in {path}", hint="wait for it, or give another folder with --out"
+        ) from None
+    try:
+        yield
+    finally:
+        (path / LOCK).unlink(missing_ok=True)  # before the release, so that nobody's new lock is removed
+        lock.release()
+
+
+def _existing(path: Path, digest: str) -> Run | None:
+    names = {entry.name for entry in path.iterdir() if not (entry.name.startswith(".") and entry.name.endswith(".tmp"))}
+    if names <= {LOCK}:
+        return None
+    if not (path / RECORD).exists():
+        raise FolderError(f"{path} has files in it, but no run", hint="give an empty or a new folder with --out")
+    run = read_run(path)
+    if run.record["digest"] != digest and run.state != "finished" and names <= NOTHING_DONE:
+        print(
+            f"{path} held a run of another recipe that had not begun to work; this one takes its place", file=sys.stderr
+        )
+        for name in names - {LOCK}:
+            (path / name).unlink()
+        return None
+    if run.record["digest"] != digest:
+        raise FolderError(
+            f"{path} holds a run of another recipe: digest {run.record['digest'][:12]}, this recipe's is {digest[:12]}",
+            hint="give another folder with --out, or move the old one aside with --force",
+        )
+    return run
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+        number += 1
+    return aside
+
+
+ADAPTER, MODEL, HEAD = "adapter", "model", "head"
+
+
+HEAD_WEIGHTS = f"{HEAD}/modules.safetensors"
+
+
+ENCODER_WEIGHTS = f"{HEAD}/encoder.safetensors"
+
+
+HEAD_TUNED = f"{HEAD}/tuned.json"

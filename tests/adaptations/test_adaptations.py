@@ -1,0 +1,177 @@
+"""What is trained of a backbone, and that other tools can load what is kept of it."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel
+from pydantic import ValidationError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from gpttasks.adaptations.full import Full
+from gpttasks.adaptations.head_only import HeadOnly
+from gpttasks.adaptations.lora import OWN_NAMES, SET_HERE, Lora, LoraOptions, lora_config_fields
+from gpttasks.adaptations.none import NoAdaptation
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.errors import UserError
+
+IDS = torch.tensor([[0, 9, 270, 31, 8, 99, 14]])
+
+
+def load(folder):
+    backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
+    backbone.load(LoadSettings())
+    return backbone
+
+
+def logits(model):
+    with torch.no_grad():
+        return model.eval()(input_ids=IDS).logits
+
+
+def trained(backbone):
+    return {name for name, value in backbone.model.named_parameters() if value.requires_grad}
+
+
+def disturb(backbone):
+    """Stands for training: moves everything that is trained."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in backbone.model.parameters():
+            if value.requires_grad:
+                value.add_(torch.randn_like(value) * 0.3)
+
+
+def adapted(folder, **options):
+    backbone = load(folder)
+    adaptation = Lora(LoraOptions(**options))
+    adaptation.apply(backbone)
+    disturb(backbone)
+    return adaptation, backbone
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "openai-gpt", "gpt_neo", "llama", "gemma2"])
+def test_an_adapter_loads_with_plain_peft(tiny_folder, tmp_path, model_type):
+    folder = tiny_folder(model_type)
+    adaptation, backbone = adapted(folder, rank=4, alpha=8)
+    changed = logits(backbone.model)
+    assert not torch.allclose(changed, logits(load(folder).model), atol=1e-2), "the adapter does something"
+    adaptation.save(backbone, tmp_path / "adapter")
+    files = {file.name for file in (tmp_path / "adapter").iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= files
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path / "adapter")
+    torch.testing.assert_close(logits(plain), changed, atol=1e-5, rtol=1e-5)
+    again = load(folder)
+    adaptation.load(again, tmp_path / "adapter")
+    assert torch.equal(logits(again.model), changed)
+    with torch.no_grad():
+        outputs = again.forward([IDS[0].tolist()])
+    torch.testing.assert_close(outputs.targets([1]).logits, changed[0, :-1], atol=1e-5, rtol=1e-5)
+
+
+def test_all_linear_reaches_every_layer_of_a_conv1d_model(tiny_gpt2_folder):
+    _, backbone = adapted(tiny_gpt2_folder)
+    layers = [
+        f"transformer.h.{n}.{name}" for n in (0, 1) for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    ]
+    wanted = {f"base_model.model.{layer}.lora_{side}.default.weight" for layer in layers for side in "AB"}
+    assert trained(backbone) == wanted
+
+
+@pytest.mark.parametrize("targets", [["c_attn"], r".*\.attn\.c_attn"])
+def test_targets(tiny_gpt2_folder, targets):
+    _, backbone = adapted(tiny_gpt2_folder, targets=targets)
+    assert len(trained(backbone)) == 4
+    assert all("c_attn" in name for name in trained(backbone))
+
+
+def test_options_become_a_peft_config():
+    options = {"rank": 3, "alpha": 12, "dropout": 0.25, "bias": "lora_only", "rslora": True, "dora": True}
+    config = Lora(
+        LoraOptions(**options, peft={"exclude_modules": ["lm_head"], "init_lora_weights": "gaussian"})
+    ).config()
+    assert (config.r, config.lora_alpha, config.lora_dropout, config.bias) == (3, 12, 0.25, "lora_only")
+    assert (config.use_rslora, config.use_dora, config.task_type) == (True, True, "CAUSAL_LM")
+    assert (config.exclude_modules, config.init_lora_weights) == ({"lm_head"}, "gaussian")
+
+
+def test_targets_that_are_not_there(tiny_gpt2_folder):
+    with pytest.raises(UserError, match=r"LoRA cannot be put on this backbone.*query") as caught:
+        Lora(LoraOptions(targets=["query"])).apply(load(tiny_gpt2_folder))
+    assert "look at the options under adapt" in str(caught.value)
+
+
+def test_every_option_of_peft_can_be_reached():
+    fields = {field.name: field for field in dataclasses.fields(LoraConfig)}
+    assert lora_config_fields() == set(fields)
+    assert all(field.init for field in fields.values()), "LoraConfig takes each of them"
+    assert set(OWN_NAMES) | SET_HERE <= set(fields)
+    assert set(OWN_NAMES.values()) < set(LoraOptions.model_fields)
+    for name, field in fields.items():
+        if name not in OWN_NAMES and name not in SET_HERE:
+            made = field.default_factory() if field.default is dataclasses.MISSING else field.default
+            Lora(LoraOptions(peft={name: made})).config()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("r", "'r' is the option 'rank' of lora itself"),
+        ("task_type", "'task_type' is set by gpttasks"),
+        ("exclude_module", "no option 'exclude_module'; did you mean 'exclude_modules'"),
+        ("zzz", "peft.LoraConfig has no option 'zzz'"),
+    ],
+)
+def test_wrong_peft_options(option, message):
+    with pytest.raises(ValidationError, match=message):
+        LoraOptions(peft={option: 1})
+
+
+def test_the_options_of_peft_are_known_without_importing_it():
+    code = (
+        "import sys; from gpttasks.training.adaptations import LoraOptions; LoraOptions(peft={'use_qalora': False});"
+        "sys.exit(any(name in sys.modules for name in ('peft', 'torch', 'transformers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "opt", "llama"])
+def test_a_full_model_loads_with_plain_transformers(tiny_folder, tmp_path, model_type):
+    backbone, adaptation = load(tiny_folder(model_type)), Full()
+    adaptation.apply(backbone)
+    assert len(trained(backbone)) == len(list(backbone.model.parameters()))
+    disturb(backbone)
+    changed = logits(backbone.model)
+    adaptation.save(backbone, tmp_path / "model")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    torch.testing.assert_close(logits(plain), changed, atol=1e-5, rtol=1e-5)
+    text = "The film was a quiet wonder."
+    assert AutoTokenizer.from_pretrained(tmp_path / "model")(text)["input_ids"][1:] == backbone.tokenizer.encode(text)
+    again = load(tiny_folder(model_type))
+    adaptation.load(again, tmp_path / "model")
+    assert torch.equal(logits(again.model), changed)
+    assert load(tmp_path / "model").tokenizer.digest == backbone.tokenizer.digest
+
+
+@pytest.mark.parametrize("adaptation", [NoAdaptation(), HeadOnly()])
+def test_a_frozen_backbone(tiny_gpt2_folder, tmp_path, adaptation):
+    backbone = load(tiny_gpt2_folder)
+    adaptation.apply(backbone)
+    assert trained(backbone) == set()
+    adaptation.save(backbone, tmp_path)
+    adaptation.load(backbone, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert torch.equal(logits(backbone.model), logits(load(tiny_gpt2_folder).model))
+
+
+def test_what_they_say_of_themselves():
+    said = {one.name: (one.trains, one.trains_weights, one.keeps) for one in (NoAdaptation, HeadOnly, Full, Lora)}
+    assert said == {
+        "none": (False, False, None),
+        "head-only": (True, False, None),
+        "full": (True, True, "model"),
+        "lora": (True, False, "adapter"),
+    }

@@ -1,0 +1,144 @@
+"""Data files: every value as it was written, every fault with its place."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpttasks.data.readers import read_file, read_stream
+from gpttasks.errors import DataError
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\x00"), max_size=20)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(name, content):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write_file
+
+
+def problem(path):
+    with pytest.raises(DataError) as caught:
+        list(read_file(path))
+    assert len(caught.value.problems) == 1
+    return caught.value.problems[0]
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=8), st.sampled_from([(".csv", ","), (".tsv", "\t")]))
+def test_csv_reads_back_what_was_written(tmp_path_factory, values, kind):
+    suffix, delimiter = kind
+    path = tmp_path_factory.mktemp("csv") / f"data{suffix}"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+        writer.writerow(["text", "label"])
+        writer.writerows(values)
+    assert [(row["text"], row["label"]) for row in read_file(path)] == values
+
+
+@given(st.lists(st.dictionaries(TEXT, TEXT | st.integers() | st.none() | st.booleans() | st.lists(TEXT)), max_size=8))
+def test_json_lines_read_back(values):
+    text = "\n".join(json.dumps(value, ensure_ascii=False) for value in values)
+    assert list(read_stream(io.BytesIO(text.encode()), "standard input")) == values
+
+
+def test_csv_lines_count_where_a_record_begins(write):
+    path = write("train.csv", 'text,label\n"two\nlines",1\r\nplain,0\n\n"a, ""b""",1\n\n\n')
+    found = list(read_file(path))
+    assert [(row.line, row["text"]) for row in found] == [(2, "two\nlines"), (4, "plain"), (5, ""), (6, 'a, "b"')]
+    assert found[0].place == "train.csv:2"
+    assert found[0].file == str(path)
+
+
+def test_no_value_is_converted(write):
+    (row,) = read_file(write("a.csv", "a,b,c,d\n007,1e5,NA,true\n"))
+    assert dict(row) == {"a": "007", "b": "1e5", "c": "NA", "d": "true"}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(write):
+    (row,) = read_file(write("a.csv", "\ufefftext\nx\n"))
+    assert dict(row) == {"text": "x"}
+
+
+def test_a_field_may_hold_a_book(write):
+    book = "word " * 100_000
+    (row,) = read_file(write("a.csv", f"text\n{book}\n"))
+    assert row["text"] == book
+
+
+def test_text_has_one_row_a_line(write):
+    found = list(read_file(write("a.txt", "one \n\ntwo\n\n")))
+    assert [(row.line, row["text"]) for row in found] == [(1, "one "), (2, ""), (3, "two")]
+
+
+def test_an_empty_line_of_json_is_a_row_without_values(write):
+    assert list(read_file(write("a.jsonl", '{"a": 1}\n\n{"a": 2}\n'))) == [{"a": 1}, {}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line", "column", "message"),
+    [
+        ("a.csv", b"text\nfine\ncaf\xe9\n", 3, 4, "not UTF-8: the byte 0xe9"),
+        ("a.jsonl", "{}\n".encode("utf-16"), 1, 1, "not UTF-8: the byte 0xff"),
+        ("a.csv", "text,label\na,1\nb\n", 3, None, "got 1 field, wanted 2 (text, label)"),
+        ("a.csv", 'text,label\n"a\nb",1\nc,1,2\n', 4, None, "got 3 fields, wanted 2 (text, label)"),
+        ("a.tsv", "text\tlabel\na,1\n", 2, None, "got 1 field, wanted 2 (text, label)"),
+        ("a.csv", 'text,label\nx,1\n"never closed,1\nb,2\n', 3, None, "a record that begins here cannot be read"),
+        ("a.csv", 'text,label\n"a"b,1\n', 2, None, "a record that begins here cannot be read"),
+        ("a.csv", "text,label,text\na,b,c\n", 1, None, "2 columns are called 'text'"),
+        ("a.csv", ",text\n0,a\n", 1, None, "column 1 has no name"),
+        ("a.csv", "\ntext\n", 1, None, "column 1 has no name"),
+        ("a.jsonl", '{"a": 1}\n{"a": 2,}\n', 2, 9, "not valid JSON"),
+        ("a.jsonl", '{"a": 1, "a": 2}\n', 1, None, "the key 'a' stands twice"),
+        ("a.jsonl", '{"a": NaN}\n', 1, None, "NaN is no JSON number"),
+        ("a.json", '[{"a": 1}]\n', 1, None, "got an array, wanted an object"),
+        ("a.jsonl", "{}\n3\n", 2, None, "got a number, wanted an object"),
+        ("a.jsonl", "null\n", 1, None, "got null, wanted an object"),
+        ("a.jsonl", "[" * 100_000 + "\n", 1, None, "not valid JSON"),
+        ("a.csv", "", None, None, "the file is empty"),
+        ("a.parquet", "no parquet at all", None, None, "not a readable Parquet file"),
+    ],
+)
+def test_faults_are_named_with_their_place(write, name, content, line, column, message):
+    path = write(name, content)
+    found = problem(path)
+    assert (found.file, found.line, found.column) == (str(path), line, column)
+    assert message in found.message
+
+
+def test_all_faults_of_a_header_at_once(write):
+    with pytest.raises(DataError) as caught:
+        list(read_file(write("a.csv", "a,,a\n1,2,3\n")))
+    assert [entry.message for entry in caught.value.problems] == ["column 2 has no name", "2 columns are called 'a'"]
+
+
+def test_parquet_gives_nested_values_and_numbered_rows(tmp_path):
+    values = [
+        {"text": f"t{i}", "n": i, "list": ["a", str(i)], "media": {"bytes": b"x", "path": None}} for i in range(2500)
+    ]
+    values[7]["text"] = None
+    path = tmp_path / "test.parquet"
+    pq.write_table(pa.Table.from_pylist(values), path)
+    found = list(read_file(path))
+    assert found == values
+    assert (found[16].place, found[16].line) == ("row 17 of test.parquet", None)
+
+
+def test_parquet_with_a_column_twice(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
+    assert "several columns are called 'a'" in problem(path).message
+
+
+def test_a_file_that_cannot_be_opened(tmp_path):
+    assert "cannot be read: No such file" in problem(tmp_path / "gone.csv").message

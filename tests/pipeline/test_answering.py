@@ -1,0 +1,44 @@
+"""Answers as the stages take them from a head."""
+
+import pytest
+
+from gpttasks import Answer, Example, Head
+from gpttasks.errors import PluginError
+from gpttasks.pipeline.answering import answer_all
+
+
+class Says(Head):
+    """Asks nothing and answers what it was made with."""
+
+    name = "says"
+    gives = "text"
+
+    def __init__(self, answer):
+        super().__init__()
+        self._answer = answer
+
+    def requests(self, example):
+        return []
+
+    def answer(self, example, replies):
+        return self._answer
+
+
+class Silent:
+    def answer(self, requests, advance=None):
+        return []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer("a", "a", detail={"margin": float("nan")}), Answer("a", "a", detail={"set": {1}}), Answer(object(), "a")],
+)
+def test_what_cannot_be_written_down_is_told_at_once(answer):
+    with pytest.raises(PluginError, match="head 'says' gave example 7 an answer that is not of JSON types"):
+        answer_all(Says(answer), Silent(), [Example("p", id="7")])
+
+
+def test_what_can_be_is_kept():
+    answer = Answer([1, 2], "a", detail={"margin": 1.5, "of": ("x", None)})
+    (one,) = answer_all(Says(answer), Silent(), [Example("p", id="7")])
+    assert one.answer is answer

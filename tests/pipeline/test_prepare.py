@@ -1,0 +1,35 @@
+"""What is loaded for a run: limits of splits that are trained on and scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpttasks.pipeline.prepare import create, load_sets
+from gpttasks.plugins import load_plugins
+from gpttasks.recipe import load_recipe
+
+
+def test_a_split_that_is_trained_on_and_scored_has_both_limits(tmp_path: Path) -> None:
+    rows = [f"A {word} film {number},{word}" for number in range(20) for word in ("good", "bad")]
+    (tmp_path / "train.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    (tmp_path / "small.yaml").write_text(
+        """
+backbone: nano
+task:
+  use: classification
+  data: {path: train.csv}
+  prompt: "{{ text | passage }} ="
+  labels: [bad, good]
+head: choice
+adapt: lora
+train: {limit: 30}
+score: {split: train, limit: 6, metrics: [accuracy]}
+"""
+    )
+    plugins = load_plugins()
+    recipe = load_recipe(str(tmp_path / "small.yaml"), [], plugins)
+    parts = {kind: create(plugins, kind, use) for kind, use in (("task", recipe.task), ("head", recipe.head))}
+    adaptation = create(plugins, "adaptation", recipe.adapt)
+    sets = load_sets(recipe, parts["task"], parts["head"], adaptation, {})
+    assert len(sets["train"].examples) == 30
+    assert len(sets["scored"].examples) == 6
