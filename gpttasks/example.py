@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from .hashing import bytes_digest
 
 PartKind = Literal["fixed", "passage", "shot", "media"]
 
@@ -20,7 +21,7 @@ class Media:
     @property
     def digest(self) -> str:
         """The SHA-256 of the bytes, in hex."""
-        return hashlib.sha256(self.data).hexdigest()
+        return bytes_digest(self.data)
 
 
 @dataclass(frozen=True)

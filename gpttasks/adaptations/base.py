@@ -32,7 +32,10 @@ class Adaptation(Component):
         raise NotImplementedError
 
     def save(self, backbone: LocalBackbone, folder: Path) -> None:
-        """Write what was trained of the backbone into ``folder`` (the run's ``keeps``), in the field's own formats."""
+        """Write what was trained of the backbone, in the field's own formats, into ``folder``.
+
+        The folder is there and empty; it becomes the run's ``keeps`` when this returns.
+        """
 
     def load(self, backbone: LocalBackbone, folder: Path) -> None:
         """Put what ``save`` wrote on a backbone that was loaded as it was before ``apply``."""

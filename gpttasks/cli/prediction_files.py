@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import DataError, Problem, RunFailed, UserError
+from ..files import atomic_file
 from .output import json_line
 
 if TYPE_CHECKING:
@@ -59,22 +59,18 @@ def _output_row(prediction: Prediction) -> dict[str, Any]:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows as CSV or JSON Lines, by the name's end; aside and renamed, so that no half of a file is left.
+    """Write rows as CSV or JSON Lines, by the name's end, whole or not at all.
 
     Raises DataError for rows with different columns, which CSV cannot hold, and RunFailed if it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.tmp")
     try:
-        with open(aside, "w", encoding="utf-8", newline="") as file:
+        with atomic_file(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
             if path.suffix.lower() == ".csv":
                 _write_csv(rows, file)
             else:
                 file.writelines(f"{json_line(row)}\n" for row in rows)
-        os.replace(aside, path)
     except OSError as error:
         raise RunFailed(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import full_disk
+from ..hashing import bytes_digest
 from ..requests import Cut, Engine, GenerateReply, LogLikelihoodReply, ReadoutReply, Reply, Request, RollingReply
 
 VERSION = 2
@@ -165,4 +166,4 @@ def _plain(value: Any) -> Any:
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
-    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value
+    return bytes_digest(value) if isinstance(value, bytes) else value

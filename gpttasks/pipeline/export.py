@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from ..adaptations.lora import merge_adapter
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
 from ..errors import FolderError, UserError, full_disk
+from ..files import atomic_folder
 from ..model.folder import dtype_name, quiet_transformers
 from ..runtime import Precision
 
@@ -39,14 +39,11 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
     backbone = RunBackbone(RunOptions(path=str(folder)))
     backbone.load(LoadSettings(keep_master=True, plugins=plugins))
     merge_adapter(backbone)
-    aside = merged.with_name(f".{merged.name}.tmp")
     try:
-        save_model(backbone, aside, precision)
-        aside.replace(merged)
+        with atomic_folder(merged) as aside:
+            save_model(backbone, aside, precision)
     except Exception as error:  # safetensors and tokenizers have errors of their own for a full disk
         raise full_disk(error) or error from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return merged
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from ..files import atomic_file
+from ..hashing import file_digest
 from ..records.environment import peak_memory_bytes
 from ..records.folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, RECORD, REPLIES, REPORT, SAMPLES
 from ..report import render_report
@@ -67,7 +67,7 @@ def _sample_row(one: Answered) -> dict[str, Any]:
 
 
 def write_samples(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows as Parquet, aside and renamed."""
+    """Write the rows as Parquet, whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -75,9 +75,8 @@ def write_samples(file: Path, rows: list[dict[str, Any]]) -> None:
     types = dict.fromkeys(("set", "id", "group", "input_digest", "input", "answer", "text", "target", "detail"), text)
     types |= {"references": texts, "choices": texts, "scores": numbers, "truncated": pa.int64(), "shots": pa.int64()}
     types |= {name: numbers for name in rows[0] if name.startswith("stats_")}
-    aside = file.with_name(f".{file.name}.tmp")
-    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema([(name, types[name]) for name in rows[0]])), aside)
-    os.replace(aside, file)
+    with atomic_file(file) as aside:
+        pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema([(name, types[name]) for name in rows[0]])), aside)
 
 
 def file_digests(folder: Path) -> dict[str, str]:
@@ -86,5 +85,5 @@ def file_digests(folder: Path) -> dict[str, str]:
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         if file.is_file() and name not in (RECORD, LOCK) and not name.startswith((f"{CHECKPOINTS}/", "trackers/")):
-            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+            found[name] = file_digest(file)
     return found

@@ -13,6 +13,7 @@ from ..backbones.local import LocalBackbone
 from ..backbones.run import RunBackbone
 from ..errors import PluginError, UserError
 from ..example import prompt_text
+from ..files import atomic_folder
 from ..item import Item
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
@@ -204,7 +205,8 @@ def save_trained(job: Job, bench: Workbench) -> None:
     backbone = bench.backbone
     assert isinstance(backbone, LocalBackbone)
     if bench.adaptation.keeps:
-        bench.adaptation.save(backbone, job.folder / bench.adaptation.keeps)
+        with atomic_folder(job.folder / bench.adaptation.keeps) as folder:
+            bench.adaptation.save(backbone, folder)
     if bench.adaptation.keeps == ADAPTER and isinstance(backbone, RunBackbone) and backbone.has_adapter:
         job.warn(
             f"the adapter was trained on the merged weights of {backbone.options.path}; "

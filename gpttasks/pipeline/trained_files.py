@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from ..backbones.run import RunBackbone
 from ..errors import BackboneError, FolderError, one_line
+from ..files import atomic_file
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RECIPE
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from ..encoders.base import Encoder
     from ..heads.base import Head
@@ -24,26 +26,24 @@ FITS = "fits"
 
 def save_head(head: Head, folder: RunFolder) -> None:
     """Write the head's modules, with what they fit, and its tuned settings; nothing for a head without either."""
-    from safetensors.torch import save_file
-
     modules = head.modules()
     if modules is not None:
-        file = folder / HEAD_WEIGHTS
-        file.parent.mkdir(exist_ok=True)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in modules.state_dict().items()}
-        save_file(tensors, file, metadata={FITS: json.dumps(head.fits())})
+        _save_modules(modules, folder / HEAD_WEIGHTS, {FITS: json.dumps(head.fits())})
     if head.tuned:
         folder.write_text(HEAD_TUNED, json.dumps(head.tuned, allow_nan=False) + "\n")
 
 
 def save_encoder(encoder: Encoder, folder: RunFolder) -> None:
     """Write the encoder's trained modules."""
+    _save_modules(encoder.modules(), folder / ENCODER_WEIGHTS)
+
+
+def _save_modules(modules: nn.Module, file: Path, metadata: dict[str, str] | None = None) -> None:
     from safetensors.torch import save_file
 
-    file = folder / ENCODER_WEIGHTS
-    file.parent.mkdir(exist_ok=True)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.modules().state_dict().items()}
-    save_file(tensors, file)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in modules.state_dict().items()}
+    with atomic_file(file) as aside:
+        save_file(tensors, aside, metadata=metadata)
 
 
 def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import PluginError, Problem, did_you_mean, one_line
+from ..hashing import file_digest, text_digest
 from .hookspecs import PROJECT
 from .registry import Broken, PluginRecord, Plugins
 
@@ -158,14 +158,14 @@ def _allowed(names: Sequence[str]) -> set[str]:
 
 def _file_digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise PluginError(Problem(f"the plugin cannot be read: {error.strerror}", file=str(path))) from error
 
 
 def _load_file(plugins: Plugins, path: Path, sha256: str) -> None:
     # The name tells apart files of one name: two of them would otherwise be one module to Python.
-    unique = hashlib.sha256(f"{path}\n{sha256}".encode()).hexdigest()[:12]
+    unique = text_digest(f"{path}\n{sha256}")[:12]
     module_name = f"{FILE_MODULE}{path.stem}_{unique}"
     record = PluginRecord(path.stem, module=module_name, origin=str(path), sha256=sha256)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FolderError, full_disk
+from ..files import is_unfinished, write_text
 
 if TYPE_CHECKING:
     from ..metrics.score import Score
@@ -86,15 +86,8 @@ class RunFolder:
         return self.path / name
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file aside, then rename it: a reader sees the old or the new one, never half of it."""
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.tmp")
-        with open(aside, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, target)
+        """Write a file, whole or not at all."""
+        write_text(self.path / name, text)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write ``run.json``. Raises ValueError for NaN or infinity, which JSON does not have."""
@@ -173,7 +166,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _existing(path: Path, digest: str) -> Run | None:
-    names = {entry.name for entry in path.iterdir() if not (entry.name.startswith(".") and entry.name.endswith(".tmp"))}
+    names = {entry.name for entry in path.iterdir() if not is_unfinished(entry)}
     if names <= {LOCK}:
         return None
     if not (path / RECORD).exists():

@@ -6,7 +6,6 @@ independent of the other rows as can be.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappush, heapreplace
@@ -15,7 +14,7 @@ from typing import TypeAlias
 from ..data.sources import ALIASES, ROLES, DataOptions, Role, Source, SplitOptions, open_source
 from ..errors import DataError, Problem, did_you_mean
 from ..example import Example
-from ..hashing import seeded_hash
+from ..hashing import seeded_hash, text_digest
 from .holdout import _role_by_threshold, hold_out
 from .reading import ExampleReader
 from .task import Task
@@ -234,7 +233,7 @@ def set_digest(examples: Iterable[Example], definition: str = "") -> str:
     """The SHA-256, in hex, over ids and inputs, whatever the order, and the definition if there is one."""
     lines = sorted(f"{example.id}\x1f{example.input_digest}" for example in examples)
     lines += [definition] if definition else []
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+    return text_digest("\n".join(lines))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackboneError, DataError, one_line
+from ..hashing import text_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -98,7 +98,7 @@ class TextTokenizer:
         else:
             content = repr(sorted(self.inner.get_vocab().items())) + repr(self.inner.special_tokens_map)
         content += repr((self.starts_with, self.fallback_start, self.end))
-        return hashlib.sha256(content.encode()).hexdigest()
+        return text_digest(content)
 
 
 def load_tokenizer(folder: Path) -> TextTokenizer:

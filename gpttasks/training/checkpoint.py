@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FolderError
+from ..files import atomic_file
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ def trained_parameters(model: nn.Module, modules: nn.ModuleDict | None) -> dict[
 def save_checkpoint(
     file: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
 ) -> None:
-    """Write weights, Adam's moments and ``state`` (JSON values) aside, then rename: never half a file."""
+    """Write weights, Adam's moments and ``state`` (JSON values), whole or not at all."""
     from safetensors.torch import save_file
 
     tensors = {WEIGHT + name: value.detach().contiguous() for name, value in parameters.items()}
@@ -35,10 +35,8 @@ def save_checkpoint(
         for name, value in parameters.items():
             for key, moment in optimizer.state.get(value, {}).items():
                 tensors[f"{MOMENT}{key}:{name}"] = moment.detach().contiguous()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(".tmp")
-    save_file(tensors, aside, metadata={"state": json.dumps(state)})
-    os.replace(aside, file)
+    with atomic_file(file) as aside:
+        save_file(tensors, aside, metadata={"state": json.dumps(state)})
 
 
 def load_checkpoint(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import keyword
 import re
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from ...errors import FolderError, Problem, UserError
+from ...files import atomic_folder
 
 Kind = Literal["task", "head", "metric", "encoder", "backbone"]
 KINDS: tuple[Kind, ...] = ("task", "head", "metric", "encoder", "backbone")
@@ -31,17 +31,12 @@ def new_plugin(name: str, kind: Kind = "task", folder: Path | None = None) -> Pa
     target = folder or Path(f"gpttasks-{name}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FolderError(f"{target} is there already and not empty", hint="choose another name, or move it away")
-    aside = target.with_name(f".{target.name}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
     try:
-        for file, text in _files(name, module, kind).items():
-            (aside / file).parent.mkdir(parents=True, exist_ok=True)
-            (aside / file).write_text(text, encoding="utf-8")
-        if target.exists():
-            target.rmdir()
-        aside.replace(target)
+        with atomic_folder(target) as aside:
+            for file, text in _files(name, module, kind).items():
+                (aside / file).parent.mkdir(parents=True, exist_ok=True)
+                (aside / file).write_text(text, encoding="utf-8")
     except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
         raise FolderError(f"{target} cannot be written: {error.strerror or error}") from error
     return target
 
