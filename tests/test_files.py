@@ -24,9 +24,14 @@ def test_a_file_appears_with_the_end_of_the_block(tmp_path):
 def test_an_error_leaves_the_old_file(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(KeyboardInterrupt), atomic_file(target) as aside:
-        aside.write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with atomic_file(target) as aside:
+            aside.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 
@@ -44,9 +49,14 @@ def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
             assert os.listdir(aside) == []
             (aside / content).write_text(content)
     assert os.listdir(target) == ["new"]
-    with pytest.raises(ValueError, match="no"), atomic_folder(target) as aside:
-        (aside / "third").write_text("third")
-        raise ValueError("no")
+
+    def failing():
+        with atomic_folder(target) as aside:
+            (aside / "third").write_text("third")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        failing()
     assert os.listdir(target) == ["new"]
     assert os.listdir(tmp_path) == ["adapter"]
 
