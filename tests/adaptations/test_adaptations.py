@@ -132,7 +132,7 @@ def test_wrong_peft_options(option, message):
 
 def test_the_options_of_peft_are_known_without_importing_it():
     code = (
-        "import sys; from gpttasks.training.adaptations import LoraOptions; LoraOptions(peft={'use_qalora': False});"
+        "import sys; from gpttasks.adaptations.lora import LoraOptions; LoraOptions(peft={'use_qalora': False});"
         "sys.exit(any(name in sys.modules for name in ('peft', 'torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -266,7 +266,7 @@ class TestLifecycle:
         failed = plugins.call("gpttasks_logged", run=RUN, step=1, values={})
         assert [name for name, *_ in calls] == ["bad", "good"]
         assert {title: one_line(error) for title, error in failed.items()} == {
-            "plugin 'bad' (bad.py)": "OSError: disk; full"
+            "plugin 'bad' (bad.py)": "OSError: disk full"
         }
 
     def test_the_user_can_interrupt_a_hook(self):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from test_audio import audio, tone
+from test_decode import audio, tone
 from tiny_audio import save_tiny_audio
 
 from gpttasks.cli import main

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_audio import audio, tone
+from test_decode import audio, tone
 from tiny_audio import save_tiny_audio
 
 from gpttasks.encoders.audio.pretrained import PretrainedAudio, PretrainedAudioOptions
