@@ -3,7 +3,7 @@
     taskset -c 1 python benchmarks/authors_path.py
     taskset -c 1 python benchmarks/authors_path.py --renew      # and puts the table into the manual
 
-Walks the author's manual, ``plugins/AUTHORS.md``, in an environment of its own. Of each section, counts the commands
+Walks the author's manual, ``plugins/README.md``, in an environment of its own. Of each section, counts the commands
 from ``gpttasks new plugin`` to the first ``gpttasks run``, the lines by which the files that the author writes differ
 from those that were generated (blank ones are not counted; rows of data are counted apart), and the time the commands
 take: by the clock, and in processor time, which a busy machine does not lengthen as much.

@@ -1,4 +1,4 @@
-"""``plugins/AUTHORS.md`` as steps, and an environment and a shell to take them in: for its test and its benchmark.
+"""``plugins/README.md`` as steps, and an environment and a shell to take them in: for its test and its benchmark.
 
 ``python tests/authors_manual.py`` renews its two lists, of the hooks and of the conformance kit's rules.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gpttasks.plugins.hook_list import put_between, renewed
 
-MANUAL = Path(__file__).parents[1] / "plugins" / "AUTHORS.md"
+MANUAL = Path(__file__).parents[1] / "plugins" / "README.md"
 
 RULES_BEGIN = "<!-- rules: made by python tests/authors_manual.py -->"
 RULES_END = "<!-- end of rules -->"

@@ -1,6 +1,6 @@
 """The hooks as Markdown, for the author's manual: made from the signatures and docstrings of ``hookspecs``.
 
-``python -m gpttasks.plugins.hook_list plugins/AUTHORS.md`` renews the list in a file, between its two markers.
+``python -m gpttasks.plugins.hook_list plugins/README.md`` renews the list in a file, between its two markers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``plugins/AUTHORS.md``, carried out from top to bottom as an author would, and its list of hooks."""
+"""``plugins/README.md``, carried out from top to bottom as an author would, and its list of hooks."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ def test_only_the_upload_is_not_carried_out() -> None:
 
 
 def test_a_block_that_no_step_takes_is_told() -> None:
-    with pytest.raises(ValueError, match=r"AUTHORS.md:3: got a block 'python'"):
+    with pytest.raises(ValueError, match=r"README.md:3: got a block 'python'"):
         steps("Some words.\n\n```python\nx = 1\n```\n")
 
 
 def test_the_list_of_hooks_is_that_of_hookspecs() -> None:
-    assert renewed(TEXT) == TEXT, "the hooks have changed: python -m gpttasks.plugins.hook_list plugins/AUTHORS.md"
+    assert renewed(TEXT) == TEXT, "the hooks have changed: python -m gpttasks.plugins.hook_list plugins/README.md"
 
 
 def test_hooks_without_markers_are_refused() -> None:
