@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the manual's test takes the same step
 
 from authors_manual import MANUAL, Commands, Shell, Written, fresh_environment, steps  # noqa: E402
 
-from gpttasks.plugins.hook_list import put_between  # noqa: E402
+from gpttasks.markdown import put_between  # noqa: E402
 
 BEGIN = "<!-- counts: made by python benchmarks/authors_path.py --renew -->"
 END = "<!-- end of counts -->"

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from gpttasks.plugins.hook_list import put_between, renewed
+from gpttasks.markdown import put_between
+from gpttasks.plugins.hook_list import renewed
 
 MANUAL = Path(__file__).parents[1] / "plugins" / "README.md"
 

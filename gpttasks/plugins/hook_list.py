@@ -1,6 +1,6 @@
-"""The hooks as Markdown, for the author's manual: made from the signatures and docstrings of ``hookspecs``.
+"""The hooks as Markdown, for the author's manual: generated from the signatures and docstrings of ``hookspecs``.
 
-``python -m gpttasks.plugins.hook_list plugins/README.md`` renews the list in a file, between its two markers.
+``python -m gpttasks.plugins.hook_list plugins/README.md`` updates the list in that file, between its two markers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..markdown import put_between
 from . import hookspecs
 from .hookspecs import PROJECT, RunInfo
 
@@ -20,24 +21,15 @@ END = "<!-- end of hooks -->"
 
 
 def hook_list() -> str:
-    """Every hook with its signature and docstring, in their order in ``hookspecs``, and what a RunInfo holds."""
+    """Every hook with its signature and docstring, in the order of ``hookspecs``, and the fields of RunInfo."""
     hooks = [value for name, value in vars(hookspecs).items() if name.startswith(f"{PROJECT}_")]
     entries = [f"#### `{hook.__name__}({_parameters(hook)})`\n\n{_text(hook)}" for hook in hooks]
     return "\n\n".join([*entries, f"#### `RunInfo({_parameters(RunInfo)})`\n\n{_text(RunInfo)}"])
 
 
 def renewed(text: str) -> str:
-    """A text with the list between its two markers. Raises ValueError for a text without them."""
+    """The text with the current list between the two markers. Raises ValueError if it does not have them."""
     return put_between(text, BEGIN, END, hook_list())
-
-
-def put_between(text: str, begin: str, end: str, content: str) -> str:
-    """A text with this content between two lines of it. Raises ValueError for a text without them."""
-    before, found, rest = text.partition(f"{begin}\n")
-    _, closed, after = rest.partition(f"\n{end}")
-    if not found or not closed:
-        raise ValueError(f"wanted a line {begin!r} and a line {end!r} after it")
-    return f"{before}{found}\n{content}\n{closed}{after}"
 
 
 def _parameters(function: Callable[..., Any]) -> str:

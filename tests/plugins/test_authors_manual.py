@@ -117,7 +117,7 @@ def test_the_list_of_hooks_is_that_of_hookspecs() -> None:
 
 
 def test_hooks_without_markers_are_refused() -> None:
-    with pytest.raises(ValueError, match="wanted a line"):
+    with pytest.raises(ValueError, match="expected a line"):
         renewed("no markers here\n")
 
 
