@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..answer import Answer
@@ -196,15 +197,46 @@ def as_evaluate_metric(metric: Metric) -> evaluate.Metric:
 def evaluate_total(metric: Metric, examples: Sequence[Example], answers: Sequence[Answer]) -> float:
     """What the metric as ``evaluate.Metric`` computes for answered examples; NaN where it is undefined.
 
-    For a metric that reads more than pairs hold, it is the total of the samples' statistics.
+    Evaluate holds a prediction and a reference for each sample or, for a metric that reads more than such a pair, the
+    sample's number. Either way the metric sees the fields in ``needs`` and ``reads`` only.
+
     Raises RunFailed and PluginError as :func:`gpttasks.metrics.rows.sample_rows` does.
     """
-    form = pair_form(metric)
-    if form is None or not examples:
+    if not examples:
         return metric.total(sample_rows(metric, examples, answers, key=metric.name))
+    form = pair_form(metric) or _numbered(metric, examples, answers)
     pairs = [form.encode(example, answer) for example, answer in zip(examples, answers, strict=True)]
     predictions, references = (list(column) for column in zip(*pairs, strict=True))
     return float(_wrap(metric, form).compute(predictions=predictions, references=references)[metric.name])
+
+
+def needed_fields(example: Example, needs: frozenset[str]) -> Example:
+    """The example with its id and the fields in ``needs`` alone; one of a subclass of Example stays as it is."""
+    if type(example) is not Example:
+        return example
+    kept: dict[str, Any] = {name: getattr(example, name) for name in needs}
+    return Example(**{"id": example.id, **kept})
+
+
+def read_fields(answer: Answer, reads: frozenset[str]) -> Answer:
+    """The answer with the fields in ``reads`` alone."""
+    kept: dict[str, Any] = {name: getattr(answer, name) for name in reads}
+    return Answer(**{"value": None, **kept})
+
+
+def _numbered(metric: Metric, examples: Sequence[Example], answers: Sequence[Answer]) -> PairForm:
+    """The form in which Evaluate holds the numbers of these samples, which are encoded in their order."""
+    numbers = count()
+
+    def encode(example: Example, answer: Answer) -> tuple[int, int]:
+        number = next(numbers)
+        return number, number
+
+    def decode(prediction: Any, reference: Any, id: str) -> tuple[Example, Answer]:
+        example, answer = examples[int(reference)], answers[int(prediction)]
+        return needed_fields(example, metric.needs), read_fields(answer, metric.reads)
+
+    return PairForm("predictions and references: the samples' numbers.", "number", "number", encode, decode)
 
 
 def _names(names: frozenset[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PluginError
+from ..errors import PluginError, RunFailed, one_line
 from .evaluate_metric import evaluate_total
 from .rows import sample_rows
 from .statistics import Interval, bootstrap_interval
@@ -77,8 +77,8 @@ def score_samples(
 ) -> tuple[Score, np.ndarray]:
     """The score of answered examples, and the statistics of each sample, float64 [samples, statistics].
 
-    ``key`` is the metric's name in the run. The value is what the ``evaluate.Metric`` made of the metric computes.
-    Neither it nor the interval depends on the order of the examples.
+    ``key`` is the metric's name in the run. The value is the one that the metric as ``evaluate.Metric`` computes, once;
+    the interval is computed from the statistics. Neither depends on the order of the examples.
 
     Raises RunFailed where the metric cannot score an example and PluginError where it breaks its contract.
     """
@@ -119,11 +119,15 @@ def _score(metric: Metric, value: float, interval: Interval, n: int, split: str,
 
 
 def _evaluated(examples: Sequence[Example], answers: Sequence[Answer], metric: Metric, total: float, key: str) -> float:
-    """The Evaluate metric's value, which must be the total of the rows: else the metric reads what it does not name."""
-    value = evaluate_total(metric, examples, answers)
+    """The value that the Evaluate metric computes of the declared fields, which must equal the total of the rows.
+
+    Raises PluginError where it does not, or fails: the metric then reads a field that it does not declare.
+    """
+    hint = "it must name every field it reads in `needs` (of examples) and `reads` (of answers)"
+    try:
+        value = evaluate_total(metric, examples, answers)
+    except (PluginError, RunFailed) as error:  # with all fields, it has scored the same samples
+        raise PluginError(f"metric {key!r} fails as an Evaluate metric: {one_line(error)}", hint=hint) from error
     if not math.isclose(value, total, rel_tol=1e-9, abs_tol=1e-12) and not (math.isnan(value) and math.isnan(total)):
-        raise PluginError(
-            f"metric {key!r} gives {total} for the examples and {value} as an Evaluate metric",
-            hint="it must name every field it reads in `needs` (of examples) and `reads` (of answers)",
-        )
+        raise PluginError(f"metric {key!r} gives {total} for the examples and {value} as an Evaluate metric", hint=hint)
     return value

@@ -11,6 +11,7 @@ from ..answer import Answer, AnswerKind
 from ..backbones.mock import Mock
 from ..example import Example
 from ..hashing import seeded_hash
+from ..metrics.evaluate_metric import needed_fields, read_fields
 from ..metrics.rows import sample_rows
 from .faults import Fault, refused, rule, run_rules, told
 from .partners import head_of, task_of
@@ -182,9 +183,9 @@ def random_at_chance(subject: MetricSubject) -> Iterator[str]:
 def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
     """It reads no field of an example beyond ``needs``, and none of an answer beyond ``reads``."""
     metric = subject.metric
-    bare = [_bare(example, metric.needs) for example in subject.examples]
-    answers = [_bare_answer(answer, metric.reads) for answer in subject.drawn]
     wanted = subject.rows(subject.drawn)
+    bare = [needed_fields(example, metric.needs) for example in subject.examples]
+    answers = [read_fields(answer, metric.reads) for answer in subject.drawn]
     hint = f"wanted the same, since needs is {sorted(metric.needs)} and reads is {sorted(metric.reads)}"
     try:
         found = sample_rows(metric, bare, answers, key=metric.name)
@@ -245,17 +246,6 @@ def round_trip(subject: MetricSubject) -> Iterator[str]:
 
 def _is_outside(value: float, low: float | None, high: float | None) -> bool:
     return (low is not None and value < low - SAME) or (high is not None and value > high + SAME)
-
-
-def _bare(example: Example, needs: frozenset[str]) -> Example:
-    """The example with no more than the fields of ``needs``."""
-    kept = {name: getattr(example, name) for name in needs if hasattr(example, name)}
-    return Example(**kept).marked(id=example.id, group=None, input_digest="")
-
-
-def _bare_answer(answer: Answer, reads: frozenset[str]) -> Answer:
-    kept = {name: getattr(answer, name) for name in reads}
-    return Answer(**({"value": None} | kept))
 
 
 def _same(left: float, right: float) -> bool:

@@ -210,6 +210,7 @@ def test_static_verbs_import_nothing_heavy():
     code = (
         "import sys\nfrom gpttasks.cli import main\n"
         "main(['check', 'quickstart', 'adapt=lora']), main(['list', 'heads', '--json'])\n"
+        "main(['list', 'metrics', '--json']), main(['show', 'metric', 'bleu'])\n"
         "main(['show', 'adaptation', 'lora']), main(['check', '--schema'])\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )

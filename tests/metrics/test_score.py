@@ -13,7 +13,7 @@ from gpttasks.errors import PluginError, RunFailed
 from gpttasks.example import Example
 from gpttasks.metrics.base import Metric
 from gpttasks.metrics.classification import F1, Accuracy, CalibrationError
-from gpttasks.metrics.likelihood import Perplexity
+from gpttasks.metrics.likelihood import GreedyMatch, Perplexity
 from gpttasks.metrics.score import Score, score_samples
 from gpttasks.metrics.statistics import bootstrap_interval
 
@@ -187,3 +187,60 @@ def test_a_metric_that_reads_what_it_does_not_name_is_refused():
     examples, answers = labelled([(0, 0), (1, 1)], ["g", None])
     with pytest.raises(PluginError, match="must name every field it reads"):
         score_samples(Undeclared(), examples, answers, key="undeclared", **PLACE)
+
+
+class Undetailed(GreedyMatch):
+    """Reads the answer's text without saying so."""
+
+    name = "undetailed"
+
+    def sample(self, example, answer):
+        return (float(answer.detail["greedy"] and answer.text == "yes"),)
+
+
+def test_so_is_one_that_reads_more_than_pairs_hold():
+    examples, _ = labelled([(0, 0), (1, 1)])
+    answers = [Answer(1.0, text, detail={"greedy": True}) for text in ("yes", "no")]
+    score, _ = score_samples(GreedyMatch(), examples, answers, key="greedy", **PLACE)
+    assert score.value == 1.0
+    with pytest.raises(PluginError, match=r"gives 0\.5 for the examples and 0\.0 as an Evaluate metric"):
+        score_samples(Undetailed(), examples, answers, key="undetailed", **PLACE)
+
+
+class Chosen(Accuracy):
+    """Fails without a field that it does not name."""
+
+    name = "chosen"
+
+    def sample(self, example, answer):
+        return (float(example.choices[answer.value] == "good"),)
+
+
+def test_one_that_fails_without_an_undeclared_field_is_told_which_to_declare():
+    examples, answers = labelled([(0, 0), (1, 1)])
+    with pytest.raises(PluginError, match=r"metric 'chosen' fails as an Evaluate metric: .*IndexError.*must name"):
+        score_samples(Chosen(), examples, answers, key="chosen", **PLACE)
+
+
+class Counted(Accuracy):
+    """Counts how often it is asked for a sample's statistics."""
+
+    name = "counted"
+
+    def __init__(self):
+        super().__init__()
+        self.samples = self.prepared = 0
+
+    def prepare(self, examples, answers):
+        self.prepared += 1
+
+    def sample(self, example, answer):
+        self.samples += 1
+        return super().sample(example, answer)
+
+
+def test_each_sample_is_scored_once_for_the_statistics_and_once_by_evaluate():
+    examples, answers = labelled([(0, 0), (1, 1), (1, 0)])
+    metric = Counted()
+    score_samples(metric, examples, answers, key="counted", **PLACE)
+    assert (metric.samples, metric.prepared) == (2 * len(examples), 2)

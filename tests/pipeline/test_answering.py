@@ -1,5 +1,8 @@
 """Answers as the stages take them from a head."""
 
+import subprocess
+import sys
+
 import pytest
 
 from gpttasks import Answer, Example, Head
@@ -42,3 +45,17 @@ def test_what_can_be_is_kept():
     answer = Answer([1, 2], "a", detail={"margin": 1.5, "of": ("x", None)})
     (one,) = answer_all(Says(answer), Silent(), [Example("p", id="7")])
     assert one.answer is answer
+
+
+def test_validation_computes_scores_without_evaluate():
+    code = """
+import sys
+from gpttasks import Answer, Example
+from gpttasks.metrics.classification import Accuracy
+from gpttasks.pipeline.answering import Answered, quick_scores
+pairs = [(Example("p", label=gold), Answer(value)) for gold, value in ((0, 0), (1, 0), (1, 1), (1, 1))]
+print(quick_scores({"a": Accuracy()}, [Answered(example, example, answer, ()) for example, answer in pairs]))
+print("evaluate" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["{'a': 0.75}", "False"]
