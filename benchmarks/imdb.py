@@ -1,8 +1,8 @@
 """IMDb sentiment, side by side: trained, prompted and plain baselines on the same 25,000 test reviews.
 
-    python benchmarks/imdb.py --data ../shared/data/imdb                 # every row
-    python benchmarks/imdb.py --data ../shared/data/imdb --rows majority tfidf zero-shot
-    python benchmarks/imdb.py --data ../shared/data/imdb --trained train.learning_rate=2e-3 --prompted score.limit=5000
+    python benchmarks/imdb.py --data DATA/imdb                 # every row
+    python benchmarks/imdb.py --data DATA/imdb --rows majority tfidf zero-shot
+    python benchmarks/imdb.py --data DATA/imdb --trained train.learning_rate=2e-3 --prompted score.limit=5000
 
 Each gpttasks row is a process of its own (so that its peak memory is its own), run through the command line; a row
 that is finished already in --runs is not repeated. Prints a table and writes JSON.
@@ -45,7 +45,7 @@ def gpttasks_row(name: str, data: Path, runs: Path, backbone: str, overrides: li
         "training_seconds": run["time"].get("training"),
         "scoring_seconds": run["time"]["scoring"],
         "peak_memory_mb": round(run["memory"]["process"] / 1e6),
-        "command": " ".join(["gpttasks", *command[3:-3]]),
+        "command": " ".join(["gpttasks", *command[3:-3]]).replace(str(data), "DATA/imdb"),
         "measure": score["measure"],
     }
 

@@ -1,7 +1,7 @@
 """Scoring speed and memory beside lm-evaluation-harness: the same weights, the same rendered prompts, one run.
 
-    python benchmarks/scoring.py --data ../shared/data --peer-python PEER/bin/python
-    python benchmarks/scoring.py ... --shape ../shared/models/stories260K --cases hellaswag:0:100 sst2:16:100
+    python benchmarks/scoring.py --data DATA --peer-python PEER/bin/python
+    python benchmarks/scoring.py ... --shape MODELS/stories260K --cases hellaswag:0:100 sst2:16:100
     python benchmarks/scoring.py ... --shape qwen-vocabulary --cases hellaswag:0:20 arc_easy:0:30 sst2:16:32
     python benchmarks/scoring.py ... --cases hellaswag:5:5 --fresh-shots
 
@@ -49,7 +49,7 @@ CASES = (
     *("hellaswag:0:100", "hellaswag:5:100", "hellaswag:10:20", "arc_easy:0:100", "arc_easy:25:20", "boolq:0:100"),
     *("boolq:5:24", "sst2:16:100", "lambada:0:100", "wikitext2:0:1", "e2e_nlg:0:100"),
 )
-"""What the README shows of the first shape."""
+"""What benchmarks/README.md shows of the first shape."""
 TOLERANCE = 1e-4
 
 

@@ -1,6 +1,6 @@
 """Texts written by the engine beside transformers' continuous batching: the same weights and prompts, one process.
 
-    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_continuous.py --data ../shared/data --documents 64
+    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_continuous.py --data DATA --documents 64
 
 Greedy, no end token, so that both write as many tokens. Each pair runs both, in turns first; seconds are CPU seconds
 from the strings to the texts. transformers gets room for all texts at once, and the best of several sizes of a batch.

@@ -1,8 +1,8 @@
 """How the time and memory of scoring grow: with the documents, the shots before each, and the options of each.
 
-    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_growth.py --data ../shared/data
-    python benchmarks/scoring_growth.py --data ../shared/data --series documents --points 100 1000
-    python benchmarks/scoring_growth.py --data ../shared/data --series shots --again
+    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_growth.py --data DATA --documents-shape MODELS/stories260K
+    python benchmarks/scoring_growth.py --data DATA --series documents --documents-shape gpt2 --points 100
+    python benchmarks/scoring_growth.py --data DATA --series shots --again
 
 Series:
 
@@ -251,7 +251,8 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser.add_argument("--points", type=int, nargs="+", help="instead of those of the series")
     parser.add_argument("--documents", type=int, help="instead of 50 and 100, in the series of shots and of options")
     parser.add_argument(
-        "--documents-shape", default="../shared/models/stories260K", help="the model of the series of documents"
+        "--documents-shape",
+        help="the model of the series of documents: a shape, or a folder such as MODELS/stories260K",
     )
     parser.add_argument(
         "--shape", default="gpt2", help=f"the model of the other series: {', '.join(SHAPES)}, or a model's folder"
@@ -278,6 +279,8 @@ def main() -> None:
         return
     if arguments.data is None:
         parser.error("--data is needed")
+    if "documents" in arguments.series and arguments.documents_shape is None:
+        parser.error("--documents-shape is needed for the series of documents")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,7 +1,7 @@
 """The same replies whatever the way: engines, sizes of batch, orders and processes, beside the plainest one.
 
-    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_invariance.py --data ../shared/data
-    python benchmarks/scoring_invariance.py --data ../shared/data --shape ../shared/models/stories260K
+    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_invariance.py --data DATA
+    python benchmarks/scoring_invariance.py --data DATA --shape MODELS/stories260K
 
 One set of requests: multiple choice (arc_easy after 3 fixed shots, hellaswag without shots), the last words of lambada,
 an article of wikitext2 in windows of two kinds, and texts written after those of e2e_nlg, always the likeliest token.

@@ -1,7 +1,7 @@
 """How far scoring is from what the machine can do: model FLOPs a second beside the measured matmul peak.
 
-    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_limit.py --data ../shared/data
-    python benchmarks/scoring_limit.py --data ../shared/data --shape gpt2 --cases hellaswag:0:4 --repeats 1
+    OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_limit.py --data DATA
+    python benchmarks/scoring_limit.py --data DATA --shape gpt2 --cases hellaswag:0:4 --repeats 1
 
 The peak is the best of several fp32 products of large square matrices, with one thread and with all that the process
 may use, before and after the cases. A case is NAME:SHOTS:DOCUMENTS, as in ``scoring.py``; the shared engine answers it

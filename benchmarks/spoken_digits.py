@@ -1,6 +1,6 @@
 """Spoken digits from audio: a classical model on the same features, beside the three heads' runs.
 
-    python benchmarks/spoken_digits.py --data ../shared/data/spoken_digits --runs RUN RUN RUN
+    python benchmarks/spoken_digits.py --data DATA/spoken_digits --runs RUN RUN RUN
 
 The classical model is scikit-learn's logistic regression on the mean and the spread of each log-mel band over time, in
 eight equal parts of each recording. Intervals are those of the runs and, for the classical model, the same bootstrap

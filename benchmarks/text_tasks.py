@@ -1,7 +1,7 @@
 """The text tasks with a small model: trained, prompted and read only, each score beside its baseline.
 
-    python benchmarks/text_tasks.py --data ../shared/data --models ../shared/models              # every row
-    python benchmarks/text_tasks.py --data ../shared/data --models ../shared/models --rows e2e squad
+    python benchmarks/text_tasks.py --data DATA --models MODELS              # every row
+    python benchmarks/text_tasks.py --data DATA --models MODELS --rows e2e squad
     python benchmarks/text_tasks.py ... --set runtime.threads=1
 
 ``--data`` is the folder with e2e_nlg, multi30k, squad, hellaswag, arc_easy, boolq, lambada, wikitext2 and sst2;
@@ -36,8 +36,8 @@ EACH = ["runtime.cache=false"]
 MODELS = ("nano", "stories260K")
 
 
-def row(name: str, command: list[str], runs: Path) -> dict[str, Any]:
-    """Run a recipe, or read the finished run, and give its scores."""
+def row(name: str, command: list[str], runs: Path, shown: list[str]) -> dict[str, Any]:
+    """Run a recipe, or read the finished run, and give its scores; ``shown`` is the command with DATA and MODELS."""
     whole = [sys.executable, "-m", "gpttasks", "run", *command, *EACH, "--out", str(runs / name), "--json"]
     run = json.loads(subprocess.run(whole, stdout=subprocess.PIPE, text=True, check=True).stdout)
     keys = ("value", "low", "high", "n", "reason")
@@ -48,11 +48,11 @@ def row(name: str, command: list[str], runs: Path) -> dict[str, Any]:
         "peak_memory_mb": round(run["memory"]["process"] / 1e6),
         "unfinished": run["samples"].get("unfinished", 0),
         "truncated": run["samples"]["truncated"],
-        "command": " ".join(["gpttasks run", *command]),
+        "command": " ".join(["gpttasks run", *shown]),
     }
 
 
-def commands(data: Path, models: Path, extra: list[str]) -> dict[str, list[str]]:
+def commands(data: Path | str, models: Path | str, extra: list[str]) -> dict[str, list[str]]:
     """The command of every row; a prompted one for each model."""
     found = {name: [*parts, "backbone=nano"] for name, parts in ROWS.items()}
     for name, parts in PROMPTED.items():
@@ -74,9 +74,10 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    shown = commands("DATA", "MODELS", arguments.set)
     for name, command in commands(arguments.data, arguments.models, arguments.set).items():
         if not arguments.rows or any(name.startswith(beginning) for beginning in arguments.rows):
-            results[name] = row(name, command, arguments.runs)
+            results[name] = row(name, command, arguments.runs, shown[name])
             arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"{'':26} {'score':28} {'value':>9}  {'95 % interval':21} {'n':>6}")
     for name, result in results.items():

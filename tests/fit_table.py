@@ -1,6 +1,6 @@
 """Which head serves which task under which adaptation: each cell is run on a tiny model, or refused with its reason.
 
-python tests/fit_table.py            # runs all cells and writes the table into README.md
+python tests/fit_table.py            # runs all cells and writes the table into recipes/README.md
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 import gpttasks
 from gpttasks import UserError
+from gpttasks.markdown import put_between
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "recipes" / "README.md"
 BEGIN, END = "<!-- fit table: python tests/fit_table.py -->", "<!-- end of the fit table -->"
 
 PROMPT = "{{ text | passage }}\nAnswer:"
@@ -120,9 +121,9 @@ def table(cells: dict[tuple[str, str], str]) -> str:
     return "\n".join(lines)
 
 
-def cells_of_readme() -> dict[tuple[str, str], str]:
-    """The cells as README.md has them."""
-    text = README.read_text("utf-8")
+def cells_of_page() -> dict[tuple[str, str], str]:
+    """The cells as recipes/README.md has them."""
+    text = PAGE.read_text("utf-8")
     lines = [line for line in text[text.index(BEGIN) : text.index(END)].splitlines() if line.startswith("| `")]
     found = {}
     for line in lines:
@@ -144,9 +145,7 @@ def main() -> None:
             for task in TASKS
             for head in HEADS
         }
-    text = README.read_text("utf-8")
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    README.write_text(f"{before}{BEGIN}\n{table(cells)}\n{after}", "utf-8")
+    PAGE.write_text(put_between(PAGE.read_text("utf-8"), BEGIN, END, table(cells)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The table of the README, cell by cell: what it says works does, and what it refuses is refused for that reason."""
+"""The table of recipes/README.md, cell by cell: what it lists works, and the rest is refused for the reason given."""
 
 import pytest
-from fit_table import ADAPTATIONS, HEADS, TASKS, cell, cells_of_readme, run_cell, write_data
+from fit_table import ADAPTATIONS, HEADS, TASKS, cell, cells_of_page, run_cell, write_data
 
 from gpttasks.plugins import load_plugins
 
@@ -15,7 +15,7 @@ def test_the_table_is_complete():
     assert mine - ELSEWHERE == set(TASKS)
     assert set(plugins.names("head")) - ELSEWHERE == set(HEADS)
     assert set(plugins.names("adaptation")) == set(ADAPTATIONS)
-    assert cells_of_readme().keys() == {(task, head) for task in TASKS for head in HEADS}
+    assert cells_of_page().keys() == {(task, head) for task in TASKS for head in HEADS}
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -23,4 +23,4 @@ def test_the_table_is_complete():
 def test_a_cell(task, head, tiny_gpt2_folder, tmp_path):
     data = write_data(tmp_path / "data")
     reasons = {name: run_cell(task, head, name, data, tiny_gpt2_folder, tmp_path) for name in ADAPTATIONS}
-    assert cell(reasons) == cells_of_readme()[task, head]
+    assert cell(reasons) == cells_of_page()[task, head]

@@ -33,8 +33,8 @@ class _PlaceOptions(Options):
     """Where rows are."""
 
     path: str | list[str] = Field(
-        description="a Hub id, a folder, a file (.csv .tsv .jsonl .parquet .txt), or - for standard input; "
-        "or a list of them, whose splits of the same name are joined"
+        description="a Hub id, a folder, a file (.csv .tsv .jsonl .parquet .txt) or `-` for standard input; "
+        "or a list of these, whose splits of the same name are joined"
     )
     config: str | None = Field(None, description="the configuration of a data set on the Hub")
     revision: str | None = Field(None, description="the branch, tag or commit of a data set on the Hub")
@@ -49,13 +49,18 @@ class _PlaceOptions(Options):
 class SplitOptions(Options):
     """How rows are shared out and told apart: all there is to say of the data of a task that brings its own."""
 
-    splits: dict[Role, str] = Field({}, description="the split (or file) for a role, where it is not called the same")
+    splits: dict[Role, str] = Field({}, description="the split (or file) for each role whose name differs")
     holdout: dict[Literal["validation", "test"], float] = Field(
-        {"validation": 0.1}, description="the fraction of train to hold out for a role that has no split"
+        {"validation": 0.1}, description="the fraction of train to hold out for a role that has no split of its own"
     )
-    id: str | None = Field(None, description="the column with a unique name for each row; default: the row's digest")
-    group: str | None = Field(None, description="the column that says which rows belong together, such as a document")
-    bad_rows: Literal["error", "skip"] = Field("error", description="stop at empty rows, or leave them out and count")
+    id: str | None = Field(None, description="the column with a unique name per row")
+    group: str | None = Field(
+        None,
+        description="the column that groups rows, such as those of one document; intervals are over groups",
+    )
+    bad_rows: Literal["error", "skip"] = Field(
+        "error", description="stop at rows that cannot be used, or skip and count them"
+    )
 
     @model_validator(mode="after")
     def _no_leaks(self) -> SplitOptions:
@@ -78,7 +83,9 @@ class SplitOptions(Options):
 class DataOptions(SplitOptions, _PlaceOptions):
     """Where a task's rows come from and how they are shared out."""
 
-    streaming: bool = Field(False, description="read while going, for data larger than memory; set a limit with it")
+    streaming: bool = Field(
+        False, description="read rows one by one, for data larger than memory; combine it with a limit"
+    )
 
 
 class Source:

@@ -17,7 +17,7 @@ KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 
 class Section(BaseModel):
-    """A part of the recipe that belongs to the core. Strict: ``true`` is no number, ``"3"`` no integer."""
+    """A section of the recipe that the core defines. Strict: ``true`` is not a number, ``"3"`` is not an integer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -32,19 +32,21 @@ class Use(Section):
 class MetricUse(Use):
     """A metric, and the key under which its score is reported."""
 
-    key: str = Field(pattern=KEY_PATTERN, description="the score's key in run.json; the metric's name if not given")
-    baseline: str | None = Field(None, description="score what this baseline answers, instead of the model")
+    key: str = Field(pattern=KEY_PATTERN, description="the key of the score in run.json")
+    baseline: str | None = Field(None, description="score the answers of this baseline instead of those of the model")
 
 
 class ValidateOptions(Section):
     """When to validate while training, and what to do about it."""
 
-    every: int | None = Field(None, ge=1, description="steps between validations; null is once an epoch")
-    limit: int | None = Field(500, ge=1, description="how many validation examples to score; null is all")
+    every: int | None = Field(None, ge=1, description="steps between validations; null validates once per epoch")
+    limit: int | None = Field(500, ge=1, description="number of validation examples to score; null scores all")
     best: str | None = Field(
-        None, description="the key of the metric whose best validation is kept; null keeps the last"
+        None, description="the key of the metric that decides which validated weights are kept; null keeps the last"
     )
-    patience: int | None = Field(None, ge=1, description="stop after so many validations in a row without a new best")
+    patience: int | None = Field(
+        None, ge=1, description="stop after this number of validations in a row without improvement; needs `best`"
+    )
 
     @model_validator(mode="after")
     def _patience_needs_best(self) -> ValidateOptions:
@@ -56,27 +58,31 @@ class ValidateOptions(Section):
 class TrainOptions(Section):
     """How to train."""
 
-    epochs: float | None = Field(1.0, gt=0, description="passes over the training examples; null where steps are given")
-    steps: int | None = Field(None, ge=1, description="optimiser steps, instead of epochs")
-    limit: int | None = Field(None, ge=1, description="how many training examples to use, drawn by hash; null is all")
-    learning_rate: float = Field(2e-4, gt=0, description="the highest learning rate")
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="how the learning rate falls after the warm-up"
+    epochs: float | None = Field(1.0, gt=0, description="passes over the training examples; null if `steps` is given")
+    steps: int | None = Field(None, ge=1, description="number of optimiser steps, instead of `epochs`")
+    limit: int | None = Field(
+        None, ge=1, description="number of training examples to use, chosen by hash; null uses all"
     )
-    warmup: float = Field(0.05, ge=0, description="a fraction of all steps if below 1, else a number of steps")
-    weight_decay: float = Field(0.0, ge=0, description="of AdamW, on matrices")
+    learning_rate: float = Field(2e-4, gt=0, description="the peak learning rate")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="how the learning rate changes after the warm-up"
+    )
+    warmup: float = Field(0.05, ge=0, description="a fraction of all steps if below 1, otherwise a number of steps")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW, applied to matrices only")
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Field(strict=False)
-    ] = Field((0.9, 0.999), description="of AdamW")
-    clip: float | None = Field(1.0, gt=0, description="the largest norm of the gradient; null does not clip")
+    ] = Field((0.9, 0.999), description="the two momentum coefficients of AdamW")
+    clip: float | None = Field(1.0, gt=0, description="the maximum norm of the gradient; null does not clip it")
     dropout: bool = Field(
         False,
-        description="leave the backbone's own dropout on; it is drawn for each micro-batch, so that "
-        "runtime.tokens_per_batch moves what is learned",
+        description="train with the backbone's own dropout; its random numbers depend on the micro-batches, so "
+        "runtime.tokens_per_batch then affects the result",
     )
-    tokens_per_step: int = Field(8192, ge=1, description="tokens per optimiser step, over all processes")
+    tokens_per_step: int = Field(8192, ge=1, description="tokens per optimiser step, summed over all processes")
     # Pydantic's models have a method called validate, so the field must not.
-    validate_: ValidateOptions | None = Field(None, alias="validate", description="validation; null is none")
+    validate_: ValidateOptions | None = Field(
+        None, alias="validate", description="validation during training; null does not validate"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -97,53 +103,64 @@ class TrainOptions(Section):
 class ScoreOptions(Section):
     """How to score."""
 
-    split: Role = Field("test", description="the role of the split to score")
-    shots: int = Field(0, ge=0, description="solved examples in front of every prompt")
+    split: Role = Field("test", description="the split to score, by its role")
+    shots: int = Field(0, ge=0, description="number of solved examples placed before every prompt")
     shots_from: Literal["train", "validation", "pool"] = Field(
-        "train", description="where shots come from; pool is held out of the scored split and never scored"
+        "train",
+        description="the split the shots come from; `pool` holds them out of the scored split and does not score them",
     )
-    limit: int | None = Field(None, ge=1, description="how many examples to score, drawn by hash; null is all")
-    metrics: tuple[MetricUse, ...] = Field(min_length=1, description="what to compute; the keys are unique")
-    level: float = Field(0.95, gt=0, lt=1, description="the level of the intervals")
-    resamples: int = Field(1000, ge=1, description="bootstrap resamples for an interval")
+    limit: int | None = Field(None, ge=1, description="number of examples to score, chosen by hash; null scores all")
+    metrics: tuple[MetricUse, ...] = Field(
+        min_length=1, description="the metrics to compute; their keys must be unique"
+    )
+    level: float = Field(0.95, gt=0, lt=1, description="the confidence level of the intervals")
+    resamples: int = Field(1000, ge=1, description="number of bootstrap resamples per interval")
 
 
 class RuntimeOptions(Section):
-    """How to compute; outside the digest, precision excepted."""
+    """How to compute. Only ``precision`` is part of the digest."""
 
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the computation")
-    device: str = Field("auto", pattern=r"^[a-z]+(:\d+)?$", description="auto, cpu, cuda, cuda:0, mps, ...")
-    tokens_per_batch: int | None = Field(None, ge=1, description="tokens per forward pass; null chooses")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="the floating-point precision of the computation; `auto` depends on the device"
+    )
+    device: str = Field("auto", pattern=r"^[a-z]+(:\d+)?$", description="`auto`, `cpu`, `cuda`, `cuda:0`, `mps`, ...")
+    tokens_per_batch: int | None = Field(
+        None, ge=1, description="maximum tokens per forward pass; null finds a fast number"
+    )
     sharing: bool = Field(
-        True, description="read what prompts have in common once; false reads each alone: slower, the same numbers"
+        True,
+        description="process what prompts have in common once; false processes each alone: slower, with equal scores",
     )
     cache: bool = Field(
-        True, description="keep replies outside the run (in GPTTASKS_CACHE, or the user's cache) and ask none twice"
+        True,
+        description="reuse replies from a cache outside the run (GPTTASKS_CACHE, or the user's cache folder)",
     )
-    checkpoint_minutes: float = Field(10.0, gt=0, description="the longest time between checkpoints")
-    trackers: list[str] = Field([], description="Accelerate's trackers to log to, such as tensorboard")
-    threads: int | None = Field(None, ge=1, description="threads of the CPU; null leaves the choice to torch")
+    checkpoint_minutes: float = Field(10.0, gt=0, description="maximum minutes between checkpoints")
+    trackers: list[str] = Field([], description="trackers of Accelerate to log to, such as `tensorboard`")
+    threads: int | None = Field(None, ge=1, description="number of CPU threads; null lets PyTorch choose")
     processes: int | None = Field(
-        None, ge=1, description="processes that torchrun has to have started; null takes as many as it started"
+        None, ge=1, description="the number of processes that torchrun must have started; null accepts any number"
     )
 
 
 class Identity(Section):
-    """The keys of the recipe that are single values."""
+    """The top-level keys that hold a single value."""
 
-    name: str = Field(pattern=NAME_PATTERN, max_length=100, description="of the run; the file's name if not given")
-    seed: int = Field(1, ge=0, lt=2**32, description="of hold-outs, limits, shots, order and initial weights")
+    name: str = Field(pattern=NAME_PATTERN, max_length=100, description="the name of the run")
+    seed: int = Field(
+        1, ge=0, lt=2**32, description="the seed of hold-outs, limits, shots, training order and initial weights"
+    )
 
 
 class Recipe(Identity):
-    """A resolved recipe: all names are known, all options checked, all paths absolute."""
+    """A resolved recipe: every name is known, every option is checked and every path is absolute."""
 
-    backbone: Use
-    encoder: Use | None = None
-    task: Use
-    data: SerializeAsAny[SplitOptions]
-    head: Use
-    adapt: Use
-    train: TrainOptions | None
-    score: ScoreOptions
-    runtime: RuntimeOptions = RuntimeOptions()
+    backbone: Use = Field(description="the model: a Hub id, a folder, `nano`, `runs/NAME`, or a registered backbone")
+    encoder: Use | None = Field(None, description="turns the audio or images of a prompt into embeddings")
+    task: Use = Field(description="turns rows of data into examples; or a YAML file with the task")
+    data: SerializeAsAny[SplitOptions] = Field(description="where the rows come from and how they are split")
+    head: Use = Field(description="turns the output of the model into an answer")
+    adapt: Use = Field(description="how the model is trained; `none` prompts it as it is")
+    train: TrainOptions | None = Field(description="how to train; null does not train")
+    score: ScoreOptions = Field(description="what to score, and how")
+    runtime: RuntimeOptions = Field(RuntimeOptions(), description="how to compute")

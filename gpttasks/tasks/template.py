@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -176,13 +176,22 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
+def filters() -> Mapping[str, Callable[..., Any]]:
+    """The filters that a template may use, by name."""
+    return _environment().filters
+
+
 def _passage(context: Context, value: object) -> str:
+    """Marks text that may be shortened if the prompt is too long for the model; no other text ever is. It must be the
+    last filter."""
     marks: _Marks | None = context[_MARKS]
     text = str(_not_null(value))
     return text if marks is None else f"{marks.opening}{text}{marks.closing}"
 
 
 def _media(context: Context, value: object) -> str:
+    """Puts audio or an image into the prompt, for an encoder: bytes, a path, or a mapping with one of them. It must be
+    the last filter."""
     marks: _Marks | None = context[_MARKS]
     if marks is None:
         raise ValueError("audio and images can stand in a prompt only")

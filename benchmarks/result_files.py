@@ -1,0 +1,19 @@
+"""Reads ``benchmarks/results/*.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+TYPED_BY_HAND = ("recipes", "startup_quiet")
+
+
+def read(name: str) -> Any:
+    """The content of a results file.
+
+    In a file that was typed by hand a number is a string, so that it is printed with the digits that it has there.
+    """
+    text = (RESULTS / f"{name}.json").read_text("utf-8")
+    return json.loads(text, parse_float=str if name in TYPED_BY_HAND else float)

@@ -1,0 +1,260 @@
+"""The tables of ``benchmarks/README.md`` and ``recipes/README.md``, generated from ``benchmarks/results/*.json``.
+
+    python benchmarks/tables.py      # updates both files; a test checks that they are up to date
+
+Nothing is measured here. To measure again, run the script that a section names, then this one.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import scoring_tables
+from result_files import read
+
+from gpttasks.markdown import put_between, table
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "benchmarks" / "README.md"
+RECIPES = ROOT / "recipes" / "README.md"
+
+DATA_KEY = re.compile(r" task\.data(\.path)?=(\{[^}]*\}|'\[[^']*'|\S+)")
+BASELINES = ("majority", "random", "copy", "first_sentence", "no_answer", "mean", "first_hypothesis", "oracle")
+METRICS = {
+    "bleu": "BLEU",
+    "nist": "NIST",
+    "rouge": "ROUGE-L",
+    "chrf": "chrF",
+    "chrf2": "chrF++",
+    "ter": "TER",
+    "wer": "word error rate",
+    "f1": "F1",
+    "token_f1": "token F1",
+}
+
+
+def value(score: Mapping[str, Any]) -> str:
+    """``0.8536 (0.8494 to 0.8578)``: a value and its 95 % interval."""
+    if score["value"] is None:
+        return "undefined"
+    text = _number(score["value"])
+    return text if score.get("low") is None else f"{text} ({_number(score['low'])} to {_number(score['high'])})"
+
+
+def _number(number: float | str) -> str:
+    return number if isinstance(number, str) else f"{number:,.2f}" if abs(number) >= 10 else f"{number:.4f}"
+
+
+def _metric(key: str) -> str:
+    return METRICS.get(key, key.replace("_", " "))
+
+
+def measured(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Each metric, its value, and the baselines that were scored with the same metric."""
+    beside: dict[str, list[str]] = {}
+    for key, score in scores.items():
+        metric, baseline = next(
+            ((key[: -len(name) - 1], name) for name in BASELINES if key.endswith(f"_{name}")), (key, "")
+        )
+        if baseline:
+            beside.setdefault(metric, []).append(f"{baseline.replace('_', ' ')} {value(score)}")
+    for key, score in scores.items():
+        if not any(key.endswith(f"_{name}") for name in BASELINES):
+            yield _metric(key), value(score), "; ".join(beside.get(key, ["–"]))
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+def imdb() -> str:
+    """IMDb sentiment: prompted, trained, and two baselines of scikit-learn."""
+    names = {
+        "majority": "majority class",
+        "zero-shot": "`imdb-zero-shot`",
+        "few-shot": "`imdb-zero-shot score.shots=2`",
+        "lora": "`imdb-lora`",
+        "classifier": "`imdb-classifier`",
+        "tfidf": "TF-IDF (1- and 2-grams), logistic regression",
+    }
+    results = read("imdb")
+    rows = []
+    for key, name in names.items():
+        row = results[key]
+        held_out = row.get("held_out_for_validation")
+        trained = f"{row['train']:,}" + (f", {held_out:,} more for validation" if held_out else "")
+        before = row.get("training_minutes_before_resuming")
+        minutes = f"{before} + {row['scoring_seconds'] / 60:.1f} min" if before else f"{row['seconds'] / 60:.1f} min"
+        memory = f"{row['peak_memory_mb']:,} MB" if "peak_memory_mb" in row else "–"
+        score = {"value": row["accuracy"], "low": row["low"], "high": row["high"]}
+        rows.append((name, value(score), f"{row['n']:,}", trained if row["train"] else "–", minutes, memory))
+    return table(("", "accuracy", "n", "training examples", "time", "peak memory"), rows)
+
+
+def text_tasks() -> str:
+    """The text tasks with two small models."""
+    rows = []
+    for result in read("text_tasks").values():
+        for metric, score, beside in measured(result["scores"]):
+            n = next(iter(result["scores"].values()))["n"]
+            trained = f"{result['train']:,}" if result["train"] else "–"
+            rows.append((f"`{recipe_of(result)}`", model_of(result), metric, score, f"{n:,}", trained, beside))
+    return table(("recipe", "model", "metric", "value", "n", "training examples", "baselines"), rows)
+
+
+def spoken_digits() -> str:
+    """Spoken digits by three heads, and a classical model on the same features."""
+    runs: dict[str, dict[str, Any]] = {}
+    for key, result in read("spoken_digits").items():
+        name, _, metric = key.rpartition(" ")
+        runs.setdefault(name, {})[metric] = result
+    rows = []
+    for name, scores in runs.items():
+        run = next(iter(scores.values()))
+        minutes = run.get("time", run)["seconds"] / 60
+        memory = f"{run['memory']['process'] / 1e6:,.0f} MB" if "memory" in run else "–"
+        shown = f"`{name}`" if name.startswith("spoken") else name
+        for metric, score, beside in measured(scores):
+            rows.append((shown, metric, score, beside, f"{minutes:.1f} min", memory))
+    return table(("", "metric", "value", "baseline", "time", "peak memory"), rows)
+
+
+def recipes() -> str:
+    """Recipes that were measured by a single command."""
+    rows = []
+    for run in read("recipes"):
+        for metric, score, beside in measured(run["scores"]):
+            note = run.get("note", "–")
+            rows.append((f"`{run['recipe']}`", metric, score, f"{run['n']:,}", beside, note, f"`{run['command']}`"))
+    return table(("recipe", "metric", "value", "n", "baselines", "note", "command"), rows)
+
+
+def recipe_of(result: Mapping[str, Any]) -> str:
+    """The recipe that a command runs."""
+    return str(result["command"]).split()[2]
+
+
+def model_of(result: Mapping[str, Any]) -> str:
+    """The backbone that a command names."""
+    return str(result["command"]).partition("backbone=")[2].split()[0].removeprefix("MODELS/")
+
+
+# --- waiting and writing ---------------------------------------------------------------------------------------------
+
+
+def startup() -> str:
+    """How long a user waits: on a quiet machine, and on a busy one."""
+    quiet, busy = read("startup_quiet")["seconds"], read("startup")
+    rows = []
+    for name, seconds in quiet.items():
+        loaded = sorted(busy[name])
+        shown = f"`{name}`" if name.startswith("gpttasks") else name
+        rest = (f"{statistics.median(loaded):.2f} s", f"{loaded[0]:.2f} to {loaded[-1]:.2f} s")
+        rows.append((shown, f"{seconds['median']} s", f"{seconds['low']} to {seconds['high']} s", *rest))
+    return table(("", "quiet: median", "range", "busy: median", "range"), rows)
+
+
+def authors_path() -> str:
+    """From ``gpttasks new plugin`` to a scored run."""
+    rows = []
+    for name, way in read("authors_path")["ways"].items():
+        counts = (str(way["commands"]), str(way["lines"]), str(way["rows"]))
+        rows.append((name, *counts, f"{way['wall_s']:.0f} s"))
+    return table(("new", "commands", "lines of code", "rows of data", "time of the commands"), rows)
+
+
+# --- the recipes' page and the front page ----------------------------------------------------------------------------
+
+
+def every_recipe() -> str:
+    """Each bundled recipe: what it does, and its first metric as measured."""
+    rows = []
+    for file in sorted(RECIPES.parent.glob("*.yaml")):
+        found = [_in_words(run) for run in runs_of(file.stem)]
+        rows.append((f"`{file.stem}`", purpose(file), "<br>".join(found) or "not measured"))
+    return table(("recipe", "what it does", "measured"), rows)
+
+
+def purpose(file: Path) -> str:
+    """The first lines of a recipe's header, up to its first command."""
+    lines = file.read_text("utf-8").splitlines()
+    commands = (place for place, line in enumerate(lines) if "gpttasks run" in line)
+    return " ".join(line.lstrip("# ") for line in lines[: next(commands)])
+
+
+def runs_of(recipe: str) -> Iterator[dict[str, Any]]:
+    """What was measured with a recipe, in one form: its command, its scores and ``n``."""
+    for row in read("imdb").values():
+        if "command" in row and recipe_of(row) == recipe:
+            score = {"value": row["accuracy"], "low": row["low"], "high": row["high"]}
+            yield {"command": row["command"], "scores": {"accuracy": score}, "n": row["n"]}
+    for row in read("text_tasks").values():
+        if recipe_of(row) == recipe:
+            yield {**row, "n": next(iter(row["scores"].values()))["n"]}
+    digits = {key.rpartition(" ")[2]: row for key, row in read("spoken_digits").items() if key.startswith(f"{recipe} ")}
+    if digits:
+        command = f"gpttasks run {recipe} backbone=nano train.epochs=10 adapt.targets=[wte,c_attn,c_proj,c_fc]"
+        yield {"command": command, "scores": digits, "n": 300}
+    yield from (run for run in read("recipes") if run["recipe"] == recipe)
+
+
+def _in_words(run: Mapping[str, Any]) -> str:
+    command = DATA_KEY.sub("", run["command"]).replace(" runtime.cache=false", "")
+    changes = [part for part in command.split()[3:] if not part.startswith("backbone=")]
+    model = model_of(run) if "backbone=" in command else "nano"
+    metric, score, beside = next(measured(run["scores"]))
+    baselines = "" if beside == "–" else f"; {beside}"
+    words = f"{model}: {metric} {score}, n = {run['n']:,}{baselines}"
+    return words + (f" (with `{' '.join(changes)}`)" if changes else "")
+
+
+def front_page() -> str:
+    """Three ways to do one task, for the README."""
+    names = {
+        "zero-shot": ("prompted, no training", "imdb-zero-shot"),
+        "lora": ("LoRA, the answer as a word", "imdb-lora"),
+        "classifier": ("LoRA and a trained head", "imdb-classifier"),
+    }
+    results = read("imdb")
+    rows = []
+    for key, (way, recipe) in names.items():
+        row = results[key]
+        score = {"value": row["accuracy"], "low": row["low"], "high": row["high"]}
+        trained = f"{row['train']:,}" if row["train"] else "–"
+        rows.append((way, f"`{recipe}`", trained, value(score), f"{row['n']:,}"))
+    return table(("", "recipe", "training examples", "accuracy (95 % interval)", "test examples"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "imdb": imdb,
+    "text tasks": text_tasks,
+    "spoken digits": spoken_digits,
+    "recipes": recipes,
+    **scoring_tables.TABLES,
+    "start-up": startup,
+    "author's path": authors_path,
+}
+FRONT = {"results": front_page}
+OVERVIEW = {"every recipe": every_recipe}
+
+
+def updated(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """A page with its tables as they are now. Raises ValueError if a table's markers are missing."""
+    for name, made in tables.items():
+        text = put_between(text, *markers(name), made())
+    return text
+
+
+def markers(name: str) -> tuple[str, str]:
+    """The lines before and after a table."""
+    return f"<!-- table: {name}; generated by python benchmarks/tables.py -->", "<!-- end of table -->"
+
+
+PAGES = {README: TABLES, RECIPES: OVERVIEW, ROOT / "README.md": FRONT}
+
+if __name__ == "__main__":
+    for page, tables in PAGES.items():
+        page.write_text(updated(page.read_text("utf-8"), tables), encoding="utf-8")
