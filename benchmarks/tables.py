@@ -17,13 +17,14 @@ import scoring_tables
 from result_files import read
 
 from gpttasks.markdown import put_between, table
+from gpttasks.plugins import load_plugins
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "benchmarks" / "README.md"
 RECIPES = ROOT / "recipes" / "README.md"
 
 DATA_KEY = re.compile(r" task\.data(\.path)?=(\{[^}]*\}|'\[[^']*'|\S+)")
-BASELINES = ("majority", "random", "copy", "first_sentence", "no_answer", "mean", "first_hypothesis", "oracle")
+BASELINES = load_plugins().names("baseline")
 METRICS = {
     "bleu": "BLEU",
     "nist": "NIST",

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         RollingReply,
         near_tie,
     )
+    from .tasks.baselines import Baseline
     from .tasks.task import Task
     from .tasks.template import ListColumn, Template, TemplateText, TextList
     from .tasks.transcripts import TranscriptNormaliser, normalised_transcript, word_errors
@@ -69,6 +70,7 @@ __all__ = [
     "Answer",
     "Backbone",
     "BackboneError",
+    "Baseline",
     "Component",
     "Cut",
     "DataError",
@@ -179,6 +181,7 @@ _MODULES = {
         "RollingReply",
         "near_tie",
     ),
+    ".tasks.baselines": ("Baseline",),
     ".tasks.task": ("Task",),
     ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
     ".tasks.transcripts": ("TranscriptNormaliser", "normalised_transcript", "word_errors"),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-AnswerKind = Literal["label", "text", "span", "number", "labels", "nll", "responses"]
+from typing import Any
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,16 @@ COMPONENTS = {
         "wer": "metrics.speech:WordErrorRate",
         "word_perplexity": "metrics.likelihood:WordPerplexity",
     },
+    "baseline": {
+        "copy": "tasks.baselines:Copy",
+        "first_hypothesis": "tasks.baselines:FirstHypothesis",
+        "first_sentence": "tasks.baselines:FirstSentence",
+        "majority": "tasks.baselines:Majority",
+        "mean": "tasks.baselines:Mean",
+        "no_answer": "tasks.baselines:NoAnswer",
+        "oracle": "tasks.baselines:Oracle",
+        "random": "tasks.baselines:Random",
+    },
     "encoder": {
         "log-mel": "encoders.audio.log_mel:LogMel",
         "pretrained-audio": "encoders.audio.pretrained:PretrainedAudio",
@@ -75,7 +85,7 @@ COMPONENTS = {
 
 @hookimpl
 def gpttasks_register(register: Register) -> None:
-    """Register heads, metrics, backbones, adaptations and the bundled recipes."""
+    """Register the core's components and the bundled recipes."""
     for kind, components in COMPONENTS.items():
         for name, where in components.items():
             register.later(kind, name, f"{__package__}.{where}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 from typing_extensions import Self
 
-KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation")
+KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "baseline")
 
 
 class Options(BaseModel):
@@ -56,8 +56,8 @@ working directory if it was given on the command line."""
 
 
 class Component:
-    """The base of :class:`Task`, :class:`Head`, :class:`Metric`, :class:`Backbone`, :class:`Encoder` and
-    :class:`Adaptation`. A subclass gives ``name``, and ``Options`` if it has any.
+    """The base of :class:`Task`, :class:`Head`, :class:`Metric`, :class:`Backbone`, :class:`Encoder`,
+    :class:`Adaptation` and :class:`Baseline`. A subclass gives ``name``, and ``Options`` if it has any.
 
     sample_options:
         the options with which the conformance kit (``pytest --gpttasks``) checks it; needed where one has no default.

@@ -109,7 +109,7 @@ def with_lists_renewed(manual: str) -> str:
     """The manual's text with the lists as they are now."""
     rows = ["| kind | rule | |", "|---|---|---|"]
     for kind, module in [
-        *((kind, kind) for kind in ("task", "head", "metric", "encoder", "backbone")),
+        *((kind, kind) for kind in ("task", "head", "metric", "encoder", "backbone", "baseline")),
         ("import", "imports"),
     ]:
         for rule in import_module(f"gpttasks.testing.{module}").RULES:

@@ -98,7 +98,7 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
 
 def _metric_text(use: MetricUse) -> str:
     named = "" if use.key == use.name else f"{use.key}: "
-    return named + use_text(use) + (f" of the baseline {use.baseline}" if use.baseline else "")
+    return named + use_text(use) + (f" of the baseline {use_text(use.baseline)}" if use.baseline else "")
 
 
 def _limit(limit: int | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import Problem, UserError, did_you_mean
 
-KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "recipe", "plugin")
+KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "baseline", "recipe", "plugin")
 PLURALS = {f"{kind}s": kind for kind in KINDS}
 KIND_NAMES = "|".join(PLURALS)
 

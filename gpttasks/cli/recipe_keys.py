@@ -38,7 +38,11 @@ _DEFAULTS = {
     "score.metrics[].as": "the metric's name",
 }
 """Defaults that the schema does not hold: another module fills them in."""
-_TYPES = {"list of MetricUse": "list of metrics", "ValidateOptions or null": "mapping or null"}
+_TYPES = {
+    "list of MetricUse": "list of metrics",
+    "Use or null": "component or null",
+    "ValidateOptions or null": "mapping or null",
+}
 
 
 def recipe_keys() -> str:

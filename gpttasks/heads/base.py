@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..answer import Answer, AnswerKind
+from ..answer import Answer
 from ..backbones.base import Backbone
 from ..component import Component
 from ..example import Example
@@ -43,7 +43,7 @@ class Head(Component):
     kind = "head"
     needs: ClassVar[frozenset[str]] = frozenset({"prompt"})
     trains_on: ClassVar[frozenset[str]] = frozenset({"prompt"})
-    gives: ClassVar[AnswerKind]
+    gives: ClassVar[str]
     needs_training: ClassVar[bool] = False
     prompted: ClassVar[bool] = True
     tunes_untrained: ClassVar[bool] = False

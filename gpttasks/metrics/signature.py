@@ -12,6 +12,7 @@ from ..example import Example
 from ..hashing import content_digest
 
 if TYPE_CHECKING:
+    from ..component import Component
     from .base import Metric
 
 _FIELD = re.compile(r"((?:[^\\|:]|\\.)*):((?:[^\\|]|\\.)*)", re.DOTALL)
@@ -65,6 +66,13 @@ def examples_digest(examples: Iterable[Example]) -> str:
     return content_digest(sorted(content_digest([e.id, e.input_digest, gold(e)]) for e in examples))
 
 
+def component_text(component: Component) -> str:
+    """``f1`` or ``f1(average="macro")``: a component's name with the options that differ from their defaults."""
+    options = component.options.model_dump(mode="json", exclude_defaults=True)
+    given = ",".join(f"{name}={json.dumps(options[name], sort_keys=True)}" for name in sorted(options))
+    return f"{component.name}({given})" if given else component.name
+
+
 def measure_of(
     *, task: str, examples: str, n: int, split: str, limit: int | None, metric: Metric, library: str | None = None
 ) -> str:
@@ -72,8 +80,6 @@ def measure_of(
 
     ``examples`` is their digest, ``library`` what :meth:`Metric.signature` says.
     """
-    options = metric.options.model_dump(mode="json", exclude_defaults=True)
-    given = ",".join(f"{name}={json.dumps(options[name], sort_keys=True)}" for name in sorted(options))
     return format_signature(
         {
             "task": task,
@@ -81,7 +87,7 @@ def measure_of(
             "n": n,
             "split": split,
             "limit": limit,
-            "metric": f"{metric.name}({given})" if given else metric.name,
+            "metric": component_text(metric),
             "version": metric.version,
             **({"library": library} if library else {}),
         }

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..answer import Answer, AnswerKind
+from ..answer import Answer
 from ..errors import PluginError
 from ..example import Example
 from ..heads.base import Head
 from ..metrics.base import Metric
 from ..metrics.rows import sample_rows
 from ..metrics.score import Score, score_samples
-from ..metrics.signature import examples_digest, format_signature, measure_of
+from ..metrics.signature import component_text, examples_digest, format_signature, measure_of
 from ..plugins.faults import blamed
 from ..progress import Progress
 from ..requests import Engine, Reply
-from ..tasks.baselines import BASELINES
+from ..tasks.baselines import Baseline
 from ..tasks.shots import ShotPool, with_shots
 
 if TYPE_CHECKING:
@@ -102,6 +102,18 @@ def answer_of(head: Head, example: Example, replies: Sequence[Reply]) -> Answer:
     return answer
 
 
+def baseline_answers(baseline: Baseline, examples: Sequence[Example], kind: str, metric: Metric) -> list[Answer]:
+    """The baseline's answers, of a kind, that the metric scores. Raises PluginError unless there is one an example."""
+    with blamed(baseline, "answers"):
+        answers = baseline.answers(examples, kind, metric.errors)
+        if len(answers) != len(examples) or not all(isinstance(answer, Answer) for answer in answers):
+            raise PluginError(
+                f"baseline {baseline.name!r} gave {len(answers)} answers to {len(examples)} examples",
+                hint="answers() must give one Answer for each example",
+            )
+    return answers
+
+
 def quick_scores(metrics: Mapping[str, Metric], answered: Sequence[Answered]) -> dict[str, float]:
     """The bare values of the metrics, as validation during training needs them."""
     examples, answers = [one.example for one in answered], [one.answer for one in answered]
@@ -118,23 +130,23 @@ def score_all(
     options: ScoreOptions,
     *,
     task: str,
-    kind: AnswerKind,
+    kind: str,
+    baselines: Mapping[str, Baseline],
     way: str,
     seed: int,
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 
-    A metric with a baseline scores the baseline's answers, and its way says so.
+    A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``, and its way says so.
     """
     examples, given = [one.example for one in answered], [one.answer for one in answered]
     n, split, limit = len(examples), options.split, options.limit
     measured = partial(measure_of, task=task, examples=examples_digest(examples), n=n, split=split, limit=limit)
-    baselines = {use.key: use.baseline for use in options.metrics}
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
         baseline = baselines.get(key)
-        answers = given if baseline is None else BASELINES[baseline].answers_for(metric.errors, examples, kind)
+        answers = given if baseline is None else baseline_answers(baseline, examples, kind, metric)
         library = metric.signature(examples)
         with blamed(metric, "total"):
             scores[key], rows[key] = score_samples(
@@ -144,7 +156,7 @@ def score_all(
                 key=key,
                 split=options.split,
                 measure=measured(metric=metric, library=library),
-                way=way if baseline is None else format_signature({"baseline": baseline}),
+                way=way if baseline is None else format_signature({"baseline": component_text(baseline)}),
                 level=options.level,
                 resamples=options.resamples,
                 seed=seed,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..adaptations.base import Adaptation
@@ -24,6 +24,7 @@ from ..parallel.processes import Processes
 from ..plugins.faults import blamed, making, watch
 from ..requests import Engine
 from ..runtime import Precision, choose_device, choose_precision, keep_freed_memory
+from ..tasks.baselines import Baseline
 from ..tasks.shots import ShotPool
 from ..tasks.splits import ExampleSets, divide_pool, limited, load_examples, scored_set
 from ..tasks.task import Task
@@ -44,6 +45,8 @@ class Workbench:
 
     given:
         the rows that the examples were made of, one each, where they are not those of a data set.
+    baselines:
+        what answers in place of the head, by the key of the metric that scores it.
     """
 
     recipe: Recipe
@@ -59,6 +62,7 @@ class Workbench:
     processes: Processes | None = None
     encoder: Encoder | None = None
     given: Sequence[Row] = ()
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
 
     def modules(self) -> nn.ModuleDict | None:
         """What is trained beside the backbone: the head's own modules, and the encoder's under ``encoder``."""
@@ -135,6 +139,8 @@ def _prepare(recipe: Recipe, plugins: Plugins) -> Workbench:
     )
     if recipe.encoder is not None:
         bench.encoder = create(plugins, "encoder", recipe.encoder)
+    scored = [use for use in recipe.score.metrics if use.baseline is not None]
+    bench.baselines = {use.key: create(plugins, "baseline", use.baseline) for use in scored}
     bench.shots = shot_pool(recipe, sets)
     check_scoring(bench)
     load_and_bind(bench, plugins)

@@ -52,6 +52,7 @@ def score_split(job: Job, bench: Workbench) -> Scored:
         score,
         task=bench.task.name,
         kind=bench.head.gives,
+        baselines=bench.baselines,
         way=way_of(job, bench, answered, digests),
         seed=bench.recipe.seed,
     )

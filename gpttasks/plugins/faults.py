@@ -33,6 +33,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "encoder": ("bind", "modules", "length", "embed", "digest"),
     "backbone": ("load", "digests", "capabilities", "answer", "forward"),
     "adaptation": ("apply", "save", "load"),
+    "baseline": ("answers",),
 }
 """What is wrapped, by kind. A task's ``examples`` and a metric's ``prepare``, ``sample`` and ``total`` are called where
 their errors are told already; :func:`blamed` adds whose they are."""

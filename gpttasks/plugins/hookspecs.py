@@ -52,8 +52,8 @@ class RunInfo:
 def gpttasks_register(register: Register) -> None:
     """Make components and recipes known; called once, when the plugin is loaded.
 
-    ``register`` has the methods ``task``, ``head``, ``metric``, ``backbone``, ``encoder`` and ``adaptation``, each of
-    which takes a class, and ``recipes``, which takes a folder with one ``NAME.yaml`` a recipe::
+    ``register`` has the methods ``task``, ``head``, ``metric``, ``backbone``, ``encoder``, ``adaptation`` and
+    ``baseline``, each of which takes a class, and ``recipes``, which takes a folder with one ``NAME.yaml`` a recipe::
 
         @hookimpl
         def gpttasks_register(register: Register) -> None:

@@ -52,6 +52,10 @@ class Register:
         """Register a subclass of :class:`gpttasks.Adaptation`."""
         self._add("adaptation", component)
 
+    def baseline(self, component: type[Component]) -> None:
+        """Register a subclass of :class:`gpttasks.Baseline`."""
+        self._add("baseline", component)
+
     def later(self, kind: str, name: str, where: str) -> None:
         """Register the component ``where``, such as ``gpttasks_sarcasm.task:Sarcasm``, under the name it has.
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from ..hashing import content_digest
 from .paths import wherever_installed
-from .schema import MetricUse, Recipe, Use
+from .schema import MetricUse, Recipe, Use, default_key
 
 SHORT = 12
 """How many characters of a digest are shown."""
@@ -106,11 +106,13 @@ def _use(use: Use, *, defaults: bool = True) -> dict[str, Any]:
 
 
 def _metric(metric: MetricUse, *, defaults: bool = True) -> dict[str, Any]:
-    own = {"baseline": metric.baseline} if metric.baseline is not None else {}
-    usual = metric.name if metric.baseline is None else f"{metric.name}_{metric.baseline}"
-    if defaults or metric.key != usual:
-        own["as"] = metric.key
-    return {"use": metric.name, **own, **_plain(metric.options, defaults=defaults)}
+    written: dict[str, Any] = {"use": metric.name}
+    if metric.baseline is not None:
+        baseline = _use(metric.baseline, defaults=defaults)
+        written["baseline"] = baseline if len(baseline) > 1 else metric.baseline.name
+    if defaults or metric.key != default_key(metric.name, metric.baseline):
+        written["as"] = metric.key
+    return {**written, **_plain(metric.options, defaults=defaults)}
 
 
 def _plain(value: Any, *, defaults: bool = True) -> Any:

@@ -8,10 +8,9 @@ from pydantic import BaseModel
 
 from ..data.sources import DataOptions, SplitOptions
 from ..plugins import Plugins
-from ..tasks.baselines import BASELINES
 from .assemble import TASK_FILE_SUFFIXES
 from .resolve import HUB_BACKBONE, KEYS
-from .schema import KEY_PATTERN, Identity, RuntimeOptions, ScoreOptions, TrainOptions
+from .schema import KEY_PATTERN, Identity, MetricUse, RuntimeOptions, ScoreOptions, TrainOptions
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -25,12 +24,16 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     data = {own: _inlined(SplitOptions if own else DataOptions, "data", definitions) for own in (False, True)}
     score = _inlined(ScoreOptions, "score", definitions)
-    definitions.pop("score.MetricUse", None)
-    definitions.pop("score.Options", None)
+    for name in ("MetricUse", "Options", "Use"):  # what stands in their place are the registered components
+        definitions.pop(f"score.{name}", None)
     metric: dict[str, Any] = {
         "as": {"type": "string", "pattern": KEY_PATTERN, "description": "the score's key in run.json"}
     }
-    metric["baseline"] = {"enum": list(BASELINES), "description": "score what this baseline answers, not the model"}
+    definitions["baseline"] = _component(plugins, "baseline", definitions, {})
+    metric["baseline"] = {
+        "anyOf": [{"$ref": "#/$defs/baseline"}, {"type": "null"}],
+        "description": MetricUse.model_fields["baseline"].description,
+    }
     score["properties"]["metrics"]["items"] = _component(plugins, "metric", definitions, metric)
     train = _inlined(TrainOptions, "train", definitions)
     identity = _inlined(Identity, "recipe", definitions)["properties"]

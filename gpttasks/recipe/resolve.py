@@ -12,13 +12,22 @@ from ..component import Component, Options
 from ..data.sources import DataOptions, SplitOptions
 from ..errors import Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
-from ..tasks.baselines import BASELINES
 from .assemble import assemble
 from .document import Document, Location, find_recipe
 from .messages import missing, problems_of, show, unknown_keys
 from .paths import absolute, absolute_or_hub_id, path_keys
 from .rules import RUN_BACKBONE, rule_problems, trains
-from .schema import NO_ADAPTATION, Identity, MetricUse, Recipe, RuntimeOptions, ScoreOptions, TrainOptions, Use
+from .schema import (
+    NO_ADAPTATION,
+    Identity,
+    MetricUse,
+    Recipe,
+    RuntimeOptions,
+    ScoreOptions,
+    TrainOptions,
+    Use,
+    default_key,
+)
 
 KEYS = ("name", "backbone", "encoder", "task", "head", "adapt", "train", "score", "seed", "runtime")
 """The recipe's keys, in the order in which they are written."""
@@ -162,16 +171,13 @@ class _Resolver:
         use = self._component("metric", value, location, reserved=("as", "baseline"))
         if use is None:
             return None
-        own = value if isinstance(value, dict) else {}
-        baseline = own.get("baseline")
-        if baseline is not None and (not isinstance(baseline, str) or baseline not in BASELINES):
-            hint = did_you_mean(str(baseline), BASELINES) or f"baselines: {', '.join(BASELINES)}"
-            problem = self.document.problem(
-                f"there is no baseline {show(baseline)}", (*location, "baseline"), hint=hint
-            )
-            self.problems.append(problem)
-            return None
-        key = own.get("as", use.name if baseline is None else f"{use.name}_{baseline}")
+        reserved = value if isinstance(value, dict) else {}
+        baseline = None
+        if reserved.get("baseline") is not None:
+            baseline = self._component("baseline", reserved["baseline"], (*location, "baseline"))
+            if baseline is None:
+                return None
+        key = reserved.get("as", default_key(use.name, baseline))
         try:
             return MetricUse(name=use.name, options=use.options, key=key, baseline=baseline)
         except ValidationError:

@@ -8,7 +8,6 @@ from typing import Any
 from ..component import Component
 from ..errors import GpttasksError, Problem
 from ..plugins import Plugins
-from ..tasks.baselines import BASELINES, Baseline
 from .document import Document, Location
 from .schema import MetricUse, ScoreOptions, TrainOptions, Use
 
@@ -151,14 +150,15 @@ class _Rules:
             yield from self._baseline_fit(use.baseline, gives, fields, (*location, "baseline"))
 
     def _baseline_fit(
-        self, name: str, gives: str | None, fields: frozenset[str] | None, location: Location
+        self, use: Use, gives: str | None, fields: frozenset[str] | None, location: Location
     ) -> Iterator[Problem]:
-        def fits(baseline: Baseline) -> bool:
+        def fits(name: str) -> bool:
+            baseline: Any = self.plugins.get("baseline", name)
             return (gives is None or gives in baseline.gives) and (fields is None or baseline.needs <= fields)
 
-        if not fits(BASELINES[name]):
-            message = f"the baseline {name!r} has no answers of the kind {gives} to this task"
-            fitting = [other for other, baseline in BASELINES.items() if fits(baseline)]
+        if not fits(use.name):
+            message = f"the baseline {use.name!r} has no answers of the kind {gives} to this task"
+            fitting = [name for name in self.plugins.names("baseline") if fits(name)]
             yield self.document.problem(message, location, hint=f"baselines that fit: {', '.join(fitting) or 'none'}")
 
     def _fitting_hint(self, fields: frozenset[str] | None) -> str:

@@ -33,7 +33,12 @@ class MetricUse(Use):
     """A metric, and the key under which its score is reported."""
 
     key: str = Field(pattern=KEY_PATTERN, description="the key of the score in run.json")
-    baseline: str | None = Field(None, description="score the answers of this baseline instead of those of the model")
+    baseline: Use | None = Field(None, description="score the answers of this baseline instead of those of the model")
+
+
+def default_key(metric: str, baseline: Use | None) -> str:
+    """The key of a metric's score where the recipe gives none."""
+    return metric if baseline is None else f"{metric}_{baseline.name}"
 
 
 class ValidateOptions(Section):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adaptation import check_adaptation
     from .backbone import check_backbone
+    from .baseline import check_baseline
     from .encoder import check_encoder
     from .faults import Fault, NonConforming, assert_conforms
     from .head import check_head
@@ -39,6 +40,7 @@ __all__ = [
     "assert_conforms",
     "check_adaptation",
     "check_backbone",
+    "check_baseline",
     "check_encoder",
     "check_head",
     "check_import",
@@ -56,6 +58,7 @@ _HOME = {
     "assert_conforms": "faults",
     "check_adaptation": "adaptation",
     "check_backbone": "backbone",
+    "check_baseline": "baseline",
     "check_encoder": "encoder",
     "check_head": "head",
     "check_import": "imports",

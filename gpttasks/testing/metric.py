@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..answer import Answer, AnswerKind
+from ..answer import Answer
 from ..backbones.mock import Mock
 from ..example import Example
 from ..hashing import seeded_hash
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..metrics.base import Metric
 
-DRIVEN: tuple[AnswerKind, ...] = ("label", "text", "number", "labels", "nll", "span")
+DRIVEN: tuple[str, ...] = ("label", "text", "number", "labels", "nll", "span")
 """The kinds of answer that can be made up."""
 IN_RUN = 40
 """How many of the examples a run is made with."""
@@ -36,7 +36,7 @@ class MetricSubject:
     """A metric with examples, their right answers and random ones."""
 
     metric: Metric
-    kind: AnswerKind
+    kind: str
     examples: Sequence[Example]
     gold: Sequence[Answer]
     drawn: Sequence[Answer]
@@ -73,7 +73,7 @@ def _in_words(example: Example) -> Example:
     return replace(example, target=text, references=(text,))
 
 
-def _answer(example: Example, kind: AnswerKind) -> Answer:
+def _answer(example: Example, kind: str) -> Answer:
     """The right answer."""
     label, choices = int(example.label or 0), example.choices or ("",)
     if kind == "number":
@@ -85,7 +85,7 @@ def _answer(example: Example, kind: AnswerKind) -> Answer:
     return _text(example.target or example.gold_text or "", kind)
 
 
-def _drawn(examples: Sequence[Example], number: int, kind: AnswerKind) -> Answer:
+def _drawn(examples: Sequence[Example], number: int, kind: str) -> Answer:
     """A random answer to the example with this number."""
     drawn = seeded_hash(5, examples[number].id, str(number))
     choices = examples[number].choices or ("",)
@@ -103,11 +103,11 @@ def _likelihood(nats: float, *, greedy: bool) -> Answer:
     return Answer(nats, "", (nats, 8.0, 20.0), {"greedy": greedy})
 
 
-def _text(text: str, kind: AnswerKind) -> Answer:
+def _text(text: str, kind: str) -> Answer:
     return Answer([0, len(text)] if kind == "span" else text, text)
 
 
-def _choice(choices: Sequence[str], pick: int, kind: AnswerKind) -> Answer:
+def _choice(choices: Sequence[str], pick: int, kind: str) -> Answer:
     if kind == "labels":
         return Answer([pick], choices[pick], tuple(float(place == pick) for place in range(len(choices))))
     sure, rest = 0.94, 0.06 / max(len(choices) - 1, 1)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..plugins.registry import PluginRecord
 
-CHECKED = ("task", "head", "metric", "encoder", "backbone", "adaptation")
+CHECKED = ("task", "head", "metric", "encoder", "backbone", "adaptation", "baseline")
 
 _NODE = "gpttasks"
 """What the ids of the tests begin with."""

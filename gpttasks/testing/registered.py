@@ -118,6 +118,15 @@ def _adaptation(adaptation: Any) -> list[Fault]:
     return check_adaptation(adaptation)
 
 
+def _baseline(baseline: Any) -> list[Fault]:
+    from .baseline import check_baseline
+
+    try:
+        return check_baseline(baseline)
+    except ValueError as error:
+        raise Undriven(f"{error}: {_BY_HAND} check_baseline(baseline, examples)") from error
+
+
 _CHECKS: dict[str, Callable[[Any], list[Fault]]] = {
     "task": _task,
     "head": _head,
@@ -125,4 +134,5 @@ _CHECKS: dict[str, Callable[[Any], list[Fault]]] = {
     "encoder": _encoder,
     "backbone": _backbone,
     "adaptation": _adaptation,
+    "baseline": _baseline,
 }

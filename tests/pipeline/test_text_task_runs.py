@@ -15,7 +15,7 @@ from gpttasks import Run
 from gpttasks.cli import main
 from gpttasks.example import Example
 from gpttasks.records.folder import read_events
-from gpttasks.tasks.baselines import BASELINES
+from gpttasks.tasks.baselines import Random
 
 COMMON = "runtime: {precision: fp32, device: cpu}\n"
 
@@ -140,8 +140,10 @@ score:
         done = run(tmp_path, "mock", self.RECIPE)
         model, majority, luck = (done.scores[key] for key in ("accuracy", "accuracy_majority", "luck"))
         assert majority.value == pytest.approx(7 / 11)
-        drawn = BASELINES["random"].answers(
-            [Example("", choices=("negative", "positive"), id=row["id"]) for row in samples(done.folder)], "label"
+        drawn = Random().answers(
+            [Example("", choices=("negative", "positive"), id=row["id"]) for row in samples(done.folder)],
+            "label",
+            lambda example, text: None,
         )
         right = Counter(answer.text == row["target"] for answer, row in zip(drawn, samples(done.folder), strict=True))
         assert luck.value == pytest.approx(right[True] / 11)

@@ -173,12 +173,18 @@ class Overlap(Component):
     needs, takes = frozenset({"references"}), frozenset({"text"})
 
 
+class Majority(Component):
+    kind, name = "baseline", "majority"
+    needs, gives = frozenset({"choices"}), frozenset({"label"})
+
+
 COMPONENTS = (
     *(Hub, FromRun, Tiny, Served),
     *(Sort, Write, Anything),
     *(Choice, Classifier, Generate, Asking),
     *(NoAdaptation, Lora, HeadOnly),
     *(Accuracy, F1, Overlap),
+    Majority,
 )
 
 

@@ -11,9 +11,9 @@ from gpttasks.plugins import load_plugins
 from gpttasks.recipe import canonical, dump_recipe, json_schema, recipe_as_dict, recipe_digest, resolve
 from gpttasks.recipe.document import parse_document
 from gpttasks.recipe.overrides import apply_overrides
-from gpttasks.tasks.baselines import BASELINES
 
 PLUGINS = load_plugins()
+NAMES = ", ".join(PLUGINS.names("baseline"))
 RECIPE = """\
 backbone: nano
 task: {use: classification, data: {path: a/b}, prompt: "{{ text }}", labels: [bad, good]}
@@ -45,7 +45,7 @@ def metrics(*uses):
 
 def test_its_name_goes_into_the_key():
     found = resolved(metrics("{use: f1, average: macro, baseline: random}", "{use: f1, baseline: random, as: luck}"))
-    assert [(use.key, use.name, use.baseline) for use in found.score.metrics] == [
+    assert [(use.key, use.name, use.baseline.name) for use in found.score.metrics] == [
         ("f1_random", "f1", "random"),
         ("luck", "f1", "random"),
     ]
@@ -92,11 +92,10 @@ class TestMistakes:
         ("value", "hint"),
         [
             ("majorty", "there is no baseline 'majorty'; did you mean 'majority'?"),
-            ("best", f"there is no baseline 'best'; baselines: {', '.join(BASELINES)}"),
-            ("3", f"there is no baseline 3; baselines: {', '.join(BASELINES)}"),
-            ("''", f"there is no baseline ''; baselines: {', '.join(BASELINES)}"),
-            ("[majority]", 'there is no baseline ["majority"]; did you mean '),
-            ("{use: majority}", 'there is no baseline {"use": "majority"}; '),
+            ("best", f"there is no baseline 'best'; known: {NAMES}"),
+            ("3", "got 3, wanted the name of a baseline, or {use: NAME, ...its options}"),
+            ("''", f"there is no baseline ''; known: {NAMES}"),
+            ("[majority]", 'got ["majority"], wanted the name of a baseline'),
         ],
     )
     def test_a_name_that_is_none(self, value, hint):
@@ -127,15 +126,15 @@ class TestMistakes:
         [
             ([], "accuracy", "mean", "label", "majority, random"),
             ([], "accuracy", "copy", "label", "majority, random"),
-            ([GENERATION, "head=generate"], "bleu", "majority", "text", "random, no_answer, copy, first_sentence"),
+            ([GENERATION, "head=generate"], "bleu", "majority", "text", "copy, first_sentence, no_answer, random"),
             (
                 [HEARD, "head=generate"],
                 "wer",
                 "majority",
                 "text",
-                "random, no_answer, copy, first_sentence, first_hypothesis, oracle",
+                "copy, first_hypothesis, first_sentence, no_answer, oracle, random",
             ),
-            ([ANSWERING, "head=span"], "token_f1", "copy", "span", "random, no_answer"),
+            ([ANSWERING, "head=span"], "token_f1", "copy", "span", "no_answer, random"),
             ([REGRESSION, "head=regression"], "pearson", "random", "number", "mean"),
             ([SEVERAL, "head=multilabel"], "subset_accuracy", "random", "labels", "majority"),
             ([MODELING, "head=lm"], "perplexity", "majority", "nll", "none"),
@@ -159,4 +158,7 @@ def test_the_schema_knows_them():
     options = json_schema(PLUGINS)["properties"]["score"]["properties"]["metrics"]["items"]["anyOf"]
     in_full = [option for option in options if option.get("type") == "object"]
     assert in_full
-    assert all(set(option["properties"]["baseline"]["enum"]) == set(BASELINES) for option in in_full)
+    references = [option["properties"]["baseline"]["anyOf"][0]["$ref"] for option in in_full]
+    assert set(references) == {"#/$defs/baseline"}
+    short = [option["const"] for option in json_schema(PLUGINS)["$defs"]["baseline"]["anyOf"] if "const" in option]
+    assert short == PLUGINS.names("baseline")
