@@ -161,6 +161,9 @@ class GenerateReply:
 Request: TypeAlias = "LogLikelihood | Rolling | Readout | Generate"
 Reply: TypeAlias = "LogLikelihoodReply | RollingReply | ReadoutReply | GenerateReply"
 
+REQUEST_CLASSES: frozenset[type] = frozenset({LogLikelihood, Rolling, Readout, Generate})
+"""All classes of requests."""
+
 
 class Engine(Protocol):
     """Answers requests; local models, scripted ones and API clients alike."""

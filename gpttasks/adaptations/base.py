@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..component import Component
 
 if TYPE_CHECKING:
-    from ..backbones.local import LocalBackbone
+    from ..model.causal_lm import CausalLM
 
 
 class Adaptation(Component):
@@ -27,16 +27,16 @@ class Adaptation(Component):
     trains_weights: ClassVar[bool] = False
     keeps: ClassVar[str | None] = None
 
-    def apply(self, backbone: LocalBackbone) -> None:
+    def apply(self, backbone: CausalLM) -> None:
         """Mark what is trained (``requires_grad``), or wrap ``backbone.model``. Raises UserError if it cannot."""
         raise NotImplementedError
 
-    def save(self, backbone: LocalBackbone, folder: Path) -> None:
+    def save(self, backbone: CausalLM, folder: Path) -> None:
         """Write what was trained of the backbone, in the field's own formats, into ``folder``.
 
         The folder is there and empty; it becomes the run's ``keeps`` when this returns.
         """
 
-    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+    def load(self, backbone: CausalLM, folder: Path) -> None:
         """Put what ``save`` wrote on a backbone that was loaded as it was before ``apply``."""
         raise NotImplementedError

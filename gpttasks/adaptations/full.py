@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .base import Adaptation
 
 if TYPE_CHECKING:
-    from ..backbones.local import LocalBackbone
+    from ..model.causal_lm import CausalLM
 
 
 class Full(Adaptation):
@@ -18,11 +18,11 @@ class Full(Adaptation):
     trains_weights = True
     keeps = "model"
 
-    def apply(self, backbone: LocalBackbone) -> None:
+    def apply(self, backbone: CausalLM) -> None:
         """Unfreeze everything."""
         backbone.model.requires_grad_(True)
 
-    def save(self, backbone: LocalBackbone, folder: Path) -> None:
+    def save(self, backbone: CausalLM, folder: Path) -> None:
         """The model and its tokenizer, as a stock Hugging Face folder."""
         from ..model.folder import quiet_transformers
 
@@ -30,7 +30,7 @@ class Full(Adaptation):
             backbone.model.save_pretrained(folder)
         backbone.tokenizer.inner.save_pretrained(folder)
 
-    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+    def load(self, backbone: CausalLM, folder: Path) -> None:
         """Replace the weights by the trained ones."""
         from ..backbones.base import LoadSettings
         from ..model.folder import load_causal_lm

@@ -22,7 +22,7 @@ from .base import Adaptation
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-    from ..backbones.local import LocalBackbone
+    from ..model.causal_lm import CausalLM
 
 
 class LoraOptions(Options):
@@ -122,14 +122,15 @@ class Lora(Adaptation):
     base: str | None = None
     """What the adapter stands on, where that is a run and not a model by itself."""
 
-    def apply(self, backbone: LocalBackbone) -> None:
+    def apply(self, backbone: CausalLM) -> None:
         """Wrap the model with a fresh adapter; one that came with the backbone is merged into its weights first.
 
         Raises UserError with PEFT's own words if it does not fit.
         """
         from peft import get_peft_model
 
-        from_run = merge_adapter(backbone)
+        if merge_adapter(backbone):  # the new adapter needs the run, with its adapter merged, as its base
+            self.base = backbone.adapter_source
         try:
             with _peft_warnings_understood():
                 backbone.model = get_peft_model(backbone.model, self.config())
@@ -137,8 +138,6 @@ class Lora(Adaptation):
             raise UserError(
                 f"LoRA cannot be put on this backbone: {one_line(error)}", hint="look at the options under adapt"
             ) from error
-        if from_run:  # not the model that the first adapter was trained on: the run, whose adapter is merged
-            self.base = backbone.options.path
 
     def config(self) -> LoraConfig:
         """The ``peft.LoraConfig`` of these options, a causal LM's."""
@@ -157,7 +156,7 @@ class Lora(Adaptation):
             **options.peft,
         )
 
-    def save(self, backbone: LocalBackbone, folder: Path) -> None:
+    def save(self, backbone: CausalLM, folder: Path) -> None:
         """A plain PEFT adapter (safetensors)."""
         backbone.model.save_pretrained(folder, safe_serialization=True)
         file = folder / "adapter_config.json"
@@ -168,7 +167,7 @@ class Lora(Adaptation):
         file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card is a form that nobody filled in
 
-    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+    def load(self, backbone: CausalLM, folder: Path) -> None:
         """Wrap the model with the saved adapter; one that came with the backbone is merged, as for ``apply``."""
         from peft import PeftModel
 
@@ -177,7 +176,7 @@ class Lora(Adaptation):
             backbone.model = PeftModel.from_pretrained(backbone.model, folder)
 
 
-def merge_adapter(backbone: LocalBackbone) -> bool:
+def merge_adapter(backbone: CausalLM) -> bool:
     """Merge the adapter that a run brought along, if there is one, into the weights; whether there was."""
     from peft import PeftModel
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .base import Adaptation
 
 if TYPE_CHECKING:
-    from ..backbones.local import LocalBackbone
+    from ..model.causal_lm import CausalLM
 
 
 class NoAdaptation(Adaptation):
@@ -17,9 +17,9 @@ class NoAdaptation(Adaptation):
     name = "none"
     trains = False
 
-    def apply(self, backbone: LocalBackbone) -> None:
+    def apply(self, backbone: CausalLM) -> None:
         """Freeze everything."""
         backbone.model.requires_grad_(False)
 
-    def load(self, backbone: LocalBackbone, folder: Path) -> None:
+    def load(self, backbone: CausalLM, folder: Path) -> None:
         """Nothing was kept, so there is nothing to put back."""

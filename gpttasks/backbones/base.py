@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ..component import Component
+from ..requests import Engine, Reply, Request
 from ..runtime import Precision
 from ..tokens.join import Tokenizer
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from ..model.causal_lm import CausalLM
     from ..plugins import Plugins
 
 
@@ -41,30 +45,73 @@ class LoadSettings:
 
 
 class Backbone(Component):
-    """A model that answers requests; :class:`~gpttasks.backbones.local.LocalBackbone` is one that can be trained too.
+    """A model that answers requests.
 
-    A subclass that is no local model (scripted, or a client of a server) is its own engine: it gives ``answer``, as
-    :class:`gpttasks.requests.Engine` describes it.
+    :class:`~gpttasks.backbones.local.LocalBackbone` is a model in memory, which can also be trained. Any other subclass
+    (a scripted model, a client of a server) is its own engine: it implements :meth:`answer`.
 
+    answers:
+        the request classes that it answers. ``gpttasks check`` refuses a head that makes requests of another class.
     trainable:
-        whether any adaptation but ``none`` can be used with it.
+        whether it can be used with an adaptation other than ``none``, and with heads that have modules.
+    takes_media:
+        whether audio and images in prompts become embeddings, which needs an encoder.
     """
 
     kind = "backbone"
-    trainable: ClassVar[bool] = False
+    answers: frozenset[type] = frozenset()
+    trainable: bool = False
+    takes_media: bool = False
 
     tokenizer: Tokenizer
     context: int
-    """The most tokens that one row may have."""
+    """The maximum number of tokens in a row."""
+
+    @property
+    def lm(self) -> CausalLM | None:
+        """The model in memory, once loaded; None for a backbone that is its own engine."""
+        return None
 
     def load(self, settings: LoadSettings) -> None:
-        """Make ready. Raises BackboneError with what is missing or wrong."""
+        """Load the model and its tokenizer. Raises BackboneError with what is missing or wrong."""
+        raise NotImplementedError
+
+    def load_tokenizer(self) -> tuple[Tokenizer, int] | None:
+        """The tokenizer and the context, without loading the weights; None if they are known only after ``load``.
+
+        Raises BackboneError with what is missing or wrong.
+        """
+        return None
+
+    def underlying(self, plugins: Plugins) -> Backbone:
+        """The backbone whose declarations count before anything is loaded: a finished run gives its own backbone.
+
+        Raises FolderError or BackboneError.
+        """
+        return self
+
+    def engine(
+        self, modules: nn.ModuleDict | None = None, *, tokens_per_batch: int | None = None, sharing: bool = True
+    ) -> Engine:
+        """The engine that answers requests to the loaded backbone; a backbone with ``answer`` is its own engine.
+
+        modules:
+            the head's modules, which answer :class:`~gpttasks.requests.Readout` requests.
+        tokens_per_batch:
+            the budget of a batch in tokens; None finds one by measuring.
+        sharing:
+            whether the tokens that several requests have in common may be processed once.
+        """
+        return self
+
+    def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
+        """See :class:`gpttasks.requests.Engine`; implemented by a backbone that is its own engine."""
         raise NotImplementedError
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of what determines the answers: ``weights``, ``config``, ``tokenizer``, an ``adapter``."""
+        """SHA-256 of everything that determines the answers: ``weights``, ``config``, ``tokenizer``, ``adapter``."""
         raise NotImplementedError
 
     def capabilities(self) -> dict[str, object]:
-        """What it can do, as the run records it; plain JSON values."""
+        """What it can do, as ``run.json`` records it, in JSON values."""
         return {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from ..component import Options, RecipePath
 from ..model.folder import check_folder, find_folder, load_causal_lm
-from ..tokens.tokenizer import load_tokenizer
+from ..model.loaded import folder_context
+from ..tokens.tokenizer import TextTokenizer, load_tokenizer
 from .base import LoadSettings
 from .local import LocalBackbone
 
@@ -27,7 +30,16 @@ class HuggingFace(LocalBackbone):
 
     def load(self, settings: LoadSettings) -> None:
         """Load tokenizer and weights. Raises BackboneError."""
-        folder = find_folder(self.options.path, self.options.revision)
-        check_folder(folder)
+        folder = self._folder()
         tokenizer = load_tokenizer(folder)
         self.take(load_causal_lm(folder, settings), tokenizer, self.options.context)
+
+    def load_tokenizer(self) -> tuple[TextTokenizer, int]:
+        """The tokenizer and the context from the model's folder. Raises BackboneError."""
+        folder = self._folder()
+        return load_tokenizer(folder), folder_context(folder, self.options.context)
+
+    def _folder(self) -> Path:
+        folder = find_folder(self.options.path, self.options.revision)
+        check_folder(folder)
+        return folder

@@ -1,175 +1,65 @@
-"""A causal language model on this machine: rows of token ids in, hidden states and log-probabilities out."""
+"""A backbone whose model is in the memory of this process."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from ..errors import BackboneError
+from ..engine.shared import engine_for
+from ..model.causal_lm import CausalLM
 from ..model.left_padding import why_not_padded
-from ..model.loaded import config_digest, state_digest, usable_context
-from ..model.media import MediaNodes, model_inputs
-from ..model.states import Forward
 from ..model.tree_attention import cache_name, sliding_window, why_not_packed, why_not_ragged, why_not_shared
-from ..tokens.tokenizer import TextTokenizer
+from ..requests import REQUEST_CLASSES, Reply, Request
 from .base import Backbone
 
 if TYPE_CHECKING:
-    import torch
+    from pydantic import BaseModel
+    from torch import nn
     from transformers import PreTrainedModel
 
-    from ..encoders.base import Encoder
+    from ..engine.plain import LocalEngine
+    from ..tokens.tokenizer import TextTokenizer
 
 
-class LocalBackbone(Backbone):
-    """A backbone whose weights are in memory. Subclasses differ in where ``load`` gets them from.
-
-    model:
-        the causal language model; an adaptation may wrap it in a ``peft.PeftModel``.
-    direct_head:
-        whether the LM head applied to the last hidden states gives the model's own logits. Found out on one row when
-        the model is loaded; where it does not (logits capped or scaled afterwards), whole logits are computed.
-    unpacked:
-        why several texts cannot be read in one row; None if they can, as two in a row have shown.
-    unshared:
-        why what prompts have in common cannot be read once; None if it can, as a small tree has shown.
-    unragged:
-        why trees cannot be read one after another without padding; None if they can, as a small one has shown.
-    unpadded:
-        why several texts cannot be written together; None if they can, as two padded rows have shown.
+class LocalBackbone(CausalLM, Backbone):
+    """A model in memory as a component. Subclasses differ in where ``load`` gets model and tokenizer from; it ends with
+    :meth:`take`.
     """
 
-    trainable: ClassVar[bool] = True
-
-    model: Any
     tokenizer: TextTokenizer
-    media: MediaNodes | None = None
-    direct_head: bool
-    unpacked: str | None
-    unshared: str | None
-    unragged: str | None
-    unpadded: str | None
-    parameters: int
-    """Of the model as it was loaded, without what an adaptation adds."""
+    answers = REQUEST_CLASSES
+    trainable = True
+    takes_media = True
+
+    def __init__(self, options: BaseModel | None = None) -> None:
+        Backbone.__init__(self, options)  # the model comes with load()
+
+    @property
+    def lm(self) -> CausalLM:
+        """The model in memory."""
+        return self
 
     def take(self, model: PreTrainedModel, tokenizer: TextTokenizer, context: int | None) -> None:
         """Adopt a loaded model and tokenizer; ``context`` None is the model's own.
 
         Raises BackboneError if tokens of the model see what comes after them.
         """
-        self.model = model
-        self.tokenizer = tokenizer
-        self.context = usable_context(model.config, context)
-        self._check_causal()
-        self.direct_head = self._head_gives_logits()
+        CausalLM.__init__(self, model, tokenizer, context)
         self.unpacked = why_not_packed(self)
         self.unshared = why_not_shared(self)
         self.unragged = why_not_ragged(self)
         self.unpadded = why_not_padded(self)
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._weights_digest = state_digest(model.state_dict())
-        self._config_digest = config_digest(model)
 
-    def adopt(self, other: LocalBackbone) -> None:
-        """Become what another loaded backbone is."""
-        self.model, self.tokenizer, self.context = other.model, other.tokenizer, other.context
-        self.direct_head, self.parameters = other.direct_head, other.parameters
-        self.unpacked, self.unshared = other.unpacked, other.unshared
-        self.unragged, self.unpadded = other.unragged, other.unpadded
-        self._weights_digest, self._config_digest = other._weights_digest, other._config_digest
-        self.media = other.media
+    def engine(
+        self, modules: nn.ModuleDict | None = None, *, tokens_per_batch: int | None = None, sharing: bool = True
+    ) -> LocalEngine:
+        """See :meth:`Backbone.engine`."""
+        return engine_for(self, modules, tokens_per_batch, sharing)
 
-    def use_encoder(self, encoder: Encoder) -> None:
-        """Read audio or images with this encoder, made for the width of the embeddings.
-
-        Raises BackboneError for a model that takes no embeddings.
-        """
-        if "inputs_embeds" not in inspect.signature(self.causal_lm.base_model.forward).parameters:
-            raise BackboneError(f"a model of type {self.causal_lm.config.model_type!r} takes no embeddings")
-        encoder.bind(int(self.causal_lm.get_input_embeddings().weight.shape[1]))
-        encoder.modules().to(self.device)
-        self.media = self.tokenizer.media = MediaNodes(encoder)
-
-    @property
-    def causal_lm(self) -> Any:
-        """The Hugging Face model itself, out of the PEFT wrapper if there is one (its layers stay adapted)."""
-        from peft import PeftModel
-
-        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        device: torch.device = next(self.causal_lm.parameters()).device
-        return device
-
-    @property
-    def hidden_size(self) -> int:
-        """The width of the hidden states."""
-        return int(self.causal_lm.get_output_embeddings().weight.shape[1])
-
-    def train_mode(self, dropout: bool) -> None:
-        """Ready for a training step: the model's own dropout only if asked for, an adapter's as it is set."""
-        self.model.train(dropout)
-        for name, module in self.model.named_modules():
-            if name.endswith("lora_dropout"):
-                module.train()
-
-    def forward(self, rows: Sequence[Sequence[int]]) -> Forward:
-        """Run rows of token ids, padded on the right, through the model."""
-        import torch
-
-        lengths = [len(row) for row in rows]
-        ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
-        inputs = model_inputs(self, ids)
-        ids = ids.to(self.device)
-        # No attention mask: attention is causal and padding stands on the right, so no real token ever sees any.
-        if self.direct_head:
-            output = self.causal_lm.base_model(**inputs, use_cache=False)
-            return Forward(self, ids, lengths, output.last_hidden_state, None)
-        output = self.causal_lm(**inputs, use_cache=False, output_hidden_states=True)
-        return Forward(self, ids, lengths, output.hidden_states[-1], output.logits)
-
-    def _some_ids(self) -> torch.Tensor:
-        import torch
-
-        size = self.model.get_input_embeddings().weight.shape[0]
-        return torch.randint(0, size, (1, 7), generator=torch.Generator().manual_seed(0)).to(self.device)
-
-    def _check_causal(self) -> None:
-        """Encoders such as BERT load as causal models too, and would score a text that they have already seen."""
-        import torch
-
-        ids = self._some_ids()
-        with torch.no_grad():
-            whole = self.model(input_ids=ids, use_cache=False).logits[:, :4].float()
-            alone = self.model(input_ids=ids[:, :4], use_cache=False).logits.float()
-        # Medians: half precision may send a single token to another expert, but not most of them.
-        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
-        if (whole - alone).abs().median() > tolerance * whole.abs().median():
-            raise BackboneError(
-                f"the model of type {self.model.config.model_type!r} is not causal: its tokens see the ones after them",
-                hint="a backbone is a decoder-only model, such as GPT-2, Llama or Qwen",
-            )
-
-    def _head_gives_logits(self) -> bool:
-        import torch
-
-        head = self.model.get_output_embeddings()
-        if head is None:
-            return False
-        ids = self._some_ids()
-        with torch.no_grad():
-            whole = self.model(input_ids=ids, use_cache=False).logits
-            direct = head(self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-        return bool(torch.allclose(whole.float(), direct.float(), atol=1e-4, rtol=1e-4))
-
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of the weights as they were loaded (before any training), of the config and of the tokenizer."""
-        return {"weights": self._weights_digest, "config": self._config_digest, "tokenizer": self.tokenizer.digest}
+    def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
+        """The replies of an engine without a head's modules; keep an :meth:`engine` to ask several times."""
+        return self.engine().answer(requests, advance)
 
     def capabilities(self) -> dict[str, object]:
         """What the model is and what it can do, as it was found when it was loaded, with the reason for each no."""

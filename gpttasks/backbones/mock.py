@@ -14,6 +14,7 @@ from ..errors import BackboneError
 from ..example import Prompt, prompt_text
 from ..hashing import content_digest
 from ..requests import (
+    REQUEST_CLASSES,
     Generate,
     GenerateReply,
     LogLikelihood,
@@ -74,14 +75,18 @@ class Mock(Backbone):
 
     name = "mock"
     Options = MockOptions
+    answers = REQUEST_CLASSES
 
     options: MockOptions
     tokenizer: ByteTokenizer
 
     def load(self, settings: LoadSettings) -> None:
-        """Ready at once."""
-        self.tokenizer = ByteTokenizer()
-        self.context = self.options.context
+        """Make the tokenizer; there is nothing else to load."""
+        self.tokenizer, self.context = self.load_tokenizer()
+
+    def load_tokenizer(self) -> tuple[ByteTokenizer, int]:
+        """Bytes, and the context of its options."""
+        return ByteTokenizer(), self.options.context
 
     def digests(self) -> dict[str, str]:
         """Of the options, which determine all answers, and of the tokenizer."""

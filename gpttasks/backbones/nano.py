@@ -8,7 +8,8 @@ from pydantic import Field
 
 from ..component import Options
 from ..model.folder import check_folder, load_causal_lm
-from ..tokens.tokenizer import load_tokenizer
+from ..model.loaded import folder_context
+from ..tokens.tokenizer import TextTokenizer, load_tokenizer
 from .base import LoadSettings
 from .local import LocalBackbone
 
@@ -31,3 +32,7 @@ class Nano(LocalBackbone):
         """Load it from the package."""
         check_folder(NANO_FOLDER)
         self.take(load_causal_lm(NANO_FOLDER, settings), load_tokenizer(NANO_FOLDER), self.options.context)
+
+    def load_tokenizer(self) -> tuple[TextTokenizer, int]:
+        """The tokenizer and the context from the package."""
+        return load_tokenizer(NANO_FOLDER), folder_context(NANO_FOLDER, self.options.context)

@@ -10,13 +10,20 @@ from pydantic import Field
 from ..component import Options, RecipePath
 from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, files_digest
+from ..plugins import Plugins, load_plugins
+from ..plugins.faults import making, watch
 from ..records.folder import ADAPTER, HEAD, HEAD_WEIGHTS, MODEL, RECIPE, read_run
-from .base import LoadSettings
-from .local import LocalBackbone
+from ..requests import REQUEST_CLASSES
+from .base import Backbone, LoadSettings
+from .hf import HuggingFace, HuggingFaceOptions
 
 if TYPE_CHECKING:
-    from ..plugins import Plugins
-    from ..recipe.schema import Recipe
+    from torch import nn
+
+    from ..model.causal_lm import CausalLM
+    from ..recipe.schema import Recipe, Use
+    from ..requests import Engine
+    from ..tokens.join import Tokenizer
 
 
 class RunOptions(Options):
@@ -25,33 +32,69 @@ class RunOptions(Options):
     path: RecipePath = Field(description="the folder of a finished run")
 
 
-class RunBackbone(LocalBackbone):
-    """The model of a finished run: written ``runs/NAME`` where a backbone stands."""
+class RunBackbone(Backbone):
+    """The model of a finished run: written ``runs/NAME`` where a recipe names a backbone.
+
+    After ``load`` it declares and answers what the run's own backbone does, which may be its own engine.
+    """
 
     name = "run"
     Options = RunOptions
+    has_adapter = False
+    # Until the run is loaded; underlying() knows before.
+    answers = REQUEST_CLASSES
+    trainable = True
+    takes_media = True
 
     def load(self, settings: LoadSettings) -> None:
         """Load the run's backbone, then its adapter or trained weights. Raises BackboneError or FolderError."""
-        from ..plugins import load_plugins
-
         folder = Path(self.options.path)
         plugins = load_plugins() if settings.plugins is None else settings.plugins
         self.recipe = finished_recipe(folder, plugins)
-        adaptation: Any = plugins.get("adaptation", self.recipe.adapt.name)(self.recipe.adapt.options)
-        inner = plugins.get("backbone", self.recipe.backbone.name)(self.recipe.backbone.options)
-        if adaptation.keeps == MODEL:  # the whole model and its tokenizer are in the run
-            inner = plugins.get("backbone", "hf")(_options(plugins, folder / MODEL, inner))
-        if not isinstance(inner, LocalBackbone):
-            raise BackboneError(
-                f"the run {folder} is of backbone {self.recipe.backbone.name!r}, which has no model of its own"
-            )
+        inner = self._inner(self.recipe, plugins)
         inner.load(settings)
         self._digests = inner.digests()
-        self.has_adapter = adaptation.keeps == ADAPTER
-        if self.has_adapter:
-            adaptation.load(inner, folder / ADAPTER)
-        self.adopt(inner)
+        self._loaded = inner
+        if inner.lm is not None:
+            adaptation = _create(plugins, "adaptation", self.recipe.adapt)
+            self.has_adapter = adaptation.keeps == ADAPTER
+            if self.has_adapter:
+                adaptation.load(inner.lm, folder / ADAPTER)
+                inner.lm.adapter_source = self.options.path
+        self.tokenizer, self.context = inner.tokenizer, inner.context
+        self.answers, self.trainable, self.takes_media = inner.answers, inner.trainable, inner.takes_media
+
+    @property
+    def lm(self) -> CausalLM | None:
+        """The model of the run's own backbone, with what the run has trained."""
+        return self._loaded.lm
+
+    def load_tokenizer(self) -> tuple[Tokenizer, int] | None:
+        """Those of the run's own backbone."""
+        return self.underlying(load_plugins()).load_tokenizer()
+
+    def underlying(self, plugins: Plugins) -> Backbone:
+        """The backbone that the run's recipe names, or a model folder if the run has trained all weights."""
+        return self._inner(finished_recipe(Path(self.options.path), plugins), plugins).underlying(plugins)
+
+    def _inner(self, recipe: Recipe, plugins: Plugins) -> Backbone:
+        inner: Backbone = _create(plugins, "backbone", recipe.backbone)
+        adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
+        if adaptation.keeps != MODEL:
+            return inner
+        # The whole model and its tokenizer are in the run.
+        path, context = str(Path(self.options.path) / MODEL), getattr(inner.options, "context", None)
+        return HuggingFace(HuggingFaceOptions(path=path, context=context))
+
+    def engine(
+        self, modules: nn.ModuleDict | None = None, *, tokens_per_batch: int | None = None, sharing: bool = True
+    ) -> Engine:
+        """That of the run's own backbone, with what the run has trained."""
+        return self._loaded.engine(modules, tokens_per_batch=tokens_per_batch, sharing=sharing)
+
+    def capabilities(self) -> dict[str, object]:
+        """Those of the run's own backbone."""
+        return self._loaded.capabilities()
 
     def digests(self) -> dict[str, str]:
         """Those of the run's backbone, and of what the run trained: the files of its adapter and its head."""
@@ -73,8 +116,13 @@ class RunBackbone(LocalBackbone):
         return file
 
 
-def _options(plugins: Any, folder: Path, inner: Any) -> Any:
-    return plugins.get("backbone", "hf").Options(path=str(folder), context=getattr(inner.options, "context", None))
+def _create(plugins: Plugins, kind: str, use: Use) -> Any:
+    """A component of the run; an exception in a plugin is reported as that plugin's."""
+    cls, owner = plugins.get(kind, use.name), plugins.owner(kind, use.name)
+    with making(cls, owner):
+        component = cls(use.options)
+    watch(component, owner)
+    return component
 
 
 def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..backbones.local import LocalBackbone
 from ..errors import RunFailed
 from ..example import prompt_text
 from ..model.media import model_inputs
@@ -18,6 +17,8 @@ from ..tokens.join import join_to_write
 
 if TYPE_CHECKING:
     import torch
+
+    from ..model.causal_lm import CausalLM
 
 
 class Text:
@@ -29,7 +30,7 @@ class Text:
     Raises DataError if ``max_tokens`` leave no room for a prompt.
     """
 
-    def __init__(self, backbone: LocalBackbone, request: Generate, ends: frozenset[int]) -> None:
+    def __init__(self, backbone: CausalLM, request: Generate, ends: frozenset[int]) -> None:
         self._joined = join_to_write(backbone.tokenizer, request.prompt, request.max_tokens, backbone.context)
         self._tokenizer, self._ends = backbone.tokenizer, ends
         self._draws: torch.Generator | None
@@ -107,7 +108,7 @@ def next_tokens(logits: torch.Tensor) -> list[NextToken]:
     ]
 
 
-def generate(backbone: LocalBackbone, request: Generate) -> GenerateReply:
+def generate(backbone: CausalLM, request: Generate) -> GenerateReply:
     """The text that follows the request's prompt.
 
     Raises DataError if ``max_tokens`` leave no room for a prompt, RunFailed if the model gives no finite numbers.
@@ -122,7 +123,7 @@ def generate(backbone: LocalBackbone, request: Generate) -> GenerateReply:
     return text.reply()
 
 
-def end_tokens(backbone: LocalBackbone) -> frozenset[int]:
+def end_tokens(backbone: CausalLM) -> frozenset[int]:
     """The ids that end a text: the tokenizer's end token, and those that the model's generation settings name."""
     settings = getattr(backbone.causal_lm, "generation_config", None)
     named = getattr(settings, "eos_token_id", None)
@@ -144,7 +145,7 @@ def _not_finite(request: Generate, token: int) -> RunFailed:
     )
 
 
-def _next_logits(backbone: LocalBackbone, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
+def _next_logits(backbone: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
     """The logits [1, vocabulary] of the token after the prompt, and of the one after each that is added to ``tokens``.
 
     Keys and values are kept where the model gives them; else everything is read again.
@@ -177,7 +178,7 @@ def _draw(logits: torch.Tensor, request: Generate, draws: torch.Generator) -> in
     return int(order[torch.multinomial(probabilities, 1, generator=draws)])
 
 
-def _beam_inputs(backbone: LocalBackbone, prompt: list[int]) -> dict[str, torch.Tensor]:
+def _beam_inputs(backbone: CausalLM, prompt: list[int]) -> dict[str, torch.Tensor]:
     """What a beam search begins with. Raises RunFailed for a model that transformers searches after ids only."""
     import torch
 
@@ -191,9 +192,7 @@ def _beam_inputs(backbone: LocalBackbone, prompt: list[int]) -> dict[str, torch.
     return inputs
 
 
-def _beams(
-    backbone: LocalBackbone, prompt: list[int], request: Generate, ends: frozenset[int]
-) -> tuple[list[int], float]:
+def _beams(backbone: CausalLM, prompt: list[int], request: Generate, ends: frozenset[int]) -> tuple[list[int], float]:
     """Beam search as transformers does it; the log-probability is that of the best beam's tokens.
 
     The model's own generation settings (penalties and the like) are left out, as they are for one token after another.

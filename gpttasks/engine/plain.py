@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..backbones.local import LocalBackbone
 from ..errors import DataError, RunFailed
 from ..example import Prompt, prompt_text
 from ..requests import (
@@ -35,6 +34,7 @@ from .generation import generate
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..model.causal_lm import CausalLM
     from ..model.states import Forward
 
 REQUESTS_AT_ONCE = 4096
@@ -79,7 +79,7 @@ class LocalEngine:
     """
 
     def __init__(
-        self, backbone: LocalBackbone, modules: nn.ModuleDict | None = None, tokens_per_batch: int | None = None
+        self, backbone: CausalLM, modules: nn.ModuleDict | None = None, tokens_per_batch: int | None = None
     ) -> None:
         self.backbone = backbone
         self.modules = modules

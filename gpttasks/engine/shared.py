@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from ..backbones.local import LocalBackbone
 from ..model.left_padding import PaddedBatch, prefix_fits
 from ..model.tree_attention import compute_prefix, forward_rows, sliding_window
 from ..requests import Generate, GenerateReply
@@ -20,6 +19,8 @@ from .tree import Block, Path, common_beginning, group_paths, into_blocks, worth
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from ..model.causal_lm import CausalLM
 
 ROW_AFTER_A_PREFIX = 384
 """Tokens of several groups in one row after a common beginning: more of them would mostly mask each other."""
@@ -175,7 +176,7 @@ class SharedEngine(LocalEngine):
 
 
 def engine_for(
-    backbone: LocalBackbone,
+    backbone: CausalLM,
     modules: nn.ModuleDict | None = None,
     tokens_per_batch: int | None = None,
     sharing: bool = True,
@@ -185,9 +186,7 @@ def engine_for(
     return (SharedEngine if sharing and able else LocalEngine)(backbone, modules, tokens_per_batch)
 
 
-def write_together(
-    backbone: LocalBackbone, texts: Sequence[Text], shared: int, cache: Any, at_once: int
-) -> Iterator[Text]:
+def write_together(backbone: CausalLM, texts: Sequence[Text], shared: int, cache: Any, at_once: int) -> Iterator[Text]:
     """Write all the texts, one token each at a time; gives each as it is finished, and drops it then.
 
     shared, cache: so many ids that all begin with, and their keys and values; at_once: how many tokens of the prompts

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ..backbones.base import Backbone
-from ..backbones.local import LocalBackbone
 from ..component import Options
 from ..errors import BackboneError, DataError
 from ..example import Example, Part, Prompt, as_prompt
@@ -78,9 +77,9 @@ class LinearHead(Head):
         import torch
 
         super().bind(backbone, example)
-        if not isinstance(backbone, LocalBackbone):
-            raise BackboneError(f"head {self.name!r} needs a local model, and backbone {backbone.name!r} is none")
-        layer = torch.nn.Linear(backbone.hidden_size, self.outputs(example))
+        if backbone.lm is None:
+            raise BackboneError(f"head {self.name!r} reads hidden states, and {backbone.name!r} gives none")
+        layer = torch.nn.Linear(backbone.lm.hidden_size, self.outputs(example))
         torch.nn.init.normal_(layer.weight, std=0.02)
         torch.nn.init.zeros_(layer.bias)
         self.layers = torch.nn.ModuleDict({self.name: layer})

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from ..answer import Answer
 from ..backbones.base import Backbone
-from ..backbones.local import LocalBackbone
 from ..component import Options
 from ..errors import BackboneError, DataError
 from ..example import Example, Part, Prompt
@@ -98,9 +97,9 @@ class Span(Head):
         import torch
 
         super().bind(backbone, example)
-        if not isinstance(backbone, LocalBackbone):
-            raise BackboneError(f"head 'span' needs a local model, and backbone {backbone.name!r} is none")
-        layer = torch.nn.Linear(backbone.hidden_size, 2)
+        if backbone.lm is None:
+            raise BackboneError(f"head 'span' reads hidden states, and {backbone.name!r} gives none")
+        layer = torch.nn.Linear(backbone.lm.hidden_size, 2)
         torch.nn.init.normal_(layer.weight, std=0.02)
         torch.nn.init.zeros_(layer.bias)
         self.layers = torch.nn.ModuleDict({MODULE: layer})

@@ -22,11 +22,11 @@ from lm_eval.api.registry import register_model
 from gpttasks_lm_eval.requests import generate_request, left_cuts, longest_text
 
 from ..backbones.base import LoadSettings
-from ..backbones.local import LocalBackbone
 from ..engine.shared import engine_for
 from ..errors import UserError
 from ..example import as_prompt
 from ..hashing import seeded_hash
+from ..model.causal_lm import CausalLM
 from ..parallel.launch import launched
 from ..plugins import load_plugins
 from ..progress import Progress
@@ -152,7 +152,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         return answers
 
 
-def _load(path: str, context: int | None, device: str, precision: Any) -> LocalBackbone:
+def _load(path: str, context: int | None, device: str, precision: Any) -> CausalLM:
     """A registered backbone, a run, or a model by Hub id or folder, as in a recipe."""
     plugins = load_plugins()
     options: dict[str, Any] = {}
@@ -163,11 +163,14 @@ def _load(path: str, context: int | None, device: str, precision: Any) -> LocalB
     if context is not None:
         options["context"] = context
     kind = plugins.get("backbone", name)
-    backbone = kind(kind.Options(**options))
-    if not isinstance(backbone, LocalBackbone):
-        raise UserError(f"the backbone {name!r} is no local model", hint="give a folder, a Hub id, nano or a run")
-    backbone.load(LoadSettings(device, precision))
-    return backbone
+    backbone: Any = kind(kind.Options(**options))
+    backbone.load(LoadSettings(device, precision, plugins=plugins))
+    if backbone.lm is None:
+        raise UserError(
+            f"the backbone {name!r} is not a model in memory", hint="give a folder, a Hub id, nano or a run of one"
+        )
+    lm: CausalLM = backbone.lm
+    return lm
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from .tree_attention import cache_name, compute_prefix, sliding_window, toleranc
 if TYPE_CHECKING:
     import torch
 
-    from ..backbones.local import LocalBackbone
+    from .causal_lm import CausalLM
 
 
 class PaddedBatch:
@@ -30,7 +30,7 @@ class PaddedBatch:
 
     def __init__(
         self,
-        backbone: LocalBackbone,
+        backbone: CausalLM,
         rows: Sequence[Sequence[int]],
         room: int,
         shared: int = 0,
@@ -94,14 +94,14 @@ class PaddedBatch:
         return logits
 
 
-def prefix_fits(backbone: LocalBackbone) -> bool:
+def prefix_fits(backbone: CausalLM) -> bool:
     """Whether what all rows begin with may be read once: the padding then stands behind it, which a window that is
     counted in places, and not in positions, would take for text.
     """
     return backbone.unshared is None and sliding_window(backbone.causal_lm.config) is None
 
 
-def why_not_padded(backbone: LocalBackbone) -> str | None:
+def why_not_padded(backbone: CausalLM) -> str | None:
     """Why prompts of this model cannot be padded on the left; None if they can: it is tried on two rows."""
     if cache_name(backbone.causal_lm) is None:
         return "it keeps no keys and values"
@@ -112,7 +112,7 @@ def why_not_padded(backbone: LocalBackbone) -> str | None:
     return None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times what is tolerated"
 
 
-def _difference(backbone: LocalBackbone, shared: int) -> float:
+def _difference(backbone: CausalLM, shared: int) -> float:
     """How far the logits of padded rows are from those of plain rows, as a multiple of the tolerance."""
     import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackboneError
@@ -49,6 +50,13 @@ def usable_context(config: Any, asked: int | None) -> int:
             hint=f"ask for {own} or less",
         )
     return asked or own or 1024
+
+
+def folder_context(folder: Path, asked: int | None) -> int:
+    """The :func:`usable_context` of the model in a folder, whose weights are not read. Raises BackboneError."""
+    from transformers import AutoConfig
+
+    return usable_context(AutoConfig.from_pretrained(folder, trust_remote_code=False), asked)
 
 
 def config_digest(model: PreTrainedModel) -> str:

@@ -20,7 +20,7 @@ from transformers import AttentionInterface
 from .media import model_inputs
 
 if TYPE_CHECKING:
-    from ..backbones.local import LocalBackbone
+    from .causal_lm import CausalLM
     from .tree_attention import MaskedRow
 
 NAME = "gpttasks_ragged"
@@ -43,7 +43,7 @@ class Layout:
 _layout: ContextVar[Layout] = ContextVar("_layout")
 
 
-def forward_ragged(backbone: LocalBackbone, rows: Sequence[MaskedRow], cache: Any = None) -> torch.Tensor:
+def forward_ragged(backbone: CausalLM, rows: Sequence[MaskedRow], cache: Any = None) -> torch.Tensor:
     """The last hidden states [1, tokens of all rows, hidden] of rows, one row after another.
 
     cache: the keys and values of a text that comes before each of the rows; they are only read.

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
-    from ..backbones.local import LocalBackbone
-
 
 class Forward:
-    """What a forward pass made of some rows.
+    """The result of a forward pass over some rows.
 
     ids: [rows, length], padded on the right with zeros; lengths: the real length of each row; states: [rows, length,
-    hidden], the last hidden states.
+    hidden], the last hidden states; head: the LM head, which makes logits of states, or else logits: [rows, length,
+    vocabulary].
     """
 
     def __init__(
         self,
-        backbone: LocalBackbone,
         ids: torch.Tensor,
         lengths: Sequence[int],
         states: torch.Tensor,
-        logits: torch.Tensor | None,
+        head: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        logits: torch.Tensor | None = None,
     ) -> None:
-        self.backbone = backbone
         self.ids = ids
         self.lengths = lengths
         self.states = states
+        self._head = head
         self._logits = logits
 
     def last_states(self) -> torch.Tensor:
@@ -60,7 +59,8 @@ class Forward:
         if self._logits is not None:
             logits = self._logits[rows, positions - 1]
         else:
-            logits = self.backbone.causal_lm.get_output_embeddings()(self.states[rows, positions - 1])
+            assert self._head is not None
+            logits = self._head(self.states[rows, positions - 1])
         return Targets(logits.float(), self.ids[rows, positions], counts)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from ..backbones.local import LocalBackbone
+    from .causal_lm import CausalLM
 
 INDEX_BOUND = frozenset({"gpt_neo"})
 """Models whose local attention goes by the place in the row, whatever the positions say."""
@@ -56,7 +56,7 @@ def sliding_window(config: Any) -> int | None:
     return int(window) if window and used else None
 
 
-def compute_prefix(backbone: LocalBackbone, ids: Sequence[int], room: int) -> Any:
+def compute_prefix(backbone: CausalLM, ids: Sequence[int], room: int) -> Any:
     """The keys and values of a text that several rows begin with, with room for ``room`` tokens in all."""
     import torch
 
@@ -71,7 +71,7 @@ def compute_prefix(backbone: LocalBackbone, ids: Sequence[int], room: int) -> An
     return cache
 
 
-def forward_rows(backbone: LocalBackbone, rows: Sequence[MaskedRow], cache: Any = None) -> torch.Tensor:
+def forward_rows(backbone: CausalLM, rows: Sequence[MaskedRow], cache: Any = None) -> torch.Tensor:
     """The last hidden states [rows, tokens, hidden] of rows, padded on the right.
 
     cache:
@@ -97,7 +97,7 @@ def forward_rows(backbone: LocalBackbone, rows: Sequence[MaskedRow], cache: Any 
     return states
 
 
-def _places(backbone: LocalBackbone, rows: Sequence[MaskedRow], longest: int, before: int) -> dict[str, Any]:
+def _places(backbone: CausalLM, rows: Sequence[MaskedRow], longest: int, before: int) -> dict[str, Any]:
     """The positions and masks of rows, as the model takes them."""
     import numpy as np
     import torch
@@ -113,7 +113,7 @@ def _places(backbone: LocalBackbone, rows: Sequence[MaskedRow], longest: int, be
     return {"position_ids": torch.from_numpy(positions).to(backbone.device), "attention_mask": masks}
 
 
-def _masks(backbone: LocalBackbone, sees: np.ndarray, positions: np.ndarray, before: int) -> Any:
+def _masks(backbone: CausalLM, sees: np.ndarray, positions: np.ndarray, before: int) -> Any:
     """What the layers add to their attention: one mask, or one for each kind of layer."""
     import numpy as np
     import torch
@@ -138,12 +138,12 @@ def _masks(backbone: LocalBackbone, sees: np.ndarray, positions: np.ndarray, bef
     return {"full_attention": added(sees), "sliding_attention": added(near)}
 
 
-def why_not_packed(backbone: LocalBackbone) -> str | None:
+def why_not_packed(backbone: CausalLM) -> str | None:
     """Why two texts cannot be read in one row of this model; None if they can: it is tried on two."""
     return _why_not(backbone, share=False)
 
 
-def why_not_ragged(backbone: LocalBackbone) -> str | None:
+def why_not_ragged(backbone: CausalLM) -> str | None:
     """Why trees cannot be read one after another without padding; None if they can: it is tried on one."""
     if backbone.unshared is not None:
         return backbone.unshared
@@ -157,7 +157,7 @@ def why_not_ragged(backbone: LocalBackbone) -> str | None:
     return _tried(backbone, True, _after_another, min(TRIED, window - BRANCH))
 
 
-def why_not_shared(backbone: LocalBackbone) -> str | None:
+def why_not_shared(backbone: CausalLM) -> str | None:
     """Why this model cannot read trees; None if it can: it is tried on one, with and without a prefix."""
     if cache_name(backbone.causal_lm.base_model) is None:
         return "it keeps no keys and values"
@@ -166,7 +166,7 @@ def why_not_shared(backbone: LocalBackbone) -> str | None:
     return _why_not(backbone, share=True)
 
 
-def _why_not(backbone: LocalBackbone, share: bool) -> str | None:
+def _why_not(backbone: CausalLM, share: bool) -> str | None:
     config = backbone.causal_lm.config
     if config.model_type in INDEX_BOUND:
         return f"{config.model_type} attends by the place in the row"
@@ -177,11 +177,11 @@ def _why_not(backbone: LocalBackbone, share: bool) -> str | None:
     return _tried(backbone, share, _alone, TRIED if window > LONGEST_TRIED else window + TRIED)
 
 
-def _alone(backbone: LocalBackbone, row: MaskedRow, cache: Any) -> torch.Tensor:
+def _alone(backbone: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
     return forward_rows(backbone, [row], cache)[0]
 
 
-def _after_another(backbone: LocalBackbone, row: MaskedRow, cache: Any) -> torch.Tensor:
+def _after_another(backbone: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
     import numpy as np
 
     from .ragged_attention import forward_ragged
@@ -190,10 +190,10 @@ def _after_another(backbone: LocalBackbone, row: MaskedRow, cache: Any) -> torch
     return forward_ragged(backbone, [other, row], cache)[0, len(other.ids) :]
 
 
-Read = Callable[["LocalBackbone", MaskedRow, Any], "torch.Tensor"]
+Read = Callable[["CausalLM", MaskedRow, Any], "torch.Tensor"]
 
 
-def _tried(backbone: LocalBackbone, share: bool, read: Read, length: int) -> str | None:
+def _tried(backbone: CausalLM, share: bool, read: Read, length: int) -> str | None:
     try:
         off = _difference(backbone, share, read, length)
     except Exception as error:  # whatever a model raises that does not take a mask of this form
@@ -201,7 +201,7 @@ def _tried(backbone: LocalBackbone, share: bool, read: Read, length: int) -> str
     return None if off <= 1 else f"small rows of this kind differ from plain ones by {off:.2g} times what is tolerated"
 
 
-def _difference(backbone: LocalBackbone, share: bool, read: Read, length: int) -> float:
+def _difference(backbone: CausalLM, share: bool, read: Read, length: int) -> float:
     """How far the states of two texts in one row are from those of plain rows, as a multiple of the tolerance.
 
     share: the texts begin alike, and their beginning is read once; read: gives the states of the row; length: of the
@@ -258,7 +258,7 @@ def _two_in_one(
     return MaskedRow(ids, np.array(positions), sees), places
 
 
-def tolerance(backbone: LocalBackbone) -> float:
+def tolerance(backbone: CausalLM) -> float:
     """How far apart two ways to the same numbers may be in the backbone's precision, relative to their size."""
     import torch
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..backbones.local import LocalBackbone
 from ..data.rows import Row
 from ..errors import BackboneError, DataError, GpttasksError, Problem
 from ..example import Example, Media
@@ -17,6 +16,7 @@ from ..tasks.splits import ExampleSet, set_digest, source_of
 
 if TYPE_CHECKING:
     from ..encoders.base import Encoder
+    from ..model.causal_lm import CausalLM
     from .prepare import Workbench
 
 
@@ -27,7 +27,7 @@ def check_media(bench: Workbench) -> None:
     embeddings do not fit.
     """
     with_media = {role: sum(any(media_in(one)) for one in part.examples) for role, part in bench.sets.items()}
-    if not isinstance(bench.backbone, LocalBackbone) or not any(with_media.values()):
+    if bench.backbone.lm is None or not any(with_media.values()):
         return
     flaws: dict[str, dict[str, Problem]] = {}  # by split, since roles may be shares of one
     with Progress("looking at audio and images", sum(with_media.values()), "examples") as progress:
@@ -40,7 +40,7 @@ def check_media(bench: Workbench) -> None:
     left = (media for part in bench.sets.values() for one in part.examples for media in media_in(one))
     first = next(left, None)
     if bench.encoder is not None and first is not None:
-        check_embeddings(bench.backbone, bench.encoder, first)
+        check_embeddings(bench.backbone.lm, bench.encoder, first)
 
 
 def media_in(example: Example) -> Iterator[Media]:
@@ -48,11 +48,11 @@ def media_in(example: Example) -> Iterator[Media]:
     return (part.media for part in example.prompt if part.media is not None)
 
 
-def check_embeddings(backbone: LocalBackbone, encoder: Encoder, media: Media) -> None:
+def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
     """Raises BackboneError if the encoder's embeddings are not as wide as the backbone's, or not as many as it said."""
     import torch
 
-    wide = int(backbone.causal_lm.get_input_embeddings().weight.shape[1])
+    wide = int(lm.causal_lm.get_input_embeddings().weight.shape[1])
     wanted = [encoder.length(media), wide]
     # Its dropout, if it has any, must not move what is drawn afterwards. Not inference_mode: encoders remember states.
     with blamed(encoder, "embed"), torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -61,7 +61,7 @@ def check_embeddings(backbone: LocalBackbone, encoder: Encoder, media: Media) ->
         if got != wanted:
             raise BackboneError(
                 f"encoder {encoder.name!r} made embeddings of shape {got}, wanted {wanted}: as many as its length() "
-                f"says, and of the hidden size of backbone {backbone.name!r}, {wide}",
+                f"says, and of the hidden size of the backbone, {wide}",
                 hint="bind() is told the hidden size: the last layer of the encoder has to give it",
             )
 
@@ -83,8 +83,8 @@ def _flaws(bench: Workbench, part: ExampleSet, progress: Progress) -> Iterator[t
 def _length(bench: Workbench, media: Media) -> int:
     """How many embeddings it becomes. Raises DataError if it cannot be read, or is alone too long."""
     backbone = bench.backbone
-    assert isinstance(backbone, LocalBackbone)
-    length = len(backbone.tokenizer.media_ids(media))
+    assert backbone.lm is not None
+    length = len(backbone.lm.tokenizer.media_ids(media))
     if length >= backbone.context:
         raise DataError(
             f"the {media.type} {media.digest[:8]} makes {length:,} embeddings, and the context is of "

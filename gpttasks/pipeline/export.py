@@ -14,7 +14,7 @@ from ..model.folder import dtype_name, quiet_transformers
 from ..runtime import Precision
 
 if TYPE_CHECKING:
-    from ..backbones.local import LocalBackbone
+    from ..model.causal_lm import CausalLM
     from ..plugins import Plugins
 
 
@@ -38,20 +38,22 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
         raise FolderError(f"{merged} is there already and not empty", hint="give a new folder")
     backbone = RunBackbone(RunOptions(path=str(folder)))
     backbone.load(LoadSettings(keep_master=True, plugins=plugins))
-    merge_adapter(backbone)
+    lm = backbone.lm
+    assert lm is not None  # something was trained
+    merge_adapter(lm)
     try:
         with atomic_folder(merged) as aside:
-            save_model(backbone, aside, precision)
+            save_model(lm, aside, precision)
     except Exception as error:  # safetensors and tokenizers have errors of their own for a full disk
         raise full_disk(error) or error from error
     return merged
 
 
-def save_model(backbone: LocalBackbone, folder: Path, precision: Precision) -> None:
+def save_model(lm: CausalLM, folder: Path, precision: Precision) -> None:
     """Write model and tokenizer as a stock Hugging Face folder."""
     import torch
 
-    backbone.model.to(getattr(torch, dtype_name(precision)))
+    lm.model.to(getattr(torch, dtype_name(precision)))
     with quiet_transformers():
-        backbone.model.save_pretrained(folder)
-    backbone.tokenizer.inner.save_pretrained(folder)
+        lm.model.save_pretrained(folder)
+    lm.tokenizer.inner.save_pretrained(folder)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..adaptations.base import Adaptation
 from ..backbones.base import Backbone, LoadSettings
-from ..backbones.local import LocalBackbone
 from ..backbones.run import RunBackbone
 from ..data.rows import Row
 from ..data.sources import Role
@@ -85,16 +84,23 @@ class Workbench:
 
     def engine(self) -> Engine:
         """What answers the head's requests: an engine for a local model, or the backbone itself if it is none."""
-        if not isinstance(self.backbone, LocalBackbone):
-            return self.backbone  # type: ignore[return-value]
-        own = self.local_engine()
-        return own if self.processes is None else ShardedEngine(own, self.processes)
+        if self.processes is not None:
+            return ShardedEngine(self.local_engine(), self.processes)
+        runtime = self.recipe.runtime
+        return self.backbone.engine(
+            self.head.modules(), tokens_per_batch=runtime.tokens_per_batch, sharing=runtime.sharing
+        )
 
     def local_engine(self) -> LocalEngine:
-        """The engine of this process, for a local model."""
-        assert isinstance(self.backbone, LocalBackbone)
+        """The engine of one of several processes. Raises BackboneError for a backbone that is its own engine."""
+        if self.backbone.lm is None:
+            raise BackboneError(
+                f"backbone {self.backbone.name!r} is its own engine, and requests are shared out only among processes "
+                "that each hold the model",
+                hint="start gpttasks without torchrun",
+            )
         runtime = self.recipe.runtime
-        return engine_for(self.backbone, self.head.modules(), runtime.tokens_per_batch, runtime.sharing)
+        return engine_for(self.backbone.lm, self.head.modules(), runtime.tokens_per_batch, runtime.sharing)
 
 
 def create(plugins: Plugins, kind: str, use: Any) -> Any:
@@ -179,8 +185,8 @@ def load_and_bind(bench: Workbench, plugins: Plugins) -> None:
         )
     )
     torch.manual_seed(bench.recipe.seed)
-    if isinstance(backbone, LocalBackbone):
-        adaptation.apply(backbone)
+    if backbone.lm is not None:
+        adaptation.apply(backbone.lm)
     elif adaptation.trains:
         raise BackboneError(f"backbone {backbone.name!r} cannot be trained", hint="use adapt: none, or a local model")
     if bench.encoder is not None:
@@ -194,8 +200,8 @@ def load_and_bind(bench: Workbench, plugins: Plugins) -> None:
         load_head(head, backbone)
     elif modules is not None and not adaptation.trains:
         raise BackboneError(f"head {head.name!r} has to be trained", hint="choose another adaptation than none")
-    if modules is not None and isinstance(backbone, LocalBackbone):
-        modules.to(backbone.device)
+    if modules is not None and backbone.lm is not None:
+        modules.to(backbone.lm.device)
 
 
 def bind_encoder(bench: Workbench, encoder: Encoder) -> None:
@@ -204,11 +210,11 @@ def bind_encoder(bench: Workbench, encoder: Encoder) -> None:
     Raises BackboneError for a backbone that cannot, and for an encoder that nothing has trained or will.
     """
     backbone = bench.backbone
-    if not isinstance(backbone, LocalBackbone):
+    if backbone.lm is None:
         raise BackboneError(
             f"backbone {backbone.name!r} reads text only", hint="leave encoder out, or use a local model"
         )
-    backbone.use_encoder(encoder)
+    backbone.lm.use_encoder(encoder)
     if isinstance(backbone, RunBackbone) and (backbone.recipe.encoder is not None or not bench.adaptation.trains):
         load_encoder(encoder, backbone)
     elif not bench.adaptation.trains:

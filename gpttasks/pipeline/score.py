@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..backbones.local import LocalBackbone
 from ..engine.cache import CachedEngine, cache_file
 from ..engine.plain import LocalEngine
 from ..engine.sharded import ShardedEngine
@@ -65,8 +64,8 @@ def model_digests(bench: Workbench) -> dict[str, str]:
     digests = dict(bench.backbone.digests())
     if bench.encoder is not None and (frozen := bench.encoder.digest()) is not None:
         digests["encoder_weights"] = frozen
-    if bench.adaptation.trains and isinstance(bench.backbone, LocalBackbone):
-        digests["trained"] = state_digest(dict(trained_parameters(bench.backbone.model, bench.modules())))
+    if bench.adaptation.trains and bench.backbone.lm is not None:
+        digests["trained"] = state_digest(dict(trained_parameters(bench.backbone.lm.model, bench.modules())))
     return digests
 
 
@@ -75,7 +74,7 @@ def cached(job: Job, bench: Workbench, digests: Mapping[str, str]) -> Engine:
     asked it.
     """
     engine, file = bench.engine(), cache_file()
-    if not isinstance(bench.backbone, LocalBackbone):
+    if bench.backbone.lm is None:
         asked = bench.recipe.backbone
         served = {**digests, "backbone": [asked.name, asked.options.model_dump(mode="json")]}
         return kept_in_run(engine, served, job.folder)

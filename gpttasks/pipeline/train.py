@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..backbones.local import LocalBackbone
 from ..backbones.run import RunBackbone
 from ..errors import PluginError, UserError
 from ..example import prompt_text
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
 
 def train(job: Job, bench: Workbench) -> None:
     """Train head and adaptation, from the last checkpoint if there is one, and save them in the run folder."""
-    assert isinstance(bench.backbone, LocalBackbone)
+    lm = bench.backbone.lm
+    assert lm is not None
     options = bench.recipe.train
     assert options is not None
     items = make_items(bench)
@@ -39,7 +39,7 @@ def train(job: Job, bench: Workbench) -> None:
     warn_of_dropout(job, bench)
     with stop_on_interrupt(job) as asked:
         settings = _settings(job, bench, accelerator, asked)
-        trainer = Trainer(bench.backbone, bench.head, options, accelerator, settings, bench.modules())
+        trainer = Trainer(lm, bench.head, options, accelerator, settings, bench.modules())
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
             job.say(f"going on from {trainer.last_checkpoint}")
@@ -203,10 +203,10 @@ def tune(bench: Workbench) -> None:
 def save_trained(job: Job, bench: Workbench) -> None:
     """Write the adaptation's folder and the head's modules and settings."""
     backbone = bench.backbone
-    assert isinstance(backbone, LocalBackbone)
+    assert backbone.lm is not None
     if bench.adaptation.keeps:
         with atomic_folder(job.folder / bench.adaptation.keeps) as folder:
-            bench.adaptation.save(backbone, folder)
+            bench.adaptation.save(backbone.lm, folder)
     if bench.adaptation.keeps == ADAPTER and isinstance(backbone, RunBackbone) and backbone.has_adapter:
         job.warn(
             f"the adapter was trained on the merged weights of {backbone.options.path}; "

@@ -31,7 +31,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "head": ("bind", "modules", "fits", "items", "loss", "requests", "answer", "tune"),
     "metric": ("check", "signature", "errors"),
     "encoder": ("bind", "modules", "length", "embed", "digest"),
-    "backbone": ("load", "digests", "capabilities", "answer", "forward"),
+    "backbone": ("load", "load_tokenizer", "engine", "digests", "capabilities", "answer", "forward"),
     "adaptation": ("apply", "save", "load"),
     "baseline": ("answers",),
 }

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backbones.base import Backbone, LoadSettings
-from ..backbones.local import LocalBackbone
 from ..engine.plain import LocalEngine
 from ..example import Part
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
@@ -40,8 +39,8 @@ class BackboneSubject:
 
     def ask(self, requests: Sequence[Request]) -> list[Reply]:
         """The replies, of the plain engine where the backbone is a local one."""
-        backbone: Any = self.backbone
-        engine = LocalEngine(backbone, None, 512) if isinstance(backbone, LocalBackbone) else backbone
+        lm = self.backbone.lm
+        engine = self.backbone.engine() if lm is None else LocalEngine(lm, None, 512)
         return list(engine.answer(requests))
 
 
@@ -101,8 +100,8 @@ def bounds(subject: BackboneSubject) -> Iterator[str]:
 @rule("give the model standard positions and attention masks, or override what cannot be shared")
 def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
     """A local model says the same whether what requests have in common is read once or not."""
-    if isinstance(subject.backbone, LocalBackbone):
-        found = shared_difference(subject.backbone, None, subject.requests)
+    if subject.backbone.lm is not None:
+        found = shared_difference(subject.backbone.lm, None, subject.requests)
         if found is not None:
             yield f"got {found} from the plain engine and the shared one, wanted the same within {CLOSE:.0e}"
 
@@ -129,8 +128,10 @@ def describes_itself(subject: BackboneSubject) -> Iterator[str]:
         json.dumps(subject.backbone.capabilities(), allow_nan=False)
     except (TypeError, ValueError) as error:
         yield f"got capabilities that are not of JSON types ({error}), wanted plain values"
-    if subject.backbone.trainable and not isinstance(subject.backbone, LocalBackbone):
-        yield "got trainable from a backbone that is no LocalBackbone, wanted one or the other"
+    if subject.backbone.trainable and subject.backbone.lm is None:
+        yield "got trainable from a backbone without a model in memory, expected trainable = False, or a LocalBackbone"
+    if not subject.backbone.answers:
+        yield "got answers = frozenset(), expected the classes of the requests that it answers"
 
 
 @rule("see gpttasks.tokens.join.Tokenizer for what each method gives")
@@ -162,7 +163,7 @@ def hard_texts(subject: BackboneSubject) -> Iterator[str]:
 def round_trip(subject: BackboneSubject) -> Iterator[str]:
     """A run with it can be carried out and gives the same scores again: a local one out of the run's folder."""
     backbone = subject.backbone
-    local = isinstance(backbone, LocalBackbone)
+    local = backbone.lm is not None
     task, metric = task_of(sample_examples(24)), metric_for("label")
     keys: dict[str, Any] = {
         "backbone": use(backbone),

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backbones.local import LocalBackbone
 from ..engine.batches import default_tokens
 from ..errors import Interrupted, RunFailed, UserError
 from ..hashing import seeded_hash
 from ..heads.base import Head
 from ..item import Item, sequences_of
+from ..model.causal_lm import CausalLM
 from ..progress import Progress
 from .checkpoint import load_checkpoint, save_checkpoint, trained_parameters
 from .plan import Plan, learning_rate, micro_batches
@@ -85,7 +85,7 @@ class Trainer:
 
     def __init__(
         self,
-        backbone: LocalBackbone,
+        backbone: CausalLM,
         head: Head,
         options: TrainOptions,
         accelerator: Accelerator,

@@ -126,7 +126,7 @@ def test_what_is_asked_can_be_shown_before_there_is_a_model():
 
 
 def test_needs_a_local_model():
-    with pytest.raises(BackboneError, match="head 'classifier' needs a local model, and backbone 'mock' is none"):
+    with pytest.raises(BackboneError, match="head 'classifier' reads hidden states, and 'mock' gives none"):
         Classifier().bind(Mock(), EXAMPLES[0])
 
 

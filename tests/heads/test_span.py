@@ -198,7 +198,7 @@ def test_one_passage_is_pointed_into(passages):
 
 
 def test_a_scripted_backbone_cannot_be_pointed_with():
-    with pytest.raises(BackboneError, match="head 'span' needs a local model, and backbone 'mock' is none"):
+    with pytest.raises(BackboneError, match="head 'span' reads hidden states, and 'mock' gives none"):
         Span().bind(Mock(), asked("a film"))
 
 

@@ -199,8 +199,8 @@ class TestTrained:
         ours.load(LoadSettings())
         ids = torch.arange(1, 40)[None]
         with torch.no_grad():
-            assert torch.allclose(plain(ids).logits, ours.model.eval()(ids).logits, atol=1e-5)
-            assert not torch.allclose(plain(ids).logits, ours.causal_lm.base_model(ids).last_hidden_state.sum())
+            assert torch.allclose(plain(ids).logits, ours.lm.model.eval()(ids).logits, atol=1e-5)
+            assert not torch.allclose(plain(ids).logits, ours.lm.causal_lm.base_model(ids).last_hidden_state.sum())
 
     @pytest.mark.parametrize(
         ("head", "adapt"),
@@ -249,7 +249,7 @@ class TestTrained:
         ids = torch.arange(1, 40)[None]
         with torch.no_grad():
             plain = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)(ids).logits
-            assert torch.allclose(plain, ours.model.eval()(ids).logits, atol=1e-5)
+            assert torch.allclose(plain, ours.lm.model.eval()(ids).logits, atol=1e-5)
 
 
 class TestShots:

@@ -1,0 +1,160 @@
+"""A causal language model in memory: rows of token ids in, hidden states and log-probabilities out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BackboneError
+from .loaded import config_digest, state_digest, usable_context
+from .media import MediaNodes, model_inputs
+from .states import Forward
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from ..encoders.base import Encoder
+    from ..tokens.tokenizer import TextTokenizer
+
+
+class CausalLM:
+    """A decoder-only model of transformers with its tokenizer.
+
+    model:
+        the Hugging Face model; an adaptation may wrap it in a ``peft.PeftModel``.
+    context:
+        the maximum number of tokens in a row.
+    media:
+        the audio and images in prompts; None without an encoder.
+    direct_head:
+        whether the LM head applied to the last hidden states gives the model's own logits, as one row has shown. Where
+        it does not (logits are capped or scaled afterwards), whole logits are computed.
+    unpacked:
+        why several texts cannot be read in one row; None if they can, as two in a row have shown.
+    unshared:
+        why what prompts have in common cannot be read once; None if it can, as a small tree has shown.
+    unragged:
+        why trees cannot be read one after another without padding; None if they can, as a small one has shown.
+    unpadded:
+        why several texts cannot be written together; None if they can, as two padded rows have shown.
+    parameters:
+        the number of parameters when the model was loaded, without those that an adaptation adds.
+    adapter_source:
+        the run that an adapter on the model came from.
+    """
+
+    model: Any
+    tokenizer: TextTokenizer
+    context: int
+    media: MediaNodes | None = None
+    direct_head: bool
+    unpacked: str | None
+    unshared: str | None
+    unragged: str | None
+    unpadded: str | None
+    parameters: int
+    adapter_source: str | None = None
+
+    def __init__(self, model: PreTrainedModel, tokenizer: TextTokenizer, context: int | None = None) -> None:
+        """``context`` None is the model's own. Raises BackboneError if tokens of the model see those after them."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.context = usable_context(model.config, context)
+        self._check_causal()
+        self.direct_head = self._head_gives_logits()
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._weights_digest = state_digest(model.state_dict())
+        self._config_digest = config_digest(model)
+
+    def use_encoder(self, encoder: Encoder) -> None:
+        """Read audio or images with this encoder, made for the width of the embeddings.
+
+        Raises BackboneError for a model that takes no embeddings.
+        """
+        if "inputs_embeds" not in inspect.signature(self.causal_lm.base_model.forward).parameters:
+            raise BackboneError(f"a model of type {self.causal_lm.config.model_type!r} takes no embeddings")
+        encoder.bind(int(self.causal_lm.get_input_embeddings().weight.shape[1]))
+        encoder.modules().to(self.device)
+        self.media = self.tokenizer.media = MediaNodes(encoder)
+
+    @property
+    def causal_lm(self) -> Any:
+        """The Hugging Face model itself, out of the PEFT wrapper if there is one (its layers stay adapted)."""
+        from peft import PeftModel
+
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = next(self.causal_lm.parameters()).device
+        return device
+
+    @property
+    def hidden_size(self) -> int:
+        """The width of the hidden states."""
+        return int(self.causal_lm.get_output_embeddings().weight.shape[1])
+
+    def train_mode(self, dropout: bool) -> None:
+        """Ready for a training step: the model's own dropout only if asked for, an adapter's as it is set."""
+        self.model.train(dropout)
+        for name, module in self.model.named_modules():
+            if name.endswith("lora_dropout"):
+                module.train()
+
+    def forward(self, rows: Sequence[Sequence[int]]) -> Forward:
+        """Run rows of token ids, padded on the right, through the model."""
+        import torch
+
+        lengths = [len(row) for row in rows]
+        ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+        inputs = model_inputs(self, ids)
+        ids = ids.to(self.device)
+        # No attention mask: attention is causal and padding stands on the right, so no real token ever sees any.
+        if self.direct_head:
+            output = self.causal_lm.base_model(**inputs, use_cache=False)
+            return Forward(ids, lengths, output.last_hidden_state, head=self.causal_lm.get_output_embeddings())
+        output = self.causal_lm(**inputs, use_cache=False, output_hidden_states=True)
+        return Forward(ids, lengths, output.hidden_states[-1], logits=output.logits)
+
+    def _some_ids(self) -> torch.Tensor:
+        import torch
+
+        size = self.model.get_input_embeddings().weight.shape[0]
+        return torch.randint(0, size, (1, 7), generator=torch.Generator().manual_seed(0)).to(self.device)
+
+    def _check_causal(self) -> None:
+        """Encoders such as BERT load as causal models too, and would score a text that they have already seen."""
+        import torch
+
+        ids = self._some_ids()
+        with torch.no_grad():
+            whole = self.model(input_ids=ids, use_cache=False).logits[:, :4].float()
+            alone = self.model(input_ids=ids[:, :4], use_cache=False).logits.float()
+        # Medians: half precision may send a single token to another expert, but not most of them.
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
+        if (whole - alone).abs().median() > tolerance * whole.abs().median():
+            raise BackboneError(
+                f"the model of type {self.model.config.model_type!r} is not causal: its tokens see the ones after them",
+                hint="a backbone is a decoder-only model, such as GPT-2, Llama or Qwen",
+            )
+
+    def _head_gives_logits(self) -> bool:
+        import torch
+
+        head = self.model.get_output_embeddings()
+        if head is None:
+            return False
+        ids = self._some_ids()
+        with torch.no_grad():
+            whole = self.model(input_ids=ids, use_cache=False).logits
+            direct = head(self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+        return bool(torch.allclose(whole.float(), direct.float(), atol=1e-4, rtol=1e-4))
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the weights as they were loaded (before any training), of the config and of the tokenizer."""
+        return {"weights": self._weights_digest, "config": self._config_digest, "tokenizer": self.tokenizer.digest}
