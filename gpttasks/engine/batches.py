@@ -1,4 +1,4 @@
-"""Rows of different lengths into batches under a budget of tokens, padding included."""
+"""Batches of rows of different lengths, within a budget of tokens that counts padding too."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ..errors import RunFailed
 Result = TypeVar("Result")
 
 DEFAULT_TOKENS = {"cpu": 2048, "cuda": 32768}
-"""The budget of a batch in training by kind of device, where the recipe gives none."""
+"""The default token budget of a training batch, by device type."""
 FIRST_TOKENS = {"cpu": 1024, "cuda": 16384}
-"""The budget with which an engine begins, by kind of device."""
+"""The token budget that an engine starts with, by device type."""
 MOST_TOKENS = {"cpu": 8192, "cuda": 2**20}
-"""The largest budget that it tries."""
+"""The largest token budget that an engine tries, by device type."""
 BATCHES_TIMED = 3
-"""Full batches of one budget whose best rate counts."""
+"""Full batches to time with each budget; the fastest counts."""
 FASTER = 1.15
-"""A doubled budget is kept if it reads so many times the tokens a second: more than what chance does to the clock."""
+"""A doubled budget is kept if its throughput is higher by this factor, which is more than the noise of the clock."""
 
 
 def default_tokens(device: str) -> int:
-    """The token budget of a batch in training on ``device``, such as ``cuda:0``."""
+    """The default token budget of a training batch on ``device``, such as ``cuda:0``."""
     return DEFAULT_TOKENS.get(device.partition(":")[0], 8192)
 
 
 def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indices of rows in batches of similar length, longest first (so that what does not fit shows at once).
+    """Batches of the indices of rows of similar length, the longest first, so that running out of memory shows early.
 
-    A batch holds at most ``budget`` tokens, counting each row as long as the longest; a row longer than the budget
-    makes a batch of its own.
+    A batch holds at most ``budget`` tokens, with every row counted as long as the longest one. A row that is longer
+    than the budget is a batch by itself.
     """
     order = _longest_first(lengths)
     start = 0
@@ -43,26 +43,26 @@ def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]
 
 
 class TokenBudget:
-    """How many tokens a batch may hold, padding included.
+    """The number of tokens that a batch may hold, padding included.
 
-    A given budget stays what it is, unless memory runs out: then it is halved, and the batch is tried again in two.
-    Where none is given, it is doubled as long as that makes full batches faster by ``FASTER``.
+    A fixed budget changes only if memory runs out: it is halved, and the batch is retried in two halves. Without a
+    fixed budget, it is doubled as long as that raises the throughput of full batches by ``FASTER``.
 
-    tokens, given:
-        the budget as it stands, and whether it was given.
+    tokens, fixed:
+        the current budget, and whether the caller chose it.
     halved:
         how often memory ran out.
     real, padded:
-        tokens read in batches, and the places that were padding.
+        the tokens processed in batches, and the padding tokens among them.
     """
 
-    def __init__(self, given: int | None, device: str) -> None:
+    def __init__(self, fixed: int | None, device: str) -> None:
         kind = device.partition(":")[0]
-        self.tokens = given or FIRST_TOKENS.get(kind, 4096)
+        self.tokens = fixed or FIRST_TOKENS.get(kind, 4096)
         self.halved = self.real = self.padded = 0
         self._most = MOST_TOKENS.get(kind, 65536)
-        self.given = self._settled = given is not None
-        # On a CPU its own seconds, which neighbours do not stretch.
+        self.fixed = self._settled = fixed is not None
+        # On a CPU, process time: other processes do not inflate it.
         self._clock = time.process_time if kind == "cpu" else time.perf_counter
         self._rates: defaultdict[int, list[float]] = defaultdict(list)
 
@@ -73,11 +73,11 @@ class TokenBudget:
         most: int | None = None,
         padded: bool = True,
     ) -> Iterator[Result]:
-        """What ``work`` makes of rows in batches of similar length, longest first.
+        """The results of ``work`` on batches of rows of similar length, the longest first.
 
-        ``work`` is called with the indices of the rows, and gives the places that its batch took, padding included, and
-        what it made. Where it runs out of memory it is called again, with each half of its rows. No batch holds more
-        than ``most`` tokens, whatever the budget. Without padding a row counts what it has.
+        ``work`` takes the indices of a batch's rows, and returns the tokens that the batch took, padding included, and
+        its result. If it runs out of memory, it is called again with each half of the rows. No batch holds more than
+        ``most`` tokens, whatever the budget. With ``padded`` False, a row counts only its own tokens.
 
         Raises RunFailed if a single row does not fit into memory.
         """
@@ -89,11 +89,11 @@ class TokenBudget:
             start += rows
 
     def add(self, tokens: int) -> None:
-        """Count tokens that were read outside of batches."""
+        """Count tokens that were processed outside of batches."""
         self.real += tokens
 
     def read_alone(self, tokens: int, read: Callable[[], Result]) -> Result:
-        """What a row that is read by itself gives; its tokens are counted.
+        """The result of processing one row by itself; its tokens are counted.
 
         Raises RunFailed if it does not fit into memory.
         """
@@ -105,7 +105,7 @@ class TokenBudget:
 
     @property
     def padding(self) -> float:
-        """The fraction of all places in batches that were padding."""
+        """The fraction of the tokens in batches that was padding."""
         return self.padded / max(1, self.real + self.padded)
 
     def _do(
@@ -132,7 +132,7 @@ class TokenBudget:
         yield result
 
     def _learn(self, rate: float) -> None:
-        """After some batches, go on to twice the budget, or back to half of it, by the tokens read a second."""
+        """After some batches, double the budget or halve it again, by the throughput in tokens per second."""
         rates = self._rates[self.tokens]
         rates.append(rate)
         if len(rates) < BATCHES_TIMED:
@@ -159,7 +159,7 @@ def _longest_first(lengths: Sequence[int]) -> list[int]:
 
 
 def _rows(order: Sequence[int], lengths: Sequence[int], start: int, budget: int, padded: bool) -> int:
-    """How many rows from ``start`` on make a batch: at least one."""
+    """The number of rows from ``start`` that form the next batch: at least one."""
     if padded:
         return min(len(order) - start, max(1, budget // max(1, lengths[order[start]])))
     rows = held = 0
@@ -174,7 +174,7 @@ def _rows(order: Sequence[int], lengths: Sequence[int], start: int, budget: int,
 def _unless_out_of_memory(
     batch: list[int], work: Callable[[list[int]], tuple[int, Result]]
 ) -> tuple[int, Result] | None:
-    """What the work gives; None if memory ran out."""
+    """The result of the work; None if memory ran out."""
     try:
         return work(batch)
     except (RuntimeError, MemoryError) as error:
@@ -182,6 +182,6 @@ def _unless_out_of_memory(
 
         if not isinstance(error, MemoryError) and not should_reduce_batch_size(error):
             raise
-    # Here, when the error and the tensors that it holds are gone.
+    # Only here have the error, and the tensors that it referred to, been freed.
     clear_device_cache(garbage_collection=True)
     return None

@@ -1,8 +1,8 @@
-"""Replies that were given before: kept in a SQLite file outside the run folders, under all that they depend on.
+"""A cache of replies in a SQLite file outside the run folders, keyed by all that a reply depends on.
 
 The key is the SHA-256 of the weights, config, adapter, head, tokenizer, precision, kind of device, context, versions of
-the engine and its libraries, and the whole request. So a reply is found only for the same question to the same model.
-It may have been worked out in another batch, which moves a log-probability by less than 1e-4 nats.
+the engine and its libraries, and the whole request, so that a reply is reused only for the same request to the same
+model. It may have been computed in another batch, which changes a log-probability by less than 1e-4 nats.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from ..hashing import bytes_digest
 from ..requests import Cut, Engine, GenerateReply, LogLikelihoodReply, ReadoutReply, Reply, Request, RollingReply
 
 VERSION = 2
-"""Of the engines' numbers and of this file's layout: raise it when either changes; older replies are then not found."""
+"""The version of the engines' numbers and of this file's layout. Raise it when either changes: older replies are then
+ignored."""
 
 SWITCH = "GPTTASKS_CACHE"
-"""The environment variable with the folder of the file, or ``off``."""
+"""The environment variable that names the folder of the file, or is ``off``."""
 
 WRITTEN_AT_ONCE = 4096
-"""Requests whose replies are written together, where nothing else is asked for."""
+"""The default number of requests whose replies are written in one transaction."""
 
 _REPLIES = {kind.__name__: kind for kind in (LogLikelihoodReply, RollingReply, ReadoutReply, GenerateReply)}
 
 
 def cache_file() -> Path | None:
-    """Where replies are kept: in the folder that ``GPTTASKS_CACHE`` names, else in the user's cache; None if off."""
+    """The file of replies, in the folder that ``GPTTASKS_CACHE`` names or in the user's cache; None if it is off."""
     named = os.environ.get(SWITCH, "")
     if named.lower() == "off":
         return None
@@ -43,16 +44,16 @@ def cache_file() -> Path | None:
 
 
 class CachedEngine:
-    """Asks the inner engine only what is not in the file, and writes down what it replies.
+    """Passes on to the inner engine only the requests whose replies are not in the file, and stores the new replies.
 
     model:
-        all that the replies depend on beside the request, of JSON values.
+        all that the replies depend on apart from the request, as JSON values.
     hits, asked:
-        how many replies were there already, and how many requests came.
+        the number of replies that came from the file, and the number of requests.
     problem:
-        why the file could not be used, None if it could. The replies come from the engine then.
+        why the file cannot be used, None if it can. Every reply then comes from the inner engine.
     at_once:
-        requests whose replies are written together; so many may have to be asked again after a kill.
+        the number of requests whose replies are written in one transaction: at most these are lost by a kill.
     """
 
     def __init__(self, inner: Engine, model: Mapping[str, Any], file: Path, at_once: int | None = None) -> None:
@@ -84,8 +85,8 @@ class CachedEngine:
         return [known[key] if key in known else new[key] for key in keys]
 
     def key(self, request: Request) -> bytes:
-        """What a request's reply is kept under."""
-        text = json.dumps([type(request).__name__, _plain(request)], sort_keys=True, ensure_ascii=True)
+        """The key of a request's reply."""
+        text = json.dumps([type(request).__name__, _json_value(request)], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(f"{self._model}\n{text}".encode()).digest()
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
@@ -106,12 +107,12 @@ class CachedEngine:
             self._with_file(lambda connection: connection.executemany(insert, lines))
 
     def _with_file(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """What ``work`` gives; None if the file cannot be used, which is remembered. A damaged file is set aside."""
+        """The result of ``work``; None if the file cannot be used, which is remembered. A damaged file is renamed."""
         if self.problem is not None:
             return None
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            # A minute: another run may be writing. Transactions are short, so that neither waits long.
+            # Up to a minute: another run may be writing. Transactions are short, so the wait is short too.
             with closing(sqlite3.connect(self.file, timeout=60)) as connection, connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(
@@ -123,14 +124,14 @@ class CachedEngine:
             self.problem = f"{self.file}: {error}"
             if not locked:
                 aside = set_aside(self.file)
-                self.problem = f"{self.file} is damaged ({error}) and was set aside as {aside.name}"
+                self.problem = f"{self.file} is damaged ({error}) and was renamed to {aside.name}"
         except OSError as error:
             self.problem = str(full_disk(error) or f"{self.file}: {error.strerror}")
         return None
 
 
 def set_aside(file: Path) -> Path:
-    """Rename a damaged file, and what SQLite keeps beside it; gives the new path."""
+    """Rename a damaged file, delete SQLite's files beside it, and return the new path."""
     number = 1
     while (aside := file.with_name(f"{file.name}.damaged-{number}")).exists():
         number += 1
@@ -143,11 +144,11 @@ def set_aside(file: Path) -> Path:
 
 def text_of(reply: Reply) -> str:
     """A reply as JSON."""
-    return json.dumps([type(reply).__name__, _plain(reply)], ensure_ascii=True, allow_nan=False)
+    return json.dumps([type(reply).__name__, _json_value(reply)], ensure_ascii=True, allow_nan=False)
 
 
 def reply_of(text: str) -> Reply:
-    """A reply from its JSON. Raises ValueError, KeyError or TypeError for anything else."""
+    """A reply from its JSON text. Raises ValueError, KeyError or TypeError for any other text."""
     name, values = json.loads(text)
     values = {key: _tuples(value) for key, value in values.items()}
     if "cut" in values:
@@ -160,10 +161,10 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _plain(value: Any) -> Any:
-    """A request or reply in dicts, lists and scalars; bytes (of audio or images) by their digest."""
+def _json_value(value: Any) -> Any:
+    """A request or reply as JSON values; bytes (of audio or images) become their digest."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _json_value(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [_json_value(item) for item in value]
     return bytes_digest(value) if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""An engine whose requests are shared out over several processes."""
+"""An engine that distributes its requests over several processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .plain import LocalEngine
 
 
 class ShardedEngine:
-    """Has each process answer a share of the requests, with its own copy of the model."""
+    """Distributes requests over the processes, each of which has its own copy of the model."""
 
     def __init__(self, inner: LocalEngine, processes: Processes) -> None:
         self.inner = inner
@@ -24,20 +24,20 @@ class ShardedEngine:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if another process failed."""
         shares = share_out(requests, self.processes.count)
 
-        def own() -> tuple[list[Reply], dict[str, Any]]:
+        def answer_first() -> tuple[list[Reply], dict[str, Any]]:
             return answer_share(self.inner, requests, shares[0], advance)
 
-        gathered = self.processes.together(("answer", (requests, shares)), own)
+        results = self.processes.together(("answer", (requests, shares)), answer_first)
         replies: dict[int, Reply] = {}
-        for share, (given, _) in zip(shares, gathered, strict=True):
-            replies.update(zip(share, given, strict=True))
+        for share, (share_replies, _) in zip(shares, results, strict=True):
+            replies.update(zip(share, share_replies, strict=True))
             if advance and share is not shares[0]:
                 advance(len(share), 0)
-        self._work = _added([work for _, work in gathered])
+        self._work = _total_work([work for _, work in results])
         return [replies[index] for index in range(len(requests))]
 
     def work(self) -> dict[str, Any]:
-        """That of all processes together, see :meth:`LocalEngine.work`."""
+        """The work of all processes together; see :meth:`LocalEngine.work`."""
         return {**(self._work or self.inner.work()), "processes": self.processes.count}
 
 
@@ -47,13 +47,14 @@ def answer_share(
     share: Sequence[int],
     advance: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Reply], dict[str, Any]]:
-    """The replies to the requests at some indices, and what the engine has read so far."""
+    """The replies to the requests at these indices, and the engine's work so far."""
     return engine.answer([requests[index] for index in share], advance), engine.work()
 
 
 def share_out(requests: Sequence[Request], count: int) -> list[list[int]]:
-    """Indices of the requests for each of ``count`` processes: each once, the same prompt in one place, and about as
-    many characters for each.
+    """The indices of the requests for each of ``count`` processes.
+
+    Requests with the same prompt go to the same process, and all processes get about the same number of characters.
     """
     families: defaultdict[Any, list[int]] = defaultdict(list)
     for index, request in enumerate(requests):
@@ -68,8 +69,8 @@ def share_out(requests: Sequence[Request], count: int) -> list[list[int]]:
     return shares
 
 
-def _added(works: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The work of several engines as one: counts added, the fraction of padding by what each has read."""
+def _total_work(works: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The work of several engines: counts added, and the fraction of padding weighted by tokens read."""
     counts = {key: sum(work[key] for work in works) for key in ("tokens_asked", "tokens_read", "out_of_memory")}
     padded = sum(work["tokens_read"] * work["padding"] for work in works)
     budgets = {"tokens_per_batch": min(work["tokens_per_batch"] for work in works)}

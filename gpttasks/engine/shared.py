@@ -40,7 +40,7 @@ class SharedEngine(LocalEngine):
     @property
     def tokens_to_write(self) -> int:
         """Tokens of prompts and answers that are held together while texts are written: each step reads but a few."""
-        return self.budget.tokens if self.budget.given else 16 * self.budget.tokens
+        return self.budget.tokens if self.budget.fixed else 16 * self.budget.tokens
 
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the rows that are done."""

@@ -1,4 +1,4 @@
-"""The log-probabilities of given tokens, from hidden states, without ever holding the logits of a whole vocabulary."""
+"""Log-probabilities of target tokens from hidden states, without materialising the logits of the whole vocabulary."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ if TYPE_CHECKING:
     import torch
 
 ROWS, COLUMNS = 1024, 2048
-"""States and entries of the vocabulary whose logits are held together on a CPU: its caches are small."""
+"""The block of states and vocabulary entries whose logits are held at once on a CPU, sized for its caches."""
 LOGITS = 2**24
-"""Logits that are held together elsewhere, of whole vocabularies."""
+"""The number of logits that are held at once on other devices, always for the whole vocabulary."""
 
 
 def target_logprobs(head: Any, states: torch.Tensor, targets: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """([n] float64, [n] bool) on the CPU: each target's log-probability in nats, and whether none was likelier.
+    """([n] float64, [n] bool) on the CPU: each target's log-probability in nats, and whether it is the likeliest token.
 
-    head: the LM head; states: [n, hidden], one for each of the n targets. The maximum and the sum of exponentials go
-    from one part of the vocabulary to the next (Milakov and Gimelshein, arXiv:1805.02867).
+    ``head`` is the LM head, and ``states`` [n, hidden] holds one state for each of the n targets. The running maximum
+    and sum of exponentials are carried from block to block of the vocabulary (Milakov and Gimelshein,
+    arXiv:1805.02867).
     """
     import torch
 
     wanted = torch.as_tensor(targets, dtype=torch.long, device=states.device)
-    rows = ROWS if _in_parts(head) else max(1, LOGITS // head.weight.shape[0])
+    rows = ROWS if _in_blocks(head) else max(1, LOGITS // head.weight.shape[0])
     found = [
         _some_logprobs(head, some, ids)
         for some, ids in zip(torch.split(states, rows), torch.split(wanted, rows), strict=True)
@@ -33,7 +34,7 @@ def target_logprobs(head: Any, states: torch.Tensor, targets: Sequence[int]) -> 
 
 
 def _some_logprobs(head: Any, states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """[2, n]: the log-probabilities, and by how much each target's logit is above all others (0 or less)."""
+    """[2, n]: the log-probabilities, and each target's logit minus the highest logit (0 or less)."""
     import torch
 
     top = total = target = states.new_zeros(len(ids), dtype=torch.float32)
@@ -45,7 +46,7 @@ def _some_logprobs(head: Any, states: torch.Tensor, ids: torch.Tensor) -> torch.
         if first:
             highest = torch.maximum(top, highest)
             total = total * (top - highest).exp_()
-        total = total + logits.sub_(highest[:, None]).exp_().sum(-1)  # written over: a copy would take its time
+        total = total + logits.sub_(highest[:, None]).exp_().sum(-1)  # in place: a copy would be slower
         target = torch.where(inside, picked, target)
         top = highest
     above = target - top
@@ -53,10 +54,10 @@ def _some_logprobs(head: Any, states: torch.Tensor, ids: torch.Tensor) -> torch.
 
 
 def _logits(head: Any, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-    """The logits [n, entries] of one part of the vocabulary after another, each with its first entry."""
+    """For each block of the vocabulary, its first entry and the logits [n, entries]."""
     import torch
 
-    if not _in_parts(head):
+    if not _in_blocks(head):
         yield 0, head(states).float()
         return
     for first in range(0, head.weight.shape[0], COLUMNS):
@@ -65,8 +66,8 @@ def _logits(head: Any, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor
         yield first, torch.nn.functional.linear(states, head.weight[some], bias).float()
 
 
-def _in_parts(head: Any) -> bool:
-    """Whether a part of the weights gives a part of the logits: a plain layer's, and no adapter's."""
+def _in_blocks(head: Any) -> bool:
+    """Whether the logits can be computed block by block: a plain linear layer on a CPU, without an adapter."""
     import torch
 
     return type(head) is torch.nn.Linear and head.weight.device.type == "cpu"

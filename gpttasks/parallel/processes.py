@@ -1,9 +1,9 @@
-"""Requests shared out over the processes that ``torchrun`` started.
+"""Communication between the processes that ``torchrun`` started.
 
-The first process does all that a run does; the others load the same model and answer their share of the requests. Each
-request is answered by one process, and each reply is gathered once: whatever a message asks for, all processes answer
-it with one gather, errors included, so that none waits for another that has failed. What goes between them is pickled
-by torch's collectives, within one run; nothing of it is ever written to a file.
+The first process carries out the run; the others load the same model and answer their share of the requests. The first
+process broadcasts a message, and every process ends the work for it with one gather, even if the work failed, so that
+no process waits for another one that has failed. torch's collectives pickle what they exchange; none of it is ever
+written to a file.
 """
 
 from __future__ import annotations
@@ -14,71 +14,77 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from ..errors import RunFailed
+from ..errors import RunFailed, one_line
 from .launch import launched
 
 Result = TypeVar("Result")
 
-LONGEST_WAIT = timedelta(days=30)
-"""For the others: the helpers wait for as long as the first process computes scores, say."""
+TIMEOUT = timedelta(days=30)
+"""The timeout of a collective: helpers wait while the first process computes scores."""
 STOP = "stop"
 
 
 @dataclass(frozen=True)
 class Failed:
-    """What went wrong in a process."""
+    """The error of another process, on one line."""
 
     rank: int
     reason: str
 
 
 class Processes:
-    """The processes of a run, seen from one of them. Raises RunFailed if they are not as many as were launched."""
+    """The processes of a run, seen from one of them.
+
+    rank, count:
+        the number of this process, from 0, and of all processes.
+
+    Raises RunFailed if fewer or more processes joined than ``torchrun`` launched.
+    """
 
     def __init__(self, device: str) -> None:
         from accelerate import PartialState
 
-        state = PartialState(cpu=not device.startswith("cuda"), timeout=LONGEST_WAIT)
+        state = PartialState(cpu=not device.startswith("cuda"), timeout=TIMEOUT)
         self.rank, self.count = state.process_index, state.num_processes
         if self.count != launched():
-            raise RunFailed(f"{launched()} processes were started, and {self.count} found each other")
+            raise RunFailed(f"torchrun started {launched()} processes, but {self.count} joined the process group")
 
     def together(self, message: Any, work: Callable[[], Result]) -> list[Any]:
-        """Send a message, do ``work`` beside what the others do about it, and gather what all made of it, by rank.
+        """Send a message to the helpers, do ``work`` in this process, and gather the results of all, by rank.
 
-        Raises RunFailed for what failed in another process, and whatever ``work`` raises.
+        Raises whatever ``work`` raises, and RunFailed for an error in another process.
         """
         _send(message)
         error: Exception | None = None
-        own: Any = None
+        result: Any = None
         try:
-            own = work()
-        except Exception as problem:
-            error = problem
-        gathered = _gather(own)
+            result = work()
+        except Exception as raised:
+            error = raised
+        results = _gather(result)
         if error is not None:
             raise error
-        for other in gathered:
+        for other in results:
             if isinstance(other, Failed):
                 raise RunFailed(f"process {other.rank} of {self.count} failed: {other.reason}")
-        return gathered
+        return results
 
     def help(self, handlers: dict[str, Callable[[Any], Any]]) -> None:
-        """Do what the first process asks for, until it says that it is done. A message is (what, arguments)."""
+        """Handle messages, each a pair (name of the handler, its argument), until the first process stops."""
         while (message := _receive()) != STOP:
-            what, arguments = message
-            made: Any
+            name, argument = message
+            result: Any
             try:
-                made = handlers[what](arguments)
+                result = handlers[name](argument)
             except Exception as error:
-                made = Failed(self.rank, f"{type(error).__name__}: {error}")
-            _gather(made)
+                result = Failed(self.rank, one_line(error))
+            _gather(result)
 
     @contextmanager
     def leading(self) -> Iterator[Processes]:
-        """Until the end of the block the others wait for messages; then, and after an error, they stop.
+        """The helpers wait for messages until the end of the block, or an error in it; then they stop.
 
-        Not after Ctrl-C: they are in the middle of something then, and whoever started them ends them.
+        After Ctrl-C they are not stopped: they are busy, and ``torchrun`` ends them.
         """
         try:
             yield self
@@ -103,8 +109,8 @@ def _receive() -> Any:
     return received[0]
 
 
-def _gather(made: Any) -> list[Any]:
+def _gather(result: Any) -> list[Any]:
     from accelerate.utils import gather_object
 
-    gathered: list[Any] = gather_object([made])
-    return gathered
+    results: list[Any] = gather_object([result])
+    return results
