@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .adaptations.base import Adaptation
-    from .answer import Answer
+    from .answer import Answer, AnswerKind
     from .backbones.base import Backbone, LoadSettings
     from .backbones.local import LocalBackbone
     from .component import Component, Options, RecipePath
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Adaptation",
     "Answer",
+    "AnswerKind",
     "Backbone",
     "BackboneError",
     "Baseline",
@@ -135,7 +136,7 @@ __all__ = [
 
 _MODULES = {
     ".adaptations.base": ("Adaptation",),
-    ".answer": ("Answer",),
+    ".answer": ("Answer", "AnswerKind"),
     ".backbones.base": ("Backbone", "LoadSettings"),
     ".backbones.local": ("LocalBackbone",),
     ".component": ("Component", "Options", "RecipePath"),

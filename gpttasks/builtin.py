@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .answer_kinds import CORE_KINDS
 from .plugins.hookspecs import hookimpl
 from .recipe.paths import BUNDLED_RECIPES
 
@@ -89,4 +90,6 @@ def gpttasks_register(register: Register) -> None:
     for kind, components in COMPONENTS.items():
         for name, where in components.items():
             register.later(kind, name, f"{__package__}.{where}")
+    for answer_kind in CORE_KINDS.values():
+        register.answer_kind(answer_kind)
     register.recipes(next(folder for folder in BUNDLED_RECIPES if folder.is_dir()))

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..answer import Answer
+from ..answer import Answer, AnswerKind
+from ..answer_kinds import CORE_KINDS
 from ..backbones.base import Backbone
 from ..component import Component
+from ..errors import PluginError, did_you_mean
 from ..example import Example
 from ..item import Item
 from ..requests import Reply, Request
@@ -28,7 +30,7 @@ class Head(Component):
     trains_on:
         the example fields that ``items`` reads.
     gives:
-        the kind of its answers, see :class:`~gpttasks.answer.Answer`.
+        the name of the kind of its answers, see :class:`~gpttasks.Answer` and :class:`~gpttasks.AnswerKind`.
     needs_training:
         whether it is of no use before it was trained (it has modules that start at random).
     prompted:
@@ -49,6 +51,8 @@ class Head(Component):
     tunes_untrained: ClassVar[bool] = False
     one_item: bool = False
 
+    answer_kinds: Mapping[str, AnswerKind] = CORE_KINDS
+    """All registered kinds; those of the core where the head was not made of a recipe."""
     backbone: Backbone
     tuned: Mapping[str, Any] = MappingProxyType({})
     """What ``tune`` found, or the run that is the backbone brought along; empty if nothing is tuned."""
@@ -57,6 +61,16 @@ class Head(Component):
     def trainable(cls) -> bool:
         """Whether it says what to train on; a head without ``items`` can only be asked."""
         return cls.items is not Head.items
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """The kind that ``gives`` names. Raises PluginError if none of that name is registered."""
+        if self.gives not in self.answer_kinds:
+            raise PluginError(
+                f"head {self.name!r} gives answers of the kind {self.gives!r}, which no plugin registers",
+                hint=did_you_mean(self.gives, self.answer_kinds) or f"known: {', '.join(sorted(self.answer_kinds))}",
+            )
+        return self.answer_kinds[self.gives]
 
     @property
     def tunes(self) -> bool:

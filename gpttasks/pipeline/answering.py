@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..answer import Answer
+from ..answer import Answer, AnswerKind
 from ..errors import PluginError
 from ..example import Example
 from ..heads.base import Head
@@ -30,12 +30,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answered:
-    """An example, what was asked (the example with its shots), and what came of it."""
+    """An example, what was asked (the example with its shots), and what came of it.
+
+    kind:
+        the kind of the answer.
+    stored:
+        the answer's value in its stored form, of JSON types.
+    """
 
     example: Example
     asked: Example
     answer: Answer
     replies: tuple[Reply, ...]
+    kind: AnswerKind
+    stored: Any
+
+    @property
+    def shown(self) -> str:
+        """The answer as a person reads it."""
+        return self.kind.show(self.example, self.answer)
 
     @property
     def cut_tokens(self) -> int:
@@ -80,26 +93,26 @@ def answer_all(
     """The answers to examples; ``asked`` are the same ones with shots, if they have any."""
     asked = examples if asked is None else asked
     replies = ask(head, engine, asked, what)
-    return [
-        Answered(example, shown, answer_of(head, shown, given), given)
-        for example, shown, given in zip(examples, asked, replies, strict=True)
-    ]
+    return [_answered(head, *one) for one in zip(examples, asked, replies, strict=True)]
 
 
-def answer_of(head: Head, example: Example, replies: Sequence[Reply]) -> Answer:
+def _answered(head: Head, example: Example, asked: Example, replies: tuple[Reply, ...]) -> Answered:
     """The head's answer. Raises PluginError for one whose value or detail cannot be written down."""
-    answer = head.answer(example, replies)
+    answer, kind = head.answer(asked, replies), head.answer_kind
     with blamed(head, "answer"):
         if not isinstance(answer, Answer):
             raise PluginError(f"head {head.name!r} gave example {example.id} {answer!r}, wanted an Answer")
+        if not answer.text and not kind.measures:
+            answer = replace(answer, text=kind.show(example, answer))
+        stored = kind.store(answer.value)
         try:
-            json.dumps([answer.value, dict(answer.detail)], allow_nan=False)
+            json.dumps([stored, dict(answer.detail)], allow_nan=False)
         except (TypeError, ValueError) as error:
             raise PluginError(
                 f"head {head.name!r} gave example {example.id} an answer that is not of JSON types: {error}",
-                hint="value and detail hold texts, finite numbers, lists and mappings",
+                hint="detail, and what the kind of answer stores, hold texts, finite numbers, lists and mappings",
             ) from error
-    return answer
+    return Answered(example, asked, answer, replies, kind, stored)
 
 
 def baseline_answers(baseline: Baseline, examples: Sequence[Example], kind: str, metric: Metric) -> list[Answer]:

@@ -54,7 +54,7 @@ def _sample_row(one: Answered) -> dict[str, Any]:
         "group": example.group,
         "input_digest": example.input_digest,
         "input": prompt_text(example.prompt),
-        "answer": json.dumps(answer.value, allow_nan=False),
+        "answer": json.dumps(one.stored, allow_nan=False),
         "text": answer.text,
         "references": list(example.references),
         "choices": list(example.choices),

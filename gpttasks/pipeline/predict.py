@@ -70,9 +70,7 @@ class Predictor:
         for row, one in zip(rows, answer_all(bench.head, bench.engine(), examples, what="predicting"), strict=True):
             given = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
             scores = dict(zip(given, one.answer.scores, strict=False))
-            # The likelihood of a text has no words; an answer in words may be empty.
-            text = str(one.answer.value) if bench.head.gives == "nll" else one.answer.text
-            yield Prediction(row, text, scores, one.cut_tokens)
+            yield Prediction(row, one.shown, scores, one.cut_tokens)
 
     def _bench(self, examples: ExampleSet, rows: list[Row]) -> Workbench:
         from ..runtime import choose_device, choose_precision

@@ -107,7 +107,9 @@ def create(plugins: Plugins, kind: str, use: Any) -> Any:
     """The component that a recipe's ``use`` names, with its options; one of a plugin tells its errors as ours."""
     made, owner = plugins.get(kind, use.name), plugins.owner(kind, use.name)
     with making(made, owner):
-        component = made(use.options)
+        component: Any = made(use.options)
+    if kind == "head":
+        component.answer_kinds = plugins.answer_kinds
     watch(component, owner)
     return component
 

@@ -63,6 +63,7 @@ def gpttasks_register(register: Register) -> None:
     ``Register`` can be imported from gpttasks, for those who annotate. A class has a ``name`` of small letters, digits,
     ``-`` and ``_``, by which recipes call it, and may have ``Options``. The hook is not called again, so nothing should
     be loaded here: a plugin that imports torch only where it is needed keeps ``gpttasks check`` quick.
+    ``register.answer_kind(AnswerKind(...))`` makes a kind of answer known, which heads may then give and metrics take.
     ``register.later(kind, name, "package.module:Class")`` registers a class that is imported when a recipe or a list
     first names it.
 

@@ -8,13 +8,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..answer import AnswerKind
 from ..component import KINDS, Component, Options
 from ..errors import PluginError
 
 RECIPE = "recipe"
 """The kind under which recipes stand beside :data:`gpttasks.component.KINDS`."""
 
+ANSWER_KIND = "answer kind"
+"""What an :class:`gpttasks.AnswerKind` is registered as."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_WANTED_NAME = "wanted small letters, digits, - and _, beginning with a letter or digit"
 _PLACE = re.compile(r"[\w.]+:\w+")
 
 # Keys that belong to the core wherever a component's options are written, by kind.
@@ -27,6 +32,7 @@ class Register:
     def __init__(self) -> None:
         self.components: dict[tuple[str, str], type[Component] | str] = {}
         self.recipe_files: dict[str, Path] = {}
+        self.answer_kinds: dict[str, AnswerKind] = {}
 
     def task(self, component: type[Component]) -> None:
         """Register a subclass of :class:`gpttasks.Task`."""
@@ -55,6 +61,16 @@ class Register:
     def baseline(self, component: type[Component]) -> None:
         """Register a subclass of :class:`gpttasks.Baseline`."""
         self._add("baseline", component)
+
+    def answer_kind(self, kind: AnswerKind) -> None:
+        """Register a kind of answer, which heads may then give and metrics take."""
+        if not isinstance(kind, AnswerKind):
+            raise PluginError(f"register.answer_kind: got {kind!r}, wanted a gpttasks.AnswerKind")
+        if not _NAME.fullmatch(kind.name):
+            raise PluginError(f"the answer kind has the name {kind.name!r}, {_WANTED_NAME}")
+        if kind.name in self.answer_kinds:
+            raise PluginError(f"the answer kind {kind.name!r} is registered twice by the same plugin")
+        self.answer_kinds[kind.name] = kind
 
     def later(self, kind: str, name: str, where: str) -> None:
         """Register the component ``where``, such as ``gpttasks_sarcasm.task:Sarcasm``, under the name it has.
@@ -85,7 +101,8 @@ class Register:
     @property
     def keys(self) -> list[tuple[str, str]]:
         """(kind, name) of all that was registered."""
-        return [*self.components, *((RECIPE, name) for name in self.recipe_files)]
+        kinds = ((ANSWER_KIND, name) for name in self.answer_kinds)
+        return [*self.components, *((RECIPE, name) for name in self.recipe_files), *kinds]
 
     @property
     def names(self) -> dict[str, list[str]]:
@@ -128,10 +145,7 @@ def checked_name(kind: str, component: Any) -> str:
         raise PluginError(f"register.{kind}: got {component.__name__}, whose kind is {own_kind!r}")
     name = getattr(component, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise PluginError(
-            f"the {kind} {component.__name__} has the name {name!r}, "
-            "wanted small letters, digits, - and _, beginning with a letter or digit"
-        )
+        raise PluginError(f"the {kind} {component.__name__} has the name {name!r}, {_WANTED_NAME}")
     _check_options(kind, name, component.Options)
     return name
 

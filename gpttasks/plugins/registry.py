@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
 import pluggy
 
+from ..answer import AnswerKind
 from ..component import Component
 from ..errors import PluginError, Problem, did_you_mean, one_line
 from . import hookspecs
@@ -75,6 +76,7 @@ class Plugins:
         self._manager = _new_manager()
         self._components: dict[tuple[str, str], type[Component] | str] = {}
         self._recipes: dict[str, Path] = {}
+        self._answer_kinds: dict[str, AnswerKind] = {}
         self._owners: dict[tuple[str, str], PluginRecord] = {}
 
     @property
@@ -115,6 +117,7 @@ class Plugins:
         self._manager.register(plugin, record.name)
         self._components.update(register.components)
         self._recipes.update(register.recipe_files)
+        self._answer_kinds.update(register.answer_kinds)
         self._owners.update((key, record) for key in register.keys)
         self.records.append(record)
         return record
@@ -156,6 +159,11 @@ class Plugins:
     def recipes(self) -> dict[str, Path]:
         """The files of all bundled recipes, by name."""
         return dict(sorted(self._recipes.items()))
+
+    @property
+    def answer_kinds(self) -> Mapping[str, AnswerKind]:
+        """All kinds of answer, by name."""
+        return MappingProxyType(self._answer_kinds)
 
     def call(self, hook_name: str, **arguments: Any) -> dict[str, BaseException]:
         """Call a lifecycle hook of every plugin, in the order in which they were loaded.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..component import Component
-from ..errors import GpttasksError, Problem
+from ..errors import GpttasksError, Problem, did_you_mean
 from ..plugins import Plugins
 from .document import Document, Location
 from .schema import MetricUse, ScoreOptions, TrainOptions, Use
@@ -83,6 +83,12 @@ class _Rules:
                 yield self.document.problem(message, ("task",))
         if self.head is not None and fields is not None:
             yield from self._head_fit(self.head, fields)
+        gives = getattr(self.head, "gives", None)
+        if self.head is not None and gives is not None and gives not in self.plugins.answer_kinds:
+            known = self.plugins.answer_kinds
+            message = f"the head {self.head.name!r} gives answers of the kind {gives!r}, which no plugin registers"
+            hint = did_you_mean(gives, known) or f"known: {', '.join(sorted(known)) or 'none'}"
+            yield self.document.problem(message, ("head",), hint=hint)
         for index, metric in enumerate(self.score.metrics if self.score else ()):
             yield from self._metric_fit(metric, ("score", "metrics", index), fields)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..adaptations.base import Adaptation
+from ..answer import CLOSE
 from ..backbones.local import LocalBackbone
 from .faults import Fault, rule, run_rules, told
 from .partners import SPLIT, metric_for, number_rows, task_of
-from .replies import CLOSE
 from .samples import sample_examples
 from .tiny import loaded_tiny
 from .trial_run import ONE_STEP, answers_differ, not_given_back, trial, use

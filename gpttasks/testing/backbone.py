@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..answer import CLOSE
 from ..backbones.base import Backbone, LoadSettings
 from ..engine.plain import LocalEngine
 from ..example import Part
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
 from .faults import Fault, refused, rule, run_rules, told
 from .partners import metric_for, task_of
-from .replies import CLOSE, difference, shared_difference
+from .replies import difference, shared_difference
 from .samples import HARD_TEXTS, WORDS, sample_examples, shuffled
 from .trial_run import ONE_STEP, carry_out, not_given_back, trial, use
 

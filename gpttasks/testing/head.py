@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..answer import CLOSE, AnswerKind
 from ..backbones.local import LocalBackbone
 from ..example import Example, prompt_text
 from ..requests import Generate, LogLikelihood, Readout, Request
 from ..tokens.join import join, join_to_write, place_passage, windows
 from .faults import Fault, refused, rule, run_rules, told
 from .head_run import gold_scores_best, round_trip, run_round_trip
-from .head_subject import HeadSubject, fits_kind, same_answer
-from .replies import CLOSE, shared_difference
+from .head_subject import HeadSubject, known_kinds, same_answer
+from .replies import shared_difference
 from .samples import HARD_TEXTS, sample_examples, shuffled, with_passage
 from .tiny import tiny_backbone
 
@@ -27,12 +28,17 @@ SIGMAS = 5
 
 
 def check_head(
-    head: Head, examples: Sequence[Example] | None = None, backbone: LocalBackbone | None = None
+    head: Head,
+    examples: Sequence[Example] | None = None,
+    backbone: LocalBackbone | None = None,
+    answer_kinds: Iterable[AnswerKind] = (),
 ) -> list[Fault]:
     """The faults of a head on examples with all the fields that it needs, and on a loaded backbone.
 
-    None generates examples, and takes a tiny random GPT-2. Raises ValueError for examples without what it needs.
+    None generates examples, and takes a tiny random GPT-2. ``answer_kinds`` are those that no installed plugin
+    registers. Raises ValueError for examples without what it needs.
     """
+    head.answer_kinds = known_kinds(answer_kinds)
     examples = sample_examples(80 if head.gives == "label" else 16) if examples is None else examples
     lacking = sorted((head.needs | head.trains_on) - examples[0].fields)
     if lacking:
@@ -71,7 +77,7 @@ def order_does_not_matter(subject: HeadSubject) -> Iterator[str]:
     turned = subject.answers([subject.examples[place] for place in order])
     for place, other in zip(order, turned, strict=True):
         one = subject.given[place]
-        if not same_answer(one, other):
+        if not same_answer(subject.kind, one, other):
             yield f"got {one.value!r} and, in another order, {other.value!r}, wanted the same"
             return
 
@@ -79,7 +85,7 @@ def order_does_not_matter(subject: HeadSubject) -> Iterator[str]:
 @rule("read the right answer in items() and tune() only, and name in needs what requests() reads")
 def label_not_in_prompt(subject: HeadSubject) -> Iterator[str]:
     """Neither requests nor answers change with the right answer."""
-    if subject.head.gives == "nll":
+    if subject.kind.measures:
         return  # how likely the right answer is, is what is asked
     hidden = ("target", "label", "references", "scores")
     for example in subject.examples[:8]:
@@ -110,17 +116,25 @@ def random_at_chance(subject: HeadSubject) -> Iterator[str]:
         yield f"got {right / len(judged):.3f} right by a random model, wanted {chance:.3f} ± {bound:.3f}"
 
 
-@rule("set gives to what answer() gives, and put only JSON types into value and detail")
+@rule("set gives to what answer() gives, and let its kind store only JSON types; put only these into detail")
 def answers_in_kind(subject: HeadSubject) -> Iterator[str]:
-    """An answer is of the kind that ``gives`` says, of JSON types and finite."""
+    """An answer is of the kind that ``gives`` says, and is stored in JSON types from which it is made again."""
+    kind = subject.kind
     for example, answer in zip(subject.examples, subject.given, strict=True):
-        if not fits_kind(subject.head.gives, example, answer):
-            yield f"got the answer {answer.value!r} with scores {answer.scores}, wanted what {subject.head.gives!r} is"
+        if not kind.fits(example, answer):
+            yield f"got the answer {answer.value!r} with scores {answer.scores}, wanted {kind.description}"
             return
         try:
-            json.dumps([answer.value, dict(answer.detail)], allow_nan=False)
+            stored = json.dumps([kind.store(answer.value), dict(answer.detail)], allow_nan=False)
         except (TypeError, ValueError) as error:
             yield f"got an answer that is not of JSON types ({error}), wanted texts, finite numbers, lists and mappings"
+            return
+        again = replace(answer, value=kind.load(json.loads(stored)[0]))
+        if not kind.same(answer, again):
+            yield f"got {answer.value!r} and, stored and loaded, {again.value!r}, wanted the same answer"
+            return
+        if not kind.measures and not isinstance(kind.show(example, answer), str):
+            yield f"got {kind.show(example, answer)!r} to show for {answer.value!r}, wanted a text"
             return
 
 
@@ -205,8 +219,8 @@ def hard_texts(subject: HeadSubject) -> Iterator[str]:
         example = with_passage(subject.examples[0], text)
         try:
             answer = subject.head.answer(example, subject.replies(example))
-            if not fits_kind(subject.head.gives, example, answer):
-                yield f"{what} text: got the answer {answer.value!r}, wanted what {subject.head.gives!r} is"
+            if not subject.kind.fits(example, answer):
+                yield f"{what} text: got the answer {answer.value!r}, wanted {subject.kind.description}"
         except Exception as error:
             if not refused(error):
                 yield f"{what} text: got {told(error)}, wanted an answer or a gpttasks error"

@@ -53,6 +53,7 @@ def round_trip(subject: HeadSubject) -> Iterator[str]:
 
     head, modules = subject.head, subject.head.modules()
     fresh = type(head)(head.options)
+    fresh.answer_kinds = head.answer_kinds
     fresh.bind(subject.backbone, subject.examples[0])
     fits = json.loads(json.dumps(head.fits()))
     if fits != json.loads(json.dumps(fresh.fits())):
@@ -69,7 +70,7 @@ def round_trip(subject: HeadSubject) -> Iterator[str]:
     pairs = zip(
         subject.answers(examples), HeadSubject(fresh, subject.backbone, examples).answers(examples), strict=True
     )
-    different = [(one, other) for one, other in pairs if not same_answer(one, other)]
+    different = [(one, other) for one, other in pairs if not same_answer(subject.kind, one, other)]
     if different:
         one, other = different[0]
         yield f"got {one.value!r} before and {other.value!r} after saving and loading, wanted the same"
@@ -88,7 +89,7 @@ def run_round_trip(subject: HeadSubject) -> Iterator[str]:
     }
     if head.trainable():
         keys |= {"adapt": {"use": "lora"}, "train": ONE_STEP}
-    with trial((type(backbone), task, type(head), metric), keys) as run:
+    with trial((type(backbone), task, type(head), metric), keys, head.answer_kinds.values()) as run:
         yield from not_given_back(run)
         found = answers_differ(run.samples, run.predicted(number_rows(SPLIT)))
         if found is not None:

@@ -1,19 +1,18 @@
-"""A head with a model and examples, and what its answers may be."""
+"""A head with a model and examples, and whether its answers are the same."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..answer import Answer
+from ..answer import Answer, AnswerKind
 from ..backbones.local import LocalBackbone
 from ..engine.plain import LocalEngine
 from ..example import Example
+from ..plugins import load_plugins
 from ..requests import Engine, Reply
-from .replies import CLOSE, close
 
 if TYPE_CHECKING:
     from ..heads.base import Head
@@ -27,6 +26,11 @@ class HeadSubject:
     head: Head
     backbone: LocalBackbone
     examples: Sequence[Example]
+
+    @property
+    def kind(self) -> AnswerKind:
+        """The kind of its answers."""
+        return self.head.answer_kind
 
     @cached_property
     def engine(self) -> Engine:
@@ -57,46 +61,13 @@ class HeadSubject:
         return [list(self.head.items(example)) for example in self.examples[:4]]
 
 
-def fits_kind(kind: str, example: Example, answer: Answer) -> bool:
-    """Whether an answer is of the kind that a head says it gives."""
-    return KINDS.get(kind, _anything)(example, answer)
-
-
-def _anything(example: Example, answer: Answer) -> bool:
-    return True
-
-
-def _is_label(example: Example, answer: Answer) -> bool:
-    index, scores = answer.value, answer.scores
-    inside = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(example.choices)
-    return inside and (not scores or (len(scores) == len(example.choices) and abs(math.fsum(scores) - 1) < CLOSE))
-
-
-def _is_span(example: Example, answer: Answer) -> bool:
-    passage = "".join(part.text for part in example.prompt if part.kind == "passage")
-    return answer.value is None or passage[slice(*answer.value)] == answer.text
-
-
-def _are_labels(example: Example, answer: Answer) -> bool:
-    return isinstance(answer.value, list) and all(0 <= index < len(example.choices) for index in answer.value)
-
-
-def _is_nll(example: Example, answer: Answer) -> bool:
-    return len(answer.scores) == 3 and all(math.isfinite(one) and one >= 0 for one in answer.scores)
-
-
-KINDS: dict[str, Callable[[Example, Answer], bool]] = {
-    "label": _is_label,
-    "text": lambda example, answer: isinstance(answer.value, str),
-    "number": lambda example, answer: isinstance(answer.value, (int, float)) and math.isfinite(answer.value),
-    "span": _is_span,
-    "labels": _are_labels,
-    "nll": _is_nll,
-}
-
-
-def same_answer(one: Answer, other: Answer) -> bool:
-    """Whether two answers say the same; a near tie may go either way."""
+def same_answer(kind: AnswerKind, one: Answer, other: Answer) -> bool:
+    """Whether two answers of a kind say the same; a near tie may go either way."""
     if one.detail.get("near_tie") or other.detail.get("near_tie"):
         return True
-    return close(one.value, other.value) and close(one.scores, other.scores)
+    return kind.same(one, other)
+
+
+def known_kinds(more: Iterable[AnswerKind] = ()) -> dict[str, AnswerKind]:
+    """The kinds of answer that installed plugins register, and others, by name."""
+    return {**load_plugins().answer_kinds, **{kind.name: kind for kind in more}}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..answer import Answer
+from ..answer import Answer, AnswerKind
 from ..backbones.mock import Mock
 from ..example import Example
-from ..hashing import seeded_hash
 from ..metrics.evaluate_metric import needed_fields, read_fields
 from ..metrics.rows import sample_rows
 from .faults import Fault, refused, rule, run_rules, told
+from .head_subject import known_kinds
 from .partners import head_of, task_of
 from .samples import HARD_TEXTS, sample_examples, shuffled
 from .trial_run import trial, use
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from ..metrics.base import Metric
 
-DRIVEN: tuple[str, ...] = ("label", "text", "number", "labels", "nll", "span")
-"""The kinds of answer that can be made up."""
 IN_RUN = 40
 """How many of the examples a run is made with."""
 SIGMAS = 5
@@ -33,10 +31,11 @@ SAME = 1e-9
 
 @dataclass(frozen=True)
 class MetricSubject:
-    """A metric with examples, their right answers and random ones."""
+    """A metric with examples, their right answers and random ones, of a kind; ``known`` are all kinds."""
 
     metric: Metric
-    kind: str
+    kind: AnswerKind
+    known: Sequence[AnswerKind]
     examples: Sequence[Example]
     gold: Sequence[Answer]
     drawn: Sequence[Answer]
@@ -52,18 +51,24 @@ class MetricSubject:
         return sample_rows(self.metric, examples, [answers[place] for place in order], key=self.metric.name)
 
 
-def check_metric(metric: Metric, examples: Sequence[Example] | None = None) -> list[Fault]:
+def check_metric(
+    metric: Metric, examples: Sequence[Example] | None = None, answer_kinds: Iterable[AnswerKind] = ()
+) -> list[Fault]:
     """The faults of a metric on examples with all the fields that it needs; None generates some.
 
-    Raises ValueError for a metric that takes only answers that cannot be made up.
+    ``answer_kinds`` are those that no installed plugin registers. Raises ValueError for a metric that only takes
+    answers that cannot be made up.
     """
-    kind = next((kind for kind in DRIVEN if kind in metric.takes), None)
-    if kind is None:
-        raise ValueError(f"metric {metric.name!r} takes {sorted(metric.takes)}, wanted one of {sorted(DRIVEN)}")
+    known = list(known_kinds(answer_kinds).values())
+    driven = [kind for kind in known if kind.right is not None and kind.drawn is not None]
+    kind = next((kind for kind in driven if kind.name in metric.takes), None)
+    if kind is None or kind.right is None or kind.drawn is None:
+        names = sorted(kind.name for kind in driven)
+        raise ValueError(f"metric {metric.name!r} takes {sorted(metric.takes)}, wanted one of {names}")
     examples = [_in_words(example) for example in sample_examples(200)] if examples is None else examples
-    gold = [_answer(example, kind) for example in examples]
-    drawn = [_drawn(examples, number, kind) for number in range(len(examples))]
-    subject = MetricSubject(metric, kind, examples, gold, drawn)
+    gold = [kind.right(example) for example in examples]
+    drawn = [kind.drawn(examples, place) for place in range(len(examples))]
+    subject = MetricSubject(metric, kind, known, examples, gold, drawn)
     return run_rules("metric", metric.name, lambda: subject, RULES)
 
 
@@ -71,49 +76,6 @@ def _in_words(example: Example) -> Example:
     """With a right answer of several words, as metrics that count n-grams need it; the label stays what it was."""
     text = f"The colour that is meant is {example.gold_text}."
     return replace(example, target=text, references=(text,))
-
-
-def _answer(example: Example, kind: str) -> Answer:
-    """The right answer."""
-    label, choices = int(example.label or 0), example.choices or ("",)
-    if kind == "number":
-        return Answer(float(example.label or 0), str(example.label or 0))
-    if kind == "nll":
-        return _likelihood(2.0, greedy=True)
-    if kind in ("label", "labels"):
-        return _choice(choices, label, kind)
-    return _text(example.target or example.gold_text or "", kind)
-
-
-def _drawn(examples: Sequence[Example], number: int, kind: str) -> Answer:
-    """A random answer to the example with this number."""
-    drawn = seeded_hash(5, examples[number].id, str(number))
-    choices = examples[number].choices or ("",)
-    if kind == "number":
-        return Answer(drawn % 1000 / 100, str(drawn % 1000 / 100))
-    if kind == "nll":
-        return _likelihood(20.0 + drawn % 50, greedy=False)
-    if kind in ("label", "labels"):
-        return _choice(choices, drawn % len(choices), kind)
-    other = examples[drawn % len(examples)]
-    return _text(other.target or other.gold_text or "", kind)
-
-
-def _likelihood(nats: float, *, greedy: bool) -> Answer:
-    return Answer(nats, "", (nats, 8.0, 20.0), {"greedy": greedy})
-
-
-def _text(text: str, kind: str) -> Answer:
-    return Answer([0, len(text)] if kind == "span" else text, text)
-
-
-def _choice(choices: Sequence[str], pick: int, kind: str) -> Answer:
-    if kind == "labels":
-        return Answer([pick], choices[pick], tuple(float(place == pick) for place in range(len(choices))))
-    sure, rest = 0.94, 0.06 / max(len(choices) - 1, 1)
-    scores = tuple(sure if place == pick else rest for place in range(len(choices)))
-    detail = {"logprobs": [20 * math.log(score) for score in scores], "tokens": [1] * len(choices)}
-    return Answer(pick, choices[pick], scores, detail)
 
 
 @rule("compute from the example and the answer alone: nothing random, no counter")
@@ -220,7 +182,7 @@ def round_trip(subject: MetricSubject) -> Iterator[str]:
     """The score in a run's folder is that of the answers, as are the statistics; its interval is in scale."""
     metric, examples, answers = subject.metric, subject.examples[:IN_RUN], subject.drawn[:IN_RUN]
     answered = {example.id: answer for example, answer in zip(examples, answers, strict=True)}
-    task, head = task_of(examples, len(examples)), head_of(answered, subject.kind)
+    task, head = task_of(examples, len(examples)), head_of(answered, subject.kind.name)
     keys = {
         "backbone": {"use": Mock.name},
         "task": {"use": task.name},
@@ -230,7 +192,7 @@ def round_trip(subject: MetricSubject) -> Iterator[str]:
     fresh = type(metric)(metric.options)
     rows = sample_rows(fresh, examples, answers, key=metric.name)
     wanted = float(fresh.total(rows))
-    with trial((task, head, type(metric)), keys) as run:
+    with trial((task, head, type(metric)), keys, subject.known) as run:
         score, samples = run.run.scores["checked"], run.samples
     found = float("nan") if score.value is None else score.value
     if not _same(found, wanted):

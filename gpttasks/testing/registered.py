@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from .faults import Fault, told
 from .imports import check_import
 
 if TYPE_CHECKING:
+    from ..answer import AnswerKind
     from ..plugins import Plugins
     from ..plugins.registry import PluginRecord
 
@@ -33,9 +34,10 @@ def check_registered(plugins: Plugins, record: PluginRecord, kind: str, name: st
         return check_plugin_import(name, origin, None if record.state == "ok" else f"{record.state}: {record.reason}")
     try:
         component = made(plugins.get(kind, name))
+        kinds = tuple(plugins.answer_kinds.values())
     except PluginError as error:
         return [Fault(kind, name, "can-be-used", f"got {told(error)}, wanted a component", "correct what it names")]
-    return _CHECKS[kind](component)
+    return _CHECKS[kind](component, kinds)
 
 
 def check_plugin_import(name: str, origin: str, broken: str | None) -> list[Fault]:
@@ -64,7 +66,7 @@ def made(component: type[Any]) -> Any:
         raise PluginError(f"{component.__name__} with the options {given} failed: {told(error)}") from error
 
 
-def _task(task: Any) -> list[Fault]:
+def _task(task: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .task import check_task
 
     rows = task.sample_rows
@@ -73,16 +75,16 @@ def _task(task: Any) -> list[Fault]:
     return check_task(task, rows)
 
 
-def _head(head: Any) -> list[Fault]:
+def _head(head: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .head import check_head
 
     try:
-        return check_head(head)
+        return check_head(head, answer_kinds=kinds)
     except ValueError as error:
         raise Undriven(f"{error}: {_BY_HAND} check_head(head, examples)") from error
 
 
-def _metric(metric: Any) -> list[Fault]:
+def _metric(metric: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .metric import check_metric
     from .samples import sample_examples
 
@@ -91,12 +93,12 @@ def _metric(metric: Any) -> list[Fault]:
         needs = f"metric {metric.name!r} needs {', '.join(lacking)}, and the examples have none"
         raise Undriven(f"{needs}: {_BY_HAND} check_metric(metric, examples)")
     try:
-        return check_metric(metric)
+        return check_metric(metric, answer_kinds=kinds)
     except ValueError as error:
         raise Undriven(f"{error}: score answers of your own in a test of its own") from error
 
 
-def _encoder(encoder: Any) -> list[Fault]:
+def _encoder(encoder: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .encoder import check_encoder
     from .samples import sample_media
 
@@ -106,28 +108,28 @@ def _encoder(encoder: Any) -> list[Fault]:
     return check_encoder(encoder, media)
 
 
-def _backbone(backbone: Any) -> list[Fault]:
+def _backbone(backbone: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .backbone import check_backbone
 
     return check_backbone(backbone)
 
 
-def _adaptation(adaptation: Any) -> list[Fault]:
+def _adaptation(adaptation: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .adaptation import check_adaptation
 
     return check_adaptation(adaptation)
 
 
-def _baseline(baseline: Any) -> list[Fault]:
+def _baseline(baseline: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .baseline import check_baseline
 
     try:
-        return check_baseline(baseline)
+        return check_baseline(baseline, answer_kinds=kinds)
     except ValueError as error:
         raise Undriven(f"{error}: {_BY_HAND} check_baseline(baseline, examples)") from error
 
 
-_CHECKS: dict[str, Callable[[Any], list[Fault]]] = {
+_CHECKS: dict[str, Callable[[Any, Sequence[AnswerKind]], list[Fault]]] = {
     "task": _task,
     "head": _head,
     "metric": _metric,

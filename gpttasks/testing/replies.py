@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from ..answer import close
 from ..engine.plain import LocalEngine
 from ..engine.shared import SharedEngine
 from ..requests import Generate, Reply, Request
-
-CLOSE = 1e-4
-"""Nats by which the same request may differ, in single precision."""
 
 
 def shared_difference(backbone: Any, modules: Any, requests: Sequence[Request]) -> str | None:
@@ -35,12 +33,3 @@ def difference(left: Sequence[Reply], right: Sequence[Reply], requests: Sequence
             if field.name not in ("greedy", "near_tie") and not close(*values):
                 return f"{field.name} {values[0]!r} and {values[1]!r}"
     return None
-
-
-def close(left: Any, right: Any) -> bool:
-    """Whether values are the same, numbers within :data:`CLOSE`."""
-    if isinstance(left, float) and isinstance(right, (int, float)):
-        return abs(left - right) <= max(CLOSE, CLOSE * abs(left))
-    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        return len(left) == len(right) and all(close(*pair) for pair in zip(left, right, strict=True))
-    return bool(left == right)

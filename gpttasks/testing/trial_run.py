@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..answer import close
 from ..component import Component
 from ..data.rows import Row
 from ..plugins.hookspecs import hookimpl
-from .replies import close
 
 if TYPE_CHECKING:
+    from ..answer import AnswerKind
+    from ..heads.base import Head
     from ..plugins import Plugins, Register
     from ..records.folder import Run
 
@@ -30,8 +32,8 @@ ONE_STEP = {"steps": 1, "tokens_per_step": 64, "learning_rate": 0.05}
 class _Stage:
     """A plugin of the core's components and others; of two with the same name, the other one is taken."""
 
-    def __init__(self, components: Iterable[type[Component]]) -> None:
-        self.components = tuple(components)
+    def __init__(self, components: Iterable[type[Component]], answer_kinds: Iterable[AnswerKind]) -> None:
+        self.components, self.answer_kinds = tuple(components), tuple(answer_kinds)
 
     @hookimpl
     def gpttasks_register(self, register: Register) -> None:
@@ -41,6 +43,7 @@ class _Stage:
         builtin.gpttasks_register(register)
         for component in self.components:
             register.components[component.kind, component.name] = component
+        register.answer_kinds.update((kind.name, kind) for kind in self.answer_kinds)
 
 
 def use(component: Component) -> dict[str, Any]:
@@ -75,15 +78,19 @@ class TrialRun:
         from ..pipeline.predict import Predictor
 
         placed = [Row(row, place=f"sample row {number}") for number, row in enumerate(rows, 1)]
-        head: Any = self.plugins.get("head", self.keys["head"]["use"])
-        said = "answer" if head.gives == "nll" else "text"
+        named = dict(self.keys["head"])
+        component: Any = self.plugins.get("head", named.pop("use"))
+        head: Head = component(component.Options.model_validate(named))
+        said = "answer" if self.plugins.answer_kinds[head.gives].measures else "text"
         with _quietly():
             found = list(Predictor(self.run.folder, self.plugins).predict(placed))
         return [{said: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in found]
 
 
 @contextmanager
-def trial(components: Iterable[type[Component]], keys: Mapping[str, Any]) -> Iterator[TrialRun]:
+def trial(
+    components: Iterable[type[Component]], keys: Mapping[str, Any], answer_kinds: Iterable[AnswerKind] = ()
+) -> Iterator[TrialRun]:
     """Carry out the recipe with these keys, in which the components may be named, in a folder that is then removed.
 
     Raises what stops the run.
@@ -92,7 +99,7 @@ def trial(components: Iterable[type[Component]], keys: Mapping[str, Any]) -> Ite
 
     with tempfile.TemporaryDirectory(prefix="gpttasks-trial-") as folder:
         plugins = Plugins()
-        plugins.register_module(_Stage(components), name="trial")
+        plugins.register_module(_Stage(components, answer_kinds), name="trial")
         yield carry_out(plugins, keys, Path(folder) / "run")
 
 

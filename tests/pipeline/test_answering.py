@@ -52,9 +52,10 @@ def test_validation_computes_scores_without_evaluate():
 import sys
 from gpttasks import Answer, Example
 from gpttasks.metrics.classification import Accuracy
+from gpttasks.answer_kinds import CORE_KINDS
 from gpttasks.pipeline.answering import Answered, quick_scores
-pairs = [(Example("p", label=gold), Answer(value)) for gold, value in ((0, 0), (1, 0), (1, 1), (1, 1))]
-print(quick_scores({"a": Accuracy()}, [Answered(example, example, answer, ()) for example, answer in pairs]))
+pairs = [(*[Example("p", label=gold)] * 2, Answer(value)) for gold, value in ((0, 0), (1, 0), (1, 1), (1, 1))]
+print(quick_scores({"a": Accuracy()}, [Answered(*pair, answer, (), CORE_KINDS["label"], 0) for *pair, answer in pairs]))
 print("evaluate" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from gpttasks.answer_kinds import CORE_KINDS
 from gpttasks.component import Component, Options, RecipePath
 from gpttasks.plugins import Plugins
 from gpttasks.plugins.hookspecs import hookimpl
@@ -192,6 +193,8 @@ def fake_plugins(recipes=None):
     def gpttasks_register(register):
         for component in COMPONENTS:
             getattr(register, component.kind)(component)
+        for kind in CORE_KINDS.values():
+            register.answer_kind(kind)
         if recipes is not None:
             register.recipes(recipes)
 

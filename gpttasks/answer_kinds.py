@@ -1,0 +1,174 @@
+"""The kinds of answer that the core registers, by the same method as any plugin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from .answer import CLOSE, Answer, AnswerKind
+from .example import Example
+from .hashing import seeded_hash
+
+
+def _draw(examples: Sequence[Example], place: int) -> int:
+    """A number drawn by the example's id and place."""
+    return seeded_hash(5, examples[place].id, str(place))
+
+
+def _choices(example: Example) -> Sequence[str]:
+    return example.choices or ("",)
+
+
+# label
+
+
+def _is_label(example: Example, answer: Answer) -> bool:
+    index, scores = answer.value, answer.scores
+    inside = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(example.choices)
+    return inside and (not scores or (len(scores) == len(example.choices) and abs(math.fsum(scores) - 1) < CLOSE))
+
+
+def _label(choices: Sequence[str], pick: int) -> Answer:
+    sure, rest = 0.94, 0.06 / max(len(choices) - 1, 1)
+    scores = tuple(sure if place == pick else rest for place in range(len(choices)))
+    detail = {"logprobs": [20 * math.log(score) for score in scores], "tokens": [1] * len(choices)}
+    return Answer(pick, choices[pick], scores, detail)
+
+
+def _right_label(example: Example) -> Answer:
+    return _label(_choices(example), int(example.label or 0))
+
+
+def _drawn_label(examples: Sequence[Example], place: int) -> Answer:
+    choices = _choices(examples[place])
+    return _label(choices, _draw(examples, place) % len(choices))
+
+
+# labels
+
+
+def _are_labels(example: Example, answer: Answer) -> bool:
+    return isinstance(answer.value, list) and all(0 <= index < len(example.choices) for index in answer.value)
+
+
+def _labels(choices: Sequence[str], pick: int) -> Answer:
+    return Answer([pick], choices[pick], tuple(float(place == pick) for place in range(len(choices))))
+
+
+def _right_labels(example: Example) -> Answer:
+    return _labels(_choices(example), int(example.label or 0))
+
+
+def _drawn_labels(examples: Sequence[Example], place: int) -> Answer:
+    choices = _choices(examples[place])
+    return _labels(choices, _draw(examples, place) % len(choices))
+
+
+# text and span
+
+
+def _is_text(example: Example, answer: Answer) -> bool:
+    return isinstance(answer.value, str)
+
+
+def _is_span(example: Example, answer: Answer) -> bool:
+    passage = "".join(part.text for part in example.prompt if part.kind == "passage")
+    return answer.value is None or passage[slice(*answer.value)] == answer.text
+
+
+def _target(example: Example) -> str:
+    return example.target or example.gold_text or ""
+
+
+def _right_text(example: Example) -> Answer:
+    return Answer(_target(example), _target(example))
+
+
+def _drawn_text(examples: Sequence[Example], place: int) -> Answer:
+    return _right_text(examples[_draw(examples, place) % len(examples)])
+
+
+def _right_span(example: Example) -> Answer:
+    return Answer([0, len(_target(example))], _target(example))
+
+
+def _drawn_span(examples: Sequence[Example], place: int) -> Answer:
+    return _right_span(examples[_draw(examples, place) % len(examples)])
+
+
+# number
+
+
+def _is_number(example: Example, answer: Answer) -> bool:
+    return isinstance(answer.value, (int, float)) and math.isfinite(answer.value)
+
+
+def _right_number(example: Example) -> Answer:
+    return Answer(float(example.label or 0), str(example.label or 0))
+
+
+def _drawn_number(examples: Sequence[Example], place: int) -> Answer:
+    number = _draw(examples, place) % 1000 / 100
+    return Answer(number, str(number))
+
+
+# nll
+
+
+def _is_likelihood(example: Example, answer: Answer) -> bool:
+    return len(answer.scores) == 3 and all(math.isfinite(one) and one >= 0 for one in answer.scores)
+
+
+def _likelihood(nats: float, *, greedy: bool) -> Answer:
+    return Answer(nats, "", (nats, 8.0, 20.0), {"greedy": greedy})
+
+
+def _likely(example: Example) -> Answer:
+    return _likelihood(2.0, greedy=True)
+
+
+def _drawn_likelihood(examples: Sequence[Example], place: int) -> Answer:
+    return _likelihood(20.0 + _draw(examples, place) % 50, greedy=False)
+
+
+def _nats(example: Example, answer: Answer) -> str:
+    return str(answer.value)
+
+
+CORE_KINDS: Mapping[str, AnswerKind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            AnswerKind(
+                "label", "the index of one of the choices", fits=_is_label, right=_right_label, drawn=_drawn_label
+            ),
+            AnswerKind("text", "a text", fits=_is_text, right=_right_text, drawn=_drawn_text),
+            AnswerKind("number", "a number", fits=_is_number, right=_right_number, drawn=_drawn_number),
+            AnswerKind(
+                "labels",
+                "the indices of the choices that hold",
+                fits=_are_labels,
+                right=_right_labels,
+                drawn=_drawn_labels,
+            ),
+            AnswerKind(
+                "nll",
+                "the negative log-likelihood of a text, in nats",
+                show=_nats,
+                fits=_is_likelihood,
+                measures=True,
+                right=_likely,
+                drawn=_drawn_likelihood,
+            ),
+            AnswerKind(
+                "span",
+                "the first character of a part of the passage, and the one after its last; null for no answer",
+                fits=_is_span,
+                right=_right_span,
+                drawn=_drawn_span,
+            ),
+        )
+    }
+)
+"""By name, in the order in which the conformance kit prefers them for a metric that takes several."""
