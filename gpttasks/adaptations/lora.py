@@ -34,12 +34,10 @@ class LoraOptions(Options):
     targets: str | list[str] = Field(
         "all-linear", description="all-linear, a list of module names, or a regular expression over their full names"
     )
-    bias: Literal["none", "all", "lora_only"] = Field("none", description="which biases are trained too")
+    bias: Literal["none", "all", "lora_only"] = Field("none", description="which biases are also trained")
     rslora: bool = Field(False, description="scale by alpha / sqrt(rank) instead")
-    dora: bool = Field(False, description="train magnitude and direction apart (DoRA)")
-    peft: dict[str, Any] = Field(
-        default_factory=dict, description="any other option of peft.LoraConfig, by its name there"
-    )
+    dora: bool = Field(False, description="train magnitude and direction separately (DoRA)")
+    peft: dict[str, Any] = Field(default_factory=dict, description="any other option of peft.LoraConfig, by its name")
 
     @field_validator("targets")
     @classmethod

@@ -19,7 +19,9 @@ class HuggingFaceOptions(Options):
 
     path: RecipePath = Field(description="a Hub id, or a folder with config.json, *.safetensors and a tokenizer")
     revision: str | None = Field(None, description="the Hub revision: a branch, tag or commit")
-    context: int | None = Field(None, ge=8, description="the longest row in tokens; null is the model's own limit")
+    context: int | None = Field(
+        None, ge=8, description="the maximum number of tokens of a row; null uses the limit of the model"
+    )
 
 
 class HuggingFace(LocalBackbone):

@@ -41,24 +41,24 @@ class MockOptions(Options):
 
     script: dict[str, dict[str, Annotated[float, Field(le=0)]]] = Field(
         default_factory=dict,
-        description="for prompts that hold a text: log-probabilities in nats by continuation; "
-        "the continuation '' is the whole text itself, as head lm asks for it",
+        description="for prompts that contain a text: the log-probabilities of continuations in nats; the "
+        "continuation '' is the whole text, as the head lm asks for it",
     )
     values: dict[str, list[float]] = Field(
         default_factory=dict,
-        description="for prompts that hold a text: what a readout of them gives; at the tokens of a passage, the "
-        "outputs of one after another, the last token's at the end",
+        description="for prompts that contain a text: the values of a readout; at the tokens of a passage, the "
+        "outputs of one token after another, then those of the last token of the prompt",
     )
     texts: dict[str, str] = Field(
-        default_factory=dict, description="for prompts that hold a text: what is written after it"
+        default_factory=dict, description="for prompts that contain a text: the text to generate"
     )
     mode: Literal["hash", "uniform", "scripted"] = Field(
         "hash",
-        description="what is not in the script: drawn from a hash of all text before, 1/256 a byte (texts by hash "
-        "here too), or an error",
+        description="the answers that are not in the script: by a hash of all preceding text, uniformly 1/256 per "
+        "byte (generated texts by hash here, too), or an error",
     )
-    seed: int = Field(1, description="goes into the hash")
-    context: int = Field(4096, ge=8, description="the longest row in bytes")
+    seed: int = Field(1, description="the seed of the hash")
+    context: int = Field(4096, ge=8, description="the maximum number of bytes of a row")
 
     @model_validator(mode="after")
     def _something_to_say(self) -> MockOptions:

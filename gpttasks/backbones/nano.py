@@ -19,7 +19,7 @@ NANO_FOLDER = Path(__file__).parent / "nano_weights"
 class NanoOptions(Options):
     """How much of the context to use."""
 
-    context: int | None = Field(None, ge=8, description="the longest row in tokens; null is all 512")
+    context: int | None = Field(None, ge=8, description="the maximum number of tokens of a row; null uses all 512")
 
 
 class Nano(LocalBackbone):

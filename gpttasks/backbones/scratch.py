@@ -23,12 +23,12 @@ END_OF_TEXT = "<|endoftext|>"
 class ScratchOptions(Options):
     """The shape of the model and the size of its vocabulary."""
 
-    model_type: str = Field("gpt2", description="a transformers model type with a causal language model")
+    model_type: str = Field("gpt2", description="the type of a causal language model in transformers, such as gpt2")
     config: dict[str, Any] = Field(
-        default_factory=dict, description="the fields of that type's config, as transformers names them"
+        default_factory=dict, description="the fields of the config of that type, as transformers names them"
     )
-    vocabulary: int = Field(4096, ge=300, description="how many tokens the byte-level BPE tokenizer learns")
-    context: int = Field(512, ge=8, description="the longest row in tokens")
+    vocabulary: int = Field(4096, ge=300, description="the vocabulary size of the byte-level BPE tokenizer")
+    context: int = Field(512, ge=8, description="the maximum number of tokens of a row")
 
 
 class Scratch(LocalBackbone):

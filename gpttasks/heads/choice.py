@@ -28,9 +28,12 @@ class ChoiceOptions(Options):
 
     normalisation: Literal["none", "tokens", "bytes", "unconditional"] = Field(
         "none",
-        description="divide an option's log-likelihood by its tokens or bytes, or subtract that of the option alone",
+        description="divide the log-likelihood of an option by its number of tokens or bytes, or subtract its "
+        "log-likelihood without the prompt",
     )
-    separator: str = Field(" ", description="stands between prompt and option unless one of them has white space there")
+    separator: str = Field(
+        " ", description="the text between prompt and option, unless one of them has white space there"
+    )
 
 
 class Choice(Head):

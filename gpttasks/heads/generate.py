@@ -27,19 +27,31 @@ if TYPE_CHECKING:
 class GenerateOptions(Options):
     """How text is written, and on what it is trained."""
 
-    max_tokens: int = Field(64, ge=1, description="the most tokens of an answer; the prompt is cut so that they fit")
-    stop: list[str] = Field(
-        default_factory=list, description="texts before which an answer ends, such as a line break; also its end token"
+    max_tokens: int = Field(
+        64, ge=1, description="the maximum number of tokens of an answer; the prompt is cut so that they fit"
     )
-    temperature: float = Field(0.0, ge=0, description="0 takes the likeliest token; above, tokens are drawn")
-    top_k: int | None = Field(None, ge=1, description="draw from so many likeliest tokens")
-    top_p: float = Field(1.0, gt=0, le=1, description="draw from the fewest tokens that hold this much probability")
-    seed: int = Field(1, description="of the draws; each example's own seed is made of it and the example's id")
-    beams: int = Field(1, ge=1, description="more than 1 searches with so many beams")
+    stop: list[str] = Field(
+        default_factory=list,
+        description="stop strings: an answer ends before the first of them, such as a line break; it also ends at "
+        "the end token",
+    )
+    temperature: float = Field(
+        0.0, ge=0, description="0 always takes the most likely token; above 0, tokens are sampled"
+    )
+    top_k: int | None = Field(None, ge=1, description="sample from this number of most likely tokens")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="sample from the smallest set of tokens with at least this total probability"
+    )
+    seed: int = Field(
+        1, description="the seed for sampling; each example's own seed is derived from it and the id of the example"
+    )
+    beams: int = Field(1, ge=1, description="the number of beams; more than 1 is beam search")
     length_penalty: float = Field(1.0, description="beams are ranked by log-probability / length ** length_penalty")
-    separator: str = Field(" ", description="stands between prompt and answer unless one of them has white space there")
+    separator: str = Field(
+        " ", description="the text between prompt and answer, unless one of them has white space there"
+    )
     train_on: Literal["target", "references"] = Field(
-        "target", description="one item an example, of its target, or one of each different reference"
+        "target", description="train on the target of each example, or on each of its different references"
     )
 
     @model_validator(mode="after")

@@ -26,19 +26,21 @@ if TYPE_CHECKING:
 class LinearOptions(Options):
     """How the layer is trained, and what it reads."""
 
-    lm_weight: float = Field(0.0, ge=0, description="weight of the language-model loss beside it; GPT-1 used 0.5")
+    lm_weight: float = Field(
+        0.0, ge=0, description="the weight of an additional language-modeling loss; GPT-1 used 0.5"
+    )
     dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="dropout on the state before the layer, in training; GPT-1 used 0.1. It is drawn for each "
-        "micro-batch, so that runtime.tokens_per_batch moves what is learned",
+        description="dropout on the hidden state before the layer, in training; GPT-1 used 0.1. Its random "
+        "numbers depend on the micro-batches, so runtime.tokens_per_batch then affects the result",
     )
     both_orders: str | None = Field(
         None,
         min_length=1,
-        description="the delimiter in the prompt, e.g. ' $ ': the text is read in both orders as one item, for "
-        "symmetric tasks such as paraphrase",
+        description="the delimiter between two texts in the prompt, such as ' $ ': both orders are read as one "
+        "item, for symmetric tasks such as paraphrase detection",
     )
 
 

@@ -28,10 +28,12 @@ class LanguageModelOptions(Options):
     stride: int | None = Field(
         None,
         ge=1,
-        description="tokens that a window of a long text predicts, after as many before them as fit; null: windows "
-        "that share one token. Scoring only",
+        description="the number of tokens that each window of a long text predicts, with as much context before "
+        "them as fits; null uses windows that share one token. Only for scoring",
     )
-    separator: str = Field(" ", description="stands between prompt and target unless one of them has white space there")
+    separator: str = Field(
+        " ", description="the text between prompt and target, unless one of them has white space there"
+    )
 
 
 class LanguageModel(Head):

@@ -35,20 +35,23 @@ class RescoreOptions(Options):
 
     weights: dict[str, float] | None = Field(
         None,
-        description="fixed weights of log_likelihood (nats), rank (0 for the first hypothesis), length and the named "
-        "scores, 0 for what is not given: the highest sum wins; null: tuned for the fewest word errors, on the "
-        "validation examples after training, on the training examples without any",
+        description="fixed weights of log_likelihood (nats), rank (0 for the first hypothesis), length and the "
+        "named scores; a missing weight is 0, and the highest weighted sum wins. null tunes them for "
+        "the fewest word errors: on the validation examples after training, on the training examples "
+        "without training",
     )
     scores: list[str] = Field(
         default_factory=list,
-        description="names of the example's scores that are weighed in too, one number a hypothesis, such as acoustic",
+        description="names of scores of the example to include in the sum, one number per hypothesis, such as acoustic",
     )
-    length: Literal["words", "tokens"] = Field("words", description="what the length of a hypothesis is counted in")
+    length: Literal["words", "tokens"] = Field(
+        "words", description="the unit in which the length of a hypothesis is counted"
+    )
     normaliser: TranscriptNormaliser = Field(
-        "none", description="of the word errors that the weights are tuned for, as metric wer has it"
+        "none", description="the normaliser of the word errors for which the weights are tuned, as in the metric wer"
     )
     separator: str = Field(
-        " ", description="stands between prompt and hypothesis unless one of them has white space there"
+        " ", description="the text between prompt and hypothesis, unless one of them has white space there"
     )
 
     @model_validator(mode="after")

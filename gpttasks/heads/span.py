@@ -38,17 +38,19 @@ SLACK = 8
 class SpanOptions(Options):
     """How long passages are read, and which spans count."""
 
-    overlap: int = Field(64, ge=0, description="tokens that a window of a long passage shares with the one before")
-    max_tokens: int = Field(30, ge=1, description="the longest answer, in tokens")
+    overlap: int = Field(
+        64, ge=0, description="the number of tokens that a window of a long passage shares with the previous one"
+    )
+    max_tokens: int = Field(30, ge=1, description="the maximum number of tokens of an answer")
     no_answer: bool = Field(
-        False, description="whether there may be none; the threshold for it is tuned on the validation examples"
+        False, description="whether a question may have no answer; the threshold is tuned on the validation examples"
     )
     dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="dropout on the states before the layer, in training. It is drawn for each micro-batch, so that "
-        "runtime.tokens_per_batch moves what is learned",
+        description="dropout on the hidden states before the layer, in training. Its random numbers depend on the "
+        "micro-batches, so runtime.tokens_per_batch then affects the result",
     )
 
 

@@ -25,8 +25,8 @@ class NormalisedAccuracyOptions(Options):
 
     by: Literal["bytes", "characters", "tokens"] = Field(
         "bytes",
-        description="by what of a choice its log-likelihood is divided: its UTF-8 bytes, its characters (acc_norm of "
-        "lm-evaluation-harness) or the model's tokens",
+        description="what the log-likelihood of a choice is divided by: its number of UTF-8 bytes, of characters "
+        "(acc_norm of lm-evaluation-harness) or of tokens",
     )
 
 

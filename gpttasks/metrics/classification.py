@@ -96,10 +96,11 @@ class F1Options(Options):
 
     average: Literal["macro", "weighted", "binary"] = Field(
         "macro",
-        description="macro: the mean over the classes that occur as label or prediction; weighted: that mean weighted "
-        "by how often each class is the label; binary: the F1 of the class `positive` of two",
+        description="macro: the mean over the classes that occur as label or prediction; weighted: that mean, "
+        "weighted by the frequency of each class among the labels; binary: the F1 of the class "
+        "`positive` of two",
     )
-    positive: int = Field(1, ge=0, le=1, description="the index of the positive class; with average binary only")
+    positive: int = Field(1, ge=0, le=1, description="the index of the positive class, with `average: binary` only")
 
     @model_validator(mode="after")
     def _positive_is_used(self) -> F1Options:
@@ -195,7 +196,7 @@ class LogLoss(Metric):
 class CalibrationErrorOptions(Options):
     """The options of :class:`CalibrationError`."""
 
-    bins: int = Field(15, ge=1, le=10_000, description="into how many bins of equal width confidence is divided")
+    bins: int = Field(15, ge=1, le=10_000, description="the number of bins of equal width for the confidence")
 
 
 class CalibrationError(Metric):

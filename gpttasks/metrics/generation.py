@@ -25,8 +25,8 @@ Ngram = tuple[str, ...]
 class NistOptions(Options):
     """The options of :class:`Nist`."""
 
-    n: int = Field(5, ge=1, le=100, description="the longest n-grams")
-    lowercase: bool = Field(False, description="whether case makes no difference")
+    n: int = Field(5, ge=1, le=100, description="the maximum length of n-grams")
+    lowercase: bool = Field(False, description="whether to ignore case")
 
 
 class Nist(Metric):
@@ -114,8 +114,10 @@ class RougeOptions(Options):
         "rougeL",
         description="rouge1, rouge2: n-grams; rougeL: the longest common subsequence; rougeLsum: that of each line",
     )
-    measure: Literal["fmeasure", "precision", "recall"] = Field("fmeasure", description="which number is averaged")
-    use_stemmer: bool = Field(False, description="whether words are cut to their stems by Porter's rules for English")
+    measure: Literal["fmeasure", "precision", "recall"] = Field("fmeasure", description="which value is averaged")
+    use_stemmer: bool = Field(
+        False, description="whether to reduce words to their stems with the Porter stemmer for English"
+    )
 
 
 class Rouge(Metric):

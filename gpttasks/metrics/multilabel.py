@@ -68,8 +68,8 @@ class MultiLabelF1Options(Options):
 
     average: Literal["micro", "macro", "samples"] = Field(
         "macro",
-        description="macro: the mean of the labels' F1; micro: the F1 of all decisions together; samples: the mean of "
-        "the examples' F1",
+        description="macro: the mean F1 over labels; micro: the F1 of all decisions together; samples: the mean "
+        "F1 over examples",
     )
 
 

@@ -62,15 +62,16 @@ class BleuOptions(Options):
     """The options of :class:`Bleu`."""
 
     tokenize: Literal["13a", "intl", "char", "zh", "none"] = Field("13a", description="sacreBLEU's tokenizer")
-    lowercase: bool = Field(False, description="whether case makes no difference")
+    lowercase: bool = Field(False, description="whether to ignore case")
     smooth_method: Literal["exp", "floor", "add-k", "none"] = Field(
-        "exp", description="how n-gram orders without any match are smoothed"
+        "exp", description="how n-gram orders without matches are smoothed"
     )
     smooth_value: float | None = Field(
-        None, ge=0, description="with floor and add-k only: what is added, 0.1 and 1 unless given"
+        None, ge=0, description="the number that is added, with floor (default 0.1) and add-k (default 1) only"
     )
     effective_order: bool = Field(
-        False, description="whether orders for which the answers are too short are left out (for single sentences)"
+        False,
+        description="whether to leave out n-gram orders for which the answers are too short (for single sentences)",
     )
 
     @model_validator(mode="after")
@@ -96,12 +97,12 @@ class Bleu(_SacreBleu):
 class ChrfOptions(Options):
     """The options of :class:`Chrf`."""
 
-    char_order: int = Field(6, ge=1, le=100, description="the longest n-grams of characters")
-    word_order: int = Field(0, ge=0, le=100, description="the longest n-grams of words; 2 makes chrF++")
-    beta: int = Field(2, ge=1, description="how many times recall weighs as much as precision")
-    lowercase: bool = Field(False, description="whether case makes no difference")
+    char_order: int = Field(6, ge=1, le=100, description="the maximum length of character n-grams")
+    word_order: int = Field(0, ge=0, le=100, description="the maximum length of word n-grams; 2 gives chrF++")
+    beta: int = Field(2, ge=1, description="how many times more recall counts than precision")
+    lowercase: bool = Field(False, description="whether to ignore case")
     eps_smoothing: bool = Field(
-        False, description="whether orders for which a text is too short count, as in chrF++.py, NLTK and Moses"
+        False, description="whether n-gram orders for which a text is too short count, as in chrF++.py, NLTK and Moses"
     )
 
 
@@ -121,12 +122,12 @@ class Chrf(_SacreBleu):
 class TerOptions(Options):
     """The options of :class:`Ter`."""
 
-    normalized: bool = Field(False, description="whether punctuation is split off and XML entities are decoded")
-    no_punct: bool = Field(False, description="whether punctuation is removed")
+    normalized: bool = Field(False, description="whether to split off punctuation and decode XML entities")
+    no_punct: bool = Field(False, description="whether to remove punctuation")
     asian_support: bool = Field(
-        False, description="whether normalized splits Asian characters, and no_punct removes Asian punctuation"
+        False, description="whether `normalized` splits Asian characters and `no_punct` removes Asian punctuation"
     )
-    case_sensitive: bool = Field(False, description="whether case makes a difference")
+    case_sensitive: bool = Field(False, description="whether to distinguish upper and lower case")
 
 
 class Ter(_SacreBleu):

@@ -26,9 +26,9 @@ class ErrorRateOptions(Options):
 
     normaliser: TranscriptNormaliser = Field(
         "none",
-        description="what is done to answer and references first. none: white space becomes single spaces; lower: "
-        "lower case as well; basic-english: no punctuation and symbols either, but apostrophes within words and points "
-        "within numbers stay",
+        description="how answer and references are normalised first. none: white space becomes single spaces; "
+        "lower: also lower case; basic-english: also without punctuation and symbols, except "
+        "apostrophes within words and points within numbers",
     )
 
 

@@ -33,8 +33,8 @@ class MatchOptions(Options):
 
     normalisation: Literal["squad", "lower", "none"] = Field(
         "squad",
-        description="what is done to answer and references first. squad: lower case, no ASCII punctuation, no English "
-        "article, single spaces; lower: lower case; none: nothing",
+        description="how answer and references are normalised first. squad: lower case, without ASCII punctuation "
+        "and English articles, single spaces; lower: lower case; none: not at all",
     )
 
 

@@ -19,7 +19,7 @@ CONTEXT, VOCABULARY, HIDDEN = 128, 320, 32
 class TinyOptions(Options):
     """How long a row may be."""
 
-    context: int = Field(CONTEXT, ge=8, description="the longest row in tokens")
+    context: int = Field(CONTEXT, ge=8, description="the maximum number of tokens of a row")
 
 
 class Tiny(LocalBackbone):

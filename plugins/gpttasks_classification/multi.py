@@ -17,16 +17,17 @@ class MultiLabelOptions(PromptOptions):
 
     label: str = Field(
         "labels",
-        description="the column with the labels: a list, which may be empty, or with `separator` one text",
+        description="the column with the labels: a list, which may be empty, or, with `separator`, one string",
     )
     separator: str | None = Field(
         None,
         min_length=1,
-        description="what stands between the labels where the column holds one text, such as ';'; a blank text has "
-        "no labels",
+        description="the separator between labels if the column holds one string, such as ';'; a blank string "
+        "means no labels",
     )
     labels: Labels = Field(
-        description="the word for each label: a list in the order of the indices, or a mapping from the column's values"
+        description="the word for each label: a list in the order of the label indices, or a mapping from the "
+        "values of the column to words"
     )
 
 

@@ -17,7 +17,8 @@ class ClassificationOptions(PromptOptions):
 
     label: str = Field("label", description="the column with the label")
     labels: Labels = Field(
-        description="the word for each label: a list in the order of the indices, or a mapping from the column's values"
+        description="the word for each label: a list in the order of the label indices, or a mapping from the "
+        "values of the column to words"
     )
 
 

@@ -14,11 +14,12 @@ class GenerationOptions(Options):
 
     prompt: TemplateText = Field(description="the template of the prompt, such as '{{ facts | passage }}\\nText:'")
     target: TemplateText | None = Field(
-        None, description="the template of the text to train on and to show in shots; null: the first reference"
+        None, description="the template of the text to train on and to show in shots; null uses the first reference"
     )
     references: ListColumn | None = Field(
         None,
-        description="all texts that count as right: a column that holds them, or a list of templates; null: the target",
+        description="all texts that count as right: a column that holds them, or a list of templates; null uses "
+        "the target",
     )
 
 

@@ -14,13 +14,15 @@ from gpttasks import Example, Options, Part, Row, Task, Template, TemplateText, 
 class LanguageModelingOptions(Options):
     """The options of the task ``language-modeling``."""
 
-    prompt: TemplateText = Field("{{ text | passage }}", description="the template of the text of a row")
+    prompt: TemplateText = Field("{{ text | passage }}", description="the template of the text of one row")
     join: str | None = Field(
-        None, description="join the rows of a document into one text, with this between them; blank rows stay"
+        None,
+        description="join the rows of a document into one text, with this string between them; blank rows are kept",
     )
     document: str | None = Field(
         None,
-        description="with join: the column that tells documents apart; rows of one stand together. null: one document",
+        description="with `join`: the column that identifies the document; its rows must be consecutive. null "
+        "joins all rows",
     )
 
     @model_validator(mode="after")

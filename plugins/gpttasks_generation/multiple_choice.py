@@ -15,16 +15,16 @@ class MultipleChoiceOptions(Options):
 
     prompt: TemplateText = Field(description="the template of the prompt, such as '{{ question | passage }}\\nAnswer:'")
     choices: ListColumn = Field("choices", description="the column that holds the choices, or a list of templates")
-    label: str = Field("label", description="the column that says which choice is right")
+    label: str = Field("label", description="the column that identifies the right choice")
     label_as: Literal["index", "letter", "text"] = Field(
         "index",
-        description="what that column holds: a position; a letter or number as in tests (A or 1 is the first); or the "
-        "right choice's text",
+        description="what that column holds: the index of a choice, a letter or number as in exams (A or 1 is the "
+        "first), or the text of the right choice",
     )
     equal_choices: bool = Field(
-        False, description="whether a row may hold a choice twice; the second one can then never be the answer"
+        False, description="whether a row may hold the same choice twice; the second one can then never be the answer"
     )
-    first_index: Literal[0, 1] = Field(0, description="with label_as: index, the position of the first choice")
+    first_index: Literal[0, 1] = Field(0, description="with `label_as: index`: the index of the first choice")
 
     @model_validator(mode="after")
     def _prompt_without_answer(self) -> MultipleChoiceOptions:

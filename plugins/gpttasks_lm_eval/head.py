@@ -41,9 +41,12 @@ class HarnessHeadOptions(Options):
     """The options of the head ``lm-eval``."""
 
     generation: dict[str, str | int | float | bool | list[str]] = Field(
-        {}, description="settings in place of those of the task's generation_kwargs, such as {max_gen_toks: 64}"
+        {}, description="settings that replace those in the task's generation_kwargs, such as {max_gen_toks: 64}"
     )
-    seed: int = Field(1, description="of the texts that a task draws; each has a seed made of it and the example's id")
+    seed: int = Field(
+        1,
+        description="the seed for sampled texts; each example's own seed is derived from it and the id of the example",
+    )
 
 
 class HarnessHead(Head):

@@ -24,9 +24,11 @@ ACCURACIES = frozenset({"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exac
 class HarnessMetricOptions(Options):
     """The options of the metric ``lm-eval``."""
 
-    name: str | None = Field(None, description="the harness's name of the metric, such as acc_norm; null: the first")
+    name: str | None = Field(
+        None, description="the name of the metric in the harness, such as acc_norm; null uses the first"
+    )
     filter: str | None = Field(
-        None, description="the filter pipeline of the task, such as strict-match; null: the first"
+        None, description="the filter pipeline of the task, such as strict-match; null uses the first"
     )
 
 

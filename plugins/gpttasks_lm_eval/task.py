@@ -17,16 +17,17 @@ from .loading import first_line, require_harness
 class HarnessTaskOptions(Options):
     """The options of the task ``lm-eval``."""
 
-    task: str = Field(description="the harness's name of the task, such as hellaswag")
+    task: str = Field(description="the name of the task in the harness, such as hellaswag")
     include: RecipePath | list[RecipePath] | None = Field(
-        None, description="a folder, or several, with YAML files of tasks; the Python code that they name is run"
+        None, description="one or more folders with YAML files of tasks; Python code that they name is run"
     )
     shots: int | None = Field(
         None,
         ge=0,
-        description="solved documents in front of each, drawn by the harness; null: as many as it says itself",
+        description="number of solved documents before each prompt, drawn by the harness; null uses the number in "
+        "the task",
     )
-    seed: int = Field(1234, description="of these draws; the default is the harness's own")
+    seed: int = Field(1234, description="the seed of these draws; the default is that of the harness")
 
 
 class HarnessTask(Task):

@@ -18,18 +18,24 @@ class QuestionAnsweringOptions(Options):
 
     prompt: TemplateText = Field(
         PROMPT,
-        description="the template of the prompt; for head span the question must stand before the passage, since no "
-        "token of a causal model sees what comes after it",
+        description="the template of the prompt; with the head span, the question must come before the passage, "
+        "because a token of a causal model does not see what follows it",
     )
-    context: str = Field("context", description="the column with the passage; examples of one passage are one group")
+    context: str = Field(
+        "context", description="the column with the passage; examples with the same passage form one group"
+    )
     answers: str = Field(
         "answers",
-        description="the column with the answers: as in SQuAD (a mapping with lists text and answer_start), a list of "
-        "texts, or one text",
+        description="the column with the answers: as in SQuAD (a mapping with the lists text and answer_start), a "
+        "list of strings, or one string",
     )
-    extractive: bool = Field(True, description="whether every answer must stand in the passage, as head span needs it")
-    unanswerable: bool = Field(False, description="whether a question may have no answer, as in SQuAD 2")
-    no_answer: str = Field("unanswerable", description="with unanswerable: what a generated answer says then")
+    extractive: bool = Field(
+        True, description="whether every answer must occur in the passage, as the head span requires"
+    )
+    unanswerable: bool = Field(False, description="whether a question may have no answer, as in SQuAD 2.0")
+    no_answer: str = Field(
+        "unanswerable", description='with `unanswerable`: the text that means "no answer" when answers are generated'
+    )
 
     @model_validator(mode="after")
     def _prompt_without_answer(self) -> QuestionAnsweringOptions:

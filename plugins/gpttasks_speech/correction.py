@@ -21,20 +21,23 @@ PROMPT = "Hypotheses of a speech recogniser:\n{{ hypotheses | join('\\n') | pass
 class TranscriptCorrectionOptions(Options):
     """The options of the task ``transcript-correction``."""
 
-    hypotheses: str = Field("input", description="the column with the n-best list: texts, the likeliest first")
-    transcript: str = Field("output", description="the column with what was really said")
+    hypotheses: str = Field("input", description="the column with the n-best list of hypotheses, the most likely first")
+    transcript: str = Field("output", description="the column with the right transcript")
     prompt: TemplateText = Field(
         PROMPT,
-        description="the template of the prompt, which finds the list as hypotheses. To rescore, leave the list out: "
-        "'Transcript:'",
+        description="the template of the prompt; the list is in the column `hypotheses`. To rescore, leave the "
+        "list out: 'Transcript:'",
     )
     scores: dict[str, str] = Field(
         default_factory=dict,
-        description="scores of the recogniser, one number a hypothesis: a name for head rescore, and the column",
+        description="scores of the recogniser, one number per hypothesis: a mapping from a name for the head "
+        "rescore to the column",
     )
-    single: bool = Field(False, description="whether a list may hold a single hypothesis, so that nothing is to choose")
+    single: bool = Field(
+        False, description="whether a list may hold a single hypothesis, which leaves nothing to choose"
+    )
     other_script: bool = Field(
-        False, description="whether the transcript may be in another script than all of its hypotheses"
+        False, description="whether the transcript may be in a different script from all of its hypotheses"
     )
 
     @model_validator(mode="after")

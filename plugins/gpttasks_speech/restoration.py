@@ -18,13 +18,15 @@ PROMPT = "Transcript: {{ transcript | passage }}\nWritten:"
 class PunctuationRestorationOptions(Options):
     """The options of the task ``punctuation-restoration``."""
 
-    written: str = Field("text", description="the column with the text as it is written, the right answer")
+    written: str = Field("text", description="the column with the punctuated text, which is the right answer")
     transcript: str | None = Field(
         None,
-        description="the column with the transcript; null: the written text in lower case without punctuation, as the "
-        "normaliser basic-english of metric wer makes it",
+        description="the column with the transcript; null uses the written text in lower case without "
+        "punctuation, as the normaliser basic-english of the metric wer produces it",
     )
-    prompt: TemplateText = Field(PROMPT, description="the template of the prompt, which finds it as transcript")
+    prompt: TemplateText = Field(
+        PROMPT, description="the template of the prompt; the transcript is in the column `transcript`"
+    )
 
     @model_validator(mode="after")
     def _prompt_without_answer(self) -> PunctuationRestorationOptions:

@@ -39,16 +39,20 @@ class TranslationOptions(Options):
     source: Column = Field(description="the column with the text to translate, such as en, or translation.en")
     target: Column = Field(description="the column with its translation")
     references: ListColumn | None = Field(
-        None, description="all translations that count as right: a column, or a list of templates; null: the target"
+        None, description="all translations that count as right: a column, or a list of templates; null uses the target"
     )
-    source_language: Language | None = Field(None, description="the name in the prompt; null: the source column")
-    target_language: Language | None = Field(None, description="the name in the prompt; null: the target column")
+    source_language: Language | None = Field(
+        None, description="the name of the source language in the prompt; null uses the name of the column"
+    )
+    target_language: Language | None = Field(
+        None, description="the name of the target language in the prompt; null uses the name of the column"
+    )
     style: Literal["instruction", "gpt2", "tags"] | None = Field(
         None,
         description="the prompt: 'Translate English to German. English: ... German:'; GPT-2's '... =', which needs "
         "shots; or '<English> ... <German>'; null: instruction",
     )
-    prompt: TemplateText | None = Field(None, description="a prompt of your own instead of a style")
+    prompt: TemplateText | None = Field(None, description="the template of your own prompt, instead of a style")
 
     @model_validator(mode="after")
     def _one_prompt(self) -> TranslationOptions:

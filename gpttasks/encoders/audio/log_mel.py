@@ -27,12 +27,14 @@ QUIET = 1e-10
 class LogMelOptions(Options):
     """The options of the encoder ``log-mel``."""
 
-    sample_rate: int = Field(16000, ge=1000, description="samples a second; audio of another rate is resampled")
-    mels: int = Field(80, ge=1, description="mel bands")
-    window: float = Field(0.025, gt=0, description="seconds of a frame")
-    hop: float = Field(0.010, gt=0, description="seconds from a frame to the next")
-    channels: int = Field(256, ge=1, description="of the convolutions")
-    max_seconds: float = Field(30.0, gt=0, description="the longest audio; longer is an error, never cut")
+    sample_rate: int = Field(16000, ge=1000, description="samples per second; audio with another rate is resampled")
+    mels: int = Field(80, ge=1, description="the number of mel bands")
+    window: float = Field(0.025, gt=0, description="the length of a frame in seconds")
+    hop: float = Field(0.010, gt=0, description="the seconds from one frame to the next")
+    channels: int = Field(256, ge=1, description="the number of channels of the convolutions")
+    max_seconds: float = Field(
+        30.0, gt=0, description="the maximum length of audio in seconds; longer audio is an error and is never cut"
+    )
 
 
 class LogMel(Encoder):

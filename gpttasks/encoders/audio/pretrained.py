@@ -32,9 +32,11 @@ class PretrainedAudioOptions(Options):
         description="a Hub id, or a folder with config.json, *.safetensors and a feature extractor"
     )
     revision: str | None = Field(None, description="the Hub revision: a branch, tag or commit")
-    tune: bool = Field(False, description="train the model too, not the projector alone")
-    stack: int = Field(4, ge=1, description="frames that become one embedding together")
-    max_seconds: float = Field(30.0, gt=0, description="the longest audio; longer is an error, never cut")
+    tune: bool = Field(False, description="train the encoder as well as the projector")
+    stack: int = Field(4, ge=1, description="the number of frames that are combined into one embedding")
+    max_seconds: float = Field(
+        30.0, gt=0, description="the maximum length of audio in seconds; longer audio is an error and is never cut"
+    )
 
 
 class PretrainedAudio(Encoder):
