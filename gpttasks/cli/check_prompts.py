@@ -64,7 +64,6 @@ def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
     recipe = loaded.recipe
     score = recipe.score
     examples = scored_set(loaded.sets, score.split).examples[:count]
-    separator = str(getattr(loaded.head.options, "separator", " "))
     reader = reader_of(recipe.backbone, plugins)
     # A head may ask the backbone for its tokens and its context; without any, all of a prompt fits.
     if recipe.encoder is not None and reader is not None and isinstance(reader.tokenizer, TextTokenizer):
@@ -77,7 +76,9 @@ def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
     if reader is None:
         name = recipe.backbone.name
         lines.append(f"backbone {name!r} has no tokenizer before it is loaded: token boundaries and cuts are not shown")
-    for number, example in enumerate(add_shots(examples, shot_pool(recipe, loaded.sets), score.shots, separator), 1):
+    for number, example in enumerate(
+        add_shots(examples, shot_pool(recipe, loaded.sets), score.shots, loaded.head.separator), 1
+    ):
         lines.append(f"--- prompt {number} of {len(examples)}: {example.id}, right answer: {example.gold_text}")
         lines += _tokens(loaded, example, reader) if reader is not None else _plain(loaded, example)
     return "\n".join(lines)

@@ -57,6 +57,22 @@ class Head(Component):
     tuned: Mapping[str, Any] = MappingProxyType({})
     """What ``tune`` found, or the run that is the backbone brought along; empty if nothing is tuned."""
 
+    @property
+    def asks(self) -> frozenset[type[Request]]:
+        """The kinds of request that ``requests`` makes: a class attribute, or a property where the options decide.
+
+        Raises PluginError for a head that does not declare them.
+        """
+        raise PluginError(
+            f"head {self.name!r} does not declare which requests it makes",
+            hint="add, for example, asks = frozenset({LogLikelihood}) to the class",
+        )
+
+    @property
+    def separator(self) -> str:
+        """What goes between a prompt and its answer, in shots too: the option ``separator``, or a space without one."""
+        return str(getattr(self.options, "separator", " "))
+
     @classmethod
     def trainable(cls) -> bool:
         """Whether it says what to train on; a head without ``items`` can only be asked."""

@@ -48,6 +48,7 @@ class Choice(Head):
     needs = frozenset({"prompt", "choices"})
     trains_on = frozenset({"prompt", "choices", "label"})
     gives = "label"
+    asks = frozenset({LogLikelihood})
     one_item = True
 
     options: ChoiceOptions

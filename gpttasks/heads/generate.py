@@ -79,6 +79,7 @@ class GenerateText(Head):
     sample_options: ClassVar[dict[str, Any]] = {"max_tokens": 8}
     trains_on = frozenset({"prompt", "target"})
     gives = "text"
+    asks = frozenset({Generate})
 
     options: GenerateOptions
 

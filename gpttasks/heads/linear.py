@@ -55,6 +55,7 @@ class LinearHead(Head):
     """
 
     Options = LinearOptions
+    asks = frozenset({Readout})
     one_item = True
     needs_training = True
     prompted = False

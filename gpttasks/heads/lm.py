@@ -47,6 +47,7 @@ class LanguageModel(Head):
     name = "lm"
     Options = LanguageModelOptions
     gives = "nll"
+    asks = frozenset({LogLikelihood, Rolling})
     prompted = False
 
     options: LanguageModelOptions

@@ -87,6 +87,7 @@ class Rescore(Head):
     needs = frozenset({"prompt", "choices"})
     trains_on = frozenset({"prompt", "target"})
     gives = "text"
+    asks = frozenset({LogLikelihood})
     tunes_untrained = True
     one_item = True
 

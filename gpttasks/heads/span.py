@@ -88,6 +88,7 @@ class Span(Head):
     Options = SpanOptions
     trains_on = frozenset({"prompt", "references"})
     gives = "span"
+    asks = frozenset({Readout})
     needs_training = True
     prompted = False
 

@@ -77,11 +77,6 @@ class Workbench:
         """The examples of the split that is scored."""
         return scored_set(self.sets, self.recipe.score.split).examples
 
-    @property
-    def separator(self) -> str:
-        """What stands between a prompt and its answer, in shots as well as in what is asked."""
-        return str(getattr(self.head.options, "separator", " "))
-
     def engine(self) -> Engine:
         """What answers the head's requests: an engine for a local model, or the backbone itself if it is none."""
         if self.processes is not None:

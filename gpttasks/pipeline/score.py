@@ -36,7 +36,7 @@ class Scored:
 def score_split(job: Job, bench: Workbench) -> Scored:
     """Answer and score the split that the recipe names; counts and scores go into the record."""
     score = bench.recipe.score
-    asked = add_shots(bench.scored, bench.shots, score.shots, bench.separator)
+    asked = add_shots(bench.scored, bench.shots, score.shots, bench.head.separator)
     digests = model_digests(bench)
     engine = cached(job, bench, digests)
     answered = answer_all(bench.head, engine, bench.scored, asked)

@@ -188,7 +188,7 @@ def _validate(bench: Workbench) -> dict[str, float]:
     """The scores on the validation examples."""
     examples = bench.sets["validation"].examples
     score = bench.recipe.score
-    asked = add_shots(examples, bench.shots, score.shots, bench.separator)
+    asked = add_shots(examples, bench.shots, score.shots, bench.head.separator)
     metrics = {use.key: bench.metrics[use.key] for use in score.metrics if use.baseline is None}
     return quick_scores(metrics, answer_all(bench.head, bench.engine(), examples, asked, "validating"))
 

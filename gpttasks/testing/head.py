@@ -70,6 +70,16 @@ def deterministic(subject: HeadSubject) -> Iterator[str]:
             return
 
 
+@rule("name in asks every kind of request that requests() makes")
+def asks_what_it_declares(subject: HeadSubject) -> Iterator[str]:
+    """``asks`` names the kinds of all requests."""
+    declared = subject.head.asks
+    made = {type(request) for example in subject.examples[:8] for request in subject.head.requests(example)}
+    for kind in sorted(made - declared, key=str):
+        names = ", ".join(sorted(one.__name__ for one in declared))
+        yield f"got a request of kind {kind.__name__}, expected one that asks names ({names or 'none'})"
+
+
 @rule("keep nothing from one example to the next")
 def order_does_not_matter(subject: HeadSubject) -> Iterator[str]:
     """Answers do not depend on the order of the examples."""
@@ -236,6 +246,7 @@ def _with_other_answer(example: Example) -> Example:
 
 RULES = (
     deterministic,
+    asks_what_it_declares,
     order_does_not_matter,
     label_not_in_prompt,
     random_at_chance,

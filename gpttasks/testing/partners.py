@@ -75,6 +75,7 @@ def head_of(answers: Mapping[str, Answer], kind: str) -> type[Head]:
 
         name = "given-answers"
         gives = kind
+        asks: frozenset[type[Request]] = frozenset()
 
         def requests(self, example: Example) -> list[Request]:
             return []

@@ -13,6 +13,7 @@ from gpttasks import (
     Answer,
     DataError,
     Example,
+    Generate,
     GenerateReply,
     Head,
     Item,
@@ -63,6 +64,7 @@ class HarnessHead(Head):
     needs = frozenset({"instances"})
     trains_on = frozenset({"instances"})
     gives = "responses"
+    asks = frozenset({LogLikelihood, Rolling, Generate})
     prompted = False  # the task draws its shots itself
     one_item = True
 

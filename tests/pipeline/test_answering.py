@@ -15,6 +15,7 @@ class Says(Head):
 
     name = "says"
     gives = "text"
+    asks = frozenset()
 
     def __init__(self, answer):
         super().__init__()

@@ -102,6 +102,7 @@ class Threshold(Head):
     needs = frozenset({"prompt", "choices"})
     trains_on = frozenset({"prompt", "choices", "label"})
     gives = "label"
+    asks = frozenset({LogLikelihood})
     needs_training = True
 
     def bind(self, backbone, example):

@@ -10,6 +10,7 @@ import pytest
 from found_rules import COUNTER, rules
 
 from gpttasks.answer import Answer
+from gpttasks.errors import PluginError
 from gpttasks.example import Example
 from gpttasks.heads.base import Head
 from gpttasks.heads.choice import Choice
@@ -21,6 +22,10 @@ from gpttasks.testing import Tiny, check_backbone, check_head
 class RandomRequests(Choice):
     def requests(self, example):
         return [*super().requests(example), LogLikelihood(example.prompt, f" {next(COUNTER)}")]
+
+
+class Undeclared(Choice):
+    asks = frozenset({Generate})
 
 
 class LabelInRequest(Choice):
@@ -67,6 +72,7 @@ class Delicate(Choice):
     ("head", "rule"),
     [
         (RandomRequests, "deterministic"),
+        (Undeclared, "asks-what-it-declares"),
         (Ordered, "order-does-not-matter"),
         (LabelInRequest, "label-not-in-prompt"),
         (Cheating, "label-not-in-prompt"),
@@ -143,13 +149,21 @@ def test_other_bad_heads(head, rule):
 class Asking(Head):
     """Says nothing of what to train on."""
 
-    name, gives = "asking", "text"
+    name, gives, asks = "asking", "text", frozenset({Generate})
 
     def requests(self, example):
         return [Generate(example.prompt, 4)]
 
     def answer(self, example, replies):
         return Answer(replies[0].text.strip(), replies[0].text)
+
+
+def test_a_head_without_asks_is_named():
+    class Silent(Choice):
+        asks = Head.asks
+
+    with pytest.raises(PluginError, match=r"head 'choice' does not declare which requests it makes; add, .* asks = "):
+        _ = Silent().asks
 
 
 def test_a_head_that_only_asks_conforms():
