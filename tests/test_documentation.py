@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import floor_list
 import pytest
-from test_floors import FLOORS
 
 from gpttasks.cli import recipe_keys
+from gpttasks.plugins import load_plugins
 from gpttasks.recipe.schema import Recipe, RuntimeOptions, ScoreOptions, TrainOptions
 from gpttasks.tasks.template import filters
 
@@ -81,16 +80,21 @@ def test_every_key_is_described():
             assert (prefix == "" and name in sections) or f"| `{prefix}{field.alias or name}` |" in listed
 
 
+def test_every_option_of_a_bundled_component_is_listed():
+    listed = recipe_keys.component_options()
+    plugins = load_plugins([])
+    for kind in ("task", "head", "metric", "backbone", "encoder", "adaptation"):
+        for name in plugins.names(kind):
+            if plugins.owner(kind, name).distribution == "gpttasks":
+                for option, field in plugins.get(kind, name).Options.model_fields.items():
+                    assert f"| `{name}` | `{field.alias or option}` |" in listed
+                    assert field.description, f"{kind} {name}: {option}"
+
+
 def test_every_filter_is_listed():
     listed = recipe_keys.template_filters()
     assert all(f"`{name}`" in listed for name in filters())
     assert "| `passage` | Marks text" in listed
-
-
-def test_the_floors_are_those_of_the_test():
-    text = text_of("gpttasks/README.md")
-    assert floor_list.updated(text) == text, "run python tests/floor_list.py"
-    assert all(f"`{name}`" in floor_list.floor_list() for names in FLOORS for name in names)
 
 
 def test_the_architecture_points_to_what_exists():

@@ -86,3 +86,10 @@ def test_no_import_climbs(path):
 )
 def test_climbing_imports_are_found(source, number):
     assert len(climbs(source, Path("metrics/base.py"))) == number
+
+
+def test_the_page_lists_these_floors():
+    from floor_list import PAGE, updated
+
+    text = PAGE.read_text("utf-8")
+    assert updated(text) == text, "gpttasks/README.md lists other floors: run python tests/floor_list.py"
