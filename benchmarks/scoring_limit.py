@@ -297,7 +297,7 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path, backbone: An
     found["cpu_seconds"] = cpu
     found["gflops_per_second"] = sum(found["needed"].values()) / cpu / 1e9
     found["fed_gflops_per_second"] = sum(found["fed"].values()) / cpu / 1e9
-    found["not_shared"] = backbone.unshared  # None: what rows begin with alike is read once
+    found["not_shared"] = backbone.supports.sharing.reason  # None: what rows begin with alike is read once
     found["tokenising_seconds"] = tokenising(backbone, engine, requests)
     return found | {"breakdown": breakdown(backbone, engine, requests)}
 

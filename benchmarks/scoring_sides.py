@@ -115,7 +115,7 @@ def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool)
         torch.set_num_threads(arguments.threads)
         backbone = HuggingFace(HuggingFaceOptions(path=str(arguments.folder)))
         backbone.load(LoadSettings())
-        engine = (LocalEngine if plain or backbone.unshared else SharedEngine)(backbone)
+        engine = (LocalEngine if plain or not backbone.supports.sharing else SharedEngine)(backbone)
         engine.answer([LogLikelihood(as_prompt("a"), " b")])
     asked: list[Any] = []
     for text, continuations in case["texts"]:

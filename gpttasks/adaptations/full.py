@@ -32,7 +32,6 @@ class Full(Adaptation):
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
         """Replace the weights by the trained ones."""
-        from ..backbones.base import LoadSettings
         from ..model.folder import load_causal_lm
 
-        backbone.model = load_causal_lm(folder, LoadSettings(str(backbone.device), keep_master=True))
+        backbone.replace_weights(load_causal_lm(folder, str(backbone.device)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..component import Component
+from ..model.folder import dtype_name
 from ..requests import Engine, Reply, Request
 from ..runtime import Precision
 from ..tokens.join import Tokenizer
@@ -42,6 +43,11 @@ class LoadSettings:
     seed: int = 1
     texts: Callable[[], Iterable[str]] = field(default=_no_texts)
     plugins: Plugins | None = None
+
+    @property
+    def dtype(self) -> str:
+        """The torch dtype of the weights, such as ``float32``."""
+        return "float32" if self.keep_master else dtype_name(self.precision)
 
 
 class Backbone(Component):

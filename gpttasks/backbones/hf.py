@@ -34,7 +34,7 @@ class HuggingFace(LocalBackbone):
         """Load tokenizer and weights. Raises BackboneError."""
         folder = self._folder()
         tokenizer = load_tokenizer(folder)
-        self.take(load_causal_lm(folder, settings), tokenizer, self.options.context)
+        self.take(load_causal_lm(folder, settings.device, settings.dtype), tokenizer, self.options.context)
 
     def load_tokenizer(self) -> tuple[TextTokenizer, int]:
         """The tokenizer and the context from the model's folder. Raises BackboneError."""

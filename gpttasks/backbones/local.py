@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..engine.shared import engine_for
 from ..model.causal_lm import CausalLM
-from ..model.left_padding import why_not_padded
-from ..model.tree_attention import cache_name, sliding_window, why_not_packed, why_not_ragged, why_not_shared
 from ..requests import REQUEST_CLASSES, Reply, Request
 from .base import Backbone
 
@@ -45,11 +42,10 @@ class LocalBackbone(CausalLM, Backbone):
 
         Raises BackboneError if tokens of the model see what comes after them.
         """
+        from ..model.self_tests import self_test
+
         CausalLM.__init__(self, model, tokenizer, context)
-        self.unpacked = why_not_packed(self)
-        self.unshared = why_not_shared(self)
-        self.unragged = why_not_ragged(self)
-        self.unpadded = why_not_padded(self)
+        self_test(self)
 
     def engine(
         self, modules: nn.ModuleDict | None = None, *, tokens_per_batch: int | None = None, sharing: bool = True
@@ -62,28 +58,18 @@ class LocalBackbone(CausalLM, Backbone):
         return self.engine().answer(requests, advance)
 
     def capabilities(self) -> dict[str, object]:
-        """What the model is and what it can do, as it was found when it was loaded, with the reason for each no."""
+        """What the model is, and what it can do, with the reason for each no."""
+        from ..model.ragged_attention import NAME, STOCK
+
         config = self.causal_lm.config
-        parameters = inspect.signature(self.causal_lm.base_model.forward).parameters
+        attention = getattr(config, "_attn_implementation", None)
         return {
             "model_type": config.model_type,
             "parameters": self.parameters,
             "context": self.context,
             "begins_with_bos": bool(self.tokenizer.starts_with),
-            "direct_head": self.direct_head,
-            "keeps_keys_and_values": cache_name(self.causal_lm.base_model) is not None,
-            "takes_positions": "position_ids" in parameters,
-            "takes_embeddings": "inputs_embeds" in parameters,
-            "sliding_window": sliding_window(config),
-            "packs_texts": self.unpacked is None,
-            "packs_texts_reason": self.unpacked,
-            "shares_prompts": self.unshared is None,
-            "shares_prompts_reason": self.unshared,
-            "reads_ragged": self.unragged is None,
-            "reads_ragged_reason": self.unragged,
-            "writes_together": self.unpadded is None,
-            "writes_together_reason": self.unpadded,
+            **self.supports.as_record(),
             # The classes that the folder's own code would have given; it is never run.
             "own_code": sorted(getattr(config, "auto_map", None) or ()),
-            "attention": getattr(config, "_attn_implementation", None),
+            "attention": STOCK if attention == NAME else attention,
         }

@@ -31,7 +31,8 @@ class Nano(LocalBackbone):
     def load(self, settings: LoadSettings) -> None:
         """Load it from the package."""
         check_folder(NANO_FOLDER)
-        self.take(load_causal_lm(NANO_FOLDER, settings), load_tokenizer(NANO_FOLDER), self.options.context)
+        model = load_causal_lm(NANO_FOLDER, settings.device, settings.dtype)
+        self.take(model, load_tokenizer(NANO_FOLDER), self.options.context)
 
     def load_tokenizer(self) -> tuple[TextTokenizer, int]:
         """The tokenizer and the context from the package."""

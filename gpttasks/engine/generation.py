@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import RunFailed
 from ..example import prompt_text
-from ..model.media import model_inputs
-from ..model.tree_attention import cache_name
 from ..requests import NEAR_TIE, Generate, GenerateReply
 from ..tokens.join import join_to_write
 
@@ -153,11 +151,11 @@ def _next_logits(backbone: CausalLM, prompt: list[int], tokens: list[int]) -> It
     import torch
 
     model = backbone.causal_lm
-    name = cache_name(model)
+    name = backbone.supports.cache_name
     cache: Any = None
     ids = list(prompt)
     while True:
-        row = model_inputs(backbone, torch.tensor([ids]))
+        row = backbone.inputs(torch.tensor([ids]))
         options = {} if name is None else {name: cache, "use_cache": True}
         outputs = model(**row, logits_to_keep=1, **options)
         yield outputs.logits[:, -1].float()
@@ -182,7 +180,7 @@ def _beam_inputs(backbone: CausalLM, prompt: list[int]) -> dict[str, torch.Tenso
     """What a beam search begins with. Raises RunFailed for a model that transformers searches after ids only."""
     import torch
 
-    model, inputs = backbone.causal_lm, model_inputs(backbone, torch.tensor([prompt]))
+    model, inputs = backbone.causal_lm, backbone.inputs(torch.tensor([prompt]))
     taken = inspect.signature(model.prepare_inputs_for_generation).parameters
     if "inputs_embeds" in inputs and "inputs_embeds" not in taken:
         raise RunFailed(
@@ -228,7 +226,7 @@ def _beams(backbone: CausalLM, prompt: list[int], request: Generate, ends: froze
     tokens = found[0, begin:].tolist()
     while len(tokens) > 1 and tokens[-1] in ends and tokens[-2] in ends:
         tokens.pop()  # padding
-    whole = model_inputs(backbone, torch.tensor([[*prompt, *tokens]]))
+    whole = backbone.inputs(torch.tensor([[*prompt, *tokens]]))
     logits = model(**whole).logits[0, len(prompt) - 1 : -1]
     logprob = float(torch.log_softmax(logits.double(), -1)[range(len(tokens)), tokens].sum())
     if not math.isfinite(logprob):

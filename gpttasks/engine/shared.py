@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ..model.left_padding import PaddedBatch, prefix_fits
-from ..model.tree_attention import compute_prefix, forward_rows, sliding_window
+from ..model.tree_attention import compute_prefix, forward_rows
 from ..requests import Generate, GenerateReply
 from .batches import TokenBudget
 from .generation import Text, end_tokens, next_tokens
@@ -44,7 +44,7 @@ class SharedEngine(LocalEngine):
 
     def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the rows that are done."""
-        if self.backbone.unshared is not None:
+        if not self.backbone.supports.sharing:
             return super()._read_rows(rows, report)
         replies: dict[int, RowReply] = {}
         same: dict[tuple[Any, ...], list[int]] = defaultdict(list)
@@ -99,8 +99,8 @@ class SharedEngine(LocalEngine):
 
     def _ragged(self, longest: int) -> bool:
         """Whether rows of at most so many tokens are read without padding: no window may end within one."""
-        window = sliding_window(self.backbone.causal_lm.config)
-        return self.backbone.unragged is None and (window is None or longest <= window)
+        supports = self.backbone.supports
+        return supports.ragged.able and (supports.sliding_window is None or longest <= supports.sliding_window)
 
     def _replies(self, at: Mapping[int, list[int]], flat: torch.Tensor, rows: Sequence[Row]) -> dict[int, RowReply]:
         """The replies to the rows, whose states are ``at`` these places of [tokens, hidden]."""
@@ -128,7 +128,7 @@ class SharedEngine(LocalEngine):
         self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
     ) -> dict[int, GenerateReply]:
         """The texts that are asked for, those with prompts of similar length together."""
-        if self.backbone.unpadded is not None:
+        if not self.backbone.supports.left_padding:
             return super()._write(requests, advance)
         written = super()._write({index: one for index, one in requests.items() if one.beams > 1}, advance)
         ends = end_tokens(self.backbone)
@@ -182,7 +182,7 @@ def engine_for(
     sharing: bool = True,
 ) -> LocalEngine:
     """The fast engine where the model can do anything of it, and sharing is not switched off; else the plain one."""
-    able = backbone.unshared is None or backbone.unpadded is None
+    able = backbone.supports.sharing or backbone.supports.left_padding
     return (SharedEngine if sharing and able else LocalEngine)(backbone, modules, tokens_per_batch)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackboneError
+from .capabilities import Capabilities, inspected, unless
 from .loaded import config_digest, state_digest, usable_context
-from .media import MediaNodes, model_inputs
+from .media import MediaNodes
 from .states import Forward
 
 if TYPE_CHECKING:
@@ -28,17 +29,8 @@ class CausalLM:
         the maximum number of tokens in a row.
     media:
         the audio and images in prompts; None without an encoder.
-    direct_head:
-        whether the LM head applied to the last hidden states gives the model's own logits, as one row has shown. Where
-        it does not (logits are capped or scaled afterwards), whole logits are computed.
-    unpacked:
-        why several texts cannot be read in one row; None if they can, as two in a row have shown.
-    unshared:
-        why what prompts have in common cannot be read once; None if it can, as a small tree has shown.
-    unragged:
-        why trees cannot be read one after another without padding; None if they can, as a small one has shown.
-    unpadded:
-        why several texts cannot be written together; None if they can, as two padded rows have shown.
+    supports:
+        what the model can do. :func:`gpttasks.model.self_tests.self_test` completes it.
     parameters:
         the number of parameters when the model was loaded, without those that an adaptation adds.
     adapter_source:
@@ -49,11 +41,7 @@ class CausalLM:
     tokenizer: TextTokenizer
     context: int
     media: MediaNodes | None = None
-    direct_head: bool
-    unpacked: str | None
-    unshared: str | None
-    unragged: str | None
-    unpadded: str | None
+    supports: Capabilities
     parameters: int
     adapter_source: str | None = None
 
@@ -63,7 +51,9 @@ class CausalLM:
         self.tokenizer = tokenizer
         self.context = usable_context(model.config, context)
         self._check_causal()
-        self.direct_head = self._head_gives_logits()
+        self.supports = inspected(model, tokenizer.inner)
+        direct = None if self._head_gives_logits() else "its logits are no linear function of its last hidden states"
+        self.supports = replace(self.supports, direct_head=unless(direct))
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
         self._config_digest = config_digest(model)
@@ -73,8 +63,8 @@ class CausalLM:
 
         Raises BackboneError for a model that takes no embeddings.
         """
-        if "inputs_embeds" not in inspect.signature(self.causal_lm.base_model.forward).parameters:
-            raise BackboneError(f"a model of type {self.causal_lm.config.model_type!r} takes no embeddings")
+        if not self.supports.embeddings:
+            raise BackboneError(str(self.supports.embeddings.reason))
         encoder.bind(int(self.causal_lm.get_input_embeddings().weight.shape[1]))
         encoder.modules().to(self.device)
         self.media = self.tokenizer.media = MediaNodes(encoder)
@@ -97,12 +87,24 @@ class CausalLM:
         """The width of the hidden states."""
         return int(self.causal_lm.get_output_embeddings().weight.shape[1])
 
+    def replace_weights(self, model: PreTrainedModel) -> None:
+        """Go on with another model of the same architecture, which is made to attend as this one does."""
+        model.set_attn_implementation(self.causal_lm.config._attn_implementation)
+        self.model = model
+
     def train_mode(self, dropout: bool) -> None:
         """Ready for a training step: the model's own dropout only if asked for, an adapter's as it is set."""
         self.model.train(dropout)
         for name, module in self.model.named_modules():
             if name.endswith("lora_dropout"):
                 module.train()
+
+    def inputs(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The model's arguments for rows of ids [rows, tokens] on the CPU: ids, or embeddings where there are media."""
+        if self.media is None or not bool((ids < 0).any()):
+            return {"input_ids": ids.to(self.device)}
+        embed = self.causal_lm.get_input_embeddings()
+        return {"inputs_embeds": self.media.put_in(ids, embed(ids.clamp(min=0).to(self.device)))}
 
     def forward(self, rows: Sequence[Sequence[int]]) -> Forward:
         """Run rows of token ids, padded on the right, through the model."""
@@ -112,10 +114,10 @@ class CausalLM:
         ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
         for index, row in enumerate(rows):
             ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
-        inputs = model_inputs(self, ids)
+        inputs = self.inputs(ids)
         ids = ids.to(self.device)
         # No attention mask: attention is causal and padding stands on the right, so no real token ever sees any.
-        if self.direct_head:
+        if self.supports.direct_head:
             output = self.causal_lm.base_model(**inputs, use_cache=False)
             return Forward(ids, lengths, output.last_hidden_state, head=self.causal_lm.get_output_embeddings())
         output = self.causal_lm(**inputs, use_cache=False, output_hidden_states=True)

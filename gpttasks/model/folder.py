@@ -13,9 +13,6 @@ from .loaded import fuse_activations
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from ..backbones.base import LoadSettings
-
-
 WANTED_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -74,11 +71,10 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def load_causal_lm(folder: Path, settings: LoadSettings) -> PreTrainedModel:
-    """The causal language model in ``folder``, in eval mode on the device. Raises BackboneError."""
+def load_causal_lm(folder: Path, device: str = "cpu", dtype: str = "float32") -> PreTrainedModel:
+    """The causal language model in ``folder``, in eval mode on the torch device. Raises BackboneError."""
     from transformers import AutoModelForCausalLM
 
-    dtype = "float32" if settings.keep_master else dtype_name(settings.precision)
     try:
         with quiet_transformers():
             model, info = AutoModelForCausalLM.from_pretrained(
@@ -105,7 +101,7 @@ def load_causal_lm(folder: Path, settings: LoadSettings) -> PreTrainedModel:
         )
     fuse_activations(model)
     model.eval()
-    return model.to(settings.device)
+    return model.to(device)
 
 
 def dtype_name(precision: str) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-from .media import model_inputs
-from .tree_attention import cache_name, compute_prefix, sliding_window, tolerance
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +26,7 @@ class PaddedBatch:
 
     def __init__(
         self,
-        backbone: CausalLM,
+        lm: CausalLM,
         rows: Sequence[Sequence[int]],
         room: int,
         shared: int = 0,
@@ -41,11 +37,10 @@ class PaddedBatch:
 
         from .key_values import KeyValues
 
-        self._backbone = backbone
-        self._model = backbone.causal_lm
-        self._device = backbone.device
-        self._cache_name = str(cache_name(self._model))
-        self._positions_too = "position_ids" in inspect.signature(self._model.forward).parameters
+        self._lm = lm
+        self._model = lm.causal_lm
+        self._device = lm.device
+        self._cache_name = str(lm.supports.cache_name)
         longest = max(len(row) for row in rows) - shared
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
         own = torch.zeros(len(rows), longest, dtype=torch.long)
@@ -86,49 +81,16 @@ class PaddedBatch:
 
     def _read(self, ids: torch.Tensor, rows: slice, positions: torch.Tensor) -> torch.Tensor:
         options: dict[str, Any] = {self._cache_name: self._cache, "use_cache": True, "logits_to_keep": 1}
-        if self._positions_too:
+        if self._lm.supports.positions:
             options["position_ids"] = positions.to(self._device)
         mask = self._mask[rows].to(self._device)
-        outputs = self._model(**model_inputs(self._backbone, ids), attention_mask=mask, **options)
+        outputs = self._model(**self._lm.inputs(ids), attention_mask=mask, **options)
         logits: torch.Tensor = outputs.logits[:, -1].float()
         return logits
 
 
-def prefix_fits(backbone: CausalLM) -> bool:
+def prefix_fits(lm: CausalLM) -> bool:
     """Whether what all rows begin with may be read once: the padding then stands behind it, which a window that is
     counted in places, and not in positions, would take for text.
     """
-    return backbone.unshared is None and sliding_window(backbone.causal_lm.config) is None
-
-
-def why_not_padded(backbone: CausalLM) -> str | None:
-    """Why prompts of this model cannot be padded on the left; None if they can: it is tried on two rows."""
-    if cache_name(backbone.causal_lm) is None:
-        return "it keeps no keys and values"
-    try:
-        off = max(_difference(backbone, shared) for shared in ((0, 3) if prefix_fits(backbone) else (0,)))
-    except Exception as error:  # whatever a model raises that does not take a mask and positions of this form
-        return f"{type(error).__name__} for rows padded on the left"
-    return None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times what is tolerated"
-
-
-def _difference(backbone: CausalLM, shared: int) -> float:
-    """How far the logits of padded rows are from those of plain rows, as a multiple of the tolerance."""
-    import torch
-
-    size = backbone.causal_lm.get_input_embeddings().weight.shape[0]
-    drawn = torch.randint(0, size, (17,), generator=torch.Generator().manual_seed(1)).tolist()
-    rows, more = [drawn[:9], [*drawn[:shared], *drawn[9:13]]], [drawn[13], drawn[14]]
-    worst = 0.0
-    with torch.no_grad():
-        cache = compute_prefix(backbone, drawn[:shared], shared) if shared else None
-        batch = PaddedBatch(backbone, rows, 10, shared, cache)
-        for step in range(2):
-            for index, row in enumerate(rows):
-                ids = torch.tensor([row + more[index : index + 1] * step], device=backbone.device)
-                plain = backbone.causal_lm(input_ids=ids, use_cache=False).logits[0, -1].float()
-                scale = (float(plain.abs().median()) + 1e-6) * tolerance(backbone)
-                worst = max(worst, float((batch.logits[index] - plain).abs().median()) / scale)
-            if not step:
-                batch.go_on(more)
-    return worst
+    return lm.supports.sharing.able and lm.supports.sliding_window is None

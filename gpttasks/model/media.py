@@ -6,7 +6,7 @@ The same bytes are the same ids, other bytes others, so that what rows have in c
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
 
@@ -62,12 +62,3 @@ class MediaNodes:
         values = torch.cat([encoded[owner] for owner in wanted])[index.to(embeddings.device)]
         where = (rows.to(embeddings.device), columns.to(embeddings.device))
         return embeddings.index_put(where, values.to(embeddings.dtype))
-
-
-def model_inputs(backbone: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What a model takes for rows of ids [rows, tokens] on the CPU: the ids, or embeddings if media are among them."""
-    device = backbone.device
-    if backbone.media is None or not bool((ids < 0).any()):
-        return {"input_ids": ids.to(device)}
-    embed = backbone.causal_lm.get_input_embeddings()
-    return {"inputs_embeds": backbone.media.put_in(ids, embed(ids.clamp(min=0).to(device)))}

@@ -1,6 +1,7 @@
 """The fast engine against the plain one, request by request: on every family, whatever prompts have in common."""
 
 import functools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,10 @@ from gpttasks.engine import shared, tree
 from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.shared import SharedEngine
 from gpttasks.example import Part, as_prompt
-from gpttasks.model.tree_attention import forward_rows, sliding_window, why_not_packed, why_not_ragged, why_not_shared
+from gpttasks.model import ragged_attention
+from gpttasks.model.capabilities import unless
+from gpttasks.model.self_tests import try_masks, try_packing, try_ragged, try_sharing
+from gpttasks.model.tree_attention import forward_rows
 from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
 from gpttasks.tokens.join import join
 
@@ -19,8 +23,8 @@ SHARING = ["gpt2", "opt", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral"]
 RAGGED = ["gpt2", "opt", "llama", "qwen3", "gemma3_text", "mistral"]
 NOT_SHARING = {
     "openai-gpt": "keeps no keys",
-    "bloom": "for a mask of its own",
-    "gpt_neo": "by the place in the row",
+    "bloom": "for a custom mask",
+    "gpt_neo": "by the index in the row",
     "gemma2": "no linear function",
 }
 SHOTS = "\n\n".join(f"Review {number}: it was {('bad', 'good')[number % 2]}." for number in range(4)) + "\n\n"
@@ -70,7 +74,8 @@ def layout(request):
 
 def laid_out(backbone, layout, monkeypatch):
     if layout == "padded":
-        monkeypatch.setattr(backbone, "unragged", "switched off")
+        off = replace(backbone.supports, ragged=unless("switched off"))
+        monkeypatch.setattr(backbone, "supports", off)
     return backbone
 
 
@@ -137,12 +142,12 @@ def test_progress_counts_every_request_once(load):
 
 @pytest.mark.parametrize("family", SHARING)
 def test_who_shares(load, family):
-    assert load(family).unshared is None
+    assert load(family).supports.sharing
 
 
 @pytest.mark.parametrize("family", NOT_SHARING)
 def test_who_does_not_and_why(load, family):
-    assert NOT_SHARING[family] in load(family).unshared
+    assert NOT_SHARING[family] in load(family).supports.sharing.reason
     assert load(family).capabilities()["shares_prompts"] is False
 
 
@@ -155,8 +160,9 @@ def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
         return real(self, *arguments, **options)
 
     monkeypatch.setattr(type(backbone.causal_lm.base_model), "forward", deaf)
-    assert "differ from plain ones" in why_not_shared(backbone)
-    assert "differ from plain ones" in why_not_packed(backbone)
+    assert "differ from plain ones" in try_sharing(backbone).reason
+    assert "differ from plain ones" in try_packing(backbone).reason
+    assert try_masks(backbone).reason == "it ignores 4-D masks"
 
 
 @pytest.mark.parametrize("family", [*SHARING, *NOT_SHARING])
@@ -165,7 +171,8 @@ def test_who_reads_without_padding(load, family):
     found = backbone.capabilities()
     assert found["reads_ragged"] is (family in RAGGED)
     if family not in RAGGED:
-        assert found["reads_ragged_reason"] == (backbone.unshared or "NotImplementedError for a mask of its own")
+        eager = "its attention is 'eager', and only 'sdpa' can be called row by row"
+        assert found["reads_ragged_reason"] == (backbone.supports.sharing.reason or eager)
 
 
 @pytest.mark.parametrize("family", [family for family in RAGGED if family not in ("gemma3_text", "mistral")])
@@ -173,7 +180,7 @@ def test_nothing_is_padded(load, family):
     engine = SharedEngine(load(family))
     engine.answer(REQUESTS)
     assert engine.work()["padding"] == 0.0
-    assert load(family).causal_lm.config._attn_implementation == "sdpa"
+    assert load(family).capabilities()["attention"] == "sdpa"
 
 
 @pytest.mark.parametrize("family", ["gemma3_text", "mistral"])
@@ -181,7 +188,7 @@ def test_nothing_is_padded(load, family):
 def test_a_window_that_ends_within_a_text(load, monkeypatch, family, longer):
     """Texts up to the window are read without padding, longer ones with a mask for each kind of layer."""
     backbone = load(family)
-    window = sliding_window(backbone.causal_lm.config)
+    window = backbone.supports.sliding_window
     asked = next(
         asked
         for asked in (options("x" * length, "a", "bc") for length in range(1, 20))
@@ -201,6 +208,17 @@ def test_a_window_that_ends_within_a_text(load, monkeypatch, family, longer):
 
 def test_attention_that_is_not_heeded_is_found_out(load, monkeypatch):
     backbone = load("llama")
-    config = type(backbone.causal_lm.config)
-    monkeypatch.setattr(config, "_attn_implementation", property(lambda self: "sdpa", lambda self, value: None))
-    assert "differ from plain ones" in why_not_ragged(backbone)
+    chosen = ragged_attention.ALL_ATTENTION_FUNCTIONS
+
+    def deaf(*arguments, **options):
+        layout = ragged_attention._layout.get()
+        if layout is not None:
+            layout.used = True
+        return chosen["sdpa"](*arguments, **options)
+
+    monkeypatch.setitem(chosen, ragged_attention.NAME, deaf)
+    try:
+        assert "differ from plain ones" in try_ragged(backbone).reason
+        assert backbone.causal_lm.config._attn_implementation == "sdpa", "what failed is not used"
+    finally:
+        ragged_attention.select_attention(backbone.causal_lm)

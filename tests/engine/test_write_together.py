@@ -11,7 +11,8 @@ from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.shared import SharedEngine
 from gpttasks.errors import DataError, RunFailed
 from gpttasks.example import Part, as_prompt
-from gpttasks.model.left_padding import PaddedBatch, why_not_padded
+from gpttasks.model.left_padding import PaddedBatch
+from gpttasks.model.self_tests import try_left_padding
 from gpttasks.requests import Generate, LogLikelihood
 
 TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral", "gemma2"]
@@ -32,7 +33,7 @@ def assert_equal(plain, together):
 @pytest.mark.parametrize("tokens", [1, 60, None])
 def test_greedy(load, family, tokens):
     asked = requests()
-    assert load(family).unpadded is None
+    assert load(family).supports.left_padding
     assert_equal(LocalEngine(load(family)).answer(asked), SharedEngine(load(family), None, tokens).answer(asked))
 
 
@@ -95,7 +96,7 @@ def test_no_room_and_nan_are_errors_here_too(load, tiny_folder):
 
 
 def test_who_does_not_and_why(load):
-    assert load("openai-gpt").unpadded == "it keeps no keys and values"
+    assert load("openai-gpt").supports.left_padding.reason == "it keeps no keys and values"
     assert load("openai-gpt").capabilities()["writes_together"] is False
     asked = requests()[:3]
     assert_equal(LocalEngine(load("openai-gpt")).answer(asked), SharedEngine(load("openai-gpt")).answer(asked))
@@ -106,7 +107,7 @@ def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
     from gpttasks.model import left_padding
 
     monkeypatch.setattr(left_padding.PaddedBatch, "_read", _deaf(left_padding.PaddedBatch._read))
-    assert "differ from plain ones" in why_not_padded(backbone)
+    assert "differ from plain ones" in try_left_padding(backbone).reason
 
 
 def _deaf(real):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from gpttasks.model.capabilities import inspected
 from gpttasks.model.key_values import KeyValues
-from gpttasks.model.tree_attention import cache_name
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def model(tiny_folder):
 
 
 def read(model, ids, cache):
-    model(input_ids=ids, use_cache=True, **{cache_name(model): cache})
+    model(input_ids=ids, use_cache=True, **{inspected(model, None).cache_name: cache})
 
 
 def held(cache):

@@ -13,8 +13,9 @@ import pytest
 from small_runs import run, samples, write_reviews
 
 import gpttasks
-from gpttasks.backbones import local
 from gpttasks.errors import DataError, FolderError, Interrupted, RunFailed, UserError
+from gpttasks.model import self_tests
+from gpttasks.model.capabilities import unless
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
 from gpttasks.records.folder import read_events, read_run
@@ -62,7 +63,7 @@ class TestFolder:
         }
 
     def test_what_the_model_cannot_do_is_said(self, recipe: Path, monkeypatch, capfd) -> None:
-        monkeypatch.setattr(local, "why_not_ragged", lambda backbone: "it was switched off for a test")
+        monkeypatch.setattr(self_tests, "try_ragged", lambda lm: unless("it was switched off for a test"))
         record = run(recipe, "out").record
         assert "rows are padded: it was switched off for a test" in capfd.readouterr().err
         assert record["backbone"]["capabilities"]["reads_ragged_reason"] == "it was switched off for a test"
