@@ -107,9 +107,9 @@ def _blocks(manual: str) -> Iterator[tuple[str, int, str, str, str]]:
 
 def with_lists_renewed(manual: str) -> str:
     """The manual's text with the lists as they are now."""
-    rows = ["| kind | rule | |", "|---|---|---|"]
+    rows = ["| kind | rule | what it checks |", "|---|---|---|"]
     for kind, module in [
-        *((kind, kind) for kind in ("task", "head", "metric", "encoder", "backbone", "baseline")),
+        *((kind, kind) for kind in ("task", "head", "metric", "encoder", "backbone", "adaptation", "baseline")),
         ("import", "imports"),
     ]:
         for rule in import_module(f"gpttasks.testing.{module}").RULES:

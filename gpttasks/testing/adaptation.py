@@ -150,7 +150,7 @@ def _take_steps(backbone: LocalBackbone, parameters: list[torch.nn.Parameter]) -
 
 @rule("set requires_grad in apply(), and trains and keeps to what it does")
 def trains_as_said(subject: AdaptationSubject) -> Iterator[str]:
-    """Something of the backbone is trained where ``keeps`` names a folder for it, and nothing where it does not."""
+    """Part of the backbone is trained if and only if ``keeps`` names a folder for it."""
     adaptation, trained = subject.adaptation, subject.trained
     if adaptation.keeps not in (None, ADAPTER, MODEL):
         yield f"got keeps {adaptation.keeps!r}, wanted {ADAPTER!r}, {MODEL!r} or None"
@@ -164,7 +164,7 @@ def trains_as_said(subject: AdaptationSubject) -> Iterator[str]:
 
 @rule("freeze the backbone with requires_grad_(False), or set trains_weights")
 def base_frozen_as_said(subject: AdaptationSubject) -> Iterator[str]:
-    """The backbone's own weights change with ``trains_weights`` and are frozen without."""
+    """The backbone's own weights change if and only if ``trains_weights`` is set."""
     trained = subject.trained
     touched = trained.opened or trained.moved
     if touched and not subject.adaptation.trains_weights:
@@ -188,7 +188,7 @@ def learns(subject: AdaptationSubject) -> Iterator[str]:
 
 @rule("draw random weights from torch's generator, which is seeded, and from no other")
 def deterministic(subject: AdaptationSubject) -> Iterator[str]:
-    """The same seed gives the same start."""
+    """The same seed gives the same initial weights."""
     import torch
 
     one, other = (logits(subject.applied(subject.again())) for _ in range(2))
@@ -198,7 +198,7 @@ def deterministic(subject: AdaptationSubject) -> Iterator[str]:
 
 @rule("write tensors as .safetensors and all else as text")
 def saves_no_pickle(subject: AdaptationSubject) -> Iterator[str]:
-    """What is kept are safetensors and text files, the same ones each time; there are none without ``keeps``."""
+    """It saves safetensors and text files only, the same ones each time, and none without ``keeps``."""
     files = subject.saved
     if subject.adaptation.keeps is None and files:
         yield f"got {', '.join(files)} written, wanted no file, as keeps is None"
@@ -233,7 +233,7 @@ def _is_safetensors(content: bytes) -> bool:
 
 @rule("write in save() all that apply() makes trainable, and put it back in load()")
 def saved_equals_loaded(subject: AdaptationSubject) -> Iterator[str]:
-    """Another model with the saved files on it gives the same logits."""
+    """Another model that loads the saved files gives the same logits."""
     wanted = logits(subject.trained.backbone)
     apart = _apart(wanted, logits(subject.loaded(subject.saved)))
     if not apart <= CLOSE:
@@ -246,7 +246,7 @@ def _apart(left: torch.Tensor, right: torch.Tensor) -> float:
 
 @rule("raise UserError in apply() for a model that it does not fit, and for nothing else")
 def run_round_trip(subject: AdaptationSubject) -> Iterator[str]:
-    """The folder of a run with it, trained for a step where it trains, gives the same answers and scores again."""
+    """The folder of a run with the adaptation gives the same answers and scores again."""
     adaptation, backbone = subject.adaptation, subject.fresh()
     # A head with weights of its own, where something has to be trained and the backbone is not.
     head = "classifier" if adaptation.trains and adaptation.keeps is None else "choice"

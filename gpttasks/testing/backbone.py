@@ -70,7 +70,7 @@ def deterministic(subject: BackboneSubject) -> Iterator[str]:
 
 @rule("answer each request by itself, and give the replies in the order of the requests")
 def order_does_not_matter(subject: BackboneSubject) -> Iterator[str]:
-    """No reply depends on the order of the requests, or on what else is asked."""
+    """No reply depends on the order of the requests or on the other requests."""
     plain = subject.ask(subject.requests)
     order = shuffled(len(subject.requests))
     turned = dict(zip(order, subject.ask([subject.requests[place] for place in order]), strict=True))
@@ -83,7 +83,7 @@ def order_does_not_matter(subject: BackboneSubject) -> Iterator[str]:
 
 @rule("sum the natural logarithms of the continuation's tokens alone, and cut a text at its first stop")
 def bounds(subject: BackboneSubject) -> Iterator[str]:
-    """A log-likelihood is finite and not above 0, of one token or more; a text keeps to its length and stops."""
+    """A log-likelihood is finite, at most 0 and of one token or more; a text respects its maximum length and stops."""
     for request, reply in zip(subject.requests, subject.ask(subject.requests), strict=True):
         if isinstance(reply, LogLikelihoodReply):
             if not (math.isfinite(reply.logprob) and reply.logprob <= 0 and reply.tokens >= 1):
@@ -100,7 +100,7 @@ def bounds(subject: BackboneSubject) -> Iterator[str]:
 
 @rule("give the model standard positions and attention masks, or override what cannot be shared")
 def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
-    """A local model says the same whether what requests have in common is read once or not."""
+    """A local model gives the same replies with and without prefix sharing."""
     if subject.backbone.lm is not None:
         found = shared_difference(subject.backbone.lm, None, subject.requests)
         if found is not None:
@@ -109,7 +109,7 @@ def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
 
 @rule("take the SHA-256 of all that settles the answers, and of nothing else")
 def digests(subject: BackboneSubject) -> Iterator[str]:
-    """SHA-256 digests, of the weights among them, which a second load gives again."""
+    """It has SHA-256 digests, also of the weights, and loading it again gives the same ones."""
     found = subject.backbone.digests()
     if "weights" not in found or not all(re.fullmatch(r"[0-9a-f]{64}", value) for value in found.values()):
         yield f"got the digests {found}, wanted 64 hex digits each, and one of weights"
@@ -121,7 +121,7 @@ def digests(subject: BackboneSubject) -> Iterator[str]:
 
 @rule("set context when it is loaded, and describe with texts, numbers, lists and mappings")
 def describes_itself(subject: BackboneSubject) -> Iterator[str]:
-    """It has a context, and capabilities of JSON types."""
+    """It has a context length and capabilities of JSON types."""
     context = subject.backbone.context
     if not isinstance(context, int) or context < 8:
         yield f"got the context {context!r}, wanted a number of tokens, 8 or more"
@@ -137,7 +137,7 @@ def describes_itself(subject: BackboneSubject) -> Iterator[str]:
 
 @rule("see gpttasks.tokens.join.Tokenizer for what each method gives")
 def tokenizer(subject: BackboneSubject) -> Iterator[str]:
-    """Offsets name a place in the text for every token, and token ends ascend."""
+    """Offsets locate every token in the text, and token ends ascend."""
     tokenizer = subject.backbone.tokenizer
     for what, text in HARD_TEXTS.items():
         ids, places, ends = tokenizer.encode(text), tokenizer.offsets(text), tokenizer.token_ends(text)
@@ -149,7 +149,7 @@ def tokenizer(subject: BackboneSubject) -> Iterator[str]:
 
 @rule("raise DataError for a text that cannot be read")
 def hard_texts(subject: BackboneSubject) -> Iterator[str]:
-    """Empty, long, non-Latin and right-to-left passages get a reply, or are refused with a gpttasks error."""
+    """Empty, long, non-Latin and right-to-left passages get a reply or are refused with a gpttasks error."""
     for what, text in HARD_TEXTS.items():
         prompt = (Part(text, "passage"), Part("\nColour:"))
         for request in (LogLikelihood(prompt, " red"), Generate(prompt, MAX_TOKENS)):
@@ -162,7 +162,7 @@ def hard_texts(subject: BackboneSubject) -> Iterator[str]:
 
 @rule("let nothing but the options, the seed and the training texts decide what it answers")
 def round_trip(subject: BackboneSubject) -> Iterator[str]:
-    """A run with it can be carried out and gives the same scores again: a local one out of the run's folder."""
+    """A run with it finishes and gives the same scores again; a local backbone does so from the run's folder."""
     backbone = subject.backbone
     local = backbone.lm is not None
     task, metric = task_of(sample_examples(24)), metric_for("label")

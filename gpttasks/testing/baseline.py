@@ -93,7 +93,7 @@ def order_does_not_matter(subject: BaselineSubject) -> Iterator[str]:
 
 @rule("raise DataError for an example that has no answer")
 def hard_texts(subject: BaselineSubject) -> Iterator[str]:
-    """Empty, long, non-Latin and right-to-left passages are answered, or refused with a gpttasks error."""
+    """Empty, long, non-Latin and right-to-left passages are answered or refused with a gpttasks error."""
     for kind in subject.kinds:
         for what, text in HARD_TEXTS.items():
             example = with_passage(subject.examples[0], text)

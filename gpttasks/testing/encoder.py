@@ -64,7 +64,7 @@ def check_encoder(encoder: Encoder, media: Sequence[Media] | None = None) -> lis
 
 @rule("set reads to what stands before the slash in the MIME types")
 def names_what_it_reads(subject: EncoderSubject) -> Iterator[str]:
-    """``reads`` names the kinds of media."""
+    """``reads`` lists the kinds of media."""
     kinds = {media.type.partition("/")[0] for media in subject.media}
     if not kinds <= subject.encoder.reads:
         yield f"got reads {sorted(subject.encoder.reads)}, wanted {sorted(kinds)} in it"
@@ -72,7 +72,7 @@ def names_what_it_reads(subject: EncoderSubject) -> Iterator[str]:
 
 @rule("let length() say precisely how many embeddings embed() makes")
 def shape_as_said(subject: EncoderSubject) -> Iterator[str]:
-    """``embed`` gives as many embeddings as ``length`` says, of the width of the backbone."""
+    """``embed`` returns as many embeddings as ``length`` announces, in the width of the backbone."""
     for media, given in zip(subject.media, subject.embeddings(subject.media), strict=True):
         wanted = (subject.encoder.length(media), HIDDEN)
         if tuple(given.shape) != wanted or wanted[0] < 1:
@@ -89,7 +89,7 @@ def deterministic(subject: EncoderSubject) -> Iterator[str]:
 
 @rule("mask what padding adds, or encode one after another")
 def alone_as_together(subject: EncoderSubject) -> Iterator[str]:
-    """No embedding depends on what else is in the batch, or on its order."""
+    """No embedding depends on the rest of the batch or on its order."""
     together = subject.embeddings(subject.media)
     alone = [one for media in subject.media for one in subject.embeddings([media])]
     turned = list(reversed(subject.embeddings(list(reversed(subject.media)))))
@@ -114,7 +114,7 @@ def refuses_what_it_cannot_read(subject: EncoderSubject) -> Iterator[str]:
 
 @rule("compute embed() with gradients, without detach() or no_grad(), where a module is to be trained")
 def trains(subject: EncoderSubject) -> Iterator[str]:
-    """Gradients reach the modules that are to be trained."""
+    """Gradients reach the modules to be trained."""
     import torch
 
     wanted = [value for value in subject.encoder.modules().parameters() if value.requires_grad]
@@ -148,7 +148,7 @@ def round_trip(subject: EncoderSubject) -> Iterator[str]:
 
 @rule("resample, mix and pad as it takes, or raise DataError in length()")
 def hard_media_too(subject: EncoderSubject) -> Iterator[str]:
-    """Silent, stereo, very short and long audio gives finite embeddings as many as said, or is refused."""
+    """Silent, stereo, very short and long audio gives finite embeddings, as many as announced, or is refused."""
     import torch
 
     for what, media in hard_media(subject.encoder.reads):
@@ -166,7 +166,7 @@ def hard_media_too(subject: EncoderSubject) -> Iterator[str]:
 
 @rule("keep all that is trained in modules(), and all else a function of the options")
 def run_round_trip(subject: EncoderSubject) -> Iterator[str]:
-    """The folder of a run with it, trained for a step, gives the same answers and scores again."""
+    """The folder of a run with the encoder, trained for one step, gives the same answers and scores again."""
     encoder = subject.encoder
     task = task_of(media_examples(subject.media))
     longest = max(map(encoder.length, subject.media))

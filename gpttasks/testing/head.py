@@ -94,7 +94,7 @@ def order_does_not_matter(subject: HeadSubject) -> Iterator[str]:
 
 @rule("read the right answer in items() and tune() only, and name in needs what requests() reads")
 def label_not_in_prompt(subject: HeadSubject) -> Iterator[str]:
-    """Neither requests nor answers change with the right answer."""
+    """Neither requests nor answers depend on the right answer."""
     if subject.kind.measures:
         return  # how likely the right answer is, is what is asked
     hidden = ("target", "label", "references", "scores")
@@ -112,7 +112,7 @@ def label_not_in_prompt(subject: HeadSubject) -> Iterator[str]:
 
 @rule("compare the choices by what the replies say, and nothing else")
 def random_at_chance(subject: HeadSubject) -> Iterator[str]:
-    """A random model picks the right one of several choices as often as chance has it."""
+    """A random model chooses the right one of several choices as often as by chance."""
     judged = [
         (one.label, given.value)
         for one, given in zip(subject.examples, subject.given, strict=True)
@@ -150,7 +150,7 @@ def answers_in_kind(subject: HeadSubject) -> Iterator[str]:
 
 @rule("build requests from the example's parts, with the prompt where prompts go")
 def shared_equals_unshared(subject: HeadSubject) -> Iterator[str]:
-    """Requests get the same replies whether what they have in common is read once or not."""
+    """Requests get the same replies with and without prefix sharing."""
     requests = [request for example in subject.examples[:12] for request in subject.head.requests(example)]
     found = shared_difference(subject.backbone, subject.head.modules(), requests)
     if found is not None:
@@ -159,7 +159,7 @@ def shared_equals_unshared(subject: HeadSubject) -> Iterator[str]:
 
 @rule("make the ids with gpttasks.join, as the engine does, and set target_start to its boundary")
 def items_join_as_requests(subject: HeadSubject) -> Iterator[str]:
-    """What is trained on are the token ids that are asked about, with the same boundary."""
+    """The head trains on the token ids that it asks about, with the same boundary."""
     for example, items in zip(subject.examples, subject.items, strict=False):
         asked = [row for request in subject.head.requests(example) for row in _rows(subject, request)]
         for item in items:
@@ -196,7 +196,7 @@ def _rows(subject: HeadSubject, request: Request) -> list[Callable[[list[int], i
 
 @rule("return sums, not means, and count their terms in Item.counts")
 def losses_add_up(subject: HeadSubject) -> Iterator[str]:
-    """Losses are sums: of a micro-batch they are those of its items, named as the items' counts, and finite."""
+    """Losses are sums: that of a micro-batch is the sum over its items, named like their counts, and finite."""
     import torch
 
     items = [item for some in subject.items for item in some]
@@ -224,7 +224,7 @@ def _losses(subject: HeadSubject, items: Sequence[Item]) -> dict[str, float]:
 
 @rule("raise DataError for an example that cannot be asked about")
 def hard_texts(subject: HeadSubject) -> Iterator[str]:
-    """Empty, long, non-Latin and right-to-left passages are answered, or refused with a gpttasks error."""
+    """Empty, long, non-Latin and right-to-left passages are answered or refused with a gpttasks error."""
     for what, text in HARD_TEXTS.items():
         example = with_passage(subject.examples[0], text)
         try:

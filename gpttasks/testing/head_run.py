@@ -18,7 +18,7 @@ from .trial_run import ONE_STEP, answers_differ, not_given_back, trial, use
 
 @rule("give the choice that the replies hold for the likeliest, or the text that was written")
 def gold_scores_best(subject: HeadSubject) -> Iterator[str]:
-    """A model that is sure of the right answer gets it right."""
+    """With a model that is certain of the right answer, the answer is right."""
     gives = subject.head.gives
     for example in subject.examples[:8]:
         gold = example.gold_text
@@ -78,7 +78,7 @@ def round_trip(subject: HeadSubject) -> Iterator[str]:
 
 @rule("keep all that is trained in modules() and all that is tuned in what tune() gives")
 def run_round_trip(subject: HeadSubject) -> Iterator[str]:
-    """The folder of a run with it, trained for a step where it trains, gives the same answers and scores again."""
+    """The folder of a run with the head (trained for one step if it trains) gives the same answers and scores again."""
     head, backbone = subject.head, subject.backbone
     task, metric = task_of(subject.examples[: 3 * SPLIT]), metric_for(head.gives)
     keys: dict[str, Any] = {

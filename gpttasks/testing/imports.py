@@ -124,7 +124,7 @@ def imports(found: Imported) -> Iterator[str]:
 
 @rule("import large libraries, read files and compute inside functions")
 def quick_import(found: Imported) -> Iterator[str]:
-    """It takes no longer than the limit."""
+    """It takes no longer than the time limit."""
     took = float(found.seen.get("seconds", 0))
     if took > found.limit:
         yield f"got an import of {took:.1f} s, wanted at most {found.limit:g} s"
@@ -132,7 +132,7 @@ def quick_import(found: Imported) -> Iterator[str]:
 
 @rule("import them inside the functions that use them, or register.later the component")
 def light_import(found: Imported) -> Iterator[str]:
-    """It loads no large library."""
+    """It does not load a large library."""
     heavy = [name for name in HEAVY if name in found.seen.get("modules", ())]
     if heavy:
         yield f"got {', '.join(heavy)} imported with it, wanted none of them"
@@ -161,7 +161,7 @@ def silent_import(found: Imported) -> Iterator[str]:
 
 @rule("do it inside functions, where a recipe asks for it")
 def leaves_the_process_alone(found: Imported) -> Iterator[str]:
-    """It starts no program and no thread, and changes nothing that all modules share."""
+    """It starts no program and no thread, and does not change what all modules share."""
     if found.seen.get("started"):
         yield f"got {found.seen['started'][0]} started, wanted nothing started"
     if found.seen.get("changed"):

@@ -99,7 +99,7 @@ def order_does_not_matter(subject: MetricSubject) -> Iterator[str]:
 
 @rule("correct total(), or set scale to the lowest and highest value there can be (None where there is none)")
 def bounds(subject: MetricSubject) -> Iterator[str]:
-    """Totals are within ``scale``, of all samples and of a single one."""
+    """The totals of all samples and of a single sample are within ``scale``."""
     low, high = subject.metric.scale
     for answers in (subject.gold, subject.drawn):
         rows = subject.rows(answers)
@@ -123,7 +123,7 @@ def gold_scores_best(subject: MetricSubject) -> Iterator[str]:
 
 @rule("count a sample only where the answer is the right one")
 def random_at_chance(subject: MetricSubject) -> Iterator[str]:
-    """A metric of labels that says 1 or 0 for a sample says 1 of random ones as often as chance has it."""
+    """A metric of labels that gives 1 or 0 per sample gives 1 for random answers as often as by chance."""
     rows = subject.rows(subject.drawn)
     counts = {len(example.choices) for example in subject.examples}
     if (
@@ -143,7 +143,7 @@ def random_at_chance(subject: MetricSubject) -> Iterator[str]:
 
 @rule("name each field of the example in needs and each one of the answer in reads")
 def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
-    """It reads no field of an example beyond ``needs``, and none of an answer beyond ``reads``."""
+    """It reads only the fields in ``needs`` of an example, and only those in ``reads`` of an answer."""
     metric = subject.metric
     wanted = subject.rows(subject.drawn)
     bare = [needed_fields(example, metric.needs) for example in subject.examples]
@@ -160,7 +160,7 @@ def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
 
 @rule("raise ValueError for an answer that cannot be scored, and see what empty text does to a quotient")
 def hard_texts(subject: MetricSubject) -> Iterator[str]:
-    """Empty, long, non-Latin and right-to-left answers are scored, or refused with ValueError."""
+    """Empty, long, non-Latin and right-to-left answers are scored or refused with ValueError."""
     if not subject.metric.takes & {"text", "span"}:
         return
     low, high = subject.metric.scale
@@ -179,7 +179,7 @@ def hard_texts(subject: MetricSubject) -> Iterator[str]:
 
 @rule("keep what sample() gives free of anything but the example and the answer, so that it can be computed again")
 def round_trip(subject: MetricSubject) -> Iterator[str]:
-    """The score in a run's folder is that of the answers, as are the statistics; its interval is in scale."""
+    """The score and the statistics in a run's folder are those of its answers, and the interval is within ``scale``."""
     metric, examples, answers = subject.metric, subject.examples[:IN_RUN], subject.drawn[:IN_RUN]
     answered = {example.id: answer for example, answer in zip(examples, answers, strict=True)}
     task, head = task_of(examples, len(examples)), head_of(answered, subject.kind.name)

@@ -60,7 +60,7 @@ def reads_its_rows(subject: TaskSubject) -> Iterator[str]:
 
 @rule("give sample rows whose right answers differ: a prompt that tells the answer shows only then")
 def answers_differ(subject: TaskSubject) -> Iterator[str]:
-    """The sample rows have more than one right answer, and not all at the same place of their choices."""
+    """The sample rows have more than one right answer, and not always at the same position among the choices."""
     told_by = [(one.label, one.target, one.references, tuple(one.scores.items())) for one in subject.examples]
     if len(told_by) > 1 and len(set(told_by)) == 1 and told_by[0] != (None, None, (), ()):
         yield f"got the same right answer in all of {len(told_by)} rows, wanted several"
@@ -79,7 +79,7 @@ def deterministic(subject: TaskSubject) -> Iterator[str]:
 
 @rule("let example() use nothing but its row: no counter, no row.place")
 def order_does_not_matter(subject: TaskSubject) -> Iterator[str]:
-    """The order of the rows changes no example, unless the task joins rows."""
+    """The order of the rows does not change any example, unless the task joins rows."""
     if subject.by_row:
         turned = [one for one in subject.read(list(reversed(subject.rows))) if isinstance(one, Example)]
         if list(reversed(turned)) != subject.examples:
@@ -88,7 +88,7 @@ def order_does_not_matter(subject: TaskSubject) -> Iterator[str]:
 
 @rule("take it out of the prompt, and name the columns that hold it in answer_columns")
 def label_not_in_prompt(subject: TaskSubject) -> Iterator[str]:
-    """The prompt says nothing of the right answer: it is the same with another one, and with none."""
+    """The prompt does not depend on the right answer: it is the same with another answer and with none."""
     answers = subject.task.answer_columns or (_answer_columns(subject) if subject.by_row else frozenset())
     if subject.by_row and answers:
         others = [*subject.rows[1:], subject.rows[0]]
@@ -137,7 +137,7 @@ def told_by_prompt(examples: Sequence[Example]) -> bool:
 
 @rule("fill the field in every example, or leave it out of fields")
 def fields_as_declared(subject: TaskSubject) -> Iterator[str]:
-    """``fields`` names what every example fills."""
+    """``fields`` lists exactly the fields that every example fills."""
     declared = subject.task.fields
     for example in subject.examples if declared is not None else ():
         missing = sorted((declared or frozenset()) - example.fields)
@@ -173,7 +173,7 @@ def gold_scores_best(subject: TaskSubject) -> Iterator[str]:
 
 @rule("raise UnusableRow(row.problem(...)) for what cannot be used")
 def hard_texts(subject: TaskSubject) -> Iterator[str]:
-    """Empty, long, non-Latin and right-to-left text, alone and in lists, gives an example, or is refused."""
+    """Empty, long, non-Latin and right-to-left text, alone and in lists, gives an example or is refused."""
     for what, column, value in _hard_values(subject.rows[0], subject.task.answer_columns):
         try:
             subject.read([{**subject.rows[0], column: value}])
@@ -196,7 +196,7 @@ def _hard_values(row: Mapping[str, Any], answers: frozenset[str]) -> Iterator[tu
 
 @rule("let nothing but the recipe's options and the row decide what an example is, with the right answer and without")
 def round_trip(subject: TaskSubject) -> Iterator[str]:
-    """A run on the rows has these examples; its folder gives the same answers again, the right ones left out."""
+    """A run on the rows has these examples; its folder gives the same answers again, without the right answers."""
     yield from task_round_trip(subject.task, subject.rows, subject.examples, by_row=subject.by_row)
 
 
