@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .answer_kinds import CORE_KINDS
+from .data.media import MEDIA_TYPES
+from .data.readers import READERS
 from .plugins.hookspecs import hookimpl
 from .recipe.paths import BUNDLED_RECIPES
+from .tasks.filters import FILTERS
 
 if TYPE_CHECKING:
     from .plugins import Register
@@ -86,10 +89,16 @@ COMPONENTS = {
 
 @hookimpl
 def gpttasks_register(register: Register) -> None:
-    """Register the core's components and the bundled recipes."""
+    """Register the core's components, filters, readers and media types, and the bundled recipes."""
     for kind, components in COMPONENTS.items():
         for name, where in components.items():
             register.later(kind, name, f"{__package__}.{where}")
     for answer_kind in CORE_KINDS.values():
         register.answer_kind(answer_kind)
+    for template_filter in FILTERS.values():
+        register.template_filter(template_filter.name, template_filter.function)
+    for reader in READERS.values():
+        register.reader(reader.name, reader.function)
+    for media_type in MEDIA_TYPES.values():
+        register.media_type(media_type.name, *(dict(signature) for signature in media_type.signatures))
     register.recipes(next(folder for folder in BUNDLED_RECIPES if folder.is_dir()))

@@ -17,6 +17,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
+import traceback
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -85,7 +88,17 @@ class BackboneError(UserError):
 
 
 class PluginError(UserError):
-    """A plugin that is broken, unknown, or clashes with another."""
+    """A plugin that is broken, unknown, or clashes with another.
+
+    names_owner:
+        Whether the message says whose code failed.
+    """
+
+    def __init__(
+        self, problems: str | Problem | Iterable[Problem], *, hint: str | None = None, names_owner: bool = False
+    ) -> None:
+        super().__init__(problems, hint=hint)
+        self.names_owner = names_owner
 
 
 class FolderError(UserError):
@@ -131,3 +144,16 @@ def one_line(error: BaseException) -> str:
         return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return text if len(text) <= LONGEST_CAUSE else f"{text[: LONGEST_CAUSE - 1]}…"
+
+
+TRACEBACK = "GPTTASKS_TRACEBACK"
+"""The environment variable that, set to 1, has the traceback of a plugin's error printed."""
+
+FIX_PLUGIN = f"fix the plugin, then run the same command again to go on; {TRACEBACK}=1 shows the traceback"
+"""The hint for an error in a plugin's code."""
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print the traceback of a plugin's error on stderr, if the environment variable asks for it."""
+    if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+        print("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from ..errors import GpttasksError, Problem
+from ..errors import TRACEBACK, GpttasksError, Problem, show_traceback
 from .output import say
 
 
@@ -13,8 +13,6 @@ def describe_bug(error: Exception) -> GpttasksError:
 
     Of a bug in a plugin that is not bundled the traceback is shown where ``GPTTASKS_TRACEBACK=1`` asks for it.
     """
-    from ..plugins.registry import TRACEBACK, show_traceback
-
     culprit, is_ours = _culprit(error)
     if is_ours:
         say("".join(traceback.format_exception(error)).rstrip())

@@ -1,4 +1,4 @@
-"""The kinds of things that ``list`` and ``show`` know."""
+"""The kinds of things that ``list`` and ``show`` print."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import inspect
 from pathlib import Path
 
 from ..errors import Problem, UserError, did_you_mean
+from ..tasks.extensions import EXTENSION_KINDS
 
-KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "baseline", "recipe", "plugin")
+KINDS = (
+    *("task", "head", "metric", "backbone", "encoder", "adaptation", "baseline"),
+    *EXTENSION_KINDS,
+    *("recipe", "plugin"),
+)
 PLURALS = {f"{kind}s": kind for kind in KINDS}
 KIND_NAMES = "|".join(PLURALS)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..tasks.extensions import EXTENSION_KINDS
 from .arguments import AsJson, PluginFiles
 from .kinds import KIND_NAMES, doc_of, first_line, kind_named, recipe_summary
 from .output import aligned, say
@@ -52,6 +53,8 @@ def _item(plugins: Plugins, kind: str, name: str) -> dict[str, Any]:
     if kind == "recipe":
         path = plugins.recipes()[name]
         return item | {"summary": recipe_summary(path), "path": str(path)}
+    if kind in EXTENSION_KINDS:
+        return item | {"summary": first_line(plugins.extensions.get(kind, name).description)}
     return item | {"summary": first_line(doc_of(plugins.get(kind, name)))}
 
 

@@ -15,12 +15,14 @@ from .output import aligned, counted, json_line, on_one_line, say
 from .prediction_files import check_columns, check_output, output_rows, write_rows
 
 if TYPE_CHECKING:
+    from ..data.readers import FileReader
     from ..data.rows import Row
     from ..pipeline.predict import Prediction, Predictor
 
 PREDICTIONS_SCHEMA = "gpttasks.predictions/1"
 STANDARD_INPUT = Path("-")
-INPUT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")
+NOT_FOR_INPUT = frozenset({".json", ".parquet"})
+"""Suffixes that ``--input`` does not take: the output would not read back."""
 _SHOWN_WIDTH = 60
 
 
@@ -77,8 +79,9 @@ def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list
     from ..pipeline.predict import Predictor
     from ..plugins import load_plugins
 
-    predictor = Predictor(run, load_plugins(plugins))
-    rows = list(predictor.text_rows(texts) if source is None else _read(predictor, source))
+    loaded = load_plugins(plugins)
+    predictor = Predictor(run, loaded)
+    rows = list(predictor.text_rows(texts) if source is None else _read(predictor, source, loaded.extensions.readers))
     check_columns(rows)
     predictions = list(predictor.predict(rows))
     if not predictions:
@@ -87,18 +90,19 @@ def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list
     return predictions
 
 
-def _read(predictor: Predictor, source: Path) -> Iterable[Row]:
+def _read(predictor: Predictor, source: Path, readers: Mapping[str, FileReader]) -> Iterable[Row]:
     from ..data.readers import read_file, read_stream
 
     if source == STANDARD_INPUT:
         return read_stream(sys.stdin.buffer, "standard input")
+    readers = {suffix: reader for suffix, reader in readers.items() if suffix not in NOT_FOR_INPUT}
     suffix = source.suffix.lower()
-    if suffix not in INPUT_SUFFIXES:
-        hint = f"these are: {' '.join(INPUT_SUFFIXES)}"
-        raise DataError(Problem("no kind of file that can be read", file=str(source), hint=hint))
+    if suffix not in readers:
+        hint = f"files that can be read: {' '.join(readers)}"
+        raise DataError(Problem("no reader for this kind of file", file=str(source), hint=hint))
     if suffix == ".txt":
         return predictor.text_rows(row["text"] for row in read_file(source))
-    return read_file(source)
+    return read_file(source, readers)
 
 
 def _mention_cuts(predictions: list[Prediction]) -> None:

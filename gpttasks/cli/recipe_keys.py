@@ -91,7 +91,7 @@ def template_filters() -> str:
     own, jinja = [], []
     for name, function in sorted(filters().items()):
         if function.__module__.startswith("gpttasks"):
-            own.append((f"`{name}`", inspect.getdoc(function) or ""))
+            own.append((f"`{name}`", " ".join((inspect.getdoc(function) or "").split())))
         else:
             jinja.append(f"`{name}`")
     return f"{table(('filter', 'what it does'), own)}\n\nFrom Jinja: {', '.join(jinja)}."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import typer
 
+from ..tasks.extensions import EXTENSION_KINDS
 from .arguments import PluginFiles
 from .kinds import KIND_NAMES, doc_of, kind_named
 from .output import aligned, say
@@ -40,6 +41,10 @@ def show(
         typer.echo(path.read_text("utf-8"), nl=False)
     elif wanted == "plugin":
         typer.echo(_plugin_text(plugins, name))
+    elif wanted in EXTENSION_KINDS:
+        owner = plugins.owner(wanted, name)
+        description = plugins.extensions.get(wanted, name).description
+        typer.echo(f"{wanted} {name}, from the {owner.title}\n\n{description or '(no description)'}")
     else:
         typer.echo(_component_text(plugins, wanted, name))
 

@@ -1,34 +1,79 @@
-"""Audio and images in a row: bytes, or a file that is named."""
+"""Audio, images and other media in a row: bytes, or the path of a file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ..example import Media
 
-_SIGNATURES = (
-    (b"RIFF", "audio/wav"),
-    (b"fLaC", "audio/flac"),
-    (b"OggS", "audio/ogg"),
-    (b"ID3", "audio/mpeg"),
-    (b"\xff\xfb", "audio/mpeg"),
-    (b"\xff\xf3", "audio/mpeg"),
-    (b"\xff\xf2", "audio/mpeg"),
-    (b"FORM", "audio/aiff"),
-    (b"\x89PNG", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-)
+
+@dataclass(frozen=True)
+class MediaType:
+    """A MIME type and the signatures by which its files are recognised.
+
+    signatures:
+        Each is a tuple of (offset, bytes); a file matches it if all these bytes are at their offsets.
+    owner:
+        The plugin that registered it, as messages name it; None for gpttasks itself.
+    """
+
+    kind: ClassVar[str] = "media-type"
+
+    name: str
+    signatures: tuple[tuple[tuple[int, bytes], ...], ...]
+    owner: str | None = None
+
+    @property
+    def description(self) -> str:
+        """The signatures, for a list of media types."""
+        return " or ".join(
+            " and ".join(f"{value!r} at byte {offset}" for offset, value in signature) for signature in self.signatures
+        )
+
+    def matching_bytes(self, data: bytes) -> int:
+        """The length in bytes of the longest signature that ``data`` matches; 0 if it matches none."""
+        return max(
+            (
+                sum(len(value) for _, value in signature)
+                for signature in self.signatures
+                if all(data.startswith(value, offset) for offset, value in signature)
+            ),
+            default=0,
+        )
 
 
-def media_of(value: object, beside: str | None = None) -> Media:
-    """The audio or image that a value of a row is: Media, bytes, a mapping with ``bytes`` or ``path``, or a path.
+def _starting_with(name: str, *prefixes: bytes) -> MediaType:
+    return MediaType(name, tuple(((0, prefix),) for prefix in prefixes))
+
+
+MEDIA_TYPES: Mapping[str, MediaType] = {
+    media_type.name: media_type
+    for media_type in (
+        _starting_with("audio/wav", b"RIFF"),
+        _starting_with("audio/flac", b"fLaC"),
+        _starting_with("audio/ogg", b"OggS"),
+        _starting_with("audio/mpeg", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
+        _starting_with("audio/aiff", b"FORM"),
+        _starting_with("image/png", b"\x89PNG"),
+        _starting_with("image/jpeg", b"\xff\xd8\xff"),
+        _starting_with("image/gif", b"GIF8"),
+    )
+}
+"""The media types that gpttasks recognises without plugins, by name."""
+
+
+def media_of(value: object, beside: str | None = None, types: Mapping[str, MediaType] = MEDIA_TYPES) -> Media:
+    """The media in a value of a row: Media, bytes, a mapping with ``bytes`` or ``path``, or a path.
 
     beside:
-        the file of the row, at whose folder relative paths start; None: at the working directory.
+        The file of the row: relative paths start at its folder. None: they start at the working directory.
+    types:
+        The media types to recognise. If several match, the one with the longest matching signature is taken.
 
-    Raises ValueError for anything else, a file that is not there, empty bytes, and bytes that are of no known format.
+    Raises ValueError for any other value, a missing file, empty bytes, and bytes of an unknown format.
     """
     if isinstance(value, Media):
         return value
@@ -44,10 +89,11 @@ def media_of(value: object, beside: str | None = None) -> Media:
         except OSError as error:
             raise ValueError(f"the file {file} cannot be read: {error.strerror}") from error
     if not isinstance(value, bytes):
-        raise ValueError(f"got {type(value).__name__}, wanted bytes, a path, or a mapping with one of them")
+        raise ValueError(f"got {type(value).__name__}, expected bytes, a path, or a mapping with one of them")
     if not value:
-        raise ValueError(f"{name}: empty, wanted audio or an image")
-    kind = next((kind for begin, kind in _SIGNATURES if value.startswith(begin)), None)
-    if kind is None:
-        raise ValueError(f"{name}: begins with {value[:8]!r}, neither WAV, FLAC, OGG, MP3, AIFF nor PNG, JPEG, GIF")
-    return Media(value, kind)
+        raise ValueError(f"{name}: empty, expected audio or an image")
+    best = max(types.values(), key=lambda media_type: media_type.matching_bytes(value), default=None)
+    if best is None or not best.matching_bytes(value):
+        known = ", ".join(types) or "none"
+        raise ValueError(f"{name}: unknown format, begins with {value[:8]!r}; known formats: {known}")
+    return Media(value, best.name)

@@ -1,53 +1,88 @@
-"""Reads data files row by row, strictly, so that whatever is wrong is named by file and line."""
+"""Reads data files row by row and strictly: an error names the file and the line."""
 
 from __future__ import annotations
 
 import csv
+import functools
+import inspect
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, ClassVar, TypeAlias
 
-from ..errors import DataError, Problem
-from .rows import Row
+from ..errors import FIX_PLUGIN, DataError, GpttasksError, PluginError, Problem, one_line, show_traceback
+from .rows import NO_PLACE, Row
 
 Line: TypeAlias = tuple[int, str]
 LineReader: TypeAlias = Callable[[Iterable[Line], str], Iterator[Row]]
+RowReader: TypeAlias = Callable[[Path], Iterable[Row]]
 
 # The csv module stops at 128 KiB a field, which a whole book exceeds; this is the most that all platforms take.
 _LARGEST_FIELD = 2**31 - 1
 _PARQUET_BATCH = 1000
 
 
-def read_file(path: Path) -> Iterator[Row]:
-    """The rows of one file, by its suffix: one of :data:`SUFFIXES`.
+@dataclass(frozen=True)
+class FileReader:
+    """A function that reads the rows of files with one suffix.
 
-    CSV and TSV have a header, and quoted fields as spreadsheets write them; no value is converted. JSON Lines hold an
-    object a line. A text file has one column, ``text``, and one row a line. An empty line within the file is a row
-    without values; empty lines at its end are nothing.
-
-    Raises DataError, with the line where there is one, for what cannot be read.
+    name:
+        The suffix in lower case, such as ``.csv``.
+    owner:
+        The plugin that registered it, as messages name it; None for gpttasks itself.
     """
-    try:
-        if path.stat().st_size == 0:
-            raise DataError(Problem("the file is empty", file=str(path)))
-        if path.suffix.lower() == ".parquet":
-            yield from _read_parquet(path)
+
+    kind: ClassVar[str] = "reader"
+
+    name: str
+    function: RowReader
+    owner: str | None = None
+
+    @property
+    def description(self) -> str:
+        """The docstring of the function, empty if it has none."""
+        return inspect.getdoc(self.function) or ""
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        """The rows of a file. Raises DataError and OSError as the function does; PluginError for its other errors."""
+        if self.owner is None:
+            yield from self.function(path)
             return
-        with path.open("rb") as stream:
-            yield from _LINE_READERS[path.suffix.lower()](_lines(stream, str(path)), str(path))
-    except OSError as error:
-        raise DataError(Problem(f"the file cannot be read: {error.strerror or error}", file=str(path))) from error
+        rows: Iterator[Row] | None = None
+        number = 0
+        while True:
+            try:
+                rows = iter(self.function(path)) if rows is None else rows
+                row = next(rows)
+            except StopIteration:
+                return
+            except (GpttasksError, OSError):
+                raise
+            except Exception as error:
+                show_traceback(error)
+                raise self._failure(path, f"failed after {number:,} rows: {one_line(error)}") from error
+            number += 1
+            if not isinstance(row, Row):
+                raise self._failure(path, f"yielded {type(row).__name__}, expected gpttasks.Row")
+            row.file = row.file or str(path)
+            if row.place == NO_PLACE:
+                row.place = f"row {number} of {path.name}"
+            yield row
+
+    def _failure(self, path: Path, what: str) -> PluginError:
+        problem = Problem(f"the reader {self.name!r} of the {self.owner} {what}", file=str(path), hint=FIX_PLUGIN)
+        return PluginError(problem, names_owner=True)
 
 
 def read_stream(stream: BinaryIO, name: str) -> Iterator[Row]:
-    """The rows of JSON Lines that come as a stream; ``name`` stands for the file in messages."""
+    """The rows of a stream of JSON Lines; messages call the stream ``name``."""
     return _read_json_lines(_lines(stream, name), name)
 
 
 def _lines(stream: BinaryIO, name: str) -> Iterator[Line]:
-    """Line numbers and lines with their ends; empty lines at the end of the file are left out."""
+    """Line numbers, and lines with their line breaks; empty lines at the end of the file are left out."""
     empty: list[Line] = []
     for number, raw in enumerate(stream, 1):
         text = _decoded(raw, name, number)
@@ -71,10 +106,12 @@ def _decoded(raw: bytes, name: str, number: int) -> str:
 
 
 def _read_csv(lines: Iterable[Line], name: str) -> Iterator[Row]:
+    """Comma-separated values with a header and with quotes as spreadsheets write them; values stay text."""
     yield from _read_delimited(lines, name, ",")
 
 
 def _read_tsv(lines: Iterable[Line], name: str) -> Iterator[Row]:
+    """The same as .csv, with tabs between the values."""
     yield from _read_delimited(lines, name, "\t")
 
 
@@ -83,7 +120,7 @@ def _read_delimited(lines: Iterable[Line], name: str, delimiter: str) -> Iterato
     reader = csv.reader((text for _, text in lines), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
-        line = reader.line_num + 1  # a record may go over several lines: it stands where it begins
+        line = reader.line_num + 1  # a record may go over several lines: its line is where it begins
         try:
             values = next(reader)
         except StopIteration:
@@ -97,7 +134,7 @@ def _read_delimited(lines: Iterable[Line], name: str, delimiter: str) -> Iterato
             continue
         values = values or [""] * len(header)
         if len(values) != len(header):
-            message = f"got {_count(len(values), 'field')}, wanted {len(header)} ({', '.join(header)})"
+            message = f"got {_count(len(values), 'field')}, expected {len(header)} ({', '.join(header)})"
             hint = "a field that contains the separator is written in quotes"
             raise DataError(Problem(message, file=name, line=line, hint=hint))
         yield Row(dict(zip(header, values, strict=True)), file=name, line=line)
@@ -120,13 +157,14 @@ def _checked_header(header: list[str], name: str, line: int) -> list[str]:
 
 
 def _read_json_lines(lines: Iterable[Line], name: str) -> Iterator[Row]:
+    """JSON Lines: one object per line."""
     for number, text in lines:
         line = text.strip("\r\n")
         yield Row(_json_object(text, name, number) if line else {}, file=name, line=number)
 
 
 def _json_object(text: str, name: str, number: int) -> dict[str, Any]:
-    hint = "one JSON object a line, nothing around them"
+    hint = "write one JSON object per line and nothing else"
     try:
         value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -137,36 +175,38 @@ def _json_object(text: str, name: str, number: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         kinds = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
         got = kinds.get(type(value), "a number")
-        raise DataError(Problem(f"got {got}, wanted an object", file=name, line=number, hint=hint))
+        raise DataError(Problem(f"got {got}, expected an object", file=name, line=number, hint=hint))
     return value
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice!r} stands twice")
-    return found
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        duplicate = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"duplicate key {duplicate!r}")
+    return values
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number; write null for a missing value")
+    raise ValueError(f"{name} is not a JSON number; write null for a missing value")
 
 
 def _read_text(lines: Iterable[Line], name: str) -> Iterator[Row]:
+    """Plain text: each line is a row with the column ``text``."""
     for number, text in lines:
         yield Row({"text": text.rstrip("\r\n")}, file=name, line=number)
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
+    """Apache Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            twice = [name for name, count in Counter(file.schema_arrow.names).items() if count > 1]
-            if twice:
-                raise DataError(Problem(f"several columns are called {twice[0]!r}", file=str(path)))
+            duplicates = [name for name, count in Counter(file.schema_arrow.names).items() if count > 1]
+            if duplicates:
+                raise DataError(Problem(f"several columns are called {duplicates[0]!r}", file=str(path)))
             number = 0
             for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
                 for values in batch.to_pylist():
@@ -180,13 +220,44 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-_LINE_READERS: dict[str, LineReader] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".jsonl": _read_json_lines,
-    ".json": _read_json_lines,
-    ".txt": _read_text,
-}
+def _by_line(read: LineReader) -> RowReader:
+    """A reader of files from a reader of lines."""
 
-SUFFIXES = (*_LINE_READERS, ".parquet")
-"""The suffixes of files that can be read."""
+    @functools.wraps(read)
+    def rows(path: Path) -> Iterator[Row]:
+        with path.open("rb") as stream:
+            yield from read(_lines(stream, str(path)), str(path))
+
+    return rows
+
+
+READERS: Mapping[str, FileReader] = {
+    suffix: FileReader(suffix, function)
+    for suffix, function in {
+        ".csv": _by_line(_read_csv),
+        ".tsv": _by_line(_read_tsv),
+        ".jsonl": _by_line(_read_json_lines),
+        ".json": _by_line(_read_json_lines),
+        ".txt": _by_line(_read_text),
+        ".parquet": _read_parquet,
+    }.items()
+}
+"""The readers that gpttasks has without plugins, by suffix."""
+
+
+def read_file(path: Path, readers: Mapping[str, FileReader] = READERS) -> Iterator[Row]:
+    """The rows of one file, read by the reader for its suffix.
+
+    CSV and TSV have a header, and quoted fields as spreadsheets write them; no value is converted. JSON Lines hold one
+    object per line. A text file has one column, ``text``, and one row per line. An empty line within the file is a row
+    without values; empty lines at its end are ignored.
+
+    Raises DataError, with the line where there is one, for what cannot be read. Raises PluginError if a plugin's reader
+    fails.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(Problem("the file is empty", file=str(path)))
+        yield from readers[path.suffix.lower()].rows(path)
+    except OSError as error:
+        raise DataError(Problem(f"the file cannot be read: {error.strerror or error}", file=str(path))) from error

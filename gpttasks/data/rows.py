@@ -1,4 +1,4 @@
-"""A row of data, and where it stands."""
+"""A row of data, and the place it comes from."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import Any
 from ..errors import DataError, Problem, did_you_mean
 from ..hashing import content_digest
 
+NO_PLACE = "a row"
+"""The place of a row that was made without one."""
+
 
 class Row(dict[str, Any]):
-    """A row of data: its values by column name, and where it stands.
+    """A row of data: its values by column name, and the place it comes from.
 
     place:
-        for messages: ``train.csv:17`` or ``row 17 of test``.
+        The place as messages show it: ``train.csv:17`` or ``row 17 of test``.
     file, line:
-        the file and the line (from 1) where the row begins, None where there is none.
+        The file and the line (from 1) where the row begins; None where there is none.
     id, group:
-        what ``data.id`` and ``data.group`` name in this row, None where they name nothing.
+        The values of the columns that ``data.id`` and ``data.group`` name; None if the recipe names none.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Row(dict[str, Any]):
         raise DataError(self.problem(f"there is no column {column!r}{self.known()}", did_you_mean(column, self)))
 
     def known(self) -> str:
-        """``"; the columns are 'text', 'label'"``, to go into a message."""
+        """``"; the columns are 'text', 'label'"``, for a message."""
         return "; the columns are " + (", ".join(repr(name) for name in self) or "none")
 
     @cached_property
@@ -45,7 +48,7 @@ class Row(dict[str, Any]):
         return content_digest(self)
 
     def problem(self, message: str, hint: str | None = None) -> Problem:
-        """A problem at this row's place."""
+        """A problem in this row, with its place."""
         if self.line is None:
             message = f"{self.place}: {message}"
         return Problem(message, file=self.file, line=self.line, hint=hint)

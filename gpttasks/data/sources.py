@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from ..component import Options
 from ..errors import DataError, Problem, did_you_mean
-from .readers import SUFFIXES, read_file, read_stream
+from .readers import READERS, FileReader, read_file, read_stream
 from .rows import Row
 
 Role = Literal["train", "validation", "test"]
@@ -33,7 +33,7 @@ class _PlaceOptions(Options):
     """Where rows are."""
 
     path: str | list[str] = Field(
-        description="a Hub id, a folder, a file (.csv .tsv .jsonl .parquet .txt) or `-` for standard input; "
+        description=f"a Hub id, a folder, a file ({' '.join(READERS)}) or `-` for standard input; "
         "or a list of these, whose splits of the same name are joined"
     )
     config: str | None = Field(None, description="the configuration of a data set on the Hub")
@@ -113,15 +113,23 @@ class Source:
 
 
 class FileSource(Source):
-    """Files, read by this package itself: one or more a split."""
+    """One or more files per split, each read by the reader for its suffix."""
 
-    def __init__(self, name: str, files: Mapping[str, tuple[Path, ...]], *, streamed: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        files: Mapping[str, tuple[Path, ...]],
+        *,
+        streamed: bool = False,
+        readers: Mapping[str, FileReader] = READERS,
+    ) -> None:
         super().__init__(name, files, streamed=streamed)
         self._files = files
+        self._readers = readers
 
     def rows(self, split: str) -> Iterator[Row]:
         for path in self._files[split]:
-            yield from read_file(path)
+            yield from read_file(path, self._readers)
 
 
 class InputSource(Source):
@@ -168,57 +176,60 @@ class DatasetsSource(Source):
             _raise_as_data_error(error, f"the split {split!r} of {self.name} cannot be read")
 
 
-def open_source(options: DataOptions) -> Source:
-    """The source that the options name; nothing but names of files is looked at, unless ``datasets`` has to load it.
+def open_source(options: DataOptions, readers: Mapping[str, FileReader] = READERS) -> Source:
+    """The source that the options name. No file is opened, unless the ``datasets`` library has to load it.
 
-    Raises DataError for a path that is not there, an unknown kind of file, or a Hub id that cannot be reached.
+    readers:
+        The readers of data files, by suffix.
+
+    Raises DataError for a path that does not exist, an unknown kind of file, or a Hub id that cannot be reached.
     """
     if isinstance(options.path, list):
-        return JoinedSource(_open_one(path, options) for path in options.path)
-    return _open_one(options.path, options)
+        return JoinedSource(_open_one(path, options, readers) for path in options.path)
+    return _open_one(options.path, options, readers)
 
 
-def _open_one(name: str, options: DataOptions) -> Source:
+def _open_one(name: str, options: DataOptions, readers: Mapping[str, FileReader]) -> Source:
     if name == STANDARD_INPUT:
         _refuse_hub_options(name, options)
         return InputSource()
     path = Path(name).expanduser()
     if path.is_dir():
-        return _open_folder(path, options)
+        return _open_folder(path, options, readers)
     if path.exists():
         _refuse_hub_options(name, options)
-        if path.suffix.lower() not in SUFFIXES:
-            raise _unusable(f"{path} is no kind of file that can be read", f"these are: {' '.join(SUFFIXES)}")
-        files = {"train": (path,), **_named_files(path.parent, options, {"train"})}
-        return FileSource(str(path), files, streamed=options.streaming)
-    if not _HUB_ID.fullmatch(name) or path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() not in readers:
+            raise _unusable(f"no reader for files such as {path}", f"files that can be read: {' '.join(readers)}")
+        files = {"train": (path,), **_named_files(path.parent, options, {"train"}, readers)}
+        return FileSource(str(path), files, streamed=options.streaming, readers=readers)
+    if not _HUB_ID.fullmatch(name) or path.suffix.lower() in readers:
         raise _unusable(f"{path} is not there", _neighbour(path) or "give a file, a folder or a Hub id")
     return _load_dataset(name, options, hint="download it where there is a network, or give a file or folder")
 
 
-def _open_folder(folder: Path, options: DataOptions) -> Source:
+def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileReader]) -> Source:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         _refuse_hub_options(str(folder), options)
         return _load_from_disk(folder, options)
     _refuse_hub_options(str(folder), options, ("revision",))
     if options.config is not None or _has_configs(folder):
         return _load_dataset(str(folder), options)
-    files = _folder_files(folder)
-    files.update(_named_files(folder, options, set(files)))
+    files = _folder_files(folder, readers)
+    files.update(_named_files(folder, options, set(files), readers))
     known = {*ROLES, *options.splits.values(), *(alias for names in ALIASES.values() for alias in names)}
     if not known.intersection(files) and any(path.is_dir() for path in folder.iterdir()):
         return _load_dataset(str(folder), options)
     if not files:
-        raise _unusable(f"the folder {folder} has no data", f"wanted files such as train.csv: {' '.join(SUFFIXES)}")
-    return FileSource(str(folder), files, streamed=options.streaming)
+        raise _unusable(f"the folder {folder} has no data", f"expected files such as train.csv: {' '.join(readers)}")
+    return FileSource(str(folder), files, streamed=options.streaming, readers=readers)
 
 
-def _folder_files(folder: Path) -> dict[str, tuple[Path, ...]]:
+def _folder_files(folder: Path, readers: Mapping[str, FileReader]) -> dict[str, tuple[Path, ...]]:
     """The data files at the top of a folder by split: ``train.csv``, ``test-00000-of-00002.parquet``."""
     found: dict[str, list[Path]] = {}
     totals: dict[str, int] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
+        if path.suffix.lower() in readers and path.is_file() and not path.name.startswith("."):
             shard = _SHARD.fullmatch(path.stem)
             split = shard["split"] if shard else path.stem
             found.setdefault(split, []).append(path)
@@ -233,12 +244,14 @@ def _folder_files(folder: Path) -> dict[str, tuple[Path, ...]]:
     return {split: tuple(paths) for split, paths in found.items()}
 
 
-def _named_files(folder: Path, options: DataOptions, known: set[str]) -> dict[str, tuple[Path, ...]]:
-    """The files that ``data.splits`` names, by the name they are given there."""
+def _named_files(
+    folder: Path, options: DataOptions, known: set[str], readers: Mapping[str, FileReader]
+) -> dict[str, tuple[Path, ...]]:
+    """The files that ``data.splits`` names, by their names there."""
     files: dict[str, tuple[Path, ...]] = {}
     for role, name in options.splits.items():
         path = folder / Path(name).expanduser()
-        if name not in known and path.suffix.lower() in SUFFIXES:
+        if name not in known and path.suffix.lower() in readers:
             if not path.is_file():
                 key = f"task.data.splits.{role}"
                 raise DataError(Problem(f"the file {path} is not there", key=key, hint=_neighbour(path)))

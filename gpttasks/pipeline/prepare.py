@@ -101,7 +101,7 @@ class Workbench:
 def create(plugins: Plugins, kind: str, use: Any) -> Any:
     """The component that a recipe's ``use`` names, with its options; one of a plugin tells its errors as ours."""
     made, owner = plugins.get(kind, use.name), plugins.owner(kind, use.name)
-    with making(made, owner):
+    with plugins.extensions.in_use(), making(made, owner):
         component: Any = made(use.options)
     if kind == "head":
         component.answer_kinds = plugins.answer_kinds

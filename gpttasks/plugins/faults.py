@@ -18,10 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..component import Component
 from ..data.rows import Row
-from ..errors import BackboneError, GpttasksError, PluginError, Problem, full_disk, one_line
+from ..errors import (
+    FIX_PLUGIN,
+    BackboneError,
+    GpttasksError,
+    PluginError,
+    Problem,
+    full_disk,
+    one_line,
+    show_traceback,
+)
 from ..example import Example, Media
 from .hookspecs import PROJECT
-from .registry import TRACEBACK, show_traceback
 
 if TYPE_CHECKING:
     from . import PluginRecord, Plugins
@@ -38,7 +46,6 @@ METHODS: Mapping[str, tuple[str, ...]] = {
 """What is wrapped, by kind. A task's ``examples`` and a metric's ``prepare``, ``sample`` and ``total`` are called where
 their errors are told already; :func:`blamed` adds whose they are."""
 
-MEND = f"once the plugin is mended, the same command goes on from there; {TRACEBACK}=1 shows the traceback"
 SHOWN = 3
 """How many of the examples of a batch a message names."""
 
@@ -104,10 +111,10 @@ class Watch:
         row = next((one for one in given if isinstance(one, Row)), None)
         if row is not None:
             at = f" at {Path(place[0]).name}:{place[1]}" if place else ""
-            return row.problem(f"{message}{at}: {one_line(error)}", MEND)
+            return row.problem(f"{message}{at}: {one_line(error)}", FIX_PLUGIN)
         about = self._about(given)
         file, line = place or (None, None)
-        return Problem(f"{message}{f', on {about}' if about else ''}: {one_line(error)}", file, line, hint=MEND)
+        return Problem(f"{message}{f', on {about}' if about else ''}: {one_line(error)}", file, line, hint=FIX_PLUGIN)
 
     def _about(self, given: Sequence[Any]) -> str | None:
         """The examples that a call was about, as far as its arguments tell."""
@@ -167,7 +174,7 @@ def blamed(component: object, doing: str) -> Iterator[None]:
         with watched.telling(doing):
             yield
     except (PluginError, BackboneError) as error:
-        if watched.owner.title in str(error):
+        if watched.owner.title in str(error) or getattr(error, "names_owner", False):
             raise
         raise type(error)([watched.signed(problem, error.__cause__) for problem in error.problems]) from error
 
@@ -184,7 +191,7 @@ def fault_of_plugin(error: BaseException, plugins: Plugins) -> PluginError | Non
         return None
     show_traceback(error)
     file, line = _line_in(error, owner.package) or (None, None)
-    return PluginError(Problem(f"the {owner.title} failed: {one_line(error)}", file, line, hint=MEND))
+    return PluginError(Problem(f"the {owner.title} failed: {one_line(error)}", file, line, hint=FIX_PLUGIN))
 
 
 @contextmanager

@@ -67,6 +67,8 @@ def gpttasks_register(register: Register) -> None:
     ``register.later(kind, name, "package.module:Class")`` registers a class that is imported when a recipe or a list
     first names it.
 
+    ``template_filter``, ``reader`` and ``media_type`` register functions by which data are read; see ``Register``.
+
     A name that another plugin has registered already is an error that names both distributions: this plugin is then
     refused as a whole.
     """

@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..answer import AnswerKind
 from ..component import KINDS, Component, Options
+from ..data.media import MediaType
+from ..data.readers import FileReader, RowReader
 from ..errors import PluginError
+from ..tasks.extensions import Extension
+from ..tasks.filters import TemplateFilter
 
 RECIPE = "recipe"
 """The kind under which recipes stand beside :data:`gpttasks.component.KINDS`."""
@@ -21,6 +26,9 @@ ANSWER_KIND = "answer kind"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _WANTED_NAME = "wanted small letters, digits, - and _, beginning with a letter or digit"
 _PLACE = re.compile(r"[\w.]+:\w+")
+_FILTER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+_SUFFIX = re.compile(r"\.[a-z0-9_-]+")
+_MIME_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*")
 
 # Keys that belong to the core wherever a component's options are written, by kind.
 _RESERVED = {"task": {"use", "data"}, "metric": {"use", "as", "baseline"}}
@@ -33,6 +41,7 @@ class Register:
         self.components: dict[tuple[str, str], type[Component] | str] = {}
         self.recipe_files: dict[str, Path] = {}
         self.answer_kinds: dict[str, AnswerKind] = {}
+        self.extensions: dict[tuple[str, str], Extension] = {}
 
     def task(self, component: type[Component]) -> None:
         """Register a subclass of :class:`gpttasks.Task`."""
@@ -72,6 +81,59 @@ class Register:
             raise PluginError(f"the answer kind {kind.name!r} is registered twice by the same plugin")
         self.answer_kinds[kind.name] = kind
 
+    def template_filter(self, name: str, function: Callable[..., object]) -> None:
+        """Register a filter of templates: ``{{ value | name }}`` calls ``function(value)``.
+
+        The function must be pure: the same arguments give the same result. It raises :class:`gpttasks.UnusableRow` for
+        a value that it cannot use; any other error is reported as an error of the plugin.
+        """
+        if not isinstance(name, str) or not _FILTER_NAME.fullmatch(name):
+            raise PluginError(
+                f"register.template_filter: got the name {name!r}, "
+                "expected lower-case letters, digits and _, beginning with a letter or _"
+            )
+        if not callable(function):
+            raise PluginError(f"register.template_filter: the filter {name!r} is {function!r}, expected a function")
+        if hasattr(function, "jinja_pass_arg"):
+            raise PluginError(
+                f"register.template_filter: the filter {name!r} asks for Jinja's context or environment; "
+                "a filter depends on its arguments only"
+            )
+        self._put_extension(TemplateFilter(name, function))
+
+    def reader(self, suffix: str, function: RowReader) -> None:
+        """Register a reader of data files: ``function(path)`` yields a :class:`gpttasks.Row` per row of the file.
+
+        suffix:
+            Such as ``.conll``, in lower case. Of ``data.tar.gz`` the suffix is ``.gz``.
+
+        A row gets the ``line`` where it begins, or a ``place`` such as ``sentence 3``; without both, rows are counted.
+        The function raises :class:`gpttasks.DataError` for a file that it cannot read.
+        """
+        if not isinstance(suffix, str) or not _SUFFIX.fullmatch(suffix):
+            raise PluginError(
+                f"register.reader: got the suffix {suffix!r}, expected a dot and lower-case letters, such as .conll"
+            )
+        if not callable(function):
+            raise PluginError(f"register.reader: the reader {suffix!r} is {function!r}, expected a function")
+        self._put_extension(FileReader(suffix, function))
+
+    def media_type(self, name: str, *signatures: bytes | Mapping[int, bytes]) -> None:
+        """Register a media type, so that the filter ``media`` recognises its files.
+
+        name:
+            The MIME type, such as ``image/webp``. An encoder names the part before the slash in ``reads``.
+        signatures:
+            The bytes with which a file begins, or bytes by their offsets in the file:
+            ``{0: b"RIFF", 8: b"WEBP"}``. A file needs to match one of the signatures; the longest match wins.
+        """
+        if not isinstance(name, str) or not _MIME_TYPE.fullmatch(name):
+            raise PluginError(f"register.media_type: got {name!r}, expected a MIME type such as image/webp")
+        checked = tuple(_checked_signature(name, signature) for signature in signatures)
+        if not checked:
+            raise PluginError(f"register.media_type: {name!r} has no signature, expected one or more")
+        self._put_extension(MediaType(name, checked))
+
     def later(self, kind: str, name: str, where: str) -> None:
         """Register the component ``where``, such as ``gpttasks_sarcasm.task:Sarcasm``, under the name it has.
 
@@ -102,7 +164,7 @@ class Register:
     def keys(self) -> list[tuple[str, str]]:
         """(kind, name) of all that was registered."""
         kinds = ((ANSWER_KIND, name) for name in self.answer_kinds)
-        return [*self.components, *((RECIPE, name) for name in self.recipe_files), *kinds]
+        return [*self.components, *((RECIPE, name) for name in self.recipe_files), *kinds, *self.extensions]
 
     @property
     def names(self) -> dict[str, list[str]]:
@@ -119,6 +181,25 @@ class Register:
         if (kind, name) in self.components:
             raise PluginError(f"the {kind} {name!r} is registered twice by the same plugin")
         self.components[kind, name] = component
+
+    def _put_extension(self, extension: Extension) -> None:
+        key = (extension.kind, extension.name)
+        if key in self.extensions:
+            raise PluginError(f"the {extension.kind} {extension.name!r} is registered twice by the same plugin")
+        self.extensions[key] = extension
+
+
+def _checked_signature(name: str, signature: Any) -> tuple[tuple[int, bytes], ...]:
+    """A signature as pairs of an offset and bytes. Raises PluginError if it is not one."""
+    pairs = list(signature.items()) if isinstance(signature, Mapping) else [(0, signature)]
+    if not pairs or not all(
+        isinstance(offset, int) and offset >= 0 and isinstance(value, bytes) and value for offset, value in pairs
+    ):
+        raise PluginError(
+            f"register.media_type: {name!r} has the signature {signature!r}, "
+            "expected bytes, or a mapping from offsets to bytes"
+        )
+    return tuple(sorted(pairs))
 
 
 def imported(kind: str, name: str, where: str) -> type[Component]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -15,13 +13,13 @@ import pluggy
 
 from ..answer import AnswerKind
 from ..component import Component
-from ..errors import PluginError, Problem, did_you_mean, one_line
+from ..data.media import MediaType
+from ..errors import PluginError, Problem, did_you_mean, one_line, show_traceback
+from ..tasks.extensions import Extensions
+from ..tasks.filters import TemplateFilter
 from . import hookspecs
 from .hookspecs import PROJECT
 from .register import Register, imported
-
-TRACEBACK = "GPTTASKS_TRACEBACK"
-"""The environment variable that has the traceback of a plugin's error printed: ``1``."""
 
 _HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith(f"{PROJECT}_"))
 _MARK = f"{PROJECT}_impl"  # the attribute that pluggy's marker sets on a function
@@ -78,6 +76,8 @@ class Plugins:
         self._recipes: dict[str, Path] = {}
         self._answer_kinds: dict[str, AnswerKind] = {}
         self._owners: dict[tuple[str, str], PluginRecord] = {}
+        self.extensions = Extensions()
+        """The template filters, file readers and media types that the plugins registered."""
 
     @property
     def hook(self) -> pluggy.HookRelay:
@@ -118,6 +118,10 @@ class Plugins:
         self._components.update(register.components)
         self._recipes.update(register.recipe_files)
         self._answer_kinds.update(register.answer_kinds)
+        owner = None if record.distribution == PROJECT else record.title
+        self.extensions = self.extensions.with_added(
+            replace(extension, owner=owner) for extension in register.extensions.values()
+        )
         self._owners.update((key, record) for key in register.keys)
         self.records.append(record)
         return record
@@ -195,7 +199,8 @@ class Plugins:
         return None
 
     def _check_clashes(self, register: Register, record: PluginRecord) -> None:
-        clashes = [
+        clashes = list(self._extension_clashes(register, record))
+        clashes += [
             f"the {kind} {name!r} is already registered by the {self._owners[kind, name].title}"
             for kind, name in register.keys
             if (kind, name) in self._owners
@@ -208,11 +213,22 @@ class Plugins:
         if clashes:
             raise PluginError([Problem(clash) for clash in clashes])
 
+    def _extension_clashes(self, register: Register, record: PluginRecord) -> Iterator[str]:
+        """Filters that Jinja has already, and signatures that are those of another media type."""
+        names = [name for kind, name in register.extensions if kind == TemplateFilter.kind]
+        if names and record.distribution != PROJECT:  # importing Jinja takes a tenth of a second
+            from jinja2.filters import FILTERS
 
-def show_traceback(error: BaseException) -> None:
-    """Print the traceback of a plugin's error on stderr, if the environment variable asks for it."""
-    if os.environ.get(TRACEBACK, "0") not in ("", "0"):
-        print("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr, flush=True)
+            yield from (f"the filter {name!r} is a filter of Jinja already" for name in names if name in FILTERS)
+        signatures = {
+            signature: f"the media type {known.name!r} of {known.owner or 'gpttasks'}"
+            for known in self.extensions.media_types.values()
+            for signature in known.signatures
+        }
+        for extension in register.extensions.values():
+            if isinstance(extension, MediaType):
+                taken = [signatures[one] for one in extension.signatures if one in signatures]
+                yield from (f"the media type {extension.name!r} has the signature of {other}" for other in taken)
 
 
 def _new_manager() -> pluggy.PluginManager:

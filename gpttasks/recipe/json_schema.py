@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from ..data.sources import DataOptions, SplitOptions
 from ..plugins import Plugins
+from ..tasks.extensions import with_known_suffixes
 from .assemble import TASK_FILE_SUFFIXES
 from .resolve import HUB_BACKBONE, KEYS
 from .schema import KEY_PATTERN, Identity, MetricUse, RuntimeOptions, ScoreOptions, TrainOptions
@@ -23,6 +24,9 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
     """The schema (draft 2020-12) of a recipe that uses what these plugins register."""
     definitions: dict[str, Any] = {}
     data = {own: _inlined(SplitOptions if own else DataOptions, "data", definitions) for own in (False, True)}
+    with plugins.extensions.in_use():
+        path = data[False]["properties"]["path"]
+        path["description"] = with_known_suffixes(path["description"])
     score = _inlined(ScoreOptions, "score", definitions)
     for name in ("MetricUse", "Options", "Use"):  # what stands in their place are the registered components
         definitions.pop(f"score.{name}", None)

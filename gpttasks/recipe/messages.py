@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ..errors import Problem, did_you_mean
+from ..tasks.extensions import with_known_suffixes
 from .document import Document, Location
 
 # What was wanted, by the type of pydantic's error; {names} are filled from its context.
@@ -152,7 +153,7 @@ def _description(model: type[BaseModel], location: Location) -> str | None:
     inner = _model_at(model, location[:-1])
     fields = {} if inner is None else {field.alias or name: field for name, field in inner.model_fields.items()}
     field = fields.get(str(location[-1]))
-    return f"wanted {field.description}" if field is not None and field.description else None
+    return f"expected {with_known_suffixes(field.description)}" if field is not None and field.description else None
 
 
 def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseModel] | None:

@@ -9,8 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from ..component import PathMarker
-from ..data.readers import SUFFIXES
 from ..data.sources import STANDARD_INPUT
+from ..tasks.extensions import current_extensions
 
 BUNDLED_RECIPES = (Path(__file__).parents[1] / "bundled_recipes", Path(__file__).parents[2] / "recipes")
 """Where the recipes that come with gpttasks are: installed, and in a checkout."""
@@ -52,7 +52,8 @@ def absolute_or_hub_id(text: str, base: Path) -> str:
     """The absolute path of ``text`` if it looks like a path or is there, else ``text`` itself: a Hub id."""
     if text == STANDARD_INPUT:
         return text
-    looks_like_path = text.startswith((".", "/", "~")) or Path(text).suffix.lower() in SUFFIXES
+    is_file_name = Path(text).suffix.lower() in current_extensions().readers
+    looks_like_path = text.startswith((".", "/", "~")) or is_file_name
     return absolute(text, base) if looks_like_path or (base / text).exists() else text
 
 

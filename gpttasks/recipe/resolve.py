@@ -90,6 +90,10 @@ class _Resolver:
         self.paths: dict[Location, str] = {}
 
     def recipe(self) -> Recipe:
+        with self.plugins.extensions.in_use():
+            return self._recipe()
+
+    def _recipe(self) -> Recipe:
         self.problems += unknown_keys(self.document, (), self.data, KEYS)
         self.problems += [
             missing(self.document, (key,), f"wanted {text}")

@@ -60,7 +60,7 @@ def source_of(task: Task, data: SplitOptions) -> Source:
         return task.source()
     if not isinstance(data, DataOptions):
         raise DataError(f"the task {task.name!r} has no rows of its own", hint="say with data.path where they are")
-    return open_source(data)
+    return open_source(data, task.extensions.readers)
 
 
 def load_examples(

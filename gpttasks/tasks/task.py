@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import Self
+
 from ..component import Component
 from ..data.rows import Row
 from ..errors import GpttasksError, PluginError, UnusableRow
 from ..example import Example
+from .extensions import Extensions, current_extensions
 
 if TYPE_CHECKING:
     from ..data.sources import Source
@@ -33,6 +36,14 @@ class Task(Component):
     own_data: ClassVar[bool] = False
     blank_prompts: ClassVar[bool] = False
     sample_rows: ClassVar[Sequence[Mapping[str, Any]]] = ()
+
+    extensions: Extensions
+    """The template filters, file readers and media types that were in use when the task was created."""
+
+    def __new__(cls, *_arguments: Any, **_named: Any) -> Self:
+        task = super().__new__(cls)
+        task.extensions = current_extensions()
+        return task
 
     @property
     def blank_rows(self) -> bool:
@@ -98,7 +109,7 @@ def placed_examples(task: Task, rows: Iterable[Row]) -> Iterator[tuple[Row, Exam
             yield row
 
     try:
-        for example in task.examples(remembered()):
+        for example in task.extensions.iterate(lambda: task.examples(remembered())):
             if not isinstance(example, UnusableRow) and not (
                 isinstance(example, Example) and isinstance(example.id, str)
             ):

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
 
-from ..data.media import media_of
 from ..data.rows import Row
-from ..errors import DataError, Problem, UnusableRow, did_you_mean
+from ..errors import (
+    FIX_PLUGIN,
+    DataError,
+    GpttasksError,
+    PluginError,
+    Problem,
+    did_you_mean,
+    one_line,
+    show_traceback,
+)
 from ..example import Part, Prompt, as_prompt
+from .extensions import Extensions, current_extensions
+from .filters import FilterFailed, PromptMarks, TemplateFilter, marking, not_null
 
 if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.runtime import Context
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    from ..example import Media
-
-# The key under which the filters find the marks of a rendering, and what was met: no identifier, so no template can
-# name it.
-_MARKS = "marks of passages and media"
 # Seeds and digests promise the same prompt every time: nothing random, nothing that a prompt has no use for.
 _GLOBALS = ("range", "namespace")
 
@@ -34,74 +39,88 @@ class Template:
 
     Text under the filter ``passage`` may be cut when the prompt is too long; nothing else is ever cut. What is under
     the filter ``media`` is audio or an image: bytes, a path, or a mapping with one of them. Nothing is escaped, a
-    trailing newline stays, and a template can reach nothing but the row.
+    trailing newline stays, and a template can reach nothing but the row. It has the filters of the plugins that are in
+    use when it is made.
 
-    Raises ValueError, with the line, if the source is no template.
+    Raises ValueError, with the line, if the source is not a template.
     """
 
     def __init__(self, source: str) -> None:
         from jinja2 import TemplateSyntaxError, meta
 
-        environment = _environment()
+        extensions = current_extensions()
+        environment = _environment(extensions)
         try:
             tree = environment.parse(source)
             self._template = environment.from_string(source)
         except TemplateSyntaxError as error:
             raise ValueError(_syntax_message(error, environment.filters)) from error
         if any(True for _ in meta.find_referenced_templates(tree)):
-            raise ValueError("a template stands alone: include, import and extends are not possible")
+            raise ValueError("a template cannot include, import or extend another one")
         self._globals = dict(self._template.globals)
+        self._media_types = extensions.media_types
         self.source = source
         self.columns: frozenset[str] = frozenset(meta.find_undeclared_variables(tree))
         self.required: frozenset[str] = self.columns - _tested_names(tree)
         self._has_marks = _marked_last(tree)
 
     def render(self, row: Mapping[str, Any]) -> Prompt:
-        """The prompt of a row: fixed parts and passages.
+        """The prompt of a row: fixed parts, passages and media.
 
-        Raises DataError, with the row's place, for a column that is not there or null, and when rendering fails.
+        Raises DataError, with the row's place, for a column that is missing or null, and if rendering fails. Raises
+        PluginError, with the row's place, if a plugin's filter fails.
         """
         if not self._has_marks:
             return as_prompt(self.render_text(row))
-        marks = _Marks(row, *_unused_marks([self.source, *_strings([row.get(column) for column in self.columns])]))
+        unused = _unused_marks([self.source, *_strings([row.get(column) for column in self.columns])])
+        marks = PromptMarks(row, *unused, media_types=self._media_types)
         return as_prompt(_split(self._rendered(row, marks), marks))
 
     def render_text(self, row: Mapping[str, Any]) -> str:
         """The same as one string. Raises DataError as :meth:`render` does."""
         return self._rendered(row, None)
 
-    def _rendered(self, row: Mapping[str, Any], marks: _Marks | None) -> str:
+    def _rendered(self, row: Mapping[str, Any], marks: PromptMarks | None) -> str:
         from jinja2.exceptions import SecurityError, UndefinedError
 
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
-            context = self._template.new_context({**self._globals, **row, _MARKS: marks}, shared=True)
-            return "".join(self._template.root_render_func(context))
+            context = self._template.new_context({**self._globals, **row}, shared=True)
+            with marking(marks):
+                return "".join(self._template.root_render_func(context))
         except UndefinedError as error:
             missing = sorted(self.columns - row.keys())
             if not missing:
-                raise _failure(row, f"the template fails: {error.message}") from error
+                raise _failure(row, f"{self._line(error)} fails: {error.message}") from error
             names = ", ".join(repr(name) for name in missing)
             known = ", ".join(repr(name) for name in row) or "none"
-            message = f"the template names the column {names}, which is not there; the columns are {known}"
+            message = f"the template uses the column {names}, which does not exist; the columns are {known}"
             raise _failure(row, message, did_you_mean(missing[0], row)) from error
-        except DataError:
+        except FilterFailed as error:
+            raise self._filter_failure(row, error) from error.__cause__
+        except DataError as error:  # a filter's, which does not know the row
+            raise type(error)([_placed(row, problem) for problem in error.problems]) from error
+        except GpttasksError:
             raise
         except SecurityError as error:
-            raise _failure(row, f"the template does what templates may not: {error.message}") from error
+            raise _failure(row, f"{self._line(error)} is not allowed: {error.message}") from error
         except Exception as error:  # whatever an expression of the user's can raise: a division by zero, a wrong type
-            raise _failure(row, f"the template fails: {type(error).__name__}: {error}") from error
+            raise _failure(row, f"{self._line(error)} fails: {type(error).__name__}: {error}") from error
 
+    def _filter_failure(self, row: Mapping[str, Any], error: FilterFailed) -> PluginError:
+        """The error for a plugin's filter that failed on a row."""
+        cause = error.__cause__ or error
+        show_traceback(cause)
+        failed = f"the filter {error.filter.name!r} of the {error.filter.owner} failed{error.filter.place_in(cause)}"
+        (problem,) = _failure(row, f"{failed}, called on {self._line(error)}: {one_line(cause)}", FIX_PLUGIN).problems
+        return PluginError(problem, names_owner=True)
 
-@dataclass(frozen=True)
-class _Marks:
-    """The characters that mark passages and media in one rendering of a row, and the media that were met."""
-
-    row: Mapping[str, Any]
-    opening: str
-    closing: str
-    medium: str
-    media: list[Media] = field(default_factory=list)
+    def _line(self, error: BaseException) -> str:
+        """``"line 2 of the template"``, where an error arose; ``"the template"`` if that is not known."""
+        frames = traceback.walk_tb(error.__traceback__)
+        code = self._template.root_render_func.__code__.co_filename
+        lines = [line for frame, line in frames if frame.f_code.co_filename == code]
+        return f"line {self._template.get_corresponding_lineno(lines[-1])} of the template" if lines else "the template"
 
 
 def _checked(source: str) -> str:
@@ -157,68 +176,59 @@ class TextList:
         return value[inner]
 
 
-@cache
-def _environment() -> ImmutableSandboxedEnvironment:
+@functools.lru_cache(maxsize=8)
+def _environment(extensions: Extensions) -> ImmutableSandboxedEnvironment:
     # Jinja takes a tenth of a second to import: only when there is a template.
-    from jinja2 import StrictUndefined, pass_context
+    from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,
-        finalize=_not_null,
+        finalize=not_null,
     )
     environment.globals = {name: environment.globals[name] for name in _GLOBALS}
     del environment.filters["random"]
-    environment.filters["passage"] = pass_context(_passage)
-    environment.filters["media"] = pass_context(_media)
+    environment.filters.update({name: _as_jinja_filter(one) for name, one in extensions.filters.items()})
     return environment
 
 
 def filters() -> Mapping[str, Callable[..., Any]]:
     """The filters that a template may use, by name."""
-    return _environment().filters
+    return _environment(current_extensions()).filters
 
 
-def _passage(context: Context, value: object) -> str:
-    """Marks text that may be shortened if the prompt is too long for the model; no other text ever is. It must be the
-    last filter."""
-    marks: _Marks | None = context[_MARKS]
-    text = str(_not_null(value))
-    return text if marks is None else f"{marks.opening}{text}{marks.closing}"
+def _as_jinja_filter(template_filter: TemplateFilter) -> Callable[..., object]:
+    """A function for Jinja that raises FilterFailed for what a plugin's filter raises."""
+    from jinja2 import UndefinedError, pass_context
 
+    # With the context, Jinja does not call the filter on constants while it parses, when there is no row.
+    @pass_context
+    @functools.wraps(template_filter.function)
+    def call(_: Context, *arguments: Any, **named: Any) -> object:
+        try:
+            return template_filter.function(*arguments, **named)
+        except (GpttasksError, UndefinedError):
+            raise
+        except Exception as error:
+            if template_filter.owner is None:
+                raise
+            raise FilterFailed(template_filter) from error
 
-def _media(context: Context, value: object) -> str:
-    """Puts audio or an image into the prompt, for an encoder: bytes, a path, or a mapping with one of them. It must be
-    the last filter."""
-    marks: _Marks | None = context[_MARKS]
-    if marks is None:
-        raise ValueError("audio and images can stand in a prompt only")
-    row = marks.row
-    try:
-        marks.media.append(media_of(_not_null(value), row.file if isinstance(row, Row) else None))
-    except ValueError as error:
-        raise UnusableRow(*_failure(row, str(error)).problems) from error
-    return f"{marks.medium}{len(marks.media) - 1}{marks.medium}"
-
-
-def _not_null(value: Any) -> Any:
-    if value is None:
-        raise ValueError("a value is null, which would read 'None' in the prompt")
-    return value
+    return call
 
 
 def _marked_last(tree: nodes.Template) -> bool:
     """Whether there are passages or media; ValueError if something is done to a text after it was marked."""
     from jinja2 import nodes
 
-    found = {id(node): node.name for node in tree.find_all(nodes.Filter) if node.name in ("passage", "media")}
+    marking_filters = {id(node): node.name for node in tree.find_all(nodes.Filter) if node.name in ("passage", "media")}
     printed = {id(node) for output in tree.find_all(nodes.Output) for node in output.nodes}
-    for node, name in found.items():
+    for node, name in marking_filters.items():
         if node not in printed:
             raise ValueError(f"the filter {name} must come last and alone: {{{{ text | trim | {name} }}}}")
-    return bool(found)
+    return bool(marking_filters)
 
 
 def _tested_names(tree: nodes.Template) -> frozenset[str]:
@@ -257,7 +267,7 @@ def _unused_marks(texts: list[str]) -> tuple[str, str, str]:
     return next(some for some in marks if not any(mark in text for mark in some for text in texts))
 
 
-def _split(text: str, marks: _Marks) -> Iterator[Part]:
+def _split(text: str, marks: PromptMarks) -> Iterator[Part]:
     for place, piece in enumerate(text.split(marks.medium)):
         if place % 2:
             yield Part(kind="media", media=marks.media[int(piece)])
@@ -265,19 +275,25 @@ def _split(text: str, marks: _Marks) -> Iterator[Part]:
             yield from _passages(piece, marks)
 
 
-def _passages(text: str, marks: _Marks) -> Iterator[Part]:
+def _passages(text: str, marks: PromptMarks) -> Iterator[Part]:
     before, *marked = text.split(marks.opening)
     if marks.closing in before:
         raise _failure(marks.row, "a filter has damaged a passage: its beginning is gone")
     yield Part(before)
     for piece in marked:
         if piece.count(marks.closing) != 1:
-            raise _failure(marks.row, "a passage stands within a passage, or a filter has damaged one")
+            raise _failure(marks.row, "a passage contains another passage, or a filter has damaged one")
         passage, after = piece.split(marks.closing)
         yield Part(passage, "passage")
         yield Part(after)
 
 
 def _failure(row: Mapping[str, Any], message: str, hint: str | None = None) -> DataError:
-    problem = row.problem(message, hint) if isinstance(row, Row) else Problem(message, hint=hint)
-    return DataError(problem)
+    return DataError(_placed(row, Problem(message, hint=hint)))
+
+
+def _placed(row: Mapping[str, Any], problem: Problem) -> Problem:
+    """The problem at the place of the row, unless it has one."""
+    if problem.file is not None or not isinstance(row, Row):
+        return problem
+    return row.problem(problem.message, problem.hint)

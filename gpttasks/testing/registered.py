@@ -32,12 +32,13 @@ def check_registered(plugins: Plugins, record: PluginRecord, kind: str, name: st
     if kind == "import":
         origin = record.origin if record.origin.endswith(".py") else record.module.partition(":")[0]
         return check_plugin_import(name, origin, None if record.state == "ok" else f"{record.state}: {record.reason}")
-    try:
-        component = made(plugins.get(kind, name))
-        kinds = tuple(plugins.answer_kinds.values())
-    except PluginError as error:
-        return [Fault(kind, name, "can-be-used", f"got {told(error)}, wanted a component", "correct what it names")]
-    return _CHECKS[kind](component, kinds)
+    with plugins.extensions.in_use():
+        try:
+            component = made(plugins.get(kind, name))
+            kinds = tuple(plugins.answer_kinds.values())
+        except PluginError as error:
+            return [Fault(kind, name, "can-be-used", f"got {told(error)}, wanted a component", "correct what it names")]
+        return _CHECKS[kind](component, kinds)
 
 
 def check_plugin_import(name: str, origin: str, broken: str | None) -> list[Fault]:

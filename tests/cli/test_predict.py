@@ -143,9 +143,9 @@ def test_cuts_are_counted(folder, capsys, monkeypatch):
     [
         ([], "command line: got neither, wanted texts or --input FILE"),
         (["a", "--input", "in.csv"], "command line: got both, wanted texts or --input FILE"),
-        (["--input", "in.xlsx"], "in.xlsx: no kind of file that can be read"),
+        (["--input", "in.xlsx"], "in.xlsx: no reader for this kind of file"),
         (["--input", "nowhere.csv"], "nowhere.csv: the file cannot be read"),
-        (["--input", "ragged.csv"], "ragged.csv:3: got 1 field, wanted 2"),
+        (["--input", "ragged.csv"], "ragged.csv:3: got 1 field, expected 2"),
         (["--input", "header.csv"], "there are no rows in header.csv"),
         (["--input", "in.csv", "--output", "in.csv"], "--output: in.csv is the input too"),
         (["--input", "in.csv", "--output", "out.xls"], "--output: got out.xls, wanted a name that ends in"),

@@ -42,9 +42,9 @@ def test_a_part_of_the_prompt():
     ("value", "message"),
     [
         ("gone.wav", "gone.wav cannot be read: No such file"),
-        (b"", "empty, wanted audio or an image"),
-        (b"text", "neither WAV"),
-        (7, "got int, wanted bytes, a path, or a mapping"),
+        (b"", "empty, expected audio or an image"),
+        (b"text", "unknown format, begins with b'text'; known formats: audio/wav"),
+        (7, "got int, expected bytes, a path, or a mapping"),
         ({"bytes": None, "path": None}, "got NoneType"),
         (None, "a value is null"),
     ],
@@ -56,7 +56,7 @@ def test_what_is_none_is_told_with_its_row(value, message):
 
 
 def test_media_stand_in_prompts_only():
-    with pytest.raises(DataError, match="can stand in a prompt only"):
+    with pytest.raises(DataError, match="possible in a prompt only"):
         Template("{{ audio | media }}").render_text(Row({"audio": WAV}))
     with pytest.raises(ValueError, match="media must come last"):
         Template("{{ audio | media | upper }}")

@@ -182,7 +182,7 @@ def test_paths_that_are_not_there(folder):
     assert "did you mean 'reviews.csv'?" in refused(path / "review.csv")
     assert "is not there either" in refused(path / "gone" / "review.csv")
     assert "is not there" in refused("reviews_that_are_not_there.csv")
-    assert "no kind of file" in refused(folder({"a.xlsx": ""}) / "a.xlsx")
+    assert "no reader for files such as" in refused(folder({"a.xlsx": ""}) / "a.xlsx")
 
 
 def test_a_folder_without_data(tmp_path):

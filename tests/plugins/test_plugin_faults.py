@@ -180,7 +180,7 @@ def test_one_message_names_plugin_component_and_example(
     wanted = f"{file}:{line}: the {kind} '{name}' of the plugin 'faulty' ({file}) failed in {method}()"
     message = failed(capsys)
     assert message.startswith(wanted)
-    assert re.match(rf"{about}: {cause}; once the plugin is mended, the same command goes on", message[len(wanted) :])
+    assert re.match(rf"{about}: {cause}; fix the plugin, then run the same command again", message[len(wanted) :])
     write(folder)
     assert finished(capsys, "out")["scores"] == finished(capsys, "whole")["scores"]
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from gpttasks.answer_kinds import CORE_KINDS
 from gpttasks.component import Component, Options, RecipePath
+from gpttasks.data.readers import READERS
 from gpttasks.plugins import Plugins
 from gpttasks.plugins.hookspecs import hookimpl
 
@@ -195,6 +196,8 @@ def fake_plugins(recipes=None):
             getattr(register, component.kind)(component)
         for kind in CORE_KINDS.values():
             register.answer_kind(kind)
+        for reader in READERS.values():
+            register.reader(reader.name, reader.function)
         if recipes is not None:
             register.recipes(recipes)
 

@@ -69,7 +69,7 @@ def test_columns_and_required_columns():
         ("{% if x %}", "line 1 of the template"),
         ("{{ text | pasage }}", "did you mean 'passage'?"),
         ("{{ text | random }}", "No filter named 'random'"),
-        ("{% include 'x' %}", "stands alone"),
+        ("{% include 'x' %}", "cannot include"),
         ("{{ text | passage | upper }}", "must come last"),
         ("{{ (text | passage) ~ 'x' }}", "must come last"),
         ("{% filter passage %}x{% endfilter %}", "must come last"),

@@ -66,9 +66,9 @@ def wav(samples: np.ndarray) -> bytes:
 
 LONG = wav(tone(180.0))
 CASES = {
-    "empty": (b"", "empty, wanted audio or an image"),
+    "empty": (b"", "empty, expected audio or an image"),
     "absent": (None, "bad.wav cannot be read: No such file"),
-    "text": (b"<html>not found</html>", "begins with b'<html>no', neither WAV"),
+    "text": (b"<html>not found</html>", "unknown format, begins with b'<html>no'"),
     "corrupt": (b"RIFF not audio at all", "cannot be read (libsndfile:"),
     "a lost tail": (wav(tone(0.2))[:1000], "is cut off: its header says that 5,444 bytes more should follow"),
     "half an MP3": (audio(tone(0.5), kind="MP3").data[:900], "is cut off: its header says 8,000 samples, and"),
