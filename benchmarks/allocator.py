@@ -23,7 +23,7 @@ def measure(keep: bool, steps: int) -> dict[str, float]:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from gpttasks.runtime import keep_freed_memory
+    from gpttasks.allocator import keep_freed_memory
 
     if keep:
         keep_freed_memory()

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from scoring_cases import model_folder
 
+from gpttasks.allocator import keep_freed_memory
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.engine.tree import Block, Group, group_paths
@@ -28,7 +29,6 @@ from gpttasks.engine.tree import Path as Row
 from gpttasks.model.left_padding import PaddedBatch
 from gpttasks.model.ragged_attention import forward_ragged
 from gpttasks.model.tree_attention import compute_prefix
-from gpttasks.runtime import keep_freed_memory
 
 CASES = [(context, 4, 25) for context in (64, 128, 256, 384, 512, 768, 1024, 1536)]
 CASES += [(context, 2, 4) for context in (256, 512, 1024)]

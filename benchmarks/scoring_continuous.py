@@ -23,13 +23,13 @@ import torch
 from scoring_cases import NEW_TOKENS, case_documents, model_folder
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
+from gpttasks.allocator import keep_freed_memory
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.engine.generation import Text
 from gpttasks.engine.shared import SharedEngine
 from gpttasks.example import as_prompt
 from gpttasks.requests import Generate, GenerateReply
-from gpttasks.runtime import keep_freed_memory
 
 BATCHES = (256, 1024, 4096)
 """Tokens of a batch that are tried with transformers."""

@@ -123,13 +123,13 @@ def worker(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """What the runs of one engine on the documents of a file took, or an estimate: see ``--plain-limit``."""
     import torch
 
+    from gpttasks.allocator import keep_freed_memory
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
     from gpttasks.engine.plain import LocalEngine
     from gpttasks.engine.shared import SharedEngine
     from gpttasks.example import as_prompt
     from gpttasks.requests import LogLikelihood
-    from gpttasks.runtime import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)

@@ -102,9 +102,9 @@ def loaded(arguments: argparse.Namespace, folder: Path) -> HuggingFace:
     """The model, as a run of gpttasks loads it."""
     import torch
 
+    from gpttasks.allocator import keep_freed_memory
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-    from gpttasks.runtime import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)

@@ -354,9 +354,9 @@ def main() -> None:
     """Measure the peak and the cases, one thread, and print all."""
     import torch
 
+    from gpttasks.allocator import keep_freed_memory
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-    from gpttasks.runtime import keep_freed_memory
 
     arguments = arguments_parser().parse_args()
     keep_freed_memory()  # as every run of gpttasks does

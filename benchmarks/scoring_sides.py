@@ -103,13 +103,13 @@ def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool)
     with Answering() as loading:
         import torch
 
+        from gpttasks.allocator import keep_freed_memory
         from gpttasks.backbones.base import LoadSettings
         from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
         from gpttasks.engine.plain import LocalEngine
         from gpttasks.engine.shared import SharedEngine
         from gpttasks.example import as_prompt
         from gpttasks.requests import Generate, LogLikelihood, Rolling
-        from gpttasks.runtime import keep_freed_memory
 
         keep_freed_memory()
         torch.set_num_threads(arguments.threads)

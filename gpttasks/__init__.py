@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .metrics.evaluate_metric import as_evaluate_metric
     from .metrics.score import Score
     from .pipeline.runner import run
+    from .pipeline.session import Session
     from .plugins import Register
     from .plugins.hookspecs import RunInfo, hookimpl
     from .records.folder import Run, read_run
@@ -112,6 +113,7 @@ __all__ = [
     "RunFailed",
     "RunInfo",
     "Score",
+    "Session",
     "Source",
     "Task",
     "Template",
@@ -164,6 +166,7 @@ _MODULES = {
     ".metrics.evaluate_metric": ("as_evaluate_metric",),
     ".metrics.score": ("Score",),
     ".pipeline.runner": ("run",),
+    ".pipeline.session": ("Session",),
     ".plugins": ("Register",),
     ".plugins.hookspecs": ("RunInfo", "hookimpl"),
     ".records.folder": ("Run", "read_run"),

@@ -1,8 +1,7 @@
-"""What the run has to work with: device, precision, memory and versions."""
+"""The device and the precision of a run."""
 
 from __future__ import annotations
 
-import sys
 from typing import Literal
 
 from .errors import Problem, UserError
@@ -33,28 +32,6 @@ def choose_precision(wanted: str, device: str) -> Precision:
     if wanted != "auto":
         return wanted  # type: ignore[return-value]
     return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc's allocator to keep what is freed for the next tensor, on Linux; elsewhere nothing happens.
-
-    By default it gives every large block back to the system and asks for it again, and up to half of the time of a
-    forward and backward pass on a CPU goes into the kernel's page faults. The peak of memory stays the same, but it
-    is held until the process ends. ``benchmarks/allocator.py`` measures it.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # a C library other than glibc
-        return
-    for parameter, value in MALLOPT.items():
-        mallopt(parameter, value)
-
-
-MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 2**28}
-"""M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of mallopt(3): no block of its own, no trimming, grow by 256 MiB."""
 
 
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "gpttasks"
 # From the ground up; each module may import what stands on its own floor or below.
 FLOORS = (
     {"errors", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
-    {"component", "hashing", "files", "markdown", "progress", "runtime"},
+    {"component", "hashing", "files", "markdown", "progress", "runtime", "allocator"},
     {"example", "requests", "answer", "answer_kinds", "item", "parallel"},
     {"data"},
     {"plugins", "tasks"},

@@ -40,3 +40,11 @@ class Adaptation(Component):
     def load(self, backbone: CausalLM, folder: Path) -> None:
         """Put what ``save`` wrote on a backbone that was loaded as it was before ``apply``."""
         raise NotImplementedError
+
+    def remove(self, backbone: CausalLM) -> bool:
+        """Undo ``apply`` after a run, so that the next run can use the model in memory; returns whether that was done.
+
+        False, the default, has the next run load the model again. After a training the weights are compared with their
+        digest before they are used again.
+        """
+        return False

@@ -21,6 +21,7 @@ from .base import Adaptation
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+    from transformers import PreTrainedModel
 
     from ..model.causal_lm import CausalLM
 
@@ -119,6 +120,8 @@ class Lora(Adaptation):
     options: LoraOptions
     base: str | None = None
     """What the adapter stands on, where that is a run and not a model by itself."""
+    _merged = False
+    """Whether the adapter of that run was merged into the weights."""
 
     def apply(self, backbone: CausalLM) -> None:
         """Wrap the model with a fresh adapter; one that came with the backbone is merged into its weights first.
@@ -127,7 +130,8 @@ class Lora(Adaptation):
         """
         from peft import get_peft_model
 
-        if merge_adapter(backbone):  # the new adapter needs the run, with its adapter merged, as its base
+        self._merged = merge_adapter(backbone)
+        if self._merged:  # the new adapter needs the run, with its adapter merged, as its base
             self.base = backbone.adapter_source
         try:
             with _peft_warnings_understood():
@@ -173,6 +177,12 @@ class Lora(Adaptation):
         with _peft_warnings_understood():
             backbone.model = PeftModel.from_pretrained(backbone.model, folder)
 
+    def remove(self, backbone: CausalLM) -> bool:
+        """Take the adapter off the model; not possible after another one was merged into the weights."""
+        if not self._merged:
+            backbone.model = _without_peft(backbone.model.unload())
+        return not self._merged
+
 
 def merge_adapter(backbone: CausalLM) -> bool:
     """Merge the adapter that a run brought along, if there is one, into the weights; whether there was."""
@@ -180,7 +190,12 @@ def merge_adapter(backbone: CausalLM) -> bool:
 
     if not isinstance(backbone.model, PeftModel):
         return False
-    backbone.model = backbone.model.merge_and_unload()
-    if hasattr(backbone.model, "peft_config"):  # left behind, and taken for a second adapter later
-        del backbone.model.peft_config
+    backbone.model = _without_peft(backbone.model.merge_and_unload())
     return True
+
+
+def _without_peft(model: PreTrainedModel) -> PreTrainedModel:
+    """A model whose adapter was taken off: what PEFT leaves behind would be taken for a second adapter later."""
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+    return model

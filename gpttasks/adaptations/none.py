@@ -23,3 +23,7 @@ class NoAdaptation(Adaptation):
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
         """Nothing was kept, so there is nothing to put back."""
+
+    def remove(self, backbone: CausalLM) -> bool:
+        """Nothing was changed."""
+        return True

@@ -11,7 +11,7 @@ from ..component import Options, RecipePath
 from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, files_digest
 from ..plugins import Plugins, load_plugins
-from ..plugins.faults import making, watch
+from ..plugins.faults import create
 from ..records.folder import ADAPTER, HEAD, HEAD_WEIGHTS, MODEL, RECIPE, read_run
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..model.causal_lm import CausalLM
-    from ..recipe.schema import Recipe, Use
+    from ..recipe.schema import Recipe
     from ..requests import Engine
     from ..tokens.join import Tokenizer
 
@@ -56,7 +56,7 @@ class RunBackbone(Backbone):
         self._digests = inner.digests()
         self._loaded = inner
         if inner.lm is not None:
-            adaptation = _create(plugins, "adaptation", self.recipe.adapt)
+            adaptation = create(plugins, "adaptation", self.recipe.adapt.name, self.recipe.adapt.options)
             self.has_adapter = adaptation.keeps == ADAPTER
             if self.has_adapter:
                 adaptation.load(inner.lm, folder / ADAPTER)
@@ -78,7 +78,7 @@ class RunBackbone(Backbone):
         return self._inner(finished_recipe(Path(self.options.path), plugins), plugins).underlying(plugins)
 
     def _inner(self, recipe: Recipe, plugins: Plugins) -> Backbone:
-        inner: Backbone = _create(plugins, "backbone", recipe.backbone)
+        inner: Backbone = create(plugins, "backbone", recipe.backbone.name, recipe.backbone.options)
         adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
         if adaptation.keeps != MODEL:
             return inner
@@ -114,15 +114,6 @@ class RunBackbone(Backbone):
                 hint="choose another adaptation than none, or a run with this head",
             )
         return file
-
-
-def _create(plugins: Plugins, kind: str, use: Use) -> Any:
-    """A component of the run; an exception in a plugin is reported as that plugin's."""
-    cls, owner = plugins.get(kind, use.name), plugins.owner(kind, use.name)
-    with making(cls, owner):
-        component = cls(use.options)
-    watch(component, owner)
-    return component
 
 
 def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:

@@ -63,19 +63,21 @@ def _print_schema(plugins: Plugins) -> None:
 
 
 def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: bool) -> None:
-    from .check_data import data_text, loaded_examples
+    from ..pipeline.session import Session
+    from .check_data import data_text
     from .check_prompts import prompts_text
 
-    loaded = loaded_examples(recipe, plugins)
-    if data:
-        say(data_text(loaded))
-    if prompts:
-        say(prompts_text(loaded, prompts, plugins))
+    with Session(plugins) as session:
+        parts = session.with_examples(recipe)
+        if data:
+            say(data_text(parts))
+        if prompts:
+            say(prompts_text(parts, prompts, plugins))
 
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:
     from ..data.sources import DataOptions
-    from ..pipeline.runner import default_folder
+    from ..pipeline.stages import default_folder
     from ..recipe import short_digest
 
     task = f"{use_text(recipe.task)}, which brings its own data"

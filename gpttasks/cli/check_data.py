@@ -4,58 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .output import aligned
 
 if TYPE_CHECKING:
-    from ..heads.base import Head
-    from ..plugins import Plugins
-    from ..recipe.schema import Recipe
-    from ..tasks.splits import ExampleSet, ExampleSets
-    from ..tasks.task import Task
+    from ..pipeline.parts import RunParts
+    from ..tasks.splits import ExampleSet
 
 _LABELS_SHOWN = 20
 _IDS_SHOWN = 3
 
 
-@dataclass(frozen=True)
-class LoadedExamples:
-    """The examples that a run of the recipe would use, the task that made them and the head that would ask."""
-
-    recipe: Recipe
-    task: Task
-    head: Head
-    sets: ExampleSets
-
-
-def loaded_examples(recipe: Recipe, plugins: Plugins) -> LoadedExamples:
-    """Read the data as a run does. Raises DataError for whatever is wrong with it."""
-    from ..pipeline.prepare import create, load_sets
-
-    head: Head = create(plugins, "head", recipe.head)
-    metrics: dict[str, Any] = {use.key: create(plugins, "metric", use) for use in recipe.score.metrics}
-    task, adaptation = create(plugins, "task", recipe.task), create(plugins, "adaptation", recipe.adapt)
-    return LoadedExamples(recipe, task, head, load_sets(recipe, task, head, adaptation, metrics))
-
-
-def data_text(loaded: LoadedExamples) -> str:
+def data_text(parts: RunParts) -> str:
     """Splits, columns, and what each role gets."""
-    return "\n".join([*_source_lines(loaded), *(line for part in loaded.sets.values() for line in _role_lines(part))])
+    return "\n".join([*_source_lines(parts), *(line for part in parts.sets.values() for line in _role_lines(part))])
 
 
-def _source_lines(loaded: LoadedExamples) -> Iterator[str]:
+def _source_lines(parts: RunParts) -> Iterator[str]:
     from ..data.sources import STANDARD_INPUT
     from ..tasks.splits import source_of
 
-    data = loaded.recipe.data
+    data = parts.recipe.data
     if getattr(data, "path", None) == STANDARD_INPUT:  # it can be read once, and was
         yield "data: standard input"
         return
-    source = source_of(loaded.task, data)
+    source = source_of(parts.task, data)
     yield f"data: {source.name}; splits: {', '.join(source.splits)}"
-    first = next(iter(loaded.sets.values()))
+    first = next(iter(parts.sets.values()))
     yield f"columns of {first.split}: {', '.join(next(source.rows(first.split)))}"
 
 

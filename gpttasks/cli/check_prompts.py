@@ -6,20 +6,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..requests import Generate, LogLikelihood, Request, Rolling
-from .check_data import LoadedExamples
 from .output import counted
 
 if TYPE_CHECKING:
     from ..example import Example
+    from ..heads.base import Head
+    from ..pipeline.parts import RunParts
     from ..plugins import Plugins
-    from ..recipe.schema import Use
-    from ..tokens.byte_tokenizer import ByteTokenizer
-    from ..tokens.join import Joined
-    from ..tokens.tokenizer import TextTokenizer
+    from ..tokens.join import Joined, Tokenizer
 
 BAR = "│"
 
@@ -28,7 +25,7 @@ BAR = "│"
 class Reader:
     """A backbone's tokenizer and context, without its weights."""
 
-    tokenizer: TextTokenizer | ByteTokenizer
+    tokenizer: Tokenizer
     context: int
 
     def join(self, request: Request) -> Joined:
@@ -52,75 +49,36 @@ class Reader:
         return f"{BAR}{BAR.join(pieces)}{BAR}"
 
 
-def prompts_text(loaded: LoadedExamples, count: int, plugins: Plugins) -> str:
-    """The first prompts of the scored split, with their shots, in the backbone's tokens if it has any yet."""
+def prompts_text(parts: RunParts, count: int, plugins: Plugins) -> str:
+    """The first prompts of the scored split, with their shots, in the backbone's tokens if they are known."""
     from ..model.media import MediaNodes
     from ..pipeline.answering import add_shots
-    from ..pipeline.prepare import create, shot_pool
-    from ..tasks.splits import scored_set
     from ..tokens.byte_tokenizer import ByteTokenizer
     from ..tokens.tokenizer import TextTokenizer
 
-    recipe = loaded.recipe
-    score = recipe.score
-    examples = scored_set(loaded.sets, score.split).examples[:count]
-    reader = reader_of(recipe.backbone, plugins)
-    # A head may ask the backbone for its tokens and its context; without any, all of a prompt fits.
-    if recipe.encoder is not None and reader is not None and isinstance(reader.tokenizer, TextTokenizer):
-        encoder = create(plugins, "encoder", recipe.encoder)
-        encoder.bind(1)  # only lengths are asked for
-        reader.tokenizer.media = MediaNodes(encoder)
+    name, score = parts.recipe.backbone.name, parts.recipe.score
+    examples = parts.scored[:count]
+    loaded = parts.backbone.underlying(plugins).load_tokenizer()
+    reader = None if loaded is None else Reader(*loaded)
+    if parts.encoder is not None and reader is not None and isinstance(reader.tokenizer, TextTokenizer):
+        parts.encoder.bind(1)  # only lengths are needed, not embeddings
+        reader.tokenizer.media = MediaNodes(parts.encoder)
+    # A head may read the backbone's tokenizer and context. Without a tokenizer nothing is cut.
     stand_in: Any = reader or Reader(ByteTokenizer(), sys.maxsize)
-    loaded.head.backbone = stand_in
+    parts.head.backbone = stand_in
     lines = []
     if reader is None:
-        name = recipe.backbone.name
         lines.append(f"backbone {name!r} has no tokenizer before it is loaded: token boundaries and cuts are not shown")
-    for number, example in enumerate(
-        add_shots(examples, shot_pool(recipe, loaded.sets), score.shots, loaded.head.separator), 1
-    ):
+    for number, example in enumerate(add_shots(examples, parts.shots, score.shots, parts.head.separator), 1):
         lines.append(f"--- prompt {number} of {len(examples)}: {example.id}, right answer: {example.gold_text}")
-        lines += _tokens(loaded, example, reader) if reader is not None else _plain(loaded, example)
+        lines += _tokens(parts.head, example, reader) if reader is not None else _plain(parts.head, example)
     return "\n".join(lines)
 
 
-def reader_of(backbone: Use, plugins: Plugins) -> Reader | None:
-    """The tokenizer of a backbone that has one before its weights are loaded; None for others. Raises BackboneError."""
-    from ..backbones.hf import HuggingFace
-    from ..backbones.mock import Mock
-    from ..backbones.nano import NANO_FOLDER, Nano
-    from ..backbones.run import RunBackbone, finished_recipe
-    from ..model.folder import check_folder, find_folder
-    from ..model.loaded import usable_context
-    from ..records.folder import MODEL
-    from ..tokens.byte_tokenizer import ByteTokenizer
-    from ..tokens.tokenizer import load_tokenizer
-
-    options: Any = backbone.options
-    if backbone.name == HuggingFace.name:
-        folder = find_folder(options.path, options.revision)
-    elif backbone.name == Nano.name:
-        folder = NANO_FOLDER
-    elif backbone.name == Mock.name:
-        return Reader(ByteTokenizer(), options.context)
-    elif backbone.name == RunBackbone.name:
-        folder = Path(options.path) / MODEL
-        if not folder.is_dir():
-            return reader_of(finished_recipe(Path(options.path), plugins).backbone, plugins)
-        options = options.model_construct(context=None)
-    else:
-        return None
-    check_folder(folder)
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    return Reader(load_tokenizer(folder), usable_context(config, options.context))
-
-
-def _tokens(loaded: LoadedExamples, example: Example, reader: Reader) -> Iterator[str]:
+def _tokens(head: Head, example: Example, reader: Reader) -> Iterator[str]:
     """The prompt once, then each continuation; whatever differs between the requests is shown."""
     shown: list[int] = []
-    for request in loaded.head.requests(example):
+    for request in head.requests(example):
         joined = reader.join(request)
         before, after = list(joined.ids[: joined.boundary]), joined.ids[joined.boundary :]
         if before != shown:
@@ -139,10 +97,10 @@ def _cut_lines(joined: Joined) -> Iterator[str]:
         yield f"  cut: {counted(joined.cut.tokens, 'token')} of a passage"
 
 
-def _plain(loaded: LoadedExamples, example: Example) -> Iterator[str]:
+def _plain(head: Head, example: Example) -> Iterator[str]:
     from ..example import prompt_text
 
     yield prompt_text(example.prompt)
-    for request in loaded.head.requests(example):
+    for request in head.requests(example):
         if isinstance(request, LogLikelihood):
             yield f"  ▸ {request.continuation}"

@@ -33,7 +33,8 @@ def run(
 
     Example: gpttasks run imdb-lora backbone=nano train.epochs=2
     """
-    from ..pipeline.runner import default_folder, run_recipe
+    from ..pipeline.runner import run_recipe
+    from ..pipeline.stages import default_folder
     from ..plugins import load_plugins
     from ..recipe import load_recipe, problems_placed
 

@@ -88,6 +88,10 @@ class TokenBudget:
             yield from self._do(order[start : start + rows], lengths, work)
             start += rows
 
+    def reset_counts(self) -> None:
+        """Count tokens, padding and shortages of memory from zero again; the budget stays."""
+        self.halved = self.real = self.padded = 0
+
     def add(self, tokens: int) -> None:
         """Count tokens that were processed outside of batches."""
         self.real += tokens

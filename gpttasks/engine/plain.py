@@ -97,6 +97,11 @@ class LocalEngine:
             "out_of_memory": self.budget.halved,
         }
 
+    def reset_work(self) -> None:
+        """Count the work from zero again."""
+        self.asked = 0
+        self.budget.reset_counts()
+
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number.
 

@@ -36,6 +36,11 @@ class ShardedEngine:
         self._work = _total_work([work for _, work in results])
         return [replies[index] for index in range(len(requests))]
 
+    def reset_work(self) -> None:
+        """Count the work of all processes from zero again. Raises RunFailed if another process failed."""
+        self.processes.together(("reset", None), self.inner.reset_work)
+        self._work = {}
+
     def work(self) -> dict[str, Any]:
         """The work of all processes together; see :meth:`LocalEngine.work`."""
         return {**(self._work or self.inner.work()), "processes": self.processes.count}

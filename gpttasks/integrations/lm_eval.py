@@ -11,28 +11,29 @@ gpttasks), ``context``, ``precision``, ``device``, ``tokens_per_batch`` and ``sh
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lm_eval.models  # noqa: F401 - the harness's own models stay known beside this one
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
+from pydantic import ValidationError
 
 from gpttasks_lm_eval.requests import generate_request, left_cuts, longest_text
 
-from ..backbones.base import LoadSettings
-from ..engine.shared import engine_for
+from ..backbones.base import Backbone, LoadSettings
 from ..errors import UserError
 from ..example import as_prompt
 from ..hashing import seeded_hash
 from ..model.causal_lm import CausalLM
 from ..parallel.launch import launched
-from ..plugins import load_plugins
+from ..pipeline.session import Session
 from ..progress import Progress
+from ..recipe.schema import RuntimeOptions, Use
 from ..records.folder import RECORD
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
-from ..runtime import choose_device, choose_precision, keep_freed_memory
 
 Answer = TypeVar("Answer")
 
@@ -66,11 +67,26 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
                 hint="start the harness once; gpttasks run has several processes (task: {use: lm-eval, ...})",
             )
         # batch_size counts rows; batches here are made by tokens, and no number depends on them.
-        place = choose_device(device or "auto")
-        if place == "cpu":
-            keep_freed_memory()
-        self.backbone = _load(path, context, place, choose_precision(precision, place))
-        self.engine = engine_for(self.backbone, None, tokens_per_batch, sharing)
+        with _model_args_checked():
+            runtime = RuntimeOptions.model_validate(
+                {
+                    "device": device or "auto",
+                    "precision": precision,
+                    "tokens_per_batch": tokens_per_batch,
+                    "sharing": sharing,
+                }
+            )
+        self._open = ExitStack()  # until the harness ends
+        session = self._open.enter_context(Session())
+        settings = LoadSettings(*session.set_up(runtime), plugins=session.plugins)
+        model = self._open.enter_context(session.models.borrow(_backbone(session, path, context), settings))
+        if model.backbone.lm is None:
+            raise UserError(
+                f"the backbone {model.backbone.name!r} is not a model in memory",
+                hint="give a folder, a Hub id, nano or a run of one",
+            )
+        self.backbone: CausalLM = model.backbone.lm
+        self.engine = model.engine(tokens_per_batch=tokens_per_batch, sharing=sharing)
         self.seed = seed
         self.cut = 0
 
@@ -152,25 +168,30 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         return answers
 
 
-def _load(path: str, context: int | None, device: str, precision: Any) -> CausalLM:
-    """A registered backbone, a run, or a model by Hub id or folder, as in a recipe."""
-    plugins = load_plugins()
+def _backbone(session: Session, path: str, context: int | None) -> Backbone:
+    """A registered backbone, a run, or a model by Hub id or folder, as in a recipe; not loaded yet."""
     options: dict[str, Any] = {}
     name = path
-    if path not in plugins.names("backbone"):
+    if path not in session.plugins.names("backbone"):
         name = "run" if Path(path, RECORD).is_file() else "hf"
         options["path"] = path
     if context is not None:
         options["context"] = context
-    kind = plugins.get("backbone", name)
-    backbone: Any = kind(kind.Options(**options))
-    backbone.load(LoadSettings(device, precision, plugins=plugins))
-    if backbone.lm is None:
-        raise UserError(
-            f"the backbone {name!r} is not a model in memory", hint="give a folder, a Hub id, nano or a run of one"
-        )
-    lm: CausalLM = backbone.lm
-    return lm
+    with _model_args_checked():
+        use = Use(name=name, options=session.plugins.get("backbone", name).Options(**options))
+    backbone: Backbone = session.create("backbone", use)
+    return backbone
+
+
+@contextmanager
+def _model_args_checked() -> Iterator[None]:
+    """Raises UserError for values that options do not accept."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"--model_args: {key}: got {first['input']!r}: {first['msg']}") from error
 
 
 def main() -> None:

@@ -69,6 +69,10 @@ class CausalLM:
         encoder.modules().to(self.device)
         self.media = self.tokenizer.media = MediaNodes(encoder)
 
+    def detach_encoder(self) -> None:
+        """Read text only, as after loading."""
+        self.media = self.tokenizer.media = None
+
     @property
     def causal_lm(self) -> Any:
         """The Hugging Face model itself, out of the PEFT wrapper if there is one (its layers stay adapted)."""
@@ -160,3 +164,15 @@ class CausalLM:
     def digests(self) -> dict[str, str]:
         """SHA-256 of the weights as they were loaded (before any training), of the config and of the tokenizer."""
         return {"weights": self._weights_digest, "config": self._config_digest, "tokenizer": self.tokenizer.digest}
+
+    def is_unaltered(self) -> bool:
+        """Whether weights and config still have the digests from when the model was loaded.
+
+        Reads all weights. False for a model with an adapter on it, whose base weights have other names.
+        """
+        from peft import PeftModel
+
+        if isinstance(self.model, PeftModel):
+            return False
+        state, config = state_digest(self.model.state_dict()), config_digest(self.model)
+        return (state, config) == (self._weights_digest, self._config_digest)

@@ -17,30 +17,30 @@ from ..tasks.splits import ExampleSet, set_digest, source_of
 if TYPE_CHECKING:
     from ..encoders.base import Encoder
     from ..model.causal_lm import CausalLM
-    from .prepare import Workbench
+    from .parts import RunParts
 
 
-def check_media(bench: Workbench) -> None:
+def check_media(parts: RunParts) -> None:
     """Have the encoder say how long each audio or image is; with ``data.bad_rows: skip`` leave out what it cannot read.
 
     Raises DataError with the number of such rows and the first of them, and BackboneError for an encoder whose
     embeddings do not fit.
     """
-    with_media = {role: sum(any(media_in(one)) for one in part.examples) for role, part in bench.sets.items()}
-    if bench.backbone.lm is None or not any(with_media.values()):
+    with_media = {role: sum(any(media_in(one)) for one in role_set.examples) for role, role_set in parts.sets.items()}
+    if parts.backbone.lm is None or not any(with_media.values()):
         return
     flaws: dict[str, dict[str, Problem]] = {}  # by split, since roles may be shares of one
     with Progress("looking at audio and images", sum(with_media.values()), "examples") as progress:
-        for role, part in bench.sets.items():
+        for role, part in parts.sets.items():
             if with_media[role]:
-                found = dict(_flaws(bench, part, progress))
+                found = dict(_flaws(parts, part, progress))
                 flaws.setdefault(part.split, {}).update(found)
     if any(flaws.values()):
-        _leave_out(bench, flaws)
-    left = (media for part in bench.sets.values() for one in part.examples for media in media_in(one))
+        _leave_out(parts, flaws)
+    left = (media for part in parts.sets.values() for one in part.examples for media in media_in(one))
     first = next(left, None)
-    if bench.encoder is not None and first is not None:
-        check_embeddings(bench.backbone.lm, bench.encoder, first)
+    if parts.encoder is not None and first is not None:
+        check_embeddings(parts.backbone.lm, parts.encoder, first)
 
 
 def media_in(example: Example) -> Iterator[Media]:
@@ -66,7 +66,7 @@ def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
             )
 
 
-def _flaws(bench: Workbench, part: ExampleSet, progress: Progress) -> Iterator[tuple[str, Problem]]:
+def _flaws(parts: RunParts, part: ExampleSet, progress: Progress) -> Iterator[tuple[str, Problem]]:
     """The id of each example whose media cannot be used, and why."""
     for example in part.examples:
         media = list(media_in(example))
@@ -74,15 +74,15 @@ def _flaws(bench: Workbench, part: ExampleSet, progress: Progress) -> Iterator[t
             continue
         try:
             with looking_at(example):
-                length = sum(_length(bench, one) for one in media)
+                length = sum(_length(parts, one) for one in media)
             progress.advance(1, length)
         except DataError as error:
             yield example.id, error.problems[0]
 
 
-def _length(bench: Workbench, media: Media) -> int:
+def _length(parts: RunParts, media: Media) -> int:
     """How many embeddings it becomes. Raises DataError if it cannot be read, or is alone too long."""
-    backbone = bench.backbone
+    backbone = parts.backbone
     assert backbone.lm is not None
     length = len(backbone.lm.tokenizer.media_ids(media))
     if length >= backbone.context:
@@ -94,33 +94,33 @@ def _length(bench: Workbench, media: Media) -> int:
     return length
 
 
-def _leave_out(bench: Workbench, flaws: dict[str, dict[str, Problem]]) -> None:
+def _leave_out(parts: RunParts, flaws: dict[str, dict[str, Problem]]) -> None:
     """The sets without what cannot be used. Raises DataError unless the recipe says so, or where nothing is left."""
-    skip = bench.recipe.data.bad_rows == "skip"
-    for role, part in bench.sets.items():
+    skip = parts.recipe.data.bad_rows == "skip"
+    for role, part in parts.sets.items():
         bad = flaws.get(part.split, {})
         rest = tuple(example for example in part.examples if example.id not in bad)
         if len(rest) < len(part.examples) and not (skip and rest):
-            raise DataError(_told(bench, part, bad))
+            raise DataError(_told(parts, part, bad))
         digest = set_digest(rest, part.definition)
         changed = replace(part, examples=rest, skipped=part.skipped + len(bad), digest=digest)
-        bench.sets = {**bench.sets, role: changed}
+        parts.sets = {**parts.sets, role: changed}
 
 
-def _told(bench: Workbench, part: ExampleSet, bad: dict[str, Problem]) -> Problem:
+def _told(parts: RunParts, part: ExampleSet, bad: dict[str, Problem]) -> Problem:
     """How many rows are bad, and the first of them at its place."""
     first = next(example for example in part.examples if example.id in bad)
     problem = bad[first.id]
-    row = _row_of(bench, part, first)
+    row = _row_of(parts, part, first)
     placed = Problem(f"example {first.id}: {problem.message}") if row is None else row.problem(problem.message)
     message = f"{len(bad)} of {part.rows} rows cannot be used; the first: {placed.message}"
     return replace(placed, message=message, hint=problem.hint or ADVICE)
 
 
-def _row_of(bench: Workbench, part: ExampleSet, example: Example) -> Row | None:
+def _row_of(parts: RunParts, part: ExampleSet, example: Example) -> Row | None:
     """The row that an example was made of, found by reading the split again; None if that is not possible."""
-    if bench.given:
-        return bench.given[part.examples.index(example)]
+    if parts.rows:
+        return parts.rows[part.examples.index(example)]
     last: list[Row] = []
 
     def remembered(rows: Iterator[Row]) -> Iterator[Row]:
@@ -129,8 +129,8 @@ def _row_of(bench: Workbench, part: ExampleSet, example: Example) -> Row | None:
             yield row
 
     try:
-        source = source_of(bench.task, bench.recipe.data)
-        read = ExampleReader(bench.task, bench.recipe.data).read(remembered(iter(source.rows(part.split))))
+        source = source_of(parts.task, parts.recipe.data)
+        read = ExampleReader(parts.task, parts.recipe.data).read(remembered(iter(source.rows(part.split))))
         return next((last[0] for found in read if found.id == example.id), None)
     except GpttasksError:  # a stream is read once
         return None

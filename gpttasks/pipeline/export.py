@@ -12,6 +12,7 @@ from ..errors import FolderError, UserError, full_disk
 from ..files import atomic_folder
 from ..model.folder import dtype_name, quiet_transformers
 from ..runtime import Precision
+from .session import Session
 
 if TYPE_CHECKING:
     from ..model.causal_lm import CausalLM
@@ -37,15 +38,17 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} is there already and not empty", hint="give a new folder")
     backbone = RunBackbone(RunOptions(path=str(folder)))
-    backbone.load(LoadSettings(keep_master=True, plugins=plugins))
-    lm = backbone.lm
-    assert lm is not None  # something was trained
-    merge_adapter(lm)
-    try:
-        with atomic_folder(merged) as aside:
-            save_model(lm, aside, precision)
-    except Exception as error:  # safetensors and tokenizers have errors of their own for a full disk
-        raise full_disk(error) or error from error
+    settings = LoadSettings(keep_master=True, plugins=plugins)
+    with Session(plugins) as session, session.models.borrow(backbone, settings) as model:
+        lm = model.backbone.lm
+        assert lm is not None  # something was trained
+        model.altered = True
+        merge_adapter(lm)
+        try:
+            with atomic_folder(merged) as aside:
+                save_model(lm, aside, precision)
+        except Exception as error:  # safetensors and tokenizers have errors of their own for a full disk
+            raise full_disk(error) or error from error
     return merged
 
 

@@ -14,15 +14,15 @@ from ..records.folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, RECORD, RE
 from ..report import render_report
 from .answering import Answered
 from .job import Job
-from .prepare import Workbench
+from .parts import PreparedRun
 from .score import Scored
 
 
-def finish(job: Job, bench: Workbench, scored: Scored) -> None:
+def finish(job: Job, prepared: PreparedRun, scored: Scored) -> None:
     """Write ``samples.parquet``, ``report.html`` and, as the last thing, the finished ``run.json``."""
-    rows = sample_rows(bench, scored)
+    rows = sample_rows(prepared, scored)
     write_samples(job.folder / SAMPLES, rows)
-    job.record["memory"] = peak_memory_bytes(bench.device)
+    job.record["memory"] = peak_memory_bytes(prepared.device)
     job.now("finished")
     recipe = (job.folder / RECIPE).read_text("utf-8")
     job.folder.write_text(REPORT, render_report(job.record, rows, job.folder.events(), recipe=recipe))
@@ -33,11 +33,11 @@ def finish(job: Job, bench: Workbench, scored: Scored) -> None:
     shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
 
 
-def sample_rows(bench: Workbench, scored: Scored) -> list[dict[str, Any]]:
+def sample_rows(prepared: PreparedRun, scored: Scored) -> list[dict[str, Any]]:
     """One row an example, with the columns of ``samples.parquet``."""
     rows = []
     for index, one in enumerate(scored.answered):
-        row = _sample_row(one) | {"set": bench.recipe.score.split}
+        row = _sample_row(one) | {"set": prepared.recipe.score.split}
         for key, statistics in scored.statistics.items():
             row[f"stats_{key}"] = statistics[index].tolist()
         rows.append(row)

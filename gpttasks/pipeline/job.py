@@ -22,7 +22,7 @@ from ..records.folder import DATA_DIGESTS, SCHEMA, Run, RunFolder
 if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..recipe.schema import Recipe
-    from .prepare import Workbench
+    from .parts import PreparedRun
 
 Result = TypeVar("Result")
 
@@ -89,29 +89,29 @@ class Job:
     def _took(self, what: str, start: float) -> None:
         self.record["time"][what] = round(self.earlier.get(what, 0.0) + time.monotonic() - start, 3)
 
-    def describe(self, bench: Workbench) -> None:
+    def describe(self, prepared: PreparedRun) -> None:
         """Note what was loaded, and tell the user on which device and with which precision it will work."""
-        recipe, backbone = self.recipe, bench.backbone
+        recipe, backbone = self.recipe, prepared.backbone
         self.record["backbone"] = {
             "name": recipe.backbone.name,
             "options": recipe.backbone.options.model_dump(mode="json"),
         }
         self.record["backbone"] |= {"digests": backbone.digests(), "capabilities": backbone.capabilities()}
-        self.record["machine"] = machine() | {"device": bench.device, "precision": bench.precision}
+        self.record["machine"] = machine() | {"device": prepared.device, "precision": prepared.precision}
         for name in self.record["backbone"]["capabilities"].get("own_code", ()):
             self.warn(f"{recipe.backbone.name} brings code of its own for {name}; transformers' own is used instead")
         if recipe.encoder is not None:
             options = recipe.encoder.options.model_dump(mode="json")
             self.record["encoder"] = {"name": recipe.encoder.name, "options": options}
-        self._describe_switched_off(bench)
-        self._describe_data(bench)
-        self.say(f"{recipe.backbone.name} on {bench.device} in {bench.precision}; {self.folder.path}")
+        self._describe_switched_off(prepared)
+        self._describe_data(prepared)
+        self.say(f"{recipe.backbone.name} on {prepared.device} in {prepared.precision}; {self.folder.path}")
 
-    def _describe_switched_off(self, bench: Workbench) -> None:
+    def _describe_switched_off(self, prepared: PreparedRun) -> None:
         """Say what the model cannot do that would make scoring faster."""
         found = self.record["backbone"]["capabilities"]
         alone = {"shares_prompts": "each prompt is read alone"}
-        if bench.head.gives == "text":
+        if prepared.head.gives == "text":
             alone["writes_together"] = "each text is written alone"
         if found.get("shares_prompts"):  # else each row is padded, and why is said once
             alone["reads_ragged"] = "rows are padded"
@@ -120,10 +120,10 @@ class Job:
             if reason and self.recipe.runtime.sharing:
                 self.say(f"{told}: {reason}")
 
-    def _describe_data(self, bench: Workbench) -> None:
-        self._same_data_as_before(bench)
+    def _describe_data(self, prepared: PreparedRun) -> None:
+        self._same_data_as_before(prepared)
         skipped: dict[str, int] = {}  # by split: several roles may be shares of one
-        for role, part in bench.sets.items():
+        for role, part in prepared.sets.items():
             self.record["data"][role] = {
                 "split": part.split,
                 "examples": len(part.examples),
@@ -139,9 +139,9 @@ class Job:
             skipped[part.split] = part.skipped
         self.record["samples"]["skipped"] = sum(skipped.values())
 
-    def _same_data_as_before(self, bench: Workbench) -> None:
+    def _same_data_as_before(self, prepared: PreparedRun) -> None:
         before = self.folder / DATA_DIGESTS
-        now = {role: part.digest for role, part in bench.sets.items()}
+        now = {role: part.digest for role, part in prepared.sets.items()}
         if before.exists():
             then = json.loads(before.read_text("utf-8"))
             changed = sorted(role for role in now if then.get(role) != now[role])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,14 @@ from ..adaptations.none import NoAdaptation
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
 from ..data.rows import Row
 from ..errors import DataError
+from ..plugins.faults import create
+from ..recipe.schema import Use
 from ..tasks.reading import ExampleReader
 from ..tasks.splits import ExampleSet
 from ..tasks.task import Task
 from .answering import answer_all
-from .prepare import Workbench, create, load_and_bind
+from .parts import PreparedRun
+from .session import Session
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -32,12 +36,16 @@ class Prediction:
 
 
 class Predictor:
-    """A finished run, ready to answer. The model is loaded with the first rows."""
+    """A finished run, ready to answer. The model is loaded with the first rows.
 
-    def __init__(self, folder: Path, plugins: Plugins) -> None:
-        self.folder, self.plugins = folder, plugins
+    session:
+        keeps the model in memory from one call of :meth:`predict` to the next; None loads it for each.
+    """
+
+    def __init__(self, folder: Path, plugins: Plugins, session: Session | None = None) -> None:
+        self.folder, self.plugins, self.session = folder, plugins, session
         self.recipe = finished_recipe(folder, plugins)
-        self.task: Task = create(plugins, "task", self.recipe.task)
+        self.task: Task = create(plugins, "task", self.recipe.task.name, self.recipe.task.options)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -66,31 +74,28 @@ class Predictor:
             raise DataError(
                 f"the task made {len(examples)} examples of {len(rows)} rows; only one a row can be predicted"
             )
-        bench = self._bench(ExampleSet("test", "input", examples, len(rows), 0, "given", ""), rows)
-        for row, one in zip(rows, answer_all(bench.head, bench.engine(), examples, what="predicting"), strict=True):
-            given = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
-            scores = dict(zip(given, one.answer.scores, strict=False))
-            yield Prediction(row, one.shown, scores, one.cut_tokens)
+        given = ExampleSet("test", "input", examples, len(rows), 0, "given", "")
+        with Session(self.plugins) if self.session is None else nullcontext(self.session) as session:
+            yield from self._answers(session, given, rows)
 
-    def _bench(self, examples: ExampleSet, rows: list[Row]) -> Workbench:
-        from ..runtime import choose_device, choose_precision
+    def _answers(self, session: Session, given: ExampleSet, rows: list[Row]) -> Iterator[Prediction]:
+        with self._loaded(session, given, rows) as prepared:
+            answered = answer_all(prepared.head, prepared.engine, given.examples, what="predicting")
+            for row, one in zip(rows, answered, strict=True):
+                choices = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
+                scores = dict(zip(choices, one.answer.scores, strict=False))
+                yield Prediction(row, one.shown, scores, one.cut_tokens)
 
-        recipe = self.recipe
-        score = recipe.score.model_copy(update={"split": "test"})
-        device = choose_device(recipe.runtime.device)
-        bench = Workbench(
-            recipe.model_copy(update={"score": score}),
-            device,
-            choose_precision(recipe.runtime.precision, device),
-            self.task,
-            create(self.plugins, "head", recipe.head),
-            NoAdaptation(),
-            {},
-            {"test": examples},
-            RunBackbone(RunOptions(path=str(self.folder))),
-            given=rows,
+    def _loaded(self, session: Session, given: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
+        """The run as the backbone of itself: nothing is trained, and the rows are what is scored."""
+        recipe = self.recipe.model_copy(
+            update={
+                "backbone": Use(name=RunBackbone.name, options=RunOptions(path=str(self.folder))),
+                "adapt": Use(name=NoAdaptation.name, options=NoAdaptation.Options()),
+                "train": None,
+                "score": self.recipe.score.model_copy(update={"split": "test", "shots": 0, "metrics": ()}),
+            }
         )
-        if recipe.encoder is not None:
-            bench.encoder = create(self.plugins, "encoder", recipe.encoder)
-        load_and_bind(bench, self.plugins)
-        return bench
+        parts = session.parts(recipe)
+        parts.task, parts.sets, parts.rows = self.task, {"test": given}, rows
+        return session.loaded(parts, *session.set_up(recipe.runtime))

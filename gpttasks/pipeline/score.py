@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..engine.cache import CachedEngine, cache_file
 from ..engine.plain import LocalEngine
@@ -18,7 +18,7 @@ from ..training.checkpoint import trained_parameters
 from .answering import Answered, add_shots, answer_all, score_all
 from .job import Job
 from .kept_replies import kept_in_run
-from .prepare import Workbench
+from .parts import PreparedRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,61 +33,62 @@ class Scored:
     statistics: dict[str, np.ndarray]
 
 
-def score_split(job: Job, bench: Workbench) -> Scored:
+def score_split(job: Job, prepared: PreparedRun) -> Scored:
     """Answer and score the split that the recipe names; counts and scores go into the record."""
-    score = bench.recipe.score
-    asked = add_shots(bench.scored, bench.shots, score.shots, bench.head.separator)
-    digests = model_digests(bench)
-    engine = cached(job, bench, digests)
-    answered = answer_all(bench.head, engine, bench.scored, asked)
+    score = prepared.recipe.score
+    asked = add_shots(prepared.scored, prepared.shots, score.shots, prepared.head.separator)
+    digests = model_digests(prepared)
+    count_from_here(job, prepared.engine)
+    engine = cached(job, prepared, digests)
+    answered = answer_all(prepared.head, engine, prepared.scored, asked)
     if isinstance(engine, CachedEngine):
         note_cache(job, engine)
     note_work(job, engine)
-    _count(job, bench, answered)
+    _count(job, prepared, answered)
     job.say("computing scores")
     scores, statistics = score_all(
-        bench.metrics,
+        prepared.metrics,
         answered,
         score,
-        task=bench.task.name,
-        kind=bench.head.gives,
-        baselines=bench.baselines,
-        way=way_of(job, bench, answered, digests),
-        seed=bench.recipe.seed,
+        task=prepared.task.name,
+        kind=prepared.head.gives,
+        baselines=prepared.baselines,
+        way=way_of(job, prepared, answered, digests),
+        seed=prepared.recipe.seed,
     )
     job.record["scores"] = {key: value.as_dict() for key, value in scores.items()}
     return Scored(answered, scores, statistics)
 
 
-def model_digests(bench: Workbench) -> dict[str, str]:
+def model_digests(prepared: PreparedRun) -> dict[str, str]:
     """SHA-256 of all that was loaded and trained: weights, tokenizer, adapter, head."""
-    digests = dict(bench.backbone.digests())
-    if bench.encoder is not None and (frozen := bench.encoder.digest()) is not None:
+    digests = dict(prepared.backbone.digests())
+    if prepared.encoder is not None and (frozen := prepared.encoder.digest()) is not None:
         digests["encoder_weights"] = frozen
-    if bench.adaptation.trains and bench.backbone.lm is not None:
-        digests["trained"] = state_digest(dict(trained_parameters(bench.backbone.lm.model, bench.modules())))
+    if prepared.adaptation.trains and prepared.backbone.lm is not None:
+        digests["trained"] = state_digest(dict(trained_parameters(prepared.backbone.lm.model, prepared.modules())))
     return digests
 
 
-def cached(job: Job, bench: Workbench, digests: Mapping[str, str]) -> Engine:
+def cached(job: Job, prepared: PreparedRun, digests: Mapping[str, str]) -> Engine:
     """The engine, which asks a local model only what it has not been asked before, and any other what this run has not
     asked it.
     """
-    engine, file = bench.engine(), cache_file()
-    if bench.backbone.lm is None:
-        asked = bench.recipe.backbone
+    engine, file = prepared.engine, cache_file()
+    if prepared.backbone.lm is None:
+        asked = prepared.recipe.backbone
         served = {**digests, "backbone": [asked.name, asked.options.model_dump(mode="json")]}
         return kept_in_run(engine, served, job.folder)
-    if file is None or not bench.recipe.runtime.cache:
+    if file is None or not prepared.recipe.runtime.cache:
         return engine
     model = {
         **digests,
-        "adapt": [bench.recipe.adapt.name, bench.recipe.adapt.options.model_dump(mode="json")],
-        **({"encoder": [use.name, use.options.model_dump(mode="json")]} if (use := bench.recipe.encoder) else {}),
+        "adapt": [prepared.recipe.adapt.name, prepared.recipe.adapt.options.model_dump(mode="json")],
+        **({"encoder": [use.name, use.options.model_dump(mode="json")]} if (use := prepared.recipe.encoder) else {}),
         "versions": {name: job.record["versions"][name] for name in ("torch", "transformers", "peft")},
-        "precision": bench.precision,
-        "device": bench.device.partition(":")[0],
-        "context": bench.backbone.context,
+        "precision": prepared.precision,
+        "device": prepared.device.partition(":")[0],
+        "context": prepared.backbone.context,
     }
     return CachedEngine(engine, model, file)
 
@@ -104,6 +105,13 @@ def note_cache(job: Job, engine: CachedEngine) -> None:
         job.warn(f"replies could not be kept: {engine.problem}")
 
 
+def count_from_here(job: Job, engine: Engine) -> None:
+    """Count the work of scoring alone; warn if memory ran out before, in validation or tuning."""
+    if isinstance(engine, (LocalEngine, ShardedEngine)):
+        _warn_of_memory(job, engine.work())
+        engine.reset_work()
+
+
 def note_work(job: Job, engine: Engine) -> None:
     """Write down, and say, how much a local engine had to read; warn where memory ran out."""
     inner = engine.inner if isinstance(engine, CachedEngine) else engine
@@ -115,6 +123,10 @@ def note_work(job: Job, engine: Engine) -> None:
             f"read {work['tokens_read']:,} tokens for {work['tokens_asked']:,}, with {work['padding']:.1%} padding, "
             f"in batches of up to {work['tokens_per_batch']:,}"
         )
+    _warn_of_memory(job, work)
+
+
+def _warn_of_memory(job: Job, work: Mapping[str, Any]) -> None:
     if work["out_of_memory"]:
         job.warn(
             f"memory ran out {work['out_of_memory']:,} times, so batches were made smaller: "
@@ -122,7 +134,7 @@ def note_work(job: Job, engine: Engine) -> None:
         )
 
 
-def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:
+def _count(job: Job, prepared: PreparedRun, answered: list[Answered]) -> None:
     """Note what was cut, dropped and nearly tied, and say it."""
     samples = job.record["samples"]
     samples["truncated"] = sum(one.cut_tokens > 0 for one in answered)
@@ -138,15 +150,15 @@ def _count(job: Job, bench: Workbench, answered: list[Answered]) -> None:
     if samples["truncated"]:
         job.warn(
             f"{samples['truncated']:,} of {len(answered):,} scored examples are longer than the context of "
-            f"{bench.backbone.context} tokens and were cut at their passage"
+            f"{prepared.backbone.context} tokens and were cut at their passage"
         )
     if samples["shots_dropped"]:
         job.warn(f"{samples['shots_dropped']:,} shots did not fit into the context and were left out")
 
 
-def way_of(job: Job, bench: Workbench, answered: list[Answered], digests: Mapping[str, str]) -> str:
+def way_of(job: Job, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:
     """The way half of the signature: all that may move the scores while what is measured stays the same."""
-    recipe = bench.recipe
+    recipe = prepared.recipe
     prompts = content_digest(
         sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)
     )
@@ -161,7 +173,7 @@ def way_of(job: Job, bench: Workbench, answered: list[Answered], digests: Mappin
             "prompts": prompts[:16],
             "shots": recipe.score.shots,
             "chat": False,
-            "precision": bench.precision,
+            "precision": prepared.precision,
             "recipe": job.record["digest"][:16],
             **{name: versions[name] for name in ("gpttasks", "torch", "transformers", "peft")},
         }

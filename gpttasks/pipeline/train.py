@@ -19,27 +19,28 @@ from ..records.folder import ADAPTER, CHECKPOINTS
 from ..training.checkpoint import save_checkpoint
 from ..training.items import LazyItems, may_not_fit
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
-from .answering import add_shots, answer_all, ask, quick_scores
+from .answering import add_shots, answer_all, quick_scores
 from .job import Job
-from .prepare import Workbench
+from .parts import PreparedRun
 from .trained_files import save_encoder, save_head
+from .tune import tune_after_training
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def train(job: Job, bench: Workbench) -> None:
+def train(job: Job, prepared: PreparedRun) -> None:
     """Train head and adaptation, from the last checkpoint if there is one, and save them in the run folder."""
-    lm = bench.backbone.lm
+    lm = prepared.backbone.lm
     assert lm is not None
-    options = bench.recipe.train
+    options = prepared.recipe.train
     assert options is not None
-    items = make_items(bench)
-    accelerator = make_accelerator(job, bench)
-    warn_of_dropout(job, bench)
+    items = make_items(prepared)
+    accelerator = make_accelerator(job, prepared)
+    warn_of_dropout(job, prepared)
     with stop_on_interrupt(job) as asked:
-        settings = _settings(job, bench, accelerator, asked)
-        trainer = Trainer(lm, bench.head, options, accelerator, settings, bench.modules())
+        settings = _settings(job, prepared, accelerator, asked)
+        trainer = Trainer(lm, prepared.head, options, accelerator, settings, prepared.modules())
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
             job.say(f"going on from {trainer.last_checkpoint}")
@@ -47,9 +48,9 @@ def train(job: Job, bench: Workbench) -> None:
         with kept_if_a_plugin_fails(trainer):
             state = trainer.fit(items)
     accelerator.end_training()
-    tune(bench)
-    note_training(job, bench, state, len(items), trained)
-    save_trained(job, bench)
+    tune_after_training(prepared)
+    note_training(job, prepared, state, len(items), trained)
+    save_trained(job, prepared)
 
 
 @contextmanager
@@ -64,24 +65,24 @@ def kept_if_a_plugin_fails(trainer: Trainer) -> Iterator[None]:
         raise
 
 
-def warn_of_dropout(job: Job, bench: Workbench) -> None:
+def warn_of_dropout(job: Job, prepared: PreparedRun) -> None:
     """Dropout is drawn for each micro-batch: with it the trained weights depend on how many tokens one holds."""
-    recipe = bench.recipe
+    recipe = prepared.recipe
     parts = {"train": recipe.train, "adapt": recipe.adapt.options, "head": recipe.head.options}
     named = [f"{name}.dropout" for name, options in parts.items() if getattr(options, "dropout", 0)]
     if named:
         job.warn(f"{' and '.join(named)} is on, so that runtime.tokens_per_batch moves what is learned")
 
 
-def make_items(bench: Workbench) -> Sequence[Item]:
+def make_items(prepared: PreparedRun) -> Sequence[Item]:
     """The items of all training examples; where each makes just one, only those that may be too long are made now.
 
     Raises UserError if there are none, DataError for an example that does not fit the context.
     """
-    examples = bench.sets["train"].examples
-    if bench.head.one_item:
-        items = LazyItems(bench.head, examples)
-        long = [place for place, one in enumerate(examples) if may_not_fit(one, bench.backbone.context)]
+    examples = prepared.sets["train"].examples
+    if prepared.head.one_item:
+        items = LazyItems(prepared.head, examples)
+        long = [place for place, one in enumerate(examples) if may_not_fit(one, prepared.backbone.context)]
         if long:  # told before the work, and not when a step meets it
             with Progress("tokenising long examples", len(long), "examples") as progress:
                 for place in long:
@@ -91,44 +92,44 @@ def make_items(bench: Workbench) -> Sequence[Item]:
     lengths = [len(prompt_text(example.prompt)) for example in examples]  # of a review or of a whole book
     with Progress("tokenising", sum(lengths), "characters") as progress:
         for example, length in zip(examples, lengths, strict=True):
-            new = list(bench.head.items(example))
+            new = list(prepared.head.items(example))
             made += new
             progress.advance(length, sum(item.tokens for item in new))
     if not made:
-        raise UserError(f"head {bench.head.name!r} made nothing to train on of {len(examples)} examples")
+        raise UserError(f"head {prepared.head.name!r} made nothing to train on of {len(examples)} examples")
     return made
 
 
-def note_training(job: Job, bench: Workbench, state: TrainingState, items: int, trained: int) -> None:
+def note_training(job: Job, prepared: PreparedRun, state: TrainingState, items: int, trained: int) -> None:
     """Write down how the training went, and say how many items had to be cut."""
     job.record["training"] = asdict(state) | {"items": items, "trained_parameters": trained}
     job.record["samples"]["train_truncated"] = state.cut
     if state.cut:
         job.warn(
             f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
-            f"{bench.backbone.context} tokens and were cut at their passage"
+            f"{prepared.backbone.context} tokens and were cut at their passage"
         )
 
 
-def make_accelerator(job: Job, bench: Workbench) -> Accelerator:
+def make_accelerator(job: Job, prepared: PreparedRun) -> Accelerator:
     """The Accelerator for this device, precision and the recipe's trackers."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    trackers = bench.recipe.runtime.trackers
+    trackers = prepared.recipe.runtime.trackers
     AcceleratorState._reset_state(
         reset_partial_state=True
     )  # an earlier run of this process may have had another precision
-    mixed = {"fp32": "no"}.get(bench.precision, bench.precision)
+    mixed = {"fp32": "no"}.get(prepared.precision, prepared.precision)
     folder = str(job.folder / "trackers")
     accelerator = Accelerator(
         mixed_precision=mixed,
-        cpu=bench.device == "cpu",
+        cpu=prepared.device == "cpu",
         log_with=trackers or None,
         project_dir=folder if trackers else None,
     )
     if trackers:
-        accelerator.init_trackers(bench.recipe.name, config=flat(job.info.recipe))
+        accelerator.init_trackers(prepared.recipe.name, config=flat(job.info.recipe))
     return accelerator
 
 
@@ -143,8 +144,8 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | 
     return found
 
 
-def _settings(job: Job, bench: Workbench, accelerator: Accelerator, asked: threading.Event) -> TrainerSettings:
-    recipe = bench.recipe
+def _settings(job: Job, prepared: PreparedRun, accelerator: Accelerator, asked: threading.Event) -> TrainerSettings:
+    recipe = prepared.recipe
     validation = recipe.train.validate_ if recipe.train else None
 
     def log(event: dict[str, Any]) -> None:
@@ -172,8 +173,8 @@ def _settings(job: Job, bench: Workbench, accelerator: Accelerator, asked: threa
         checkpoints=job.folder / CHECKPOINTS,
         log=log,
         stop_asked=asked.is_set,
-        validate=(lambda: _validate(bench)) if validation else None,
-        best_is_higher=bench.metrics[best].higher_is_better if best else True,
+        validate=(lambda: _validate(prepared)) if validation else None,
+        best_is_higher=prepared.metrics[best].higher_is_better if best else True,
         tokens_per_batch=recipe.runtime.tokens_per_batch,
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
         resumed=job.folder.keep_events_until,
@@ -184,37 +185,30 @@ def _told(name: str, value: float | None) -> str:
     return f"{name} undefined" if value is None else f"{name} {value:.4f}"
 
 
-def _validate(bench: Workbench) -> dict[str, float]:
+def _validate(prepared: PreparedRun) -> dict[str, float]:
     """The scores on the validation examples."""
-    examples = bench.sets["validation"].examples
-    score = bench.recipe.score
-    asked = add_shots(examples, bench.shots, score.shots, bench.head.separator)
-    metrics = {use.key: bench.metrics[use.key] for use in score.metrics if use.baseline is None}
-    return quick_scores(metrics, answer_all(bench.head, bench.engine(), examples, asked, "validating"))
+    examples = prepared.sets["validation"].examples
+    score = prepared.recipe.score
+    asked = add_shots(examples, prepared.shots, score.shots, prepared.head.separator)
+    metrics = {use.key: prepared.metrics[use.key] for use in score.metrics if use.baseline is None}
+    return quick_scores(metrics, answer_all(prepared.head, prepared.engine, examples, asked, "validating"))
 
 
-def tune(bench: Workbench) -> None:
-    """Fit the head's thresholds and weights on the validation examples, if it has any."""
-    if bench.head.tunes:
-        examples = bench.sets["validation"].examples
-        bench.head.tuned = bench.head.tune(examples, ask(bench.head, bench.engine(), examples, "tuning"))
-
-
-def save_trained(job: Job, bench: Workbench) -> None:
+def save_trained(job: Job, prepared: PreparedRun) -> None:
     """Write the adaptation's folder and the head's modules and settings."""
-    backbone = bench.backbone
+    backbone = prepared.backbone
     assert backbone.lm is not None
-    if bench.adaptation.keeps:
-        with atomic_folder(job.folder / bench.adaptation.keeps) as folder:
-            bench.adaptation.save(backbone.lm, folder)
-    if bench.adaptation.keeps == ADAPTER and isinstance(backbone, RunBackbone) and backbone.has_adapter:
+    if prepared.adaptation.keeps:
+        with atomic_folder(job.folder / prepared.adaptation.keeps) as folder:
+            prepared.adaptation.save(backbone.lm, folder)
+    if prepared.adaptation.keeps == ADAPTER and isinstance(backbone, RunBackbone) and backbone.has_adapter:
         job.warn(
             f"the adapter was trained on the merged weights of {backbone.options.path}; "
             "for other tools write the whole model with gpttasks export --merged"
         )
-    save_head(bench.head, job.folder)
-    if bench.encoder is not None:
-        save_encoder(bench.encoder, job.folder)
+    save_head(prepared.head, job.folder)
+    if prepared.encoder is not None:
+        save_encoder(prepared.encoder, job.folder)
 
 
 @contextmanager

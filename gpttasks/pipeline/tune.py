@@ -1,16 +1,26 @@
-"""The tuning stage of a run that trains nothing: the head's settings are fitted on the training examples."""
+"""The tuning stage: the head's settings are fitted to examples that are not scored."""
 
 from __future__ import annotations
 
 from .answering import ask
 from .job import Job
-from .prepare import Workbench
+from .parts import PreparedRun
 from .trained_files import save_head
 
 
-def tune_untrained(job: Job, bench: Workbench) -> None:
-    """Fit the head's settings on all training examples, and save them in the run folder."""
-    examples = bench.sets["train"].examples
-    job.say(f"tuning the head on {len(examples):,} examples")
-    bench.head.tuned = bench.head.tune(examples, ask(bench.head, bench.engine(), examples, "tuning"))
-    save_head(bench.head, job.folder)
+def tune_after_training(prepared: PreparedRun) -> None:
+    """Fit the head's thresholds and weights to the validation examples, if it has any."""
+    if prepared.head.tunes:
+        _tune(prepared, "validation")
+
+
+def tune_without_training(job: Job, prepared: PreparedRun) -> None:
+    """Fit the head's settings to all training examples, and save them in the run folder."""
+    job.say(f"tuning the head on {len(prepared.sets['train'].examples):,} examples")
+    _tune(prepared, "train")
+    save_head(prepared.head, job.folder)
+
+
+def _tune(prepared: PreparedRun, role: str) -> None:
+    examples, head = prepared.sets[role].examples, prepared.head
+    head.tuned = head.tune(examples, ask(head, prepared.engine, examples, "tuning"))

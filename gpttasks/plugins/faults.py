@@ -32,6 +32,8 @@ from ..example import Example, Media
 from .hookspecs import PROJECT
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from . import PluginRecord, Plugins
 
 METHODS: Mapping[str, tuple[str, ...]] = {
@@ -40,7 +42,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "metric": ("check", "signature", "errors"),
     "encoder": ("bind", "modules", "length", "embed", "digest"),
     "backbone": ("load", "load_tokenizer", "engine", "digests", "capabilities", "answer", "forward"),
-    "adaptation": ("apply", "save", "load"),
+    "adaptation": ("apply", "save", "load", "remove"),
     "baseline": ("answers",),
 }
 """What is wrapped, by kind. A task's ``examples`` and a metric's ``prepare``, ``sample`` and ``total`` are called where
@@ -161,6 +163,20 @@ def making(made: type[Component], owner: PluginRecord) -> Iterator[None]:
     """Tells what is raised while a plugin's component is made."""
     with Watch(made, owner).telling("__init__") if owner.distribution != PROJECT else nullcontext():
         yield
+
+
+def create(plugins: Plugins, kind: str, name: str, options: BaseModel) -> Any:
+    """A component with its options; if it is a plugin's, its errors are reported as that plugin's.
+
+    Raises PluginError for a name that is not registered.
+    """
+    cls, owner = plugins.get(kind, name), plugins.owner(kind, name)
+    with plugins.extensions.in_use(), making(cls, owner):
+        component: Any = cls(options)
+    if kind == "head":
+        component.answer_kinds = plugins.answer_kinds
+    watch(component, owner)
+    return component
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ..answer import CLOSE
 from ..backbones.base import Backbone, LoadSettings
 from ..engine.plain import LocalEngine
 from ..example import Part
+from ..pipeline.session import Session
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
 from .faults import Fault, refused, rule, run_rules, told
 from .partners import metric_for, task_of
@@ -178,7 +179,8 @@ def round_trip(subject: BackboneSubject) -> Iterator[str]:
         if local:
             yield from not_given_back(run)
             return
-        again = carry_out(run.plugins, keys, run.run.folder.with_name("again"))
+        with Session(run.session.plugins) as fresh:  # another load
+            again = carry_out(fresh, keys, run.run.folder.with_name("again"))
         for key, score in run.run.scores.items():
             if score.value != again.run.scores[key].value:
                 yield f"got {key} {score.value} in a run and {again.run.scores[key].value} in the next, wanted the same"

@@ -20,7 +20,8 @@ from ..plugins.hookspecs import hookimpl
 if TYPE_CHECKING:
     from ..answer import AnswerKind
     from ..heads.base import Head
-    from ..plugins import Plugins, Register
+    from ..pipeline.session import Session
+    from ..plugins import Register
     from ..records.folder import Run
 
 QUICK: dict[str, Any] = {"resamples": 2}
@@ -53,10 +54,10 @@ def use(component: Component) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrialRun:
-    """A run that was carried out, and the recipe keys that it was made of."""
+    """A run that was carried out, the recipe keys that it was made of, and the session for it and for later runs."""
 
     keys: Mapping[str, Any]
-    plugins: Plugins
+    session: Session
     run: Run
 
     @property
@@ -71,7 +72,7 @@ class TrialRun:
         """The same examples, answered by a run whose backbone is this run's folder."""
         keys = {key: value for key, value in self.keys.items() if key not in ("adapt", "train")}
         keys["backbone"] = {"use": "run", "path": str(self.run.folder)}
-        return carry_out(self.plugins, keys, self.run.folder.with_name(f"{self.run.folder.name}-again"))
+        return carry_out(self.session, keys, self.run.folder.with_name(f"{self.run.folder.name}-again"))
 
     def predicted(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What ``gpttasks predict`` says of rows, as far as ``samples`` say it too."""
@@ -79,11 +80,11 @@ class TrialRun:
 
         placed = [Row(row, place=f"sample row {number}") for number, row in enumerate(rows, 1)]
         named = dict(self.keys["head"])
-        component: Any = self.plugins.get("head", named.pop("use"))
+        component: Any = self.session.plugins.get("head", named.pop("use"))
         head: Head = component(component.Options.model_validate(named))
-        said = "answer" if self.plugins.answer_kinds[head.gives].measures else "text"
+        said = "answer" if self.session.plugins.answer_kinds[head.gives].measures else "text"
         with _quietly():
-            found = list(Predictor(self.run.folder, self.plugins).predict(placed))
+            found = list(Predictor(self.run.folder, self.session.plugins, self.session).predict(placed))
         return [{said: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in found]
 
 
@@ -95,19 +96,20 @@ def trial(
 
     Raises what stops the run.
     """
+    from ..pipeline.session import Session
     from ..plugins.registry import Plugins
 
     with tempfile.TemporaryDirectory(prefix="gpttasks-trial-") as folder:
         plugins = Plugins()
         plugins.register_module(_Stage(components, answer_kinds), name="trial")
-        yield carry_out(plugins, keys, Path(folder) / "run")
+        with Session(plugins) as session:
+            yield carry_out(session, keys, Path(folder) / "run")
 
 
-def carry_out(plugins: Plugins, keys: Mapping[str, Any], folder: Path) -> TrialRun:
+def carry_out(session: Session, keys: Mapping[str, Any], folder: Path) -> TrialRun:
     """Carry out the recipe with these keys in ``folder``."""
     import torch
 
-    from ..pipeline.runner import run_recipe
     from ..recipe import load_recipe
 
     file = folder.with_suffix(".yaml")
@@ -116,8 +118,8 @@ def carry_out(plugins: Plugins, keys: Mapping[str, Any], folder: Path) -> TrialR
     # As on the command line, where relative paths in a component's options start at the working directory.
     given = [f"{key}={json.dumps(value)}" for key, value in {**keys, "score": score, "runtime": RUNTIME}.items()]
     with _quietly(), torch.random.fork_rng(devices=[]):
-        recipe = load_recipe(file, given, plugins)
-        return TrialRun(keys, plugins, run_recipe(recipe, plugins, out=folder))
+        recipe = load_recipe(file, given, session.plugins)
+        return TrialRun(keys, session, session.run_recipe(recipe, out=folder))
 
 
 @contextmanager

@@ -42,6 +42,10 @@ class Tokenizer(Protocol):
         """Where each token of ``encode(text)`` stands: (first character, character after the last)."""
         ...
 
+    def pieces(self, ids: list[int]) -> list[str]:
+        """The text of each id on its own, to show where tokens begin and end."""
+        ...
+
     def __hash__(self) -> int:
         """Tokenizers are told apart by identity: what was cut for one is remembered under it."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpttasks.pipeline.prepare import create, load_sets
+from gpttasks.pipeline.session import Session
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import load_recipe
 
@@ -28,8 +28,6 @@ score: {split: train, limit: 6, metrics: [accuracy]}
     )
     plugins = load_plugins()
     recipe = load_recipe(str(tmp_path / "small.yaml"), [], plugins)
-    parts = {kind: create(plugins, kind, use) for kind, use in (("task", recipe.task), ("head", recipe.head))}
-    adaptation = create(plugins, "adaptation", recipe.adapt)
-    sets = load_sets(recipe, parts["task"], parts["head"], adaptation, {})
+    sets = Session(plugins).with_examples(recipe).sets
     assert len(sets["train"].examples) == 30
     assert len(sets["scored"].examples) == 6

@@ -1,0 +1,84 @@
+"""The loaded model, the adaptation, the encoder and the head of a run put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..backbones.base import LoadSettings
+from ..backbones.run import RunBackbone
+from ..encoders.base import Encoder
+from ..errors import BackboneError
+from ..example import prompt_text
+from ..plugins import Plugins
+from ..runtime import Precision
+from .check_media import check_media
+from .load_data import shot_pool
+from .parts import RunParts
+from .trained_files import load_encoder, load_head
+
+
+def load_settings(parts: RunParts, plugins: Plugins, device: str, precision: Precision) -> LoadSettings:
+    """The settings for loading the backbone of a run."""
+
+    def texts() -> Iterator[str]:
+        return (prompt_text(example.prompt) for example in parts.sets["train"].examples)
+
+    return LoadSettings(
+        device,
+        precision,
+        keep_master=parts.adaptation.trains_weights,
+        seed=parts.recipe.seed,
+        texts=texts,
+        plugins=plugins,
+    )
+
+
+def bind(parts: RunParts) -> None:
+    """Adapt the loaded backbone, attach the encoder, and bind the head; all weights are drawn from the recipe's seed.
+
+    Raises UserError for parts that do not fit each other.
+    """
+    import torch
+
+    backbone, adaptation = parts.backbone, parts.adaptation
+    torch.manual_seed(parts.recipe.seed)
+    if backbone.lm is not None:
+        adaptation.apply(backbone.lm)
+    elif adaptation.trains:
+        raise BackboneError(f"backbone {backbone.name!r} cannot be trained", hint="use adapt: none, or a local model")
+    if parts.encoder is not None:
+        _bind_encoder(parts, parts.encoder)
+    check_media(parts)
+    if parts.shots is not None:  # check_media may have left some out
+        parts.shots = shot_pool(parts.recipe, parts.sets)
+    _bind_head(parts)
+
+
+def _bind_head(parts: RunParts) -> None:
+    """Bind the head, with the modules and settings that a run as the backbone has trained."""
+    backbone, head = parts.backbone, parts.head
+    head.bind(backbone, next(iter(parts.scored)))
+    modules = head.modules()
+    if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
+        load_head(head, backbone)
+    elif modules is not None and not parts.adaptation.trains:
+        raise BackboneError(f"head {head.name!r} has to be trained", hint="choose another adaptation than none")
+    if modules is not None and backbone.lm is not None:
+        modules.to(backbone.lm.device)
+
+
+def _bind_encoder(parts: RunParts, encoder: Encoder) -> None:
+    """Have the backbone read media with the encoder, trained if a run as the backbone has trained it.
+
+    Raises BackboneError for a backbone that takes no media, and for an encoder that no run has trained or will train.
+    """
+    backbone = parts.backbone
+    if backbone.lm is None or not backbone.takes_media:
+        raise BackboneError(
+            f"backbone {backbone.name!r} reads text only", hint="leave encoder out, or use a local model"
+        )
+    backbone.lm.use_encoder(encoder)
+    if isinstance(backbone, RunBackbone) and (backbone.recipe.encoder is not None or not parts.adaptation.trains):
+        load_encoder(encoder, backbone)
+    elif not parts.adaptation.trains:
+        raise BackboneError(f"encoder {encoder.name!r} has to be trained", hint="choose another adaptation than none")

@@ -1,0 +1,86 @@
+"""The parts of a run: its components and its examples, and the same with the model loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..adaptations.base import Adaptation
+from ..backbones.base import Backbone
+from ..data.rows import Row
+from ..encoders.base import Encoder
+from ..example import Example
+from ..heads.base import Head
+from ..metrics.base import Metric
+from ..requests import Engine
+from ..runtime import Precision
+from ..tasks.baselines import Baseline
+from ..tasks.shots import ShotPool
+from ..tasks.splits import ExampleSets, scored_set
+from ..tasks.task import Task
+from .trained_files import tuned_by_run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..recipe.schema import Recipe
+
+
+@dataclass(kw_only=True)
+class RunParts:
+    """What a recipe names, without the model: components and, once they are loaded, examples.
+
+    metrics:
+        by the key of their score.
+    baselines:
+        what answers in place of the head, by the key of the metric that scores it.
+    shots:
+        where solved examples in front of a prompt come from; None if the recipe shows none.
+    rows:
+        the rows of the scored examples, one each, where they do not come from a data set.
+    """
+
+    recipe: Recipe
+    task: Task
+    head: Head
+    adaptation: Adaptation
+    metrics: dict[str, Metric]
+    backbone: Backbone
+    encoder: Encoder | None = None
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    sets: ExampleSets = field(default_factory=dict)
+    shots: ShotPool | None = None
+    rows: Sequence[Row] = ()
+
+    @property
+    def scored(self) -> tuple[Example, ...]:
+        """The examples of the split that is scored."""
+        return scored_set(self.sets, self.recipe.score.split).examples
+
+    @property
+    def tunes_without_training(self) -> bool:
+        """Whether the head is tuned on the training examples although nothing is trained.
+
+        Not if the backbone is a run that has tuned the same head: its settings are used.
+        """
+        tunes = not self.adaptation.trains and self.head.tunes and self.head.tunes_untrained
+        return tunes and not tuned_by_run(self.recipe.backbone, self.head)
+
+    def modules(self) -> nn.ModuleDict | None:
+        """The modules beside the backbone: the head's own, and the encoder's under ``encoder``."""
+        from torch import nn
+
+        modules = self.head.modules()
+        if self.encoder is None:
+            return modules
+        return nn.ModuleDict({**(modules or {}), "encoder": self.encoder.modules()})
+
+
+@dataclass(kw_only=True)
+class PreparedRun(RunParts):
+    """The parts of a run with the model loaded and adapted, the head bound to it, and the engine that answers."""
+
+    device: str
+    precision: Precision
+    engine: Engine

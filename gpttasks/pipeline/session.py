@@ -1,0 +1,180 @@
+"""The session: assembles the parts of runs, and keeps models in memory from one run to the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from ..allocator import keep_freed_memory
+from ..engine.sharded import ShardedEngine
+from ..parallel.launch import is_helper
+from ..parallel.processes import Processes
+from ..plugins import load_plugins
+from ..plugins.faults import create
+from ..records.folder import Run, read_run
+from ..runtime import Precision, choose_device, choose_precision
+from ..training.trackers import check_trackers
+from .bind import bind, load_settings
+from .check_examples import check_examples
+from .join_processes import help_first_process, join_processes, process_engine
+from .load_data import load_data
+from .model_store import ModelStore
+from .parts import PreparedRun, RunParts
+from .stages import default_folder, run_stages
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
+    from ..recipe.schema import Recipe, RuntimeOptions, Use
+
+
+class Session:
+    """Carries out runs, one after another, with the same plugins and with models that stay in memory.
+
+        with gpttasks.Session() as session:
+            zero_shot = session.run("imdb-prompt")
+            few_shot = session.run("imdb-prompt", "score.shots=4")     # the model is in memory already
+
+    A model that training or merging has altered is not used again. Closing the session releases all models and gives
+    torch back its number of threads.
+    """
+
+    def __init__(self, plugins: Plugins | None = None, *, max_models: int = 1) -> None:
+        """``plugins``: None loads the installed ones; ``max_models``: how many models to keep in memory."""
+        self.plugins = load_plugins() if plugins is None else plugins
+        self.models = ModelStore(max_models)
+        self._threads: int | None = None
+        """Torch's number of threads before the first run."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release all models."""
+        self.models.clear()
+        if self._threads is not None:
+            _set_threads(self._threads)
+
+    def run(
+        self, recipe: str | Path, *overrides: str, out: str | Path | None = None, force: bool = False, **values: Any
+    ) -> Run:
+        """Carry out a recipe; see :func:`gpttasks.run`."""
+        from ..recipe import load_recipe, problems_placed
+
+        changes = [*overrides, *(f"{key}={_as_yaml(value)}" for key, value in values.items())]
+        resolved = load_recipe(str(recipe), changes, self.plugins)
+        with problems_placed(str(recipe), changes, self.plugins):
+            return self.run_recipe(resolved, out=Path(out) if out else None, force=force)
+
+    def run_recipe(self, recipe: Recipe, *, out: Path | None = None, force: bool = False) -> Run:
+        """Carry out a resolved recipe in ``out``. An error that stops the run has it as ``error.run``.
+
+        Among several processes of ``torchrun``, the first carries it out and the others answer requests for it.
+        """
+        processes = join_processes(recipe)  # before the folder is locked, by one process of many
+        folder = out or default_folder(recipe)
+        prepare = partial(self.prepared, recipe, processes)
+        if processes is None:
+            return run_stages(recipe, self.plugins, folder, prepare, force=force)
+        if is_helper():
+            help_first_process(processes, partial(self.prepared, recipe))
+            return read_run(folder)
+        with processes.leading():
+            return run_stages(recipe, self.plugins, folder, prepare, force=force)
+
+    @contextmanager
+    def prepared(self, recipe: Recipe, processes: Processes | None = None) -> Iterator[PreparedRun]:
+        """A run that is ready to train or to score; other processes prepare the same one.
+
+        The model is in memory for the length of the block. Raises UserError for parts that do not fit each other.
+        """
+        with ExitStack() as stack:
+            if processes is None:
+                yield stack.enter_context(self._prepared(recipe))
+                return
+            ready: list[PreparedRun] = []
+            processes.together(("load", None), lambda: ready.append(stack.enter_context(self._prepared(recipe))))
+            (run,) = ready
+            run.engine = ShardedEngine(process_engine(run), processes)
+            yield run
+
+    @contextmanager
+    def _prepared(self, recipe: Recipe) -> Iterator[PreparedRun]:
+        device, precision = self.set_up(recipe.runtime)
+        check_trackers(recipe.runtime.trackers)
+        with self.loaded(self.with_examples(recipe), device, precision) as run:
+            yield run
+
+    def set_up(self, runtime: RuntimeOptions) -> tuple[str, Precision]:
+        """The device and the precision; also sets torch's number of threads. Raises UserError for an absent device."""
+        import torch
+
+        if self._threads is None:
+            self._threads = torch.get_num_threads()
+        _set_threads(runtime.threads or self._threads)
+        device = choose_device(runtime.device)
+        if device == "cpu":
+            keep_freed_memory()
+        return device, choose_precision(runtime.precision, device)
+
+    def create(self, kind: str, use: Use) -> Any:
+        """The component that a recipe names; an error in a plugin's code is reported as that plugin's."""
+        return create(self.plugins, kind, use.name, use.options)
+
+    def parts(self, recipe: Recipe) -> RunParts:
+        """The components of a run, without examples and with nothing loaded."""
+        return RunParts(
+            recipe=recipe,
+            task=self.create("task", recipe.task),
+            head=self.create("head", recipe.head),
+            adaptation=self.create("adaptation", recipe.adapt),
+            metrics={use.key: self.create("metric", use) for use in recipe.score.metrics},
+            backbone=self.create("backbone", recipe.backbone),
+            encoder=None if recipe.encoder is None else self.create("encoder", recipe.encoder),
+            baselines={
+                use.key: self.create("baseline", use.baseline)
+                for use in recipe.score.metrics
+                if use.baseline is not None
+            },
+        )
+
+    def with_examples(self, recipe: Recipe) -> RunParts:
+        """The components of a run and its examples, which are checked. Raises DataError."""
+        parts = self.parts(recipe)
+        load_data(parts)
+        check_examples(parts)
+        return parts
+
+    @contextmanager
+    def loaded(self, parts: RunParts, device: str, precision: Precision) -> Iterator[PreparedRun]:
+        """The run with its model loaded, or taken from memory, adapted, and bound to the head."""
+        runtime = parts.recipe.runtime
+        with self.models.borrow(parts.backbone, load_settings(parts, self.plugins, device, precision)) as model:
+            parts.backbone = model.backbone
+            bind(parts)
+            engine = model.engine(
+                parts.head.modules(), tokens_per_batch=runtime.tokens_per_batch, sharing=runtime.sharing
+            )
+            yield PreparedRun(**vars(parts), device=device, precision=precision, engine=engine)
+            model.restore(parts.adaptation)
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def _as_yaml(value: Any) -> str:
+    """A value of Python as YAML on one line: JSON is YAML, if characters stand for themselves."""
+    return json.dumps(value, ensure_ascii=False, default=os.fspath)
