@@ -1,9 +1,9 @@
-"""What keeping freed memory is worth: the same training steps with and without it, in pairs of processes.
+"""What keeping freed memory gains: the same training steps with and without it, in pairs of processes.
 
     python benchmarks/allocator.py --pairs 5
 
-Trains a GPT-2 of nano's shape on random tokens. Prints useful tokens a second, the ratio of each pair, and the share
-of the processor time that is spent in the kernel.
+Trains a GPT-2 of nano's shape on random tokens. Prints tokens per second, the ratio of each pair, and the share of CPU
+time that is spent in the kernel.
 """
 
 from __future__ import annotations

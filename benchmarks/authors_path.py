@@ -1,12 +1,12 @@
-"""How long the way is from ``gpttasks new plugin`` to a scored run of a new task, a new metric and a new head.
+"""What it takes from ``gpttasks new plugin`` to a scored run of a new task, a new metric and a new head.
 
     taskset -c 1 python benchmarks/authors_path.py
-    taskset -c 1 python benchmarks/authors_path.py --renew      # and puts the table into the manual
+    taskset -c 1 python benchmarks/authors_path.py --renew      # also updates the table in the manual
 
-Walks the author's manual, ``plugins/README.md``, in an environment of its own. Of each section, counts the commands
-from ``gpttasks new plugin`` to the first ``gpttasks run``, the lines by which the files that the author writes differ
-from those that were generated (blank ones are not counted; rows of data are counted apart), and the time the commands
-take: by the clock, and in processor time, which a busy machine does not lengthen as much.
+Follows the author's manual, ``plugins/README.md``, in a separate environment. For each section it counts the commands
+from ``gpttasks new plugin`` to the first ``gpttasks run``, the lines in which the author's files differ from the
+generated ones (without blank lines; rows of data are counted separately), and the time of the commands: wall time, and
+CPU time, which depends less on other work on the machine.
 """
 
 from __future__ import annotations

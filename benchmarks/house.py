@@ -1,4 +1,4 @@
-"""The size and shape of the source code: files, functions, import circles, and a few patterns that ought to be rare.
+"""The size and shape of the source code: files, functions, import circles, and patterns that should be rare.
 
 ``python benchmarks/house.py [CHECKOUT ...]`` prints one column for each checkout (default: this one).
 """

@@ -1,11 +1,11 @@
-"""IMDb sentiment, side by side: trained, prompted and plain baselines on the same 25,000 test reviews.
+"""IMDb sentiment: trained and prompted models and two baselines on the same 25,000 test reviews.
 
     python benchmarks/imdb.py --data DATA/imdb                 # every row
     python benchmarks/imdb.py --data DATA/imdb --rows majority tfidf zero-shot
     python benchmarks/imdb.py --data DATA/imdb --trained train.learning_rate=2e-3 --prompted score.limit=5000
 
-Each gpttasks row is a process of its own (so that its peak memory is its own), run through the command line; a row
-that is finished already in --runs is not repeated. Prints a table and writes JSON.
+Each gpttasks row runs in a separate process, so that its peak memory can be measured. A row that is already finished in
+--runs is not repeated. Prints a table and writes JSON.
 """
 
 from __future__ import annotations

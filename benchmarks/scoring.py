@@ -1,4 +1,4 @@
-"""Scoring speed and memory beside lm-evaluation-harness: the same weights, the same rendered prompts, one run.
+"""Scoring speed and memory beside lm-evaluation-harness, with the same weights and the same rendered prompts.
 
     python benchmarks/scoring.py --data DATA --peer-python PEER/bin/python
     python benchmarks/scoring.py ... --shape MODELS/stories260K --cases hellaswag:0:100 sst2:16:100
@@ -6,25 +6,25 @@
     python benchmarks/scoring.py ... --cases hellaswag:5:5 --fresh-shots
 
 The peer's environment holds lm_eval 0.4.13 with the same torch and transformers: ``pip install 'lm_eval[hf]==0.4.13'``
-with their versions pinned, or a fresh environment whose .pth file names this one's site-packages. With
-``--lighteval-python`` lighteval's own model answers the same strings as a further side (``scoring_lighteval.py``).
+with their versions pinned, or a fresh environment whose .pth file names the site-packages of this one. With
+``--lighteval-python``, lighteval's own model answers the same strings as a third side (``scoring_lighteval.py``).
 
-A case is NAME:SHOTS:DOCUMENTS. Its shots are drawn once and stand before every document; with ``--fresh-shots`` every
-document has its own, as the peer's tasks have by default. Nothing is cut: as many of the shots are used as leave nine
-of ten documents room, documents that are too long all the same are passed over, and both are in the results. The
-strings are rendered once, into a file that each side reads in a process of its own: ``gpttasks`` (the shared engine, as
-shipped), ``lm-eval`` (HFLM, with the batch size that took the least CPU time on a part of the documents) and, once,
-``plain`` (the engine that reads each request as one row).
+A case is NAME:SHOTS:DOCUMENTS. Its shots are drawn once and placed before every document; with ``--fresh-shots`` every
+document has different ones, which is the default of the peer's tasks. Nothing is cut: the number of shots is reduced
+until nine of ten documents fit, documents that are still too long are skipped, and both are in the results. The strings
+are rendered once into a file that each side reads in a separate process: ``gpttasks`` (the shared engine with its
+defaults), ``lm-eval`` (HFLM, with the batch size that took the least CPU time on a part of the documents) and, once,
+``plain`` (the engine that processes each request as one row).
 
-Seconds run from the strings to the numbers; imports and loading are apart. CPU seconds are those of the process in the
-same time, since neighbours on the machine stretch the wall time. Peak memory is the most that the process had
-resident while it answered. Tables give medians over the pairs.
+Times run from strings to numbers, without imports and loading. CPU seconds are those of the process, because other work
+on the machine lengthens the wall time. Peak memory is the maximum resident memory while answering. Tables give medians
+over the pairs.
 
-Parity: log-likelihoods are the same within 1e-4 nats or, above 420 nats, within 2**-22 of their size (about two units
-of fp32). One that differs counts as explained if the peer asks for other tokens, and the plain engine gives the peer's
-number for those; else it does not. Of lighteval, which tokenises a context and its continuation apart, the same holds.
+Parity: log-likelihoods are equal within 1e-4 nats or, above 420 nats, within 2**-22 of their size (about two units of
+fp32). A difference is explained if the peer uses other tokens and the plain engine computes the peer's number for
+them. The same holds for lighteval, which tokenises a context and its continuation separately.
 
-For pinned cores run the whole under ``taskset``; ``--threads`` sets torch's threads on each side.
+To pin cores, run everything under ``taskset``; ``--threads`` sets torch's threads on each side.
 """
 
 from __future__ import annotations

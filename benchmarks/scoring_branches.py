@@ -1,11 +1,11 @@
-"""How the continuations of one context are read fastest: where the engine changes from one way to the other.
+"""Which way is fastest to process the continuations of one context: where the engine switches between them.
 
     python benchmarks/scoring_branches.py --models runs/scoring-models
 
-Three ways to the same states: ``tree``, the context and all continuations in one row under a mask; ``after``, the
-context alone, then all continuations without padding after its keys and values; ``copies``, the context alone, then a
-row for each continuation, each with a copy of the keys and values. CPU seconds on one thread, the best of some
-rounds, in which the ways take turns.
+Three ways compute the same states: ``tree``, the context and all continuations in one row under a mask; ``after``, the
+context first, then all continuations without padding after its keys and values; ``copies``, the context first, then one
+row per continuation, each with a copy of the keys and values. Times are CPU seconds on one thread, the best of several
+rounds in which the ways alternate.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Texts written by the engine beside transformers' continuous batching: the same weights and prompts, one process.
+"""Generation by the engine and by transformers' continuous batching: the same weights and prompts, one process.
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_continuous.py --data DATA --documents 64
 
-Greedy, no end token, so that both write as many tokens. Each pair runs both, in turns first; seconds are CPU seconds
-from the strings to the texts. transformers gets room for all texts at once, and the best of several sizes of a batch.
-Texts that differ are counted: a near tie may fall either way where sums are taken in another order.
+Decoding is greedy and without an end token, so that both write the same number of tokens. Each pair runs both sides in
+alternating order; times are CPU seconds from prompts to texts. transformers gets memory for all texts at once and the
+fastest of several batch sizes. Texts that differ are counted: a near tie can be decided differently when sums are
+computed in another order.
 """
 
 from __future__ import annotations

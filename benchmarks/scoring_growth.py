@@ -1,4 +1,4 @@
-"""How the time and memory of scoring grow: with the documents, the shots before each, and the options of each.
+"""How the time and memory of scoring grow with the number of documents, of shots, and of options.
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_growth.py --data DATA --documents-shape MODELS/stories260K
     python benchmarks/scoring_growth.py --data DATA --series documents --documents-shape gpt2 --points 100
@@ -7,19 +7,19 @@
 Series:
 
     documents   rows of hellaswag without shots, four endings each
-    shots       the same rows of arc_easy after the first so many of 25 fixed shots
-    options     the same contexts of hellaswag; endings beyond a row's own four are those of other rows
+    shots       the same rows of arc_easy after the first N of 25 fixed shots
+    options     the same contexts of hellaswag; endings beyond a row's own four come from other rows
 
-Each point is measured in a process of its own, from the strings to the numbers: ``--repeats`` times, or fewer if they
-take more than ``--repeat-limit`` CPU seconds together, each with an engine that has answered nothing before. The table
-gives medians. The plain engine, which reads each request as one row, answers once, where its CPU time, estimated from
-some of the documents, is below ``--plain-limit`` seconds; else the table has the estimate in brackets.
+Each point is measured in a separate process, from strings to numbers, ``--repeats`` times with a new engine, or fewer
+times if they take more than ``--repeat-limit`` CPU seconds together. The table gives medians. The plain engine, which
+processes each request as one row, runs once if its CPU time, estimated from some of the documents, is below
+``--plain-limit`` seconds; otherwise the table has the estimate in brackets.
 
-CPU seconds are those of the process. Memory is the most that the process had resident in the first repeat, and what of
-it came on top of the loaded model. ``power`` is the exponent of the growth in CPU seconds since the point before, where
-that is above 0: 1 is linear, and more is worse.
+CPU seconds are those of the process. Memory is the maximum resident memory in the first repeat, and the part of it
+beyond the loaded model. ``power`` is the exponent of the growth in CPU seconds since the previous point, if that is
+above 0: 1 is linear, and more is worse.
 
-Points that are in the results are not measured again without ``--again``.
+Points that are already in the results are measured again only with ``--again``.
 """
 
 from __future__ import annotations

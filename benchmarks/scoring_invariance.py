@@ -1,21 +1,21 @@
-"""The same replies whatever the way: engines, sizes of batch, orders and processes, beside the plainest one.
+"""Are replies the same for every engine, batch size, order and number of processes?
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_invariance.py --data DATA
     python benchmarks/scoring_invariance.py --data DATA --shape MODELS/stories260K
 
-One set of requests: multiple choice (arc_easy after 3 fixed shots, hellaswag without shots), the last words of lambada,
-an article of wikitext2 in windows of two kinds, and texts written after those of e2e_nlg, always the likeliest token.
-The reference is the plain engine with ``tokens_per_batch`` 1: each request a batch of its own.
+The requests are multiple choice (arc_easy after 3 fixed shots, hellaswag without shots), the last words of lambada, an
+article of wikitext2 in two kinds of windows, and greedy generation after the inputs of e2e_nlg. The reference is the
+plain engine with ``tokens_per_batch`` 1: each request is one batch.
 
 Ways:
 
     shared N, plain N   the engine with ``tokens_per_batch`` N
-    shuffled N          the shared engine as shipped, the requests in another order (seed N)
+    shuffled N          the shared engine with its defaults, the requests in another order (seed N)
     processes N         the shared engine in N processes that ``torch.distributed.run`` starts
 
-Differences are those of log-likelihoods in nats, of written texts too where the text is the same. A text that differs
-had a near tie if the reply to it, or that of the reference, says so. A choice is the likeliest option of a question,
-and its margin the reference's between the first two.
+Differences are those of log-likelihoods in nats, including generated texts if the text is the same. A text that differs
+had a near tie if its reply or that of the reference says so. A choice is the most likely option of a question; its
+margin is the difference between the first two options in the reference.
 """
 
 from __future__ import annotations

@@ -1,26 +1,26 @@
-"""How far scoring is from what the machine can do: model FLOPs a second beside the measured matmul peak.
+"""How far scoring is from the machine's limit: model FLOPs per second compared with the measured matmul peak.
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_limit.py --data DATA
     python benchmarks/scoring_limit.py --data DATA --shape gpt2 --cases hellaswag:0:4 --repeats 1
 
-The peak is the best of several fp32 products of large square matrices, with one thread and with all that the process
-may use, before and after the cases. A case is NAME:SHOTS:DOCUMENTS, as in ``scoring.py``; the shared engine answers it
-from the strings to the numbers, and rates are per CPU second.
+The peak is the fastest of several fp32 products of large square matrices, with one thread and with all available ones,
+before and after the cases. A case is NAME:SHOTS:DOCUMENTS, as in ``scoring.py``; the shared engine answers it from
+strings to numbers, and rates are per CPU second.
 
-Model FLOPs, those that the answers need (a multiply and an add are two):
+Model FLOPs are those that the answers need (a multiplication and an addition are two):
 
     blocks      2 * weights in the matrices of the blocks * tokens
-    attention   4 * layers * heads * head size * pairs of a token and one that it may see (itself included)
+    attention   4 * layers * heads * head size * pairs of a token and a token that it may see (itself included)
     head        2 * hidden size * vocabulary * scored tokens
 
-A token at position p of its text may see p + 1 tokens, whatever row it stands in. ``fed/s`` counts the tokens that went
-through the model's forward passes, padding left out; ``GFLOP/s`` those that are left if nothing that rows begin with
-alike is read twice (``least``), so that reading more does not look like speed. Scored tokens are those at the LM head.
-Computed FLOPs are those of the products that were called; attention computed and masked is the part of them that no
-answer needs (for a causal call without a mask the kernel leaves out about half of it).
+A token at position p of its text may see p + 1 tokens, in whichever row it is. ``fed/s`` counts the tokens that went
+through the model's forward passes, without padding. ``GFLOP/s`` counts each common beginning once (``least``), so
+that more tokens do not look like more speed. Scored tokens are those at the LM head. Computed FLOPs are those of
+the products that were called; masked attention is the part of them that no answer needs (for a causal call without a
+mask, the kernel leaves out about half of it).
 
-The breakdown is that of torch.profiler, by kind of operation, in seconds of one more run, which the profiler makes a
-little slower; ``python`` is what is left of its CPU time: tokenising, joining, trees, and the calls themselves.
+The breakdown comes from torch.profiler, by kind of operation, in seconds of one more run, which the profiler slows down
+slightly; ``python`` is the rest of the CPU time: tokenising, joining, trees, and the calls themselves.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Spoken digits from audio: a classical model on the same features, beside the three heads' runs.
+"""Spoken digits from audio: runs of three heads, and a classical model on the same features.
 
     python benchmarks/spoken_digits.py --data DATA/spoken_digits --runs RUN RUN RUN
 
-The classical model is scikit-learn's logistic regression on the mean and the spread of each log-mel band over time, in
-eight equal parts of each recording. Intervals are those of the runs and, for the classical model, the same bootstrap
-over speakers.
+The classical model is scikit-learn's logistic regression on the mean and standard deviation of each log-mel band in
+eight equal parts of each recording. All intervals come from the same bootstrap over speakers.
 """
 
 from __future__ import annotations

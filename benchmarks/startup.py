@@ -1,10 +1,10 @@
-"""How long a person waits: for ``--help``, for ``check``, and for the first training step of ``run``.
+"""How long a user waits for ``--help``, for ``check``, and for the first training step of ``run``.
 
     python benchmarks/startup.py
-    python benchmarks/startup.py --imdb DATA/imdb     # also with 25,000 reviews to tokenise first
+    python benchmarks/startup.py --imdb DATA/imdb     # also with 25,000 reviews
 
-Medians of several whole processes. The first training step is timed from the start of the process to the first line
-of the run's training log.
+Prints medians of several whole processes. The first training step is timed from the start of the process to the first
+line of the training log.
 """
 
 from __future__ import annotations

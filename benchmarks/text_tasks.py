@@ -1,12 +1,12 @@
-"""The text tasks with a small model: trained, prompted and read only, each score beside its baseline.
+"""The text tasks with small models: trained or prompted, each score beside its baseline.
 
     python benchmarks/text_tasks.py --data DATA --models MODELS              # every row
     python benchmarks/text_tasks.py --data DATA --models MODELS --rows e2e squad
     python benchmarks/text_tasks.py ... --set runtime.threads=1
 
 ``--data`` is the folder with e2e_nlg, multi30k, squad, hellaswag, arc_easy, boolq, lambada, wikitext2 and sst2;
-``--models`` holds stories260K. Each row is a process of its own; one that is finished in --runs is not repeated. Prints
-a table and writes JSON.
+``--models`` holds stories260K. Each row runs in a separate process; one that is finished in --runs is not repeated.
+Prints a table and writes JSON.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -94,6 +96,22 @@ def test_every_bundled_plugin_is_packed_and_registered(wheel):
         points.read_string(archive.read(name).decode())
     assert points["console_scripts"]["gpttasks"] == "gpttasks.cli:main"
     assert set(points["gpttasks"].values()) == plugins
+
+
+def test_the_readme_is_the_page_on_an_index(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        assert archive.read(name).decode().endswith((ROOT / "README.md").read_text("utf-8"))
+
+
+def test_the_sdist_has_every_page_that_the_readme_names(tmp_path):
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    pages = set(re.findall(r"`([A-Za-z/]+\.md)`", (ROOT / "README.md").read_text("utf-8")))
+    assert {"recipes/README.md", "plugins/README.md", "benchmarks/README.md", "gpttasks/README.md"} <= pages
+    assert pages | {"README.md", "LICENSE", "Makefile", "benchmarks/results/imdb.json"} <= names
 
 
 def test_the_licence_is_there(files):
