@@ -37,7 +37,7 @@ def _label(choices: Sequence[str], pick: int) -> Answer:
 
 
 def _right_label(example: Example) -> Answer:
-    return _label(_choices(example), int(example.label or 0))
+    return _label(_choices(example), example.label or 0)
 
 
 def _drawn_label(examples: Sequence[Example], place: int) -> Answer:
@@ -52,17 +52,18 @@ def _are_labels(example: Example, answer: Answer) -> bool:
     return isinstance(answer.value, list) and all(0 <= index < len(example.choices) for index in answer.value)
 
 
-def _labels(choices: Sequence[str], pick: int) -> Answer:
-    return Answer([pick], choices[pick], tuple(float(place == pick) for place in range(len(choices))))
+def _labels(choices: Sequence[str], picks: Sequence[int]) -> Answer:
+    text = ", ".join(choices[pick] for pick in picks)
+    return Answer(list(picks), text, tuple(float(place in picks) for place in range(len(choices))))
 
 
 def _right_labels(example: Example) -> Answer:
-    return _labels(_choices(example), int(example.label or 0))
+    return _labels(_choices(example), example.labels or ())
 
 
 def _drawn_labels(examples: Sequence[Example], place: int) -> Answer:
     choices = _choices(examples[place])
-    return _labels(choices, _draw(examples, place) % len(choices))
+    return _labels(choices, (_draw(examples, place) % len(choices),))
 
 
 # text and span
@@ -105,7 +106,7 @@ def _is_number(example: Example, answer: Answer) -> bool:
 
 
 def _right_number(example: Example) -> Answer:
-    return Answer(float(example.label or 0), str(example.label or 0))
+    return Answer(example.value or 0.0, str(example.value or 0.0))
 
 
 def _drawn_number(examples: Sequence[Example], place: int) -> Answer:

@@ -17,8 +17,12 @@ class Options(BaseModel):
 
     No number and no truth value is made of anything else: ``true`` is no number, ``"3"`` no integer. Subclass it, one
     annotated field an option, each with a ``description``: it is shown by ``gpttasks show``.
+
+    former_keys:
+        the keys that options had under another name, and their names now: a recipe that still has one is told so.
     """
 
+    former_keys: ClassVar[Mapping[str, str]] = MappingProxyType({})
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
     @model_validator(mode="wrap")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from .hashing import bytes_digest
 
@@ -72,6 +73,19 @@ def prompt_text(prompt: Prompt) -> str:
     return "".join(f"<{part.media.type} {part.media.digest[:8]}>" if part.media else part.text for part in prompt)
 
 
+RENAMED_FIELDS: Mapping[str, str] = {
+    "scores": "`labels` (the indices of the right choices), `answer_start` (a character of the passage) and `features` "
+    "(named numbers, one for each choice)",
+}
+"""The fields that examples no longer have, and what replaces each."""
+
+
+def renamed_field(names: Iterable[str]) -> str | None:
+    """What to write instead of the first of the names that is an example's former field; None if none is."""
+    old = next((name for name in sorted(names) if name in RENAMED_FIELDS), None)
+    return None if old is None else f"examples have no field {old!r} any more: it is now {RENAMED_FIELDS[old]}"
+
+
 @dataclass(frozen=True)
 class Example:
     """One thing to answer: a prompt, and what is known about the right answer.
@@ -82,26 +96,43 @@ class Example:
         a string (one fixed part), or parts.
     target:
         the text that should follow the prompt.
-    choices, label:
-        the possible answers and the index of the right one (a number for regression).
+    choices, label, labels:
+        the possible answers; the index of the right one; where any number of them may be right, the indices of those
+        that are, in ascending order. ``label`` and ``labels`` are None where the answer is not known; empty ``labels``
+        say that no choice is right.
+    value:
+        the right number, as regression predicts it; finite.
     references:
         all the texts that count as right.
-    scores:
-        numbers that came with the data, by name (such as the recogniser's scores of an n-best list).
+    answer_start:
+        the character of the passage, counted from 0, at which the first reference begins.
+    features:
+        numbers that a head may weigh, by name, such as a speech recogniser's score of each hypothesis.
+    contexts:
+        several prompts, of which one makes the target the likeliest.
+    structure:
+        anything else, by name and of JSON types, such as the words of a sentence and their tags.
     separator:
         what stands between the prompt and an answer, whatever they begin and end with; None leaves it to the head.
     group:
         what belongs together (a document, a speaker): never split between train and validation, resampled as one.
     input_digest:
         a digest of the row behind the example, whatever the prompt made of it; filled in by the data source.
+
+    Raises TypeError or ValueError for a field of another type or a number out of range.
     """
 
     prompt: Prompt
     target: str | None = None
     choices: tuple[str, ...] = ()
-    label: int | float | None = None
+    label: int | None = None
+    labels: tuple[int, ...] | None = None
+    value: float | None = None
     references: tuple[str, ...] = ()
-    scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    answer_start: int | None = None
+    features: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    contexts: tuple[Prompt, ...] = ()
+    structure: Mapping[str, Any] = field(default_factory=dict)
     group: str | None = None
     id: str = ""
     input_digest: str = ""
@@ -112,23 +143,38 @@ class Example:
         prompt: PromptLike = (),
         target: str | None = None,
         choices: Iterable[str] = (),
-        label: int | float | None = None,
+        label: int | None = None,
+        labels: Iterable[int] | None = None,
+        value: float | None = None,
         references: Iterable[str] = (),
-        scores: Mapping[str, Iterable[float]] | None = None,
+        answer_start: int | None = None,
+        features: Mapping[str, Iterable[float]] | None = None,
+        contexts: Iterable[PromptLike] = (),
+        structure: Mapping[str, Any] | None = None,
         group: str | None = None,
         id: str = "",
         input_digest: str = "",
         separator: str | None = None,
+        *,
+        scores: None = None,  # the former name: refused with what replaces it
     ) -> None:
-        if isinstance(references, str) or isinstance(choices, str):
-            raise TypeError("choices and references are lists of strings, not one string")
+        if scores is not None:
+            raise TypeError(renamed_field(("scores",)))
+        for name, texts in (("choices", choices), ("references", references), ("contexts", contexts)):
+            if isinstance(texts, str):
+                raise TypeError(f"{name}: got one string, {texts!r}, expected a list of them")
         put = object.__setattr__  # frozen: fields can only be set this way
         put(self, "prompt", as_prompt(prompt))
         put(self, "target", target)
         put(self, "choices", tuple(choices))
-        put(self, "label", label)
+        put(self, "label", None if label is None else _index("label", label))
+        put(self, "labels", None if labels is None else _indices(labels))
+        put(self, "value", None if value is None else _finite("value", value))
         put(self, "references", tuple(references))
-        put(self, "scores", {name: tuple(values) for name, values in (scores or {}).items()})
+        put(self, "answer_start", None if answer_start is None else _index("answer_start", answer_start))
+        put(self, "features", {name: tuple(values) for name, values in (features or {}).items()})
+        put(self, "contexts", tuple(as_prompt(context) for context in contexts))
+        put(self, "structure", json_mapping("structure", structure) if structure else {})
         put(self, "group", group)
         put(self, "id", id)
         put(self, "input_digest", input_digest)
@@ -141,19 +187,70 @@ class Example:
         return marked
 
     @property
+    def scores(self) -> NoReturn:
+        """The former name of several fields: raises AttributeError, naming what replaces it."""
+        raise AttributeError(renamed_field(("scores",)))
+
+    @property
     def fields(self) -> frozenset[str]:
         """The names of the fields that are filled, as a head's or metric's ``needs`` names them."""
-        filled = {name for name in ("prompt", "choices", "references", "scores") if getattr(self, name)}
-        return frozenset(filled | {name for name in ("target", "label", "group") if getattr(self, name) is not None})
+        filled = [name for name in _FILLED_IF_NOT_EMPTY if getattr(self, name)]
+        return frozenset([*filled, *(name for name in _FILLED_IF_NOT_NONE if getattr(self, name) is not None)])
 
     @property
     def gold_text(self) -> str | None:
         """The right answer as text: the target, the right choice or the first reference; None if there is none."""
         if self.target is not None:
             return self.target
-        if self.choices and isinstance(self.label, int):
+        if self.choices and self.label is not None:
             return self.choices[self.label]
         return self.references[0] if self.references else None
+
+
+_FILLED_IF_NOT_EMPTY = ("prompt", "choices", "references", "features", "contexts", "structure")
+_FILLED_IF_NOT_NONE = ("target", "label", "labels", "value", "answer_start", "group")
+
+
+def _index(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        hint = "; the number that regression predicts is the field `value`" if isinstance(value, float) else ""
+        raise TypeError(f"{name}: got {value!r}, expected a whole number of type int{hint}")
+    if value < 0:
+        raise ValueError(f"{name}: got {value}, expected 0 or more")
+    return value
+
+
+def _indices(labels: Iterable[int]) -> tuple[int, ...]:
+    indices = sorted(_index("labels", label) for label in labels)
+    if len(set(indices)) < len(indices):
+        raise ValueError(f"labels: got {indices}, expected the index of each right choice once")
+    return tuple(indices)
+
+
+def _finite(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{name}: got {value!r}, expected a finite number")
+    return float(value)
+
+
+def json_mapping(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of ``value`` in plain JSON types: tuples become lists. ``name`` is for messages.
+
+    Raises TypeError, with the place, for anything that JSON cannot hold: other types, keys that are not text, NaN.
+    """
+    copy: dict[str, Any] = _json_value(name, value)
+    return copy
+
+
+def _json_value(place: str, value: Any) -> Any:
+    if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_json_value(f"{place}[{index}]", inner) for index, inner in enumerate(value)]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _json_value(f"{place}[{key!r}]", inner) for key, inner in value.items()}
+    wanted = "text, a finite number, true, false, null, a list, or a mapping whose keys are text"
+    raise TypeError(f"{place}: got {value!r}, expected what JSON can hold: {wanted}")
 
 
 def answer_after(example: Example, prompt_text: str, answer: str, separator: str) -> str:

@@ -55,8 +55,8 @@ class Choice(Head):
 
     def items(self, example: Example) -> Iterator[Item]:
         """The prompt with the right choice, whose tokens are the targets."""
-        if not isinstance(example.label, int):
-            raise DataError(f"example {example.id}: wanted a label that is an index of choices, got {example.label!r}")
+        if example.label is None:
+            raise DataError(f"example {example.id} has no label: the right choice is not known")
         options = self._continuations(example)
         backbone = self.backbone
         joined = join(backbone.tokenizer, example.prompt, options[example.label], backbone.context, options)

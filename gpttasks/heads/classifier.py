@@ -32,8 +32,8 @@ class Classifier(ChoicesHead):
 
     def labelled(self, item: Item, example: Example) -> Item:
         """The item with the index of the right choice."""
-        if not isinstance(example.label, int):
-            raise DataError(f"example {example.id}: wanted a label that is an index of choices, got {example.label!r}")
+        if example.label is None:
+            raise DataError(f"example {example.id} has no label: the right choice is not known")
         return replace(item, label=example.label)
 
     def layer_loss(self, logits: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:

@@ -32,12 +32,12 @@ class LabelsItem(Item):
 class MultiLabel(ChoicesHead):
     """A linear layer with one output a label, trained with binary cross-entropy: none, some or all may be right.
 
-    The right ones are in the example's ``scores["labels"]``, a 1 or 0 for each of its choices. A label is chosen where
-    its probability reaches its threshold, which is tuned on the validation examples.
+    The right ones are the example's ``labels``. A label is chosen where its probability reaches its threshold, which is
+    tuned on the validation examples.
     """
 
     name = "multilabel"
-    trains_on = frozenset({"prompt", "choices", "scores"})
+    trains_on = frozenset({"prompt", "choices", "labels"})
     gives = "labels"
 
     def labelled(self, item: Item, example: Example) -> Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Regression(LinearHead):
-    """A linear layer with one output, trained with the squared error of the label as it stands in the data."""
+    """A linear layer with one output, trained with the squared error; the right number is the example's ``value``."""
 
     name = "regression"
     needs = frozenset({"prompt"})
-    trains_on = frozenset({"prompt", "label"})
+    trains_on = frozenset({"prompt", "value"})
     gives = "number"
 
     def outputs(self, example: Example) -> int:
@@ -32,10 +31,9 @@ class Regression(LinearHead):
 
     def labelled(self, item: Item, example: Example) -> Item:
         """The item with the right number."""
-        label = example.label
-        if isinstance(label, bool) or not isinstance(label, (int, float)) or not math.isfinite(label):
-            raise DataError(f"example {example.id}: wanted a label that is a finite number, got {label!r}")
-        return replace(item, label=float(label))
+        if example.value is None:
+            raise DataError(f"example {example.id} has no value: the right number is not known")
+        return replace(item, label=example.value)
 
     def layer_loss(self, logits: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
         """The squared errors."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
 
 LIKELIHOOD, RANK, LENGTH = "log_likelihood", "rank", "length"
 FEATURES = (LIKELIHOOD, RANK, LENGTH)
-"""What every hypothesis has, before the scores that came with the data."""
+"""What every hypothesis has, before the features that came with the data."""
 
 
 class RescoreOptions(Options):
     """What is weighed, and with which weights."""
 
+    former_keys: ClassVar[Mapping[str, str]] = {"scores": "features"}
     weights: dict[str, float] | None = Field(
         None,
         description="fixed weights of log_likelihood (nats), rank (0 for the first hypothesis), length and the "
-        "named scores; a missing weight is 0, and the highest weighted sum wins. null tunes them for "
+        "named features; a missing weight is 0, and the highest weighted sum wins. null tunes them for "
         "the fewest word errors: on the validation examples after training, on the training examples "
         "without training",
     )
-    scores: list[str] = Field(
+    features: list[str] = Field(
         default_factory=list,
-        description="names of scores of the example to include in the sum, one number per hypothesis, such as acoustic",
+        description="names of features of the example to include in the sum, one number per hypothesis, such as "
+        "acoustic",
     )
     length: Literal["words", "tokens"] = Field(
         "words", description="the unit in which the length of a hypothesis is counted"
@@ -56,13 +58,15 @@ class RescoreOptions(Options):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> RescoreOptions:
-        if len({*FEATURES, *self.scores}) < len(FEATURES) + len(self.scores):
-            raise ValueError(f"scores: got {self.scores}, wanted different names, and none of {', '.join(FEATURES)}")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(
+                f"features: got {self.features}, expected different names, and none of {', '.join(FEATURES)}"
+            )
         if self.weights is None:
             return self
-        unknown = sorted(set(self.weights) - {*FEATURES, *self.scores})
+        unknown = sorted(set(self.weights) - set(self.names))
         if unknown:
-            raise ValueError(f"weights: {unknown[0]!r} is none of {', '.join((*FEATURES, *self.scores))}")
+            raise ValueError(f"weights: got {unknown[0]!r}, expected one of {', '.join(self.names)}")
         if not all(map(math.isfinite, self.weights.values())) or not any(self.weights.values()):
             raise ValueError(f"weights: got {self.weights}, wanted finite numbers, and not all of them 0")
         return self
@@ -70,11 +74,11 @@ class RescoreOptions(Options):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of what is weighed."""
-        return (*FEATURES, *self.scores)
+        return (*FEATURES, *self.features)
 
 
 class Rescore(Head):
-    """Picks the hypothesis with the highest weighted sum of log-likelihood, rank, length and scores from the data.
+    """Picks the hypothesis with the highest weighted sum of log-likelihood, rank, length and features from the data.
 
     The answer is the hypothesis as text. It is trained on the right transcript, a language model of the domain. Before
     the weights are tuned, the log-likelihood alone decides. A blank hypothesis has no likelihood, so that it is picked
@@ -131,7 +135,7 @@ class Rescore(Head):
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The hypothesis with the highest sum, the first of equals.
 
-        Raises DataError for an example that lacks a score, or has another number of them than hypotheses.
+        Raises DataError for an example that lacks a feature, or has another number of them than hypotheses.
         """
         places = _places(example)
         if not places:
@@ -171,23 +175,13 @@ class Rescore(Head):
 
     def _features(self, example: Example, replies: Sequence[LogLikelihoodReply]) -> list[list[float]]:
         """For each hypothesis that is not blank what is weighed, in the order of the names."""
-        columns = [self._scores(example, name) for name in self.options.scores]
+        columns = [_feature(example, name) for name in self.options.features]
         rows = []
         for place, reply in zip(_places(example), replies, strict=True):
             words = len(example.choices[place].split())
             length = words if self.options.length == "words" else reply.tokens
             rows.append([reply.logprob, float(place), float(length), *(column[place] for column in columns)])
         return rows
-
-    def _scores(self, example: Example, name: str) -> tuple[float, ...]:
-        scores = example.scores.get(name, ())
-        if len(scores) != len(example.choices):
-            raise DataError(
-                f"example {example.id} has {len(scores)} scores {name!r}, wanted one for each of "
-                f"{len(example.choices)} hypotheses",
-                hint="name the column that holds them in the task's options",
-            )
-        return scores
 
     def _word_errors(self, example: Example) -> list[int]:
         gold = example.gold_text
@@ -199,6 +193,18 @@ class Rescore(Head):
         texts = [example.choices[place] for place in _places(example)]
         counts = {text: word_errors(text, references, self.options.normaliser)[0] for text in set(texts)}
         return [counts[text] for text in texts]
+
+
+def _feature(example: Example, name: str) -> tuple[float, ...]:
+    """The feature of each hypothesis. Raises DataError if there is not one number for each."""
+    numbers = example.features.get(name, ())
+    if len(numbers) != len(example.choices):
+        raise DataError(
+            f"example {example.id}: the feature {name!r} has {len(numbers)} numbers, expected one for each of "
+            f"{len(example.choices)} hypotheses",
+            hint=f"name the column that holds them in the task's option features: {{{name}: COLUMN}}",
+        )
+    return numbers
 
 
 def _places(example: Example) -> list[int]:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..tokens.tokenizer import TextTokenizer
 
 MODULE = "span"
-ANSWER_START = "answer_start"
-"""The name in ``Example.scores`` of the character at which the first reference begins in the passage."""
 SLACK = 8
 """Tokens left free in a window: words at its ends may become other tokens there than in the whole passage."""
 
@@ -275,8 +273,7 @@ def _gold(example: Example) -> tuple[int, int] | None:
     if not text:
         return None
     passage = example.prompt[_passage_index(example)].text
-    given = example.scores.get(ANSWER_START)
-    start = int(given[0]) if given else passage.find(text)
+    start = passage.find(text) if example.answer_start is None else example.answer_start
     if start < 0 or passage[start : start + len(text)] != text:
         raise DataError(f"example {example.id}: the answer {text!r} does not stand in the passage at {start}")
     return start, start + len(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..answer import Answer
 from ..errors import PluginError, UserError
 from ..example import Example, prompt_text
-from ..tasks.labels import RIGHT_LABELS, right_labels
+from ..tasks.labels import right_labels
 from .rows import sample_rows
 
 if TYPE_CHECKING:
@@ -89,14 +89,17 @@ _NUMBERS = PairForm(
     "predictions: the predicted numbers. references: the right ones.",
     "number",
     "number",
-    lambda example, answer: (answer.value, example.label),
-    lambda prediction, reference, id: (Example(label=reference, id=id), Answer(prediction)),
+    lambda example, answer: (answer.value, example.value),
+    lambda prediction, reference, id: (Example(value=reference, id=id), Answer(prediction)),
 )
 
 
 def _with_labels(right: list[float] | None, id: str) -> Example:
     numbers = _numbers(right)
-    return Example(choices=[str(index) for index in range(len(numbers))], scores={RIGHT_LABELS: numbers}, id=id)
+    if any(number not in (0, 1) for number in numbers):
+        raise ValueError(f"got {right!r}, expected 1 for a right label and 0 for any other")
+    labels = [index for index, number in enumerate(numbers) if number]
+    return Example(choices=[str(index) for index in range(len(numbers))], labels=labels, id=id)
 
 
 def _chosen(example: Example, answer: Answer) -> list[float]:
@@ -161,9 +164,9 @@ def pair_form(metric: Metric) -> PairForm | None:
         if metric.reads <= {"value"}:
             return _INDICES
         return _PROBABILITIES if metric.reads == {"scores"} else None
-    if metric.takes == {"number"} and metric.needs <= {"label"} and metric.reads <= {"value"}:
+    if metric.takes == {"number"} and metric.needs <= {"value"} and metric.reads <= {"value"}:
         return _NUMBERS
-    if metric.takes == {"labels"} and metric.needs <= {"choices", "scores"}:
+    if metric.takes == {"labels"} and metric.needs <= {"choices", "labels"}:
         if metric.reads <= {"value"}:
             return _LABELS
         return _LABEL_PROBABILITIES if metric.reads == {"scores"} else None

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class _Labels(Metric):
     """What these metrics share: right labels in the example, chosen ones or probabilities in the answer."""
 
-    needs = frozenset({"choices", "scores"})
+    needs = frozenset({"choices", "labels"})
     takes = frozenset({"labels"})
 
     _first: Example | None = None
 
     def check(self, example: Example) -> None:
-        """Raises DataError for an example without a 1 or 0 for each choice."""
+        """Raises DataError for an example whose right choices are not known."""
         try:
             right_labels(example)
         except ValueError as error:

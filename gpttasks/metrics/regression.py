@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _number(value: Any, what: str) -> float:
-    """``value`` as a float; raises ValueError if it is no finite number."""
+    """``value`` as a float; raises ValueError if it is not a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"the {what} is {value!r}, wanted a finite number")
     return float(value)
@@ -24,12 +24,12 @@ def _number(value: Any, what: str) -> float:
 class _Numbers(Metric):
     """What these metrics share: a right number in the example, a predicted one in the answer."""
 
-    needs = frozenset({"label"})
+    needs = frozenset({"value"})
     takes = frozenset({"number"})
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(right number, predicted number)."""
-        return _number(example.label, "label"), _number(answer.value, "answer's value")
+        return _number(example.value, "example's value"), _number(answer.value, "answer's value")
 
 
 class Pearson(_Numbers):

@@ -55,12 +55,14 @@ def _escape(text: str, separators: str = "") -> str:
 def examples_digest(examples: Iterable[Example]) -> str:
     """The SHA-256, in hex, of what is scored: ids, inputs and right answers, in any order, whatever the prompt.
 
-    The target counts only where there is neither a label nor a reference: with either, it only words them.
+    The target counts only where nothing else says what is right: otherwise it only words that.
     """
 
     def gold(example: Example) -> object:
-        if example.label is not None or example.references:
-            return [example.label, example.references]
+        right = example.value if example.label is None else example.label
+        more = [value for value in (example.labels, example.structure or None) if value is not None]
+        if right is not None or example.references or more:
+            return [right, example.references, *more]
         return example.target
 
     return content_digest(sorted(content_digest([e.id, e.input_digest, gold(e)]) for e in examples))

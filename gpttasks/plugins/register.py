@@ -14,6 +14,7 @@ from ..component import KINDS, Component, Options
 from ..data.media import MediaType
 from ..data.readers import FileReader, RowReader
 from ..errors import PluginError
+from ..example import renamed_field
 from ..tasks.extensions import Extension
 from ..tasks.filters import TemplateFilter
 
@@ -227,8 +228,17 @@ def checked_name(kind: str, component: Any) -> str:
     name = getattr(component, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PluginError(f"the {kind} {component.__name__} has the name {name!r}, {_WANTED_NAME}")
+    _check_fields(kind, name, component)
     _check_options(kind, name, component.Options)
     return name
+
+
+def _check_fields(kind: str, name: str, component: type[Component]) -> None:
+    """Raises PluginError where a class attribute names a field that examples had once."""
+    for attribute in ("fields", "needs", "trains_on"):
+        names = getattr(component, attribute, None)
+        if isinstance(names, (set, frozenset)) and (renamed := renamed_field(names)) is not None:
+            raise PluginError(f"the {kind} {name!r} has {attribute} = {sorted(names)}, but {renamed}")
 
 
 def _check_options(kind: str, name: str, options: Any) -> None:

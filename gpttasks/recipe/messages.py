@@ -103,7 +103,11 @@ def _problem(
     first = details[0]
     place = (*prefix, *location)
     if first["type"] == "extra_forbidden":
-        return _unknown_key(document, place, _keys_at(model, location[:-1]))
+        inner = _model_at(model, location[:-1])
+        now = None if inner is None else getattr(inner, "former_keys", {}).get(location[-1])
+        if now is not None:
+            return document.problem(f"unknown key: it is called {now!r} now", place, at_key=True)
+        return _unknown_key(document, place, [] if inner is None else option_keys(inner))
     if first["type"] == "missing":
         return missing(document, place, _description(model, location))
     if first["type"] == "value_error":
@@ -142,11 +146,6 @@ def _wanted(detail: Mapping[str, Any]) -> str:
         }
         return _WANTED[detail["type"]].format(**limits)
     return str(detail["msg"])
-
-
-def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
-    inner = _model_at(model, location)
-    return option_keys(inner) if inner else []
 
 
 def _description(model: type[BaseModel], location: Location) -> str | None:

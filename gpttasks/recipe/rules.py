@@ -7,6 +7,7 @@ from typing import Any
 
 from ..component import Component
 from ..errors import GpttasksError, Problem, did_you_mean
+from ..example import renamed_field
 from ..plugins import Plugins
 from .document import Document, Location
 from .schema import MetricUse, ScoreOptions, TrainOptions, Use
@@ -134,7 +135,7 @@ class _Rules:
             yield self.document.problem(
                 f"the head {head.name!r} needs {_listed(lacking)}, but the task fills only {_listed(fields)}",
                 ("head",),
-                hint=f"heads that fit: {', '.join(fitting) or 'none'}",
+                hint=f"heads that fit: {', '.join(fitting) or 'none'}{_renamed(lacking, fields)}",
             )
 
     def _metric_fit(self, use: MetricUse, location: Location, fields: frozenset[str] | None) -> Iterator[Problem]:
@@ -148,7 +149,8 @@ class _Rules:
         lacking = needs - (needs if fields is None else fields)
         if lacking:
             message = f"the metric {use.name!r} needs {_listed(lacking)}, which the task does not fill"
-            yield self.document.problem(message, location, hint=self._fitting_hint(fields))
+            hint = self._fitting_hint(fields) + _renamed(lacking, fields)
+            yield self.document.problem(message, location, hint=hint)
         if use.baseline is not None and "detail" in getattr(metric, "reads", frozenset()):
             message = f"the metric {use.name!r} reads what only a model's answers have, so no baseline can be scored"
             yield self.document.problem(message, (*location, "baseline"), hint="leave baseline out, or score accuracy")
@@ -193,6 +195,14 @@ class _Rules:
 
     def _component(self, kind: str, use: Use | None) -> type[Component] | None:
         return None if use is None else self.plugins.get(kind, use.name)
+
+
+def _renamed(lacking: frozenset[str], fields: frozenset[str] | None) -> str:
+    """What to write in a plugin that names a field which examples no longer have, or no longer for this; else empty."""
+    if lacking == {"label"} and "value" in (fields or ()):
+        return "; the number that regression predicts is the field 'value'"
+    renamed = renamed_field(lacking)
+    return f"; {renamed}" if renamed else ""
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -71,7 +71,7 @@ class Majority(Baseline):
         """The most frequent choice; of several labels, those that more than half of the examples have."""
         if kind == "labels":
             return self._labels(examples)
-        counts = Counter(int(example.label) for example in examples if example.label is not None)
+        counts = Counter(example.label for example in examples if example.label is not None)
         answers = []
         for example in examples:
             frequencies = [counts[index] for index in range(len(_choices(example)))]
@@ -156,11 +156,11 @@ class Mean(Baseline):
 
     name = "mean"
     gives = frozenset({"number"})
-    needs = frozenset({"label"})
+    needs = frozenset({"value"})
 
     def answers(self, examples: Sequence[Example], kind: str, errors: Errors) -> list[Answer]:
         """The same number for all."""
-        numbers = [float(example.label) for example in examples if example.label is not None]
+        numbers = [example.value for example in examples if example.value is not None]
         mean = sum(sorted(numbers)) / len(numbers)
         return [Answer(mean, f"{mean:g}") for _ in examples]
 

@@ -52,7 +52,7 @@ def _stratum(unit: Sequence[Example]) -> str:
 
 
 def _class_of(example: Example) -> str:
-    return str(example.label) if isinstance(example.label, int) else ""
+    return "" if example.label is None else str(example.label)
 
 
 def _quotas(sizes: Mapping[str, int], total: int) -> dict[str, int]:

@@ -109,7 +109,7 @@ class ExampleReader:
                 return "the prompt is blank"
             if any(part.kind == "passage" and not part.text.strip() for part in example.prompt):
                 return "the passage is blank"
-        _check_label(example, row)
+        _check_labels(example, row)
         if not _is_unicode(text):
             return "the prompt has half a surrogate pair, which is no character"
         missing = sorted(self._needs - example.fields)
@@ -164,14 +164,14 @@ class ExampleReader:
         return example.marked(id=name, group=example.group, input_digest=digest)
 
 
-def _check_label(example: Example, row: Row) -> None:
-    """Raises DataError for a label that is none of the choices: the task's mistake, not the row's."""
-    label, choices = example.label, len(example.choices)
-    if label is None or not choices:
-        return
-    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < choices:
-        message = f"the label is {label!r}, wanted the index of one of {choices} choices, 0 to {choices - 1}"
-        raise DataError(row.problem(message, "the task makes it: an index is a whole number, as int(...) gives it"))
+def _check_labels(example: Example, row: Row) -> None:
+    """Raises DataError for a label that is not the index of a choice: the task's mistake, not the row's."""
+    choices = len(example.choices)
+    for name, labels in (("label", (example.label,)), ("labels", example.labels or ())):
+        wrong = [label for label in labels if label is not None and label >= choices > 0]
+        if wrong:
+            message = f"{name}: got {wrong[0]}, expected the index of one of {choices} choices, 0 to {choices - 1}"
+            raise DataError(row.problem(message, "the task sets it in example()"))
 
 
 def is_blank(value: Any) -> bool:
@@ -196,4 +196,6 @@ def _is_unicode(text: str) -> bool:
 def _digest_of(example: Example) -> str:
     """What stands for the rows behind an example whose task does not name them."""
     parts = [(part.kind, part.text, part.media.digest if part.media else None) for part in example.prompt]
-    return content_digest([parts, example.target, example.choices, example.label, example.references])
+    right = example.value if example.label is None else example.label
+    more = [value for value in (example.labels, example.contexts, example.structure) if value]
+    return content_digest([parts, example.target, example.choices, right, example.references, *more])

@@ -24,7 +24,7 @@ class ShotPool:
         for example in sorted(pool, key=lambda shot: seeded_hash(seed, "shots", shot.id)):
             if example.gold_text is None:
                 raise DataError(f"the example {example.id} cannot be a shot: it has no right answer")
-            by_label[example.label if isinstance(example.label, int) else None].append(example)
+            by_label[example.label].append(example)
         turns = chain.from_iterable(zip_longest(*by_label.values()))
         self._order = [example for example in turns if example is not None]
 

@@ -97,7 +97,7 @@ def label_not_in_prompt(subject: HeadSubject) -> Iterator[str]:
     """Neither requests nor answers depend on the right answer."""
     if subject.kind.measures:
         return  # how likely the right answer is, is what is asked
-    hidden = ("target", "label", "references", "scores")
+    hidden = ("target", "label", "labels", "value", "references", "answer_start", "features", "structure")
     for example in subject.examples[:8]:
         others = {name: getattr(_with_other_answer(example), name) for name in hidden if name not in subject.head.needs}
         changed = replace(example, **others)
@@ -116,7 +116,7 @@ def random_at_chance(subject: HeadSubject) -> Iterator[str]:
     judged = [
         (one.label, given.value)
         for one, given in zip(subject.examples, subject.given, strict=True)
-        if isinstance(one.label, int) and len(one.choices) == len(subject.examples[0].choices) > 1
+        if one.label is not None and len(one.choices) == len(subject.examples[0].choices) > 1
     ]
     if subject.head.gives != "label" or not judged:
         return
@@ -238,10 +238,20 @@ def hard_texts(subject: HeadSubject) -> Iterator[str]:
 
 def _with_other_answer(example: Example) -> Example:
     """The example with another right answer."""
-    label = (int(example.label or 0) + 1) % max(len(example.choices), 1)
+    label = ((example.label or 0) + 1) % max(len(example.choices), 1)
     word = example.choices[label] if example.choices else "another answer"
-    scores = {name: values[-1:] + values[:-1] for name, values in example.scores.items()}
-    return replace(example, label=label, target=word, references=(word,), scores=scores)
+    features = {name: values[-1:] + values[:-1] for name, values in example.features.items()}
+    return replace(
+        example,
+        label=label,
+        labels=None if example.labels is None else (label,),
+        value=None if example.value is None else example.value + 1,
+        target=word,
+        references=(word,),
+        answer_start=None,
+        features=features,
+        structure={},
+    )
 
 
 RULES = (

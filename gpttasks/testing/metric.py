@@ -113,7 +113,7 @@ def bounds(subject: MetricSubject) -> Iterator[str]:
 @rule("correct sample() and total(), or set higher_is_better")
 def gold_scores_best(subject: MetricSubject) -> Iterator[str]:
     """Right answers score better than random ones."""
-    if not subject.metric.needs & {"label", "references", "target", "scores"}:
+    if not subject.metric.needs & {"label", "labels", "value", "references", "target"}:
         return  # it compares with no right answer
     gold, drawn = subject.total(subject.gold), subject.total(subject.drawn)
     if not (gold > drawn if subject.metric.higher_is_better else gold < drawn):

@@ -52,7 +52,11 @@ def _example(number: int) -> Example:
         choices=WORDS,
         label=label,
         references=(word,),
-        scores={"labels": [float(place == label) for place in range(len(WORDS))]},
+        labels=(label,),
+        value=float(label),
+        answer_start=passage.index(word),
+        features={"number": [float(number)] * len(WORDS)},
+        structure={"words": rotated},
         id=f"sample-{number:04}",
     )
 

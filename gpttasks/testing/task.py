@@ -58,14 +58,17 @@ def reads_its_rows(subject: TaskSubject) -> Iterator[str]:
         yield "got no example, wanted one or more"
 
 
+_ANSWER_FIELDS = frozenset({"target", "label", "labels", "value", "references", "structure"})
+
+
 @rule("give sample rows whose right answers differ: a prompt that tells the answer shows only then")
 def answers_differ(subject: TaskSubject) -> Iterator[str]:
     """The sample rows have more than one right answer, and not always at the same position among the choices."""
-    told_by = [(one.label, one.target, one.references, tuple(one.scores.items())) for one in subject.examples]
-    if len(told_by) > 1 and len(set(told_by)) == 1 and told_by[0] != (None, None, (), ()):
-        yield f"got the same right answer in all of {len(told_by)} rows, wanted several"
+    answers = [{name: getattr(one, name) for name in _ANSWER_FIELDS & one.fields} for one in subject.examples]
+    if len(answers) > 1 and answers[0] and all(other == answers[0] for other in answers):
+        yield f"got the same right answer in all of {len(answers)} rows, wanted several"
         return
-    judged = [one for one in subject.examples if one.choices and isinstance(one.label, int)]
+    judged = [one for one in subject.examples if one.choices and one.label is not None]
     if len(judged) > 2 and len({one.label for one in judged}) == 1:
         yield f"got the right answer as choice {judged[0].label} of every example, wanted several places"
 
@@ -122,12 +125,12 @@ def _answer_columns(subject: TaskSubject) -> frozenset[str]:
 
 
 def _has_index(example: Example) -> bool:
-    return isinstance(example.label, int) and 0 <= example.label < len(example.choices)
+    return example.label is not None and example.label < len(example.choices)
 
 
 def told_by_prompt(examples: Sequence[Example]) -> bool:
     """Whether the right choice, and none of the others, stands in each prompt."""
-    judged = [one for one in examples if isinstance(one.label, int) and len(set(one.choices)) > 1]
+    judged = [one for one in examples if one.label is not None and len(set(one.choices)) > 1]
     return len(judged) > 1 and all(
         [place for place, choice in enumerate(one.choices) if choice in "".join(part.text for part in one.prompt)]
         == [one.label]
@@ -148,11 +151,11 @@ def fields_as_declared(subject: TaskSubject) -> Iterator[str]:
 
 @rule("give the place of the right choice, counted from 0")
 def labels_are_indices(subject: TaskSubject) -> Iterator[str]:
-    """The label of an example with choices is the index of one of them."""
+    """The label, and each of the labels, of an example with choices is the index of one of them."""
     for one in subject.examples:
-        whole = isinstance(one.label, int) and not isinstance(one.label, bool)
-        if one.choices and one.label is not None and not (whole and 0 <= one.label < len(one.choices)):
-            yield f"got the label {one.label!r}, wanted an index of {len(one.choices)} choices"
+        indices = [*(() if one.label is None else (one.label,)), *(one.labels or ())]
+        if one.choices and max(indices, default=0) >= len(one.choices):
+            yield f"got the label {max(indices)}, wanted an index of {len(one.choices)} choices"
             return
 
 

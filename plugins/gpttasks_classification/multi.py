@@ -34,15 +34,15 @@ class MultiLabelOptions(PromptOptions):
 class MultiLabelClassification(PromptTask):
     """Multi-label classification: a prompt, the words to choose from, and which of them are right.
 
-    The right ones are ``scores["labels"]``, a 1 or 0 for each word; the target is the right words in their order,
-    joined by ", ". Null is no answer, an empty list is the answer that no label applies.
+    The right ones are the example's ``labels``; the target is the right words in their order, joined by ", ". Null says
+    that the answer is not known, an empty list that no label applies.
     """
 
     name = "multi-label-classification"
     Options = MultiLabelOptions
     sample_options: ClassVar = {"prompt": "{{ text | passage }}\nAnswer:", "labels": ("short", "sad")}
     sample_rows: ClassVar = ({"text": "Dull.", "labels": ["short"]}, {"text": "It rains.", "labels": ["short", "sad"]})
-    fields = frozenset({"prompt", "choices", "scores", "target"})
+    fields = frozenset({"prompt", "choices", "labels", "target"})
 
     options: MultiLabelOptions
 
@@ -60,7 +60,7 @@ class MultiLabelClassification(PromptTask):
         return Example(
             prompt,
             choices=self.words,
-            scores={"labels": [float(index in right) for index in range(len(self.words))]},
+            labels=right,
             target=", ".join(word for index, word in enumerate(self.words) if index in right),
         )
 

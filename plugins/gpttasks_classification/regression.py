@@ -19,21 +19,21 @@ class RegressionOptions(PromptOptions):
 
 
 class RegressionTask(PromptTask):
-    """Regression: a prompt and the right number, which is also the target, as text."""
+    """Regression: a prompt and the right number, the example's ``value``; the target is that number as text."""
 
     name = "regression"
     Options = RegressionOptions
     sample_options: ClassVar = {"prompt": "{{ text | passage }}\nAnswer:"}
     sample_rows: ClassVar = ({"text": "Dull.", "label": 1}, {"text": "Lovely.", "label": 4.5})
-    fields = frozenset({"prompt", "label", "target"})
+    fields = frozenset({"prompt", "value", "target"})
 
     options: RegressionOptions
 
     def example(self, row: Row) -> Example:
-        """Raises DataError for a value in the label column that is no finite number."""
+        """Raises DataError for a value in the label column that is not a finite number."""
         number = self._number(row)
         target = None if number is None else repr(number).removesuffix(".0")
-        return Example(self.template.render(row), label=number, target=target)
+        return Example(self.template.render(row), value=number, target=target)
 
     def _number(self, row: Row) -> float | None:
         value: Any = row.get(self.options.label)

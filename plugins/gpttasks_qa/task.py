@@ -61,7 +61,7 @@ class QuestionAnswering(Task):
         },
         {"question": "Which animal?", "context": "A cat sleeps.", "answers": {"text": ["cat"], "answer_start": [2]}},
     )
-    fields = frozenset({"prompt", "target", "references", "scores", "group"})
+    fields = frozenset({"prompt", "target", "references", "answer_start", "group"})
 
     options: QuestionAnsweringOptions
 
@@ -93,8 +93,8 @@ class QuestionAnswering(Task):
             return Example(prompt, target=no_answer, references=("", no_answer), group=group)
         if self.options.extractive:
             _check_places(row, context, texts, starts)
-        scores = {"answer_start": (float(starts[0]),)} if starts else {}
-        return Example(prompt, target=texts[0], references=texts, scores=scores, group=group)
+        start = starts[0] if starts else None
+        return Example(prompt, target=texts[0], references=texts, answer_start=start, group=group)
 
 
 def _answers(row: Row, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -21,6 +21,7 @@ PROMPT = "Hypotheses of a speech recogniser:\n{{ hypotheses | join('\\n') | pass
 class TranscriptCorrectionOptions(Options):
     """The options of the task ``transcript-correction``."""
 
+    former_keys: ClassVar[Mapping[str, str]] = {"scores": "features"}
     hypotheses: str = Field("input", description="the column with the n-best list of hypotheses, the most likely first")
     transcript: str = Field("output", description="the column with the right transcript")
     prompt: TemplateText = Field(
@@ -28,10 +29,10 @@ class TranscriptCorrectionOptions(Options):
         description="the template of the prompt; the list is in the column `hypotheses`. To rescore, leave the "
         "list out: 'Transcript:'",
     )
-    scores: dict[str, str] = Field(
+    features: dict[str, str] = Field(
         default_factory=dict,
-        description="scores of the recogniser, one number per hypothesis: a mapping from a name for the head "
-        "rescore to the column",
+        description="numbers from the recogniser, one per hypothesis: a mapping from a name for the head rescore to "
+        "the column",
     )
     single: bool = Field(
         False, description="whether a list may hold a single hypothesis, which leaves nothing to choose"
@@ -72,30 +73,30 @@ class TranscriptCorrection(Task):
 
     @property
     def fields(self) -> frozenset[str]:  # type: ignore[override]
-        """With scores only where the options name their columns."""
+        """With features only where the options name their columns."""
         always = frozenset({"prompt", "target", "choices", "label", "references"})
-        return always | {"scores"} if self.options.scores else always
+        return always | {"features"} if self.options.features else always
 
     @property
     def columns(self) -> frozenset[str]:
-        return (self._prompt.required - {HYPOTHESES}) | {self.options.hypotheses, *self.options.scores.values()}
+        return (self._prompt.required - {HYPOTHESES}) | {self.options.hypotheses, *self.options.features.values()}
 
     @property
     def answer_columns(self) -> frozenset[str]:
         return frozenset((self.options.transcript,))
 
     def example(self, row: Row) -> Example:
-        """Raises UnusableRow for a list that is none, too short or all blank, for a blank transcript, for scores that
+        """Raises UnusableRow for a list that is none, too short or all blank, for a blank transcript, for features that
         do not go with the list, and for a transcript in another script than the list.
 
         A single blank hypothesis is one in which the recogniser heard nothing.
         """
         hypotheses = self._hypotheses(row)
         prompt = self._prompt.render(with_value(row, HYPOTHESES, hypotheses))
-        scores = {name: self._scores(row, column, len(hypotheses)) for name, column in self.options.scores.items()}
+        features = {name: _feature(row, column, len(hypotheses)) for name, column in self.options.features.items()}
         transcript = row.get(self.options.transcript)
         if transcript is None:
-            return Example(prompt, choices=hypotheses, scores=scores)  # to be predicted only
+            return Example(prompt, choices=hypotheses, features=features)  # to be predicted only
         if not isinstance(transcript, str) or not transcript.strip():
             message = f"the column {self.options.transcript!r} holds {transcript!r}, wanted the right transcript"
             raise UnusableRow(row.problem(message))
@@ -108,7 +109,7 @@ class TranscriptCorrection(Task):
             choices=hypotheses,
             label=errors.index(min(errors)),
             references=(transcript,),
-            scores=scores,
+            features=features,
         )
 
     def _hypotheses(self, row: Row) -> tuple[str, ...]:
@@ -130,12 +131,14 @@ class TranscriptCorrection(Task):
             raise UnusableRow(row.problem(message, "allow it with task.single: true"))
         return tuple(value)
 
-    def _scores(self, row: Row, column: str, count: int) -> tuple[float, ...]:
-        value = row[column]
-        if not isinstance(value, (list, tuple)) or not all(map(_is_number, value)) or len(value) != count:
-            message = f"the column {column!r} holds {value!r}, wanted one number for each of {count} hypotheses"
-            raise UnusableRow(row.problem(message))
-        return tuple(map(float, value))
+
+def _feature(row: Row, column: str, count: int) -> tuple[float, ...]:
+    """The column's numbers. Raises UnusableRow if there is not one for each hypothesis."""
+    value = row[column]
+    if not isinstance(value, (list, tuple)) or not all(map(_is_number, value)) or len(value) != count:
+        message = f"the column {column!r} holds {value!r}, expected one number for each of {count} hypotheses"
+        raise UnusableRow(row.problem(message))
+    return tuple(map(float, value))
 
 
 def _is_number(value: Any) -> bool:

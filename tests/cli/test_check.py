@@ -205,3 +205,33 @@ def test_show_names_what_a_backbone_folder_lacks(folder, capsys):
     status, err = check(capsys, "recipe.yaml", "backbone=./model", "task.data={path: data}", "--show", "1")
     assert status == 2
     assert "has no config.json" in err.splitlines()[-1]
+
+
+MULTIPLE_CHOICE = """\
+backbone: openai-community/gpt2
+task: {use: multiple-choice, data: {path: nowhere}, prompt: "{{ text }}"}
+head: regression
+adapt: lora
+score: {metrics: [mean_squared_error]}
+"""
+
+
+def test_a_choice_is_not_a_number_to_predict(folder, capsys):
+    """The index of an option is no quantity: its squared error would mean nothing."""
+    (folder / "recipe.yaml").write_text(MULTIPLE_CHOICE)
+    status, err = check(capsys, "recipe.yaml")
+    assert status == 2
+    head, metric = err.splitlines()
+    assert head.startswith("recipe.yaml:3:7: head: the head 'regression' needs value, but the task fills only choices,")
+    assert metric.startswith("recipe.yaml:5:19: score.metrics.0: the metric 'mean_squared_error' needs value")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [("head={use: rescore, scores: [acoustic]}", "head.scores"), ("task.scores={acoustic: am}", "task.scores")],
+)
+def test_a_former_option_names_what_replaces_it(folder, capsys, change, key):
+    recipe = "backbone: mock\ntask: {use: transcript-correction, data: {path: x}}\nhead: rescore\n"
+    (folder / "recipe.yaml").write_text(recipe + "adapt: none\nscore: {metrics: [wer]}\n")
+    status, err = check(capsys, "recipe.yaml", change)
+    assert (status, err) == (2, f"command line: {key}: unknown key: it is called 'features' now\n")

@@ -117,8 +117,8 @@ def test_examples_that_do_not_fit(tiny_gpt2_folder):
         list(head.items(Example("A", choices=("a", "b"), label=0, id="e7")))
     with pytest.raises(DataError, match=r"example e7 has the choices \['a', 'b'\], .*one output a choice"):
         head.requests(Example("A", choices=("a", "b"), id="e7"))
-    with pytest.raises(DataError, match="example e8: wanted a label that is an index"):
-        list(head.items(Example("A", choices=CHOICES, label=0.5, id="e8")))
+    with pytest.raises(DataError, match="example e8 has no label"):
+        list(head.items(Example("A", choices=CHOICES, id="e8")))
 
 
 def test_what_is_asked_can_be_shown_before_there_is_a_model():

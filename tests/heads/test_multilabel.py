@@ -26,9 +26,13 @@ from gpttasks.training.plan import micro_batches
 CHOICES = ("long", "dull", "funny")
 LABELS = [(1.0, 0.0, 1.0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)]
 TEXTS = ["The film was a quiet wonder", "Bad", "Good acting cannot save a bad script, but a good script has."]
-EXAMPLES = [
-    Example(text, choices=CHOICES, scores={"labels": labels}) for text, labels in zip(TEXTS, LABELS, strict=True)
-]
+
+
+def indices(right):
+    return [place for place, one in enumerate(right) if one]
+
+
+EXAMPLES = [Example(text, choices=CHOICES, labels=indices(labels)) for text, labels in zip(TEXTS, LABELS, strict=True)]
 
 
 def bind(folder, **options):
@@ -90,7 +94,7 @@ def test_answers(tiny_gpt2_folder):
 
 def test_both_orders_are_added(tiny_gpt2_folder):
     head = bind(tiny_gpt2_folder, both_orders=" $ ")
-    example = Example("one $ two", choices=CHOICES, scores={"labels": LABELS[0]})
+    example = Example("one $ two", choices=CHOICES, labels=indices(LABELS[0]))
     (item,) = head.items(example)
     assert (len(item.sequences), item.labels, item.counts) == (2, LABELS[0], {"multilabel": 3})
     answer = head.answer(example, [ReadoutReply((1.0, 0.0, 0.0)), ReadoutReply((1.0, -3.0, 0.5))])
@@ -103,14 +107,14 @@ def test_tuned_thresholds_are_the_best_ones_of_each_label(tiny_gpt2_folder):
     examples, replies = [], []
     for _ in range(60):
         right = (float(generator.random() < 0.1), float(generator.random() < 0.5), 0.0)
-        examples.append(Example("x", choices=CHOICES, scores={"labels": right}))
+        examples.append(Example("x", choices=CHOICES, labels=indices(right)))
         replies.append([ReadoutReply(tuple(generator.normal(2 * one - 3) for one in right))])
     head.tuned = head.tune(examples, replies)
     assert json.loads(json.dumps(head.tuned)) == head.tuned
     assert head.tuned["thresholds"][2] == 0.5, "a label that never occurs"
     chosen = [set(head.answer(*pair).value) for pair in zip(examples, replies, strict=True)]
     for index in (0, 1):
-        right = [example.scores["labels"][index] for example in examples]
+        right = [float(index in example.labels) for example in examples]
         probabilities = [1 / (1 + math.exp(-reply.values[index])) for (reply,) in replies]
         got = oracle.f1_score(right, [float(index in one) for one in chosen])
         assert got == pytest.approx(best_f1(right, probabilities))
@@ -151,22 +155,18 @@ def test_a_threshold_between_neighbouring_floats():
 
 
 @pytest.mark.parametrize(
-    ("scores", "told"),
-    [
-        ({"other": (1.0,)}, "there is no scores"),
-        ({"labels": (1.0, 0.0)}, "has 2 numbers, wanted one for each of 3 choices"),
-        ({"labels": (1.0, 0.5, 0.0)}, r"is \[1.0, 0.5, 0.0\], wanted 1 for a right label"),
-    ],
+    ("labels", "told"),
+    [(None, "it has no labels"), ((0, 3), r"its labels are \[0, 3\], expected indices of 3")],
 )
-def test_examples_that_cannot_be_trained_on(tiny_gpt2_folder, scores, told):
+def test_examples_that_cannot_be_trained_on(tiny_gpt2_folder, labels, told):
     head = bind(tiny_gpt2_folder)
-    with pytest.raises(DataError, match=f"example e7: .*{told}"):
-        list(head.items(Example("x", choices=CHOICES, scores=scores, id="e7")))
+    with pytest.raises(DataError, match=f"example e7: {told}"):
+        list(head.items(Example("x", choices=CHOICES, labels=labels, id="e7")))
 
 
 def test_other_choices_are_refused(tiny_gpt2_folder):
     head = bind(tiny_gpt2_folder)
-    other = Example("x", choices=("a", "b", "c"), scores={"labels": LABELS[0]}, id="e8")
+    other = Example("x", choices=("a", "b", "c"), labels=indices(LABELS[0]), id="e8")
     with pytest.raises(DataError, match="example e8 has the choices"):
         list(head.items(other))
     with pytest.raises(DataError, match="example e8 has the choices"):
@@ -241,5 +241,5 @@ def test_a_run_answers_rows_without_labels_as_it_did(films):
 
 
 def test_it_wants_a_task_with_several_labels(recipe):
-    with pytest.raises(UserError, match="the head 'multilabel' needs scores, but the task fills only"):
+    with pytest.raises(UserError, match="the head 'multilabel' needs labels, but the task fills only"):
         run(recipe, "out", "head=multilabel", "score.metrics=[hamming_loss]")

@@ -21,7 +21,7 @@ from gpttasks.tasks.transcripts import word_errors
 
 LIST = ("show me fight", "show me flights", "show me fight", "", "show flights")
 EXAMPLE = Example(
-    "Transcript:", choices=LIST, references=("show me flights",), scores={"acoustic": (-1, -5, -2, 0, -3)}, id="e1"
+    "Transcript:", choices=LIST, references=("show me flights",), features={"acoustic": (-1, -5, -2, 0, -3)}, id="e1"
 )
 
 
@@ -52,8 +52,8 @@ def test_each_different_hypothesis_is_asked_for_once_and_no_blank_one():
         ({"weights": {"length": 1}}, 0),  # three words each: the first of equals
         ({"weights": {"length": -1}, "length": "tokens"}, 4),
         ({"weights": {"length": 1}, "length": "tokens"}, 0),
-        ({"weights": {"acoustic": 1.0}, "scores": ["acoustic"]}, 0),
-        ({"weights": {"acoustic": -1.0}, "scores": ["acoustic"]}, 1),
+        ({"weights": {"acoustic": 1.0}, "features": ["acoustic"]}, 0),
+        ({"weights": {"acoustic": -1.0}, "features": ["acoustic"]}, 1),
         ({"weights": {"log_likelihood": 1, "rank": -2}}, 0),  # -9, -9, -13, -16: the first of equals
         ({"weights": {"log_likelihood": 1, "rank": -1.9}}, 1),
     ],
@@ -88,14 +88,14 @@ def test_where_all_are_blank_nothing_is_asked_and_the_answer_is_empty():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": {"likelihood": 1}}, "'likelihood' is none of log_likelihood, rank, length"),
-        ({"weights": {"acoustic": 1}}, "'acoustic' is none of log_likelihood, rank, length"),
+        ({"weights": {"likelihood": 1}}, "got 'likelihood', expected one of log_likelihood, rank, length"),
+        ({"weights": {"acoustic": 1}}, "got 'acoustic', expected one of log_likelihood, rank, length"),
         ({"weights": {}}, "wanted finite numbers, and not all of them 0"),
         ({"weights": {"rank": 0}}, "wanted finite numbers, and not all of them 0"),
         ({"weights": {"rank": math.nan}}, "wanted finite numbers, and not all of them 0"),
         ({"weights": {"rank": "1"}}, "rank"),
-        ({"scores": ["rank"]}, "wanted different names, and none of log_likelihood, rank, length"),
-        ({"scores": ["a", "a"]}, "wanted different names"),
+        ({"features": ["rank"]}, "expected different names, and none of log_likelihood, rank, length"),
+        ({"features": ["a", "a"]}, "expected different names"),
     ],
 )
 def test_options_are_checked(options, message):
@@ -103,11 +103,11 @@ def test_options_are_checked(options, message):
         RescoreOptions(**options)
 
 
-@pytest.mark.parametrize("scores", [{}, {"acoustic": (1.0, 2.0)}])
-def test_scores_that_do_not_go_with_the_list(scores):
-    example = Example("?", choices=("a", "b", "c"), scores=scores, id="e7")
-    with pytest.raises(DataError, match=r"example e7 has \d scores 'acoustic', wanted one for each of 3 hypotheses"):
-        head(scores=["acoustic"]).answer(example, (reply(-1), reply(-2), reply(-3)))
+@pytest.mark.parametrize("features", [{}, {"acoustic": (1.0, 2.0)}])
+def test_features_that_do_not_go_with_the_list(features):
+    example = Example("?", choices=("a", "b", "c"), features=features, id="e7")
+    with pytest.raises(DataError, match=r"example e7: the feature 'acoustic' has \d numbers, expected one for each"):
+        head(features=["acoustic"]).answer(example, (reply(-1), reply(-2), reply(-3)))
 
 
 def random_lists(seed, count=40):

@@ -18,7 +18,9 @@ AVERAGES = ("micro", "macro", "samples")
 def score(metric, right, chosen, scores=None):
     """The metric of 0/1 matrices [samples, labels], fed as a run feeds it."""
     names = [f"label {index}" for index in range(right.shape[1])]
-    examples = [Example("x", choices=names, scores={"labels": row}, id=str(i)) for i, row in enumerate(right.tolist())]
+    examples = [
+        Example("x", choices=names, labels=np.flatnonzero(row).tolist(), id=str(i)) for i, row in enumerate(right)
+    ]
     scores = np.zeros(right.shape) if scores is None else scores
     answers = [
         Answer(np.flatnonzero(row).tolist(), scores=tuple(values))
@@ -99,14 +101,12 @@ def test_directions_and_scales():
 )
 def test_what_are_no_labels_is_refused(metric, value, told):
     with pytest.raises(ValueError, match=told):
-        metric.sample(Example("x", choices=("a", "b"), scores={"labels": (1, 0)}), Answer(value))
+        metric.sample(Example("x", choices=("a", "b"), labels=(0,)), Answer(value))
 
 
 def test_scores_that_do_not_fit_the_choices():
     with pytest.raises(ValueError, match="has 1 scores, wanted one for each of 2"):
-        MeanAveragePrecision().sample(
-            Example("x", choices=("a", "b"), scores={"labels": (1, 0)}), Answer([0], scores=(0.5,))
-        )
+        MeanAveragePrecision().sample(Example("x", choices=("a", "b"), labels=(0,)), Answer([0], scores=(0.5,)))
 
 
 METRICS = (MultiLabelF1, SubsetAccuracy, HammingLoss, MeanAveragePrecision)
@@ -114,14 +114,15 @@ METRICS = (MultiLabelF1, SubsetAccuracy, HammingLoss, MeanAveragePrecision)
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_examples_without_right_labels_are_refused_before_the_run(metric):
-    for scores in ({"asr": (0.5,)}, {"labels": (1,)}, {"labels": (1, 2)}):
-        with pytest.raises(DataError, match="example e7"):
-            metric().check(Example("x", choices=("a", "b"), scores=scores, id="e7"))
+    for labels, said in ((None, "it has no labels"), ((1, 2), r"its labels are \[1, 2\]")):
+        with pytest.raises(DataError, match=f"example e7: {said}, expected"):
+            metric().check(Example("x", choices=("a", "b"), labels=labels, id="e7"))
+    metric().check(Example("x", choices=("a", "b"), labels=()))
 
 
 def test_averages_over_labels_want_the_same_labels():
-    one = Example("x", choices=("a", "b"), scores={"labels": (1, 0)}, id="1")
-    other = Example("x", choices=("a", "c"), scores={"labels": (1, 0)}, id="2")
+    one = Example("x", choices=("a", "b"), labels=(0,), id="1")
+    other = Example("x", choices=("a", "c"), labels=(0,), id="2")
     for metric in (MultiLabelF1(), MeanAveragePrecision()):
         metric.check(one)
         with pytest.raises(DataError, match=r"example 2 has \['a', 'c'\], example 1 \['a', 'b'\]"):

@@ -18,7 +18,7 @@ METRICS = (Pearson(), Spearman(), MeanSquaredError(), MeanAbsoluteError())
 
 
 def answered(right, predicted):
-    examples = [Example("x", label=value, id=str(index)) for index, value in enumerate(right.tolist())]
+    examples = [Example("x", value=value, id=str(index)) for index, value in enumerate(right.tolist())]
     return examples, [Answer(value) for value in predicted.tolist()]
 
 
@@ -92,15 +92,14 @@ def test_directions_and_scales():
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 @pytest.mark.parametrize(
-    ("label", "value", "told"),
+    ("right", "value", "told"),
     [
         (1.0, None, "the answer's value is None"),
         (1.0, "2", "the answer's value is '2'"),
         (1.0, float("nan"), "the answer's value is nan"),
-        (True, 1.0, "the label is True"),
-        (float("inf"), 1.0, "the label is inf"),
+        (None, 1.0, "the example's value is None"),
     ],
 )
-def test_what_is_no_number_is_refused(metric, label, value, told):
+def test_what_is_no_number_is_refused(metric, right, value, told):
     with pytest.raises(ValueError, match=told):
-        metric.sample(Example("x", label=label), Answer(value))
+        metric.sample(Example("x", value=right), Answer(value))

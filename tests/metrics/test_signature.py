@@ -17,6 +17,9 @@ EXAMPLES = (
     Example("two", choices=("a", "b"), label=1, id="2", input_digest="d2"),
     Example("three", references=["x", "y"], id="3", input_digest="d3"),
     Example("four", target="z", id="4", input_digest="d4"),
+    Example("five", choices=("a", "b"), labels=(), target="", id="5", input_digest="d5"),
+    Example("six", value=2.5, target="2.5", id="6", input_digest="d6"),
+    Example("seven", structure={"tags": ["O"]}, id="7", input_digest="d7"),
 )
 
 
@@ -52,25 +55,37 @@ def test_the_examples_digest_knows_no_order(examples):
 
 
 def test_the_examples_digest_changes_with_what_is_scored_only():
-    first, _, third, fourth = EXAMPLES
+    first, _, third, fourth, fifth, sixth, seventh = EXAMPLES
 
     def differs(old, **changes):
         others = [example for example in EXAMPLES if example is not old]
         return examples_digest([*others, replace(old, **changes)]) != examples_digest(EXAMPLES)
 
     assert differs(first, label=1)
-    assert differs(first, id="5")
-    assert differs(first, input_digest="d5")
+    assert differs(first, id="8")
+    assert differs(first, input_digest="d8")
     assert differs(third, references=("x",))
     assert differs(fourth, target="other")
+    assert differs(fifth, labels=(1,))
+    assert differs(fifth, labels=None)
+    assert differs(sixth, value=3.5)
+    assert differs(seventh, structure={"tags": ["B"]})
     assert examples_digest(EXAMPLES[:3]) != examples_digest(EXAMPLES)
     assert not differs(first, prompt="Another prompt: one")
     assert not differs(first, target="a")
     assert not differs(third, target="x")
+    assert not differs(fifth, target="none")
+    assert not differs(sixth, target="two and a half")
 
 
 def test_a_measure_holds_its_keys_and_the_options_that_are_not_defaults():
-    common = {"task": "classification", "examples": examples_digest(EXAMPLES), "n": 4, "split": "test", "limit": None}
+    common = {
+        "task": "classification",
+        "examples": examples_digest(EXAMPLES),
+        "n": len(EXAMPLES),
+        "split": "test",
+        "limit": None,
+    }
     measure = parse_signature(measure_of(**common, metric=F1()))
     assert measure == {key: "null" if value is None else str(value) for key, value in common.items()} | {
         "metric": "f1",

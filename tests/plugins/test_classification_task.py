@@ -149,7 +149,7 @@ def with_topics(value, labels=TOPICS, **options):
 
 def test_an_example_with_several_labels():
     found = with_topics(["money", "world"])
-    assert (found.choices, found.scores, found.label) == (tuple(TOPICS), {"labels": (1.0, 0.0, 1.0)}, None)
+    assert (found.choices, found.labels, found.label) == (tuple(TOPICS), (0, 2), None)
     assert (found.target, found.gold_text) == ("world, money", "world, money")
     assert found.fields == MultiLabelClassification.fields
 
@@ -199,7 +199,7 @@ def test_labels_among_several_that_are_not_known(value, options, told):
 @pytest.mark.parametrize("row", [{"text": "fine"}, {"text": "fine", "labels": None}, {"text": "fine", "labels": " "}])
 def test_a_row_to_predict_has_no_labels(row):
     found = topics().example(Row(row))
-    assert (found.scores, found.target, found.choices) == ({}, None, tuple(TOPICS))
+    assert (found.labels, found.target, found.choices) == (None, None, tuple(TOPICS))
 
 
 def write_rows(file, rows):
@@ -208,18 +208,18 @@ def write_rows(file, rows):
 
 def test_an_empty_list_of_labels_can_be_trained_on(tmp_path):
     write_rows(tmp_path / "train.jsonl", [{"text": "a", "labels": []}, {"text": "b", "labels": ["sport"]}])
-    data, needs = DataOptions(path=str(tmp_path)), frozenset({"prompt", "choices", "scores"})
+    data, needs = DataOptions(path=str(tmp_path)), frozenset({"prompt", "choices", "labels"})
     found = load_examples(topics(), data, ["train"], seed=1, needs=needs)["train"]
-    assert [example.scores["labels"] for example in found.examples] == [(0.0, 0.0, 0.0), (0.0, 1.0, 0.0)]
+    assert [example.labels for example in found.examples] == [(), (1,)]
     write_rows(tmp_path / "train.jsonl", [{"text": "a", "labels": []}, {"text": "b", "labels": None}])
-    with pytest.raises(DataError, match=r"1 of 2 rows cannot be used; the first: there is no scores"):
+    with pytest.raises(DataError, match=r"1 of 2 rows cannot be used; the first: there is no labels"):
         load_examples(topics(), data, ["train"], seed=1, needs=needs)
 
 
 def test_a_blank_text_of_labels_in_csv_can_be_trained_on(tmp_path):
     (tmp_path / "train.csv").write_text("text,labels\na,\nb,sport|money\n")
     found = load_examples(
-        topics(separator="|"), DataOptions(path=str(tmp_path)), ["train"], seed=1, needs=frozenset({"scores"})
+        topics(separator="|"), DataOptions(path=str(tmp_path)), ["train"], seed=1, needs=frozenset({"labels"})
     )["train"]
     assert [example.target for example in found.examples] == ["", "sport, money"]
 
@@ -254,7 +254,7 @@ def with_number(value, **options):
 )
 def test_an_example_with_a_number(value, number, target):
     found = with_number(value)
-    assert (found.label, type(found.label), found.target, found.choices) == (number, float, target, ())
+    assert (found.value, type(found.value), found.target, found.choices) == (number, float, target, ())
     assert found.fields == RegressionTask.fields
 
 
@@ -269,18 +269,18 @@ def test_what_is_no_number(value):
 @pytest.mark.parametrize("row", [{"text": "fine"}, {"text": "fine", "label": None}, {"text": "fine", "label": " "}])
 def test_a_row_to_predict_has_no_number(row):
     found = number_task().example(Row(row))
-    assert (found.label, found.target, found.fields) == (None, None, {"prompt"})
+    assert (found.value, found.target, found.fields) == (None, None, {"prompt"})
     rows = ExampleReader(number_task(), DataOptions(path="x")).read([Row(row)])
-    assert [example.label for example in rows] == [None]
+    assert [example.value for example in rows] == [None]
 
 
 def test_numbers_in_data(tmp_path):
     (tmp_path / "train.csv").write_text("text,score\na,0\nb,4.5\n")
     data = DataOptions(path=str(tmp_path))
-    found = load_examples(number_task(label="score"), data, ["train"], seed=1, needs=frozenset({"label"}))["train"]
-    assert [example.label for example in found.examples] == [0.0, 4.5]
-    with pytest.raises(DataError, match="there is no label, since there is no column 'label'"):
-        load_examples(number_task(), data, ["train"], seed=1, needs=frozenset({"label"}))
+    found = load_examples(number_task(label="score"), data, ["train"], seed=1, needs=frozenset({"value"}))["train"]
+    assert [example.value for example in found.examples] == [0.0, 4.5]
+    with pytest.raises(DataError, match="there is no value, since there is no column 'label'"):
+        load_examples(number_task(), data, ["train"], seed=1, needs=frozenset({"value"}))
 
 
 def test_schemas_name_the_options():

@@ -39,7 +39,7 @@ def test_an_example():
         Part("\nAnswer:"),
     )
     assert (found.target, found.references) == ("1907", ("1907", "in 1907"))
-    assert found.scores == {"answer_start": (float(PASSAGE.find("1907")),)}
+    assert found.answer_start == PASSAGE.find("1907")
     assert found.fields == QuestionAnswering.fields
 
 
@@ -66,7 +66,7 @@ def test_columns():
 def test_answers_as_data_write_them(answers, references, start):
     found = task().example(row(answers))
     assert (found.target, found.references) == (references[0], references)
-    assert found.scores == ({"answer_start": (float(PASSAGE.find(references[0])),)} if start else {})
+    assert found.answer_start == (PASSAGE.find(references[0]) if start else None)
 
 
 def test_questions_of_one_passage_are_one_group():
@@ -88,7 +88,7 @@ class TestUnanswerable:
     @pytest.mark.parametrize("answers", [squad(), [], None, {"text": [], "answer_start": []}])
     def test_the_empty_text_is_the_first_reference(self, answers):
         found = task(unanswerable=True).example(row(answers))
-        assert (found.target, found.references, found.scores) == ("unanswerable", ("", "unanswerable"), {})
+        assert (found.target, found.references, found.answer_start) == ("unanswerable", ("", "unanswerable"), None)
         assert task(unanswerable=True, no_answer="none").example(row(answers)).references == ("", "none")
 
     def test_it_has_to_be_allowed(self):
@@ -167,7 +167,7 @@ def test_an_answer_is_found_where_it_stands_in_any_script(before, answer, after)
     context = before + answer + after
     answers = {"text": [answer], "answer_start": [len(before)]}
     found = task().example(row(answers, context=context))
-    start = int(found.scores["answer_start"][0])
+    start = found.answer_start
     assert context[start : start + len(answer)] == found.target == answer
 
 

@@ -216,6 +216,20 @@ def test_what_cannot_be_registered(kind, value, message):
         getattr(Register(), kind)(value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "attribute"), [("task", "fields"), ("head", "needs"), ("head", "trains_on"), ("metric", "needs")]
+)
+def test_a_field_that_examples_had_once_is_refused_with_what_replaces_it(kind, attribute):
+    old = component(kind, "old")
+    setattr(old, attribute, frozenset({"prompt", "scores"}))
+    message = (
+        rf"the {kind} 'old' has {attribute} = \['prompt', 'scores'\], but examples have no field 'scores' any more: "
+        "it is now `labels` .*, `answer_start` .* and `features`"
+    )
+    with pytest.raises(PluginError, match=message):
+        Plugins().register_module(registering(old))
+
+
 def test_reserved_options_are_reserved_only_where_the_core_reads_them():
     Register().head(component("head", "a", WithData))
     assert set(_RESERVED) <= set(KINDS)

@@ -55,11 +55,11 @@ class TestCorrection:
         assert found.fields == correction().fields
 
     def test_columns_and_a_prompt_without_the_list(self):
-        found = correction(hypotheses="nbest", transcript="said", prompt="{{ topic }}:", scores={"acoustic": "am"})
+        found = correction(hypotheses="nbest", transcript="said", prompt="{{ topic }}:", features={"acoustic": "am"})
         assert (found.columns, found.answer_columns) == ({"nbest", "topic", "am"}, {"said"})
         example = found.example(Row({"nbest": ["a", "b"], "said": "b", "topic": "Travel", "am": [-1, -2.5]}))
         assert prompt_text(example.prompt) == "Travel:"
-        assert example.scores == {"acoustic": (-1.0, -2.5)}
+        assert example.features == {"acoustic": (-1.0, -2.5)}
         assert example.fields == found.fields
 
     def test_the_prompt_finds_the_list_by_its_own_name_and_its_columns(self):
@@ -104,12 +104,12 @@ class TestCorrection:
         assert str(caught.value).startswith("dev.jsonl:3: ")
         assert message in str(caught.value)
 
-    @pytest.mark.parametrize("scores", [None, [1.0], [1, 2, "3"], [1, 2, True], [1, 2, float("nan")], 7])
-    def test_scores_that_do_not_go_with_the_list(self, scores):
+    @pytest.mark.parametrize("numbers", [None, [1.0], [1, 2, "3"], [1, 2, True], [1, 2, float("nan")], 7])
+    def test_features_that_do_not_go_with_the_list(self, numbers):
         with pytest.raises(
-            UnusableRow, match=r"dev.jsonl:3: the column 'am' holds .*, wanted one number for each of 3"
+            UnusableRow, match=r"dev.jsonl:3: the column 'am' holds .*, expected one number for each of 3"
         ):
-            correction(scores={"acoustic": "am"}).example(row(am=scores))
+            correction(features={"acoustic": "am"}).example(row(am=numbers))
 
     def test_what_may_be_allowed(self):
         assert correction(single=True).example(row(["a"], "a")).choices == ("a",)

@@ -33,7 +33,12 @@ def labelled(*labels, choices=WORDS):
 
 def with_labels(*rows):
     return [
-        Example(f"prompt {n}", choices=WORDS[: len(row)], scores={"labels": row}, id=f"id {n}")
+        Example(
+            f"prompt {n}",
+            choices=WORDS[: len(row)],
+            labels=[place for place in range(len(row)) if row[place]],
+            id=f"id {n}",
+        )
         for n, row in enumerate(rows)
     ]
 
@@ -175,7 +180,7 @@ class TestText:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
 def test_mean(numbers):
-    examples = [Example("?", label=number, id=str(n)) for n, number in enumerate(numbers)]
+    examples = [Example("?", value=number, id=str(n)) for n, number in enumerate(numbers)]
     for answer in answers("mean", examples, "number"):
         assert answer.value == pytest.approx(statistics.fmean(numbers), abs=1e-6)
 
@@ -244,7 +249,7 @@ CASES = [
     ("first_sentence", "text", passages("a. b", "c. d")),
     ("first_hypothesis", "text", heard(("a", "b"), ("c",))),
     ("oracle", "text", heard(("show", "show me"), ("me", "flights"))),
-    ("mean", "number", [Example("?", label=number, id=str(number)) for number in (0.1, 0.2, 0.3, 1e9)]),
+    ("mean", "number", [Example("?", value=number, id=str(number)) for number in (0.1, 0.2, 0.3, 1e9)]),
 ]
 
 
