@@ -109,7 +109,7 @@ def _limit(limit: int | None) -> str:
 
 def _what_is_trained(recipe: Recipe, plugins: Plugins) -> str:
     adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
-    head: Any = plugins.get("head", recipe.head.name)
+    head: Any = plugins.get("head", recipe.head.name)(recipe.head.options)
     train = recipe.train
     if not adaptation.trains or train is None:
         return "nothing: the backbone is used as it is"

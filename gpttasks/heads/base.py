@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ..answer import Answer, AnswerKind
 from ..answer_kinds import CORE_KINDS
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class Head(Component):
     """How a backbone's output becomes answers of one kind.
 
+    A subclass declares what follows as class attributes; where its options decide, as properties.
+
     needs:
         the example fields that ``requests`` and ``answer`` read.
     trains_on:
@@ -43,12 +45,6 @@ class Head(Component):
     """
 
     kind = "head"
-    needs: ClassVar[frozenset[str]] = frozenset({"prompt"})
-    trains_on: ClassVar[frozenset[str]] = frozenset({"prompt"})
-    gives: ClassVar[str]
-    needs_training: ClassVar[bool] = False
-    prompted: ClassVar[bool] = True
-    tunes_untrained: ClassVar[bool] = False
     one_item: bool = False
 
     answer_kinds: Mapping[str, AnswerKind] = CORE_KINDS
@@ -72,6 +68,36 @@ class Head(Component):
     def separator(self) -> str:
         """What goes between a prompt and its answer, in shots too: the option ``separator``, or a space without one."""
         return str(getattr(self.options, "separator", " "))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """See the class; a plain class attribute in a subclass, or a property where its options decide."""
+        return frozenset({"prompt"})
+
+    @property
+    def trains_on(self) -> frozenset[str]:
+        """See the class."""
+        return frozenset({"prompt"})
+
+    @property
+    def gives(self) -> str:
+        """See the class."""
+        raise NotImplementedError(f"{type(self).__name__} must name in gives the kind of its answers")
+
+    @property
+    def needs_training(self) -> bool:
+        """See the class."""
+        return False
+
+    @property
+    def prompted(self) -> bool:
+        """See the class."""
+        return True
+
+    @property
+    def tunes_untrained(self) -> bool:
+        """See the class."""
+        return False
 
     @classmethod
     def trainable(cls) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ..component import Component
 
@@ -18,7 +18,8 @@ class Metric(Component):
     """A metric in two stages, so that an interval costs sums and not recomputation.
 
     ``sample`` turns one answered example into a fixed number of floats (sufficient statistics); ``total`` turns the
-    rows of many samples into the score, and is called again on each resample.
+    rows of many samples into the score, and is called again on each resample. A subclass declares what follows as class
+    attributes; where its options decide, as properties.
 
     needs:
         the example fields it reads (``label``, ``references``, ...).
@@ -33,12 +34,36 @@ class Metric(Component):
     """
 
     kind = "metric"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    takes: ClassVar[frozenset[str]] = frozenset()
-    reads: ClassVar[frozenset[str]] = frozenset({"value"})
-    version: ClassVar[str] = "1"
-    higher_is_better: ClassVar[bool] = True
-    scale: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """See the class; a plain class attribute in a subclass, or a property where its options decide."""
+        return frozenset()
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """See the class."""
+        return frozenset()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """See the class."""
+        return frozenset({"value"})
+
+    @property
+    def version(self) -> str:
+        """See the class."""
+        return "1"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """See the class."""
+        return True
+
+    @property
+    def scale(self) -> tuple[float | None, float | None]:
+        """See the class."""
+        return 0.0, 1.0
 
     def check(self, example: Example) -> None:
         """Called for each example before anything is trained or asked. Raises DataError if it cannot be scored."""

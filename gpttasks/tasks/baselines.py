@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
 
 from ..answer import Answer
 from ..component import Component
@@ -32,8 +31,16 @@ class Baseline(Component):
     """
 
     kind = "baseline"
-    gives: ClassVar[frozenset[str]] = frozenset()
-    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """See the class; a plain class attribute in a subclass, or a property where its options decide."""
+        return frozenset()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """See the class."""
+        return frozenset()
 
     def answers(self, examples: Sequence[Example], kind: str, errors: Errors) -> list[Answer]:
         """One answer of the kind ``kind`` for each example; none depends on the order of the examples.

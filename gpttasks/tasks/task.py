@@ -32,7 +32,6 @@ class Task(Component):
     """
 
     kind = "task"
-    fields: ClassVar[frozenset[str] | None] = None
     own_data: ClassVar[bool] = False
     blank_prompts: ClassVar[bool] = False
     sample_rows: ClassVar[Sequence[Mapping[str, Any]]] = ()
@@ -44,6 +43,11 @@ class Task(Component):
         task = super().__new__(cls)
         task.extensions = current_extensions()
         return task
+
+    @property
+    def fields(self) -> frozenset[str] | None:
+        """See the class; a plain class attribute in a subclass, or a property where its options decide."""
+        return None
 
     @property
     def blank_rows(self) -> bool:

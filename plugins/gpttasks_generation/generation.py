@@ -40,7 +40,7 @@ class Generation(Task):
         self._references = None if options.references is None else TextList(options.references)
 
     @property
-    def fields(self) -> frozenset[str]:  # type: ignore[override]
+    def fields(self) -> frozenset[str]:
         """The prompt alone where neither target nor references are given."""
         answered = self._target is not None or self._references is not None
         return frozenset({"prompt", "target", "references"} if answered else {"prompt"})

@@ -54,13 +54,13 @@ class HarnessMetric(Metric):
         self._whole: tuple[bool, ...] = ()
 
     @property
-    def higher_is_better(self) -> bool:  # type: ignore[override]
+    def higher_is_better(self) -> bool:
         """As the harness says of it."""
         better = self._harness.inner.higher_is_better().get(self._name(self._harness)) if self._harness else True
         return True if better is None else bool(better)
 
     @property
-    def scale(self) -> tuple[float | None, float | None]:  # type: ignore[override]
+    def scale(self) -> tuple[float | None, float | None]:
         """0 to 1 for accuracies; others are not bounded."""
         name = self._name(self._harness) if self._harness else None
         return {"mcc": (-1.0, 1.0)}.get(name or "", (0.0, 1.0) if name in ACCURACIES else (None, None))

@@ -72,7 +72,7 @@ class TranscriptCorrection(Task):
         self._prompt = Template(self.options.prompt)
 
     @property
-    def fields(self) -> frozenset[str]:  # type: ignore[override]
+    def fields(self) -> frozenset[str]:
         """With features only where the options name their columns."""
         always = frozenset({"prompt", "target", "choices", "label", "references"})
         return always | {"features"} if self.options.features else always

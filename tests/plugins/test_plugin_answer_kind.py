@@ -40,6 +40,7 @@ class PromptWords(Head):
 
     name = "prompt-words"
     gives = "word-set"
+    asks = frozenset()
 
     def requests(self, example):
         return []

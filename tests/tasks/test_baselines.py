@@ -263,10 +263,12 @@ def test_the_order_of_examples_makes_no_difference(name, kind, examples, data):
 
 def test_all_that_is_said_to_be_given_is_tested():
     assert {(name, kind) for name, kind, _ in CASES} == {
-        (name, kind) for name in load_plugins().names("baseline") for kind in load_plugins().get("baseline", name).gives
+        (name, kind)
+        for name in load_plugins().names("baseline")
+        for kind in load_plugins().get("baseline", name)().gives
     }
 
 
 @pytest.mark.parametrize(("name", "kind", "examples"), CASES)
 def test_what_is_needed_is_all_that_is_read(name, kind, examples):
-    assert all(load_plugins().get("baseline", name).needs <= example.fields for example in examples)
+    assert all(load_plugins().get("baseline", name)().needs <= example.fields for example in examples)

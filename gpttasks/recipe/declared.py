@@ -1,0 +1,66 @@
+"""What components declare about themselves, which may depend on their options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..component import Component, Options
+from ..errors import GpttasksError, PluginError
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a task, head, metric or baseline declares with certain options; see the base class of each.
+
+    gives:
+        the kinds of answer of a head or a baseline; empty if a head does not say.
+    """
+
+    name: str
+    fields: frozenset[str] | None = None
+    needs: frozenset[str] = frozenset()
+    trains_on: frozenset[str] = frozenset()
+    gives: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+    reads: frozenset[str] = frozenset()
+    needs_training: bool = False
+    prompted: bool = True
+    trainable: bool = True
+
+    def serves(self, gives: frozenset[str], fields: frozenset[str] | None) -> bool:
+        """Whether a metric takes these kinds of answer, and a task fills what it needs; None: that is not known."""
+        return gives <= self.takes and (fields is None or self.needs <= fields)
+
+
+_READ = ("fields", "needs", "trains_on", "takes", "reads", "needs_training", "prompted")
+
+
+def declared(component: type[Component], options: Options) -> Declared:
+    """What the component declares with these options.
+
+    Raises PluginError if its code fails on them, or the error of ours that it raises.
+    """
+    try:
+        made: Any = component(options)
+        values: dict[str, Any] = {name: getattr(made, name) for name in _READ if hasattr(component, name)}
+        gives: Any = made.gives if hasattr(component, "gives") else frozenset()
+        values["gives"] = frozenset({gives}) if isinstance(gives, str) else gives
+        if component.kind == "head" and hasattr(component, "trainable"):
+            values["trainable"] = bool(component.trainable())
+        return Declared(component.name, **values)
+    except GpttasksError:
+        raise
+    except Exception as error:  # the plugin's own code
+        message = f"the {component.kind} {component.name!r} failed on these options: {type(error).__name__}: {error}"
+        raise PluginError(message) from error
+
+
+def declared_by_default(component: type[Component]) -> Declared | None:
+    """What it declares with its default options, or with those with which it is tried; None if it cannot be made."""
+    try:
+        return declared(component, component.Options.model_validate(dict(component.sample_options)))
+    except (ValidationError, GpttasksError):
+        return None
