@@ -1,4 +1,4 @@
-"""What all that a plugin registers has in common: a kind, a name and options."""
+"""The base class of components: a kind, a name and options."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "baselin
 
 
 class Options(BaseModel):
-    """The options of a component: a pydantic model that refuses keys it does not know and values of another type.
+    """The options of a component: a pydantic model that rejects unknown keys and values of another type.
 
-    No number and no truth value is made of anything else: ``true`` is no number, ``"3"`` no integer. Subclass it, one
-    annotated field an option, each with a ``description``: it is shown by ``gpttasks show``.
+    Numbers and booleans are not converted: ``true`` is not a number, and ``"3"`` is not an integer. A subclass has one
+    annotated field per option, each with a ``description``, which ``gpttasks show`` prints.
 
     former_keys:
-        the keys that options had under another name, and their names now: a recipe that still has one is told so.
+        Former names of keys, and their names now: a recipe that still has one gets a message with the new name.
     """
 
     former_keys: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -27,44 +27,45 @@ class Options(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _numbers_as_they_are(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        # Not pydantic's strict mode: that refuses a list for a tuple, and YAML has lists only.
-        made = handler(data)
+    def _no_conversion(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        # Not pydantic's strict mode: that rejects a list for a tuple, and YAML has lists only.
+        options = handler(data)
         for name, field in cls.model_fields.items():
             key = field.alias or name
-            if isinstance(data, Mapping) and key in data and _is_converted(data[key], getattr(made, name)):
+            if isinstance(data, Mapping) and key in data and _is_converted(data[key], getattr(options, name)):
                 raise ValueError(
-                    f"{key}: got {data[key]!r}, which would be read as {getattr(made, name)!r}; write that"
+                    f"{key}: got {data[key]!r}, which would be read as {getattr(options, name)!r}; write that"
                 )
-        return made
+        return options
 
 
-def _is_converted(given: Any, made: Any) -> bool:
-    """Whether a number or a truth value was made of something else, an integer for a float excepted."""
-    if isinstance(made, (bool, int, float)):
-        return type(given) is not type(made) and not (type(given) is int and type(made) is float)
-    if isinstance(made, (list, tuple)) and isinstance(given, (list, tuple)):
-        return any(_is_converted(*pair) for pair in zip(given, made, strict=False))
-    if isinstance(made, dict) and isinstance(given, dict):
-        return any(_is_converted(given[key], value) for key, value in made.items() if key in given)
+def _is_converted(raw: Any, value: Any) -> bool:
+    """Whether ``value`` is or holds a number or boolean of another type than in ``raw``. An int may become a float."""
+    if isinstance(value, (bool, int, float)):
+        return type(raw) is not type(value) and not (type(raw) is int and type(value) is float)
+    if isinstance(value, (list, tuple)) and isinstance(raw, (list, tuple)):
+        return any(_is_converted(*pair) for pair in zip(raw, value, strict=False))
+    if isinstance(value, dict) and isinstance(raw, dict):
+        return any(_is_converted(raw[key], inner) for key, inner in value.items() if key in raw)
     return False
 
 
 class PathMarker:
-    """Marks a field as a path; see :data:`RecipePath`."""
+    """Marks the type of a field as a path; see :data:`RecipePath`."""
 
 
 RecipePath = Annotated[str, PathMarker()]
-"""The type of an option that names a file or folder: a relative one starts at the recipe that names it, or at the
-working directory if it was given on the command line."""
+"""The type of an option that names a file or folder. A relative path starts at the folder of the recipe; on the command
+line, at the working directory."""
 
 
 class Component:
     """The base of :class:`Task`, :class:`Head`, :class:`Metric`, :class:`Backbone`, :class:`Encoder`,
-    :class:`Adaptation` and :class:`Baseline`. A subclass gives ``name``, and ``Options`` if it has any.
+    :class:`Adaptation` and :class:`Baseline`. A subclass sets ``name``, and ``Options`` if it has any.
 
     sample_options:
-        the options with which the conformance kit (``pytest --gpttasks``) checks it; needed where one has no default.
+        The options with which the conformance kit (``pytest --gpttasks``) checks the component; needed if an option has
+        no default.
     """
 
     kind: ClassVar[str]

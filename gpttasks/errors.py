@@ -3,14 +3,14 @@
 ::
 
     GpttasksError                 exit_status
-    ├── UserError                 2   the input is wrong; nothing was lost, nothing was started
+    ├── UserError                 2   the input is wrong
     │   ├── RecipeError               a key, a value or a name in a recipe
     │   ├── DataError                 a file, a column or a row
     │   │   └── UnusableRow               one row, to be counted (and left out with data.bad_rows: skip)
-    │   ├── BackboneError             a model that cannot be loaded or used as asked
+    │   ├── BackboneError             a model that cannot be loaded, or cannot do what the recipe needs
     │   ├── PluginError               a plugin that is broken, clashes or is missing
-    │   └── FolderError               a run folder that is locked, foreign or not a run
-    ├── RunFailed                 1   the input is right, but the run could not go on (full disk, NaN loss)
+    │   └── FolderError               a run folder that is locked, belongs to another recipe, or is not a run folder
+    ├── RunFailed                 1   the input is valid, but the run could not continue (full disk, NaN loss)
     └── Interrupted               130 stopped by the user; the same command resumes
 """
 
@@ -28,7 +28,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what was got and what was wanted, where it stands, and what to do about it.
+    """One thing that is wrong: what was got, what was expected, where, and what to do about it.
 
     ``line`` and ``column`` count from 1. ``key`` is the dotted path of a recipe key.
     """
@@ -52,7 +52,7 @@ class Problem:
 
 
 class GpttasksError(Exception):
-    """The base of all; ``problems`` holds at least one entry and ``str()`` gives one line for each."""
+    """The base class; ``problems`` has at least one entry, and ``str()`` gives one line for each."""
 
     exit_status = 1
 
@@ -72,7 +72,7 @@ class UserError(GpttasksError):
 
 
 class RecipeError(UserError):
-    """A recipe with wrong keys, values or names; carries every problem found, not only the first."""
+    """A recipe with wrong keys, values or names; it holds every problem, not only the first."""
 
 
 class DataError(UserError):
@@ -80,11 +80,11 @@ class DataError(UserError):
 
 
 class UnusableRow(DataError):
-    """A row that a task cannot make an example of, while others may be good: counted, the first one shown."""
+    """A row that cannot become an example. Such rows are counted, and the first one is reported."""
 
 
 class BackboneError(UserError):
-    """A model that cannot be loaded, or cannot do what the recipe asks of it."""
+    """A model that cannot be loaded, or cannot do what the recipe needs."""
 
 
 class PluginError(UserError):
@@ -102,30 +102,28 @@ class PluginError(UserError):
 
 
 class FolderError(UserError):
-    """A run folder that is in use, belongs to another recipe, or is no run folder."""
+    """A run folder that is in use, belongs to another recipe, or is not a run folder."""
 
 
 class RunFailed(GpttasksError):
-    """A run that started well and could not go on."""
+    """A run that started and could not continue."""
 
 
 class Interrupted(GpttasksError):
-    """The user stopped the run; what was reached is kept and the same command goes on from there."""
+    """The user stopped the run; its progress is kept, and the same command resumes it."""
 
     exit_status = 130
 
 
 FULL = {errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exceeded", errno.EFBIG: "File too large"}
-"""What a system says of a write for which there is no room; libraries pass on the number, or only the text."""
+"""The errors of an operating system for a write without space; libraries pass on the number, or only the text."""
 
 
 def full_disk(error: BaseException) -> RunFailed | None:
-    """The error to raise if ``error`` says that there is no room to write, else None."""
+    """The error to raise if ``error`` means that the disk is full, else None."""
     if getattr(error, "errno", None) not in FULL and not any(text in str(error) for text in FULL.values()):
         return None
-    return RunFailed(
-        f"the disk is full: {error}", hint="make room and run the same command again; it goes on from there"
-    )
+    return RunFailed(f"the disk is full: {error}", hint="free some space and run the same command again to resume")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
@@ -134,12 +132,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean {close[0]!r}?" if close else None
 
 
+def quoted_list(names: Iterable[str]) -> str:
+    """``"'train', 'test'"``; ``"none"`` if there are no names."""
+    return ", ".join(repr(name) for name in names) or "none"
+
+
 LONGEST_CAUSE = 300
-"""Characters of a cause; some libraries' errors go on for pages."""
+"""The maximum length of a cause in characters; some libraries' errors are pages long."""
 
 
 def one_line(error: BaseException) -> str:
-    """An error as a cause on one line; the name of its class is left out for an error of ours."""
+    """An error as a cause on one line; with the name of its class, unless gpttasks raised it on purpose."""
     if isinstance(error, GpttasksError):
         return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

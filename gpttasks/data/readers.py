@@ -126,8 +126,8 @@ def _read_delimited(lines: Iterable[Line], name: str, delimiter: str) -> Iterato
         except StopIteration:
             return
         except csv.Error as error:
-            hint = 'a field with a quote in it is written in quotes, and the quote is doubled: "so ""called"" news"'
-            message = f"a record that begins here cannot be read: {error}"
+            hint = 'put a field that contains a quote in quotes, and double the quote: "so ""called"" news"'
+            message = f"the record that begins here cannot be read: {error}"
             raise DataError(Problem(message, file=name, line=line, hint=hint)) from error
         if header is None:
             header = _checked_header(values, name, line)
@@ -135,7 +135,7 @@ def _read_delimited(lines: Iterable[Line], name: str, delimiter: str) -> Iterato
         values = values or [""] * len(header)
         if len(values) != len(header):
             message = f"got {_count(len(values), 'field')}, expected {len(header)} ({', '.join(header)})"
-            hint = "a field that contains the separator is written in quotes"
+            hint = "put a field that contains the separator in quotes"
             raise DataError(Problem(message, file=name, line=line, hint=hint))
         yield Row(dict(zip(header, values, strict=True)), file=name, line=line)
 

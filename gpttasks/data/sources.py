@@ -1,4 +1,4 @@
-"""Where rows come from: a file, a folder, a data set on the Hub, or standard input."""
+"""Sources of rows: a file, a folder, a data set on the Hub, or standard input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Role = Literal["train", "validation", "test"]
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
 
 ALIASES: dict[str, tuple[str, ...]] = {"validation": ("valid", "val", "dev")}
-"""Other names that splits of a role go by."""
+"""Other names for the split of a role."""
 
 STANDARD_INPUT = "-"
 
@@ -30,7 +30,7 @@ _KEY = "task.data.path"
 
 
 class _PlaceOptions(Options):
-    """Where rows are."""
+    """Where the rows are."""
 
     path: str | list[str] = Field(
         description=f"a Hub id, a folder, a file ({' '.join(READERS)}) or `-` for standard input; "
@@ -42,12 +42,12 @@ class _PlaceOptions(Options):
     @model_validator(mode="after")
     def _some_place(self) -> _PlaceOptions:
         if not self.path:
-            raise ValueError("path: got an empty list, wanted at least one source")
+            raise ValueError("path: got an empty list, expected at least one source")
         return self
 
 
 class SplitOptions(Options):
-    """How rows are shared out and told apart: all there is to say of the data of a task that brings its own."""
+    """How rows are divided into splits and identified: the data options of a task that brings its own data."""
 
     splits: dict[Role, str] = Field({}, description="the split (or file) for each role whose name differs")
     holdout: dict[Literal["validation", "test"], float] = Field(
@@ -68,20 +68,20 @@ class SplitOptions(Options):
             roles = [role for role, other in self.splits.items() if other == split]
             if len(roles) > 1:
                 raise ValueError(
-                    f"the roles {' and '.join(roles)} are both the split {split!r}: scores would mean nothing"
+                    f"the roles {' and '.join(roles)} use the same split {split!r}: scores would be meaningless"
                 )
         for role, fraction in self.holdout.items():
             if not 0 < fraction < 1:
-                raise ValueError(f"holdout.{role}: got {fraction:g}, wanted a fraction between 0 and 1, such as 0.1")
+                raise ValueError(f"holdout.{role}: got {fraction:g}, expected a fraction between 0 and 1, such as 0.1")
         if sum(self.holdout.values()) >= 1:
             raise ValueError(
-                f"holdout: {sum(self.holdout.values()):g} of train in all, which leaves nothing to train on"
+                f"holdout: the fractions add up to {sum(self.holdout.values()):g}, which leaves nothing to train on"
             )
         return self
 
 
 class DataOptions(SplitOptions, _PlaceOptions):
-    """Where a task's rows come from and how they are shared out."""
+    """Where a task's rows come from, and how they are divided into splits."""
 
     streaming: bool = Field(
         False, description="read rows one by one, for data larger than memory; combine it with a limit"
@@ -89,14 +89,14 @@ class DataOptions(SplitOptions, _PlaceOptions):
 
 
 class Source:
-    """Splits of rows.
+    """Rows in splits.
 
     streamed:
-        whether a split should not be kept in memory as a whole.
+        Whether a split is too large to be kept in memory.
     scored:
-        the split that is scored where none is called test; None if nothing stands for it.
+        The split to score if there is none called test; None if no other one can be scored.
     definition:
-        a digest of what makes examples of the rows and stands neither in them nor in the recipe; empty if nothing does.
+        A digest of anything outside rows and recipe that decides which examples the rows become; empty if nothing does.
     """
 
     scored: str | None = None
@@ -141,13 +141,13 @@ class InputSource(Source):
 
     def rows(self, split: str) -> Iterator[Row]:
         if self._spent:
-            raise DataError("standard input was read already and cannot be read again", hint="write it to a file first")
+            raise DataError("standard input has been read and cannot be read again", hint="write it to a file first")
         self._spent = True
         yield from read_stream(sys.stdin.buffer, self.name)
 
 
 class JoinedSource(Source):
-    """Several sources as one: splits of the same name one after another."""
+    """Several sources as one: splits of the same name follow each other."""
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self._sources = tuple(sources)
@@ -172,7 +172,7 @@ class DatasetsSource(Source):
         try:
             for number, values in enumerate(_without_decoding(self._splits[split]), 1):
                 yield Row(values, place=f"row {number} of {split}")
-        except Exception as error:  # the library passes on whatever its many formats raise
+        except Exception as error:  # the library passes on the errors of its many formats
             _raise_as_data_error(error, f"the split {split!r} of {self.name} cannot be read")
 
 
@@ -203,8 +203,8 @@ def _open_one(name: str, options: DataOptions, readers: Mapping[str, FileReader]
         files = {"train": (path,), **_named_files(path.parent, options, {"train"}, readers)}
         return FileSource(str(path), files, streamed=options.streaming, readers=readers)
     if not _HUB_ID.fullmatch(name) or path.suffix.lower() in readers:
-        raise _unusable(f"{path} is not there", _neighbour(path) or "give a file, a folder or a Hub id")
-    return _load_dataset(name, options, hint="download it where there is a network, or give a file or folder")
+        raise _unusable(f"{path} does not exist", _similar_name(path) or "give a file, a folder or a Hub id")
+    return _load_dataset(name, options, hint="download it on a machine with a network, or give a file or folder")
 
 
 def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileReader]) -> Source:
@@ -216,8 +216,8 @@ def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileR
         return _load_dataset(str(folder), options)
     files = _folder_files(folder, readers)
     files.update(_named_files(folder, options, set(files), readers))
-    known = {*ROLES, *options.splits.values(), *(alias for names in ALIASES.values() for alias in names)}
-    if not known.intersection(files) and any(path.is_dir() for path in folder.iterdir()):
+    usual_names = {*ROLES, *options.splits.values(), *(alias for names in ALIASES.values() for alias in names)}
+    if not usual_names.intersection(files) and any(path.is_dir() for path in folder.iterdir()):
         return _load_dataset(str(folder), options)
     if not files:
         raise _unusable(f"the folder {folder} has no data", f"expected files such as train.csv: {' '.join(readers)}")
@@ -226,22 +226,22 @@ def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileR
 
 def _folder_files(folder: Path, readers: Mapping[str, FileReader]) -> dict[str, tuple[Path, ...]]:
     """The data files at the top of a folder by split: ``train.csv``, ``test-00000-of-00002.parquet``."""
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     totals: dict[str, int] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in readers and path.is_file() and not path.name.startswith("."):
             shard = _SHARD.fullmatch(path.stem)
             split = shard["split"] if shard else path.stem
-            found.setdefault(split, []).append(path)
+            files.setdefault(split, []).append(path)
             totals[split] = int(shard["total"]) if shard else 1
     problems = [
-        f"the split {split!r} should be {_files(totals[split])}, got {', '.join(path.name for path in paths)}"
-        for split, paths in found.items()
+        f"the split {split!r}: got {', '.join(path.name for path in paths)}, expected {_files(totals[split])}"
+        for split, paths in files.items()
         if len(paths) != totals[split]
     ]
     if problems:
         raise DataError([Problem(message, file=str(folder), key=_KEY) for message in problems])
-    return {split: tuple(paths) for split, paths in found.items()}
+    return {split: tuple(paths) for split, paths in files.items()}
 
 
 def _named_files(
@@ -254,13 +254,13 @@ def _named_files(
         if name not in known and path.suffix.lower() in readers:
             if not path.is_file():
                 key = f"task.data.splits.{role}"
-                raise DataError(Problem(f"the file {path} is not there", key=key, hint=_neighbour(path)))
+                raise DataError(Problem(f"the file {path} does not exist", key=key, hint=_similar_name(path)))
             files[name] = (path,)
     return files
 
 
 def _has_configs(folder: Path) -> bool:
-    """Whether a data card says which files are which split."""
+    """Whether a dataset card assigns files to splits."""
     card = folder / "README.md"
     if not card.is_file():
         return False
@@ -292,7 +292,7 @@ def _load_dataset(path: str, options: DataOptions, hint: str | None = None) -> S
 
 
 def _without_decoding(dataset: Any) -> Any:
-    """The data set with audio and images as bytes: decoding them is the encoder's work."""
+    """The data set with audio and images as bytes: the encoder decodes them."""
     import datasets
 
     for column, feature in (dataset.features or {}).items():
@@ -302,7 +302,7 @@ def _without_decoding(dataset: Any) -> Any:
 
 
 def _raise_as_data_error(error: Exception, what: str, hint: str | None = None) -> NoReturn:
-    """Raises DataError with the cause that the library wraps; a full disk is not the data's fault and stays."""
+    """Raises DataError with the cause that the library wraps; raises that cause itself if the disk is full."""
     cause: BaseException = error
     while type(cause).__name__ == "DatasetGenerationError" and cause.__cause__ is not None:
         cause = cause.__cause__
@@ -314,7 +314,7 @@ def _raise_as_data_error(error: Exception, what: str, hint: str | None = None) -
 
 def _refuse_hub_options(path: str, options: DataOptions, names: tuple[str, ...] = ("config", "revision")) -> None:
     problems = [
-        Problem(f"only a data set on the Hub has a {name}, and {path} is none", key=f"task.data.{name}")
+        Problem(f"only a data set on the Hub has a {name}, and {path} is not on the Hub", key=f"task.data.{name}")
         for name in names
         if getattr(options, name) is not None
     ]
@@ -322,11 +322,11 @@ def _refuse_hub_options(path: str, options: DataOptions, names: tuple[str, ...] 
         raise DataError(problems)
 
 
-def _neighbour(path: Path) -> str | None:
-    """A hint at a file or folder whose name is close."""
+def _similar_name(path: Path) -> str | None:
+    """A hint at a file or folder with a similar name."""
     folder = path.parent
     if not folder.is_dir():
-        return f"the folder {folder} is not there either"
+        return f"the folder {folder} does not exist either"
     return did_you_mean(path.name, [entry.name for entry in folder.iterdir()])
 
 

@@ -1,4 +1,4 @@
-"""Examples held out of a split: by hashes of (seed, id), stratified by label, groups kept whole."""
+"""Hold-outs: examples chosen from a split by hashes of (seed, id), stratified by label, with groups kept whole."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ..hashing import seeded_hash
 def hold_out(
     examples: Sequence[Example], fraction: float, *, seed: int, salt: str
 ) -> tuple[list[Example], list[Example]]:
-    """Divides examples into (rest, held out), each in the original order.
+    """Divide examples into (rest, held out), each in the original order.
 
-    The number held out is the fraction, rounded, and at least one; each label gives its share; a group stays whole
-    (so that the number may be exceeded), and so do rows of equal content. Within a label, the smallest hashes go.
+    The fraction is rounded to a number of examples, at least one, and taken from each label in proportion. Groups and
+    rows of equal content stay together, so the number may be exceeded. Within a label, the smallest hashes are held
+    out.
     """
     units: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
@@ -38,7 +39,8 @@ def hold_out(
 
 
 def _unit(example: Example) -> str:
-    """What stays together: the group, else the row; rows of equal content, told apart by number only, are one."""
+    """The unit that stays together: the group, else the row; rows of equal content, whose ids differ only by a number,
+    are one unit."""
     if example.group is not None:
         return f"group {example.group}"
     content = example.input_digest[:16]
@@ -46,7 +48,7 @@ def _unit(example: Example) -> str:
 
 
 def _stratum(unit: Sequence[Example]) -> str:
-    """The label that most examples of a unit have; one name for all that have no class."""
+    """The most frequent label of a unit; the empty string for examples without a class."""
     labels = Counter(_class_of(example) for example in unit)
     return min(labels, key=lambda label: (-labels[label], label))
 
@@ -56,7 +58,7 @@ def _class_of(example: Example) -> str:
 
 
 def _quotas(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Shares of ``total`` in proportion to the sizes, in whole numbers; the largest remainders are rounded up."""
+    """``total`` divided in proportion to the sizes, in whole numbers; the largest remainders are rounded up."""
     everything = sum(sizes.values())
     quotas = {label: size * total // everything for label, size in sizes.items()}
     by_remainder = sorted(sizes, key=lambda label: -(sizes[label] * total % everything))
@@ -66,7 +68,7 @@ def _quotas(sizes: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def _role_by_threshold(example: Example, role: Role, held: Mapping[Role, float], seed: int) -> Role:
-    """The share of an example in a stream, where nobody knows how many will come."""
+    """The role of an example in a stream, whose length is unknown."""
     position = seeded_hash(seed, "hold out", _unit(example)) / 2**64
     for name, fraction in held.items():
         if position < fraction:

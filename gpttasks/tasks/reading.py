@@ -1,4 +1,4 @@
-"""From rows to examples that can be relied on: ids, groups, and the rows that cannot be used."""
+"""From rows to checked examples: ids, groups, and unusable rows."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .task import Task, placed_examples
 
 _ID_LENGTH = 16  # hex digits: 64 bits
 LOOK_FOR_LEAKS = 20
-"""How many rows are made into prompts again, with another right answer: a template shows it in all or in none."""
-ADVICE = "correct them, or leave them out and have them counted with data.bad_rows: skip"
+"""The number of rows whose prompts are made again with another right answer: a template leaks it in all or in none."""
+ADVICE = "correct these rows, or skip and count them with data.bad_rows: skip"
 
 
 class ExampleReader:
-    """Reads the examples of one split, and counts.
+    """Reads the examples of one split, and counts rows.
 
     needs:
-        the example fields without which an example is of no use (``label``, ``references``, ...).
+        The example fields that every example must have (``label``, ``references``, ...).
     advice:
-        what to do about unusable rows, for the error.
+        What to do about unusable rows, for the error.
 
-    After :meth:`read`, ``rows`` is the number of rows read and ``skipped`` how many of them could not be used.
+    After :meth:`read`, ``rows`` is the number of rows read, and ``skipped`` the number of rows that could not be used.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ExampleReader:
         """The examples, each with an id, a group if there is one, and the digest of its input.
 
         Raises DataError at the end, with the number of unusable rows and the first of them, unless ``bad_rows`` is
-        ``skip``; at once for a missing column, an id that occurs twice, or what the task itself refuses.
+        ``skip``. Raises it at once for a missing column, a duplicate id, or anything that the task rejects.
         """
         fitting = False
         for row, example in placed_examples(self._task, self._usable(rows)):
@@ -69,12 +69,12 @@ class ExampleReader:
         if self._first_bad is not None and self._data.bad_rows == "error":
             first = self._first_bad
             message = f"{self.skipped} of {self.rows} rows cannot be used; the first: {first.message}"
-            # A field that no example at all has is not for the data to give.
+            # If no example has a field, the data are not to blame.
             advice = self._advice if fitting else self._misfit or self._advice
             raise DataError(replace(first, message=message, hint=first.hint or advice))
 
     def nothing_left(self, split: str, source: str) -> DataError:
-        """The error for a split of which no example came."""
+        """The error for a split without any example."""
         first = self._first_bad
         if first is None:
             return DataError(f"the split {split!r} of {source} is empty", hint="it has no rows")
@@ -111,7 +111,7 @@ class ExampleReader:
                 return "the passage is blank"
         _check_labels(example, row)
         if not _is_unicode(text):
-            return "the prompt has half a surrogate pair, which is no character"
+            return "the prompt has a lone surrogate, which is not a character"
         missing = sorted(self._needs - example.fields)
         if not missing:
             return None
@@ -121,7 +121,7 @@ class ExampleReader:
             hint = did_you_mean(absent[0], row)
             flaw += f", since there is no column {absent[0]!r}{row.known()}" + (f"; {hint}" if hint else "")
         self._misfit = (
-            f"head or metric needs it, and these examples have {', '.join(sorted(example.fields)) or 'nothing'}"
+            f"the head or a metric needs it, and these examples have {', '.join(sorted(example.fields)) or 'nothing'}"
         )
         return flaw
 
@@ -130,7 +130,7 @@ class ExampleReader:
         self._first_bad = self._first_bad or (row.problem(flaw) if isinstance(flaw, str) else flaw)
 
     def _look_for_leaks(self, example: Example, row: Row) -> None:
-        """Raises DataError if the prompt changes with the right answer: made again with that of an earlier row."""
+        """Raises DataError if the prompt changes when it is made with the right answer of an earlier row."""
         answers = {column: row[column] for column in self._task.answer_columns & row.keys()}
         if not answers or self._looked >= LOOK_FOR_LEAKS or type(self._task).examples is not Task.examples:
             return
@@ -141,20 +141,22 @@ class ExampleReader:
         other = Row({**row, **before}, place=row.place, file=row.file, line=row.line)
         try:
             changed = self._task.example(other).prompt != example.prompt
-        except Exception:  # the other answer does not suit this row, which a task may say as it likes
+        except Exception:  # the other answer does not suit this row, for which a task may raise anything
             return
         if changed:
             named = " or ".join(repr(column) for column in sorted(answers))
-            hint = "take the right answer out of the prompt"
-            raise DataError(row.problem(f"the prompt shows the right answer: it changes with the column {named}", hint))
+            hint = "remove the right answer from the prompt"
+            raise DataError(
+                row.problem(f"the prompt contains the right answer: it changes with the column {named}", hint)
+            )
 
     def _with_id(self, example: Example, row: Row) -> Example:
         digest = example.input_digest or _digest_of(example)
         if example.id:
             if example.id in self._places:
                 both = f"{self._places[example.id]} and {row.place}"
-                hint = "an id must be unique within a split"
-                raise DataError(row.problem(f"the id {example.id!r} stands twice, at {both}", hint))
+                hint = "ids must be unique within a split"
+                raise DataError(row.problem(f"duplicate id {example.id!r}, at {both}", hint))
             self._places[example.id] = row.place
             return example.marked(id=example.id, group=example.group, input_digest=digest)
         name = digest[:_ID_LENGTH]
@@ -165,7 +167,7 @@ class ExampleReader:
 
 
 def _check_labels(example: Example, row: Row) -> None:
-    """Raises DataError for a label that is not the index of a choice: the task's mistake, not the row's."""
+    """Raises DataError for a label that is not the index of a choice: an error of the task, not of the row."""
     choices = len(example.choices)
     for name, labels in (("label", (example.label,)), ("labels", example.labels or ())):
         wrong = [label for label in labels if label is not None and label >= choices > 0]
@@ -175,7 +177,7 @@ def _check_labels(example: Example, row: Row) -> None:
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value says nothing: null, NaN, white space, or an empty list or mapping."""
+    """Whether a value is empty: null, NaN, white space, or an empty list or mapping."""
     if value is None:
         return True
     if isinstance(value, str):
@@ -194,7 +196,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _digest_of(example: Example) -> str:
-    """What stands for the rows behind an example whose task does not name them."""
+    """A digest of the example itself, if its task does not set one of its rows."""
     parts = [(part.kind, part.text, part.media.digest if part.media else None) for part in example.prompt]
     right = example.value if example.label is None else example.label
     more = [value for value in (example.labels, example.contexts, example.structure) if value]

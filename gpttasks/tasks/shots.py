@@ -1,4 +1,4 @@
-"""Solved examples in front of a prompt: how they are drawn, and how they are written."""
+"""Shots: solved examples in front of a prompt; how they are drawn and formatted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..hashing import seeded_hash
 
 
 class ShotPool:
-    """Solved examples in the order in which they are drawn: by hash of (seed, id), and by turns over the labels.
+    """Solved examples in the order in which they are drawn: by hash of (seed, id), alternating between the labels.
 
-    The order is the same for every scored example, so that prompts begin alike and an engine can share the beginning.
+    The order is the same for every scored example, so that prompts have a common beginning that an engine can share.
     Raises DataError if an example of the pool has no right answer.
     """
 
@@ -29,15 +29,15 @@ class ShotPool:
         self._order = [example for example in turns if example is not None]
 
     def draw(self, example: Example, k: int) -> list[Example]:
-        """The first ``k`` examples, leaving out the one to be answered: no shot has its id or its input.
+        """The first ``k`` examples without the one to be answered: no shot has its id or its input.
 
         Raises DataError if the pool is too small.
         """
         shots = list(islice((shot for shot in self._order if not _is_same(shot, example)), k))
         if len(shots) < k:
             raise DataError(
-                f"wanted {k} shots, and there are only {len(shots)} solved examples for {example.id}",
-                hint="lower score.shots, or give more training data",
+                f"score.shots is {k}, but there are only {len(shots)} solved examples for {example.id}",
+                hint="lower score.shots, or add training data",
             )
         return shots
 
@@ -47,7 +47,7 @@ def _is_same(first: Example, second: Example) -> bool:
 
 
 def draw_shots(example: Example, pool: Iterable[Example], k: int, seed: int) -> list[Example]:
-    """The ``k`` shots for one example; see :class:`ShotPool`, which is the way to draw for many."""
+    """The ``k`` shots for one example; see :class:`ShotPool`, which draws for many examples."""
     return ShotPool(pool, seed).draw(example, k)
 
 
@@ -61,6 +61,6 @@ def with_shots(example: Example, shots: Iterable[Example], separator: str = " ",
 
 def _shot(shot: Example, separator: str, between: str) -> Part:
     if shot.gold_text is None or any(part.media for part in shot.prompt):
-        raise DataError(f"the example {shot.id} cannot be a shot: shots are text with a right answer")
+        raise DataError(f"the example {shot.id} cannot be a shot: a shot is text with a right answer")
     prompt = prompt_text(shot.prompt)
     return Part(prompt + answer_after(shot, prompt, shot.gold_text, separator) + between, "shot")

@@ -1,7 +1,7 @@
 """Examples for the roles train, validation and test: splits, hold-outs, limits and few-shot draws.
 
-Whatever is chosen here is chosen by hashes of (seed, id): the same for any order of the rows, and each row's fate as
-independent of the other rows as can be.
+All choices are made by hashes of (seed, id): they do not depend on the order of the rows, and as little as possible on
+the other rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from heapq import heappush, heapreplace
 from typing import TypeAlias
 
 from ..data.sources import ALIASES, ROLES, DataOptions, Role, Source, SplitOptions, open_source
-from ..errors import DataError, Problem, did_you_mean
+from ..errors import DataError, Problem, did_you_mean, quoted_list
 from ..example import Example
 from ..hashing import seeded_hash, text_digest
 from .holdout import _role_by_threshold, hold_out
@@ -25,13 +25,13 @@ class ExampleSet:
     """The examples of one role.
 
     split:
-        the name of the split they come from.
+        The name of the split that they come from.
     rows, skipped:
-        the rows read of that split, and how many of them could not be used.
+        The number of rows read from that split, and how many of them could not be used.
     made:
-        how they were chosen, in words.
+        How they were chosen, for messages.
     digest:
-        over ids and inputs, whatever the order, and the source's ``definition``.
+        Of ids and inputs, in any order, and of the source's ``definition``.
     """
 
     role: Role
@@ -45,21 +45,21 @@ class ExampleSet:
 
 
 ExampleSets: TypeAlias = Mapping[str, ExampleSet]
-"""By role; ``pool`` is what was held out of the scored split for shots, ``scored`` what is scored of a split that is
-trained on or validated with too."""
+"""By role. ``pool`` was held out of the scored split for shots; ``scored`` holds the scored examples of a split that is
+also used for training or validation."""
 
 
 def scored_set(sets: ExampleSets, split: Role) -> ExampleSet:
-    """What is scored of the sets that a run has loaded, for a recipe that scores ``split``."""
+    """The scored set among those of a run whose recipe scores ``split``."""
     return sets.get("scored", sets[split])
 
 
 def source_of(task: Task, data: SplitOptions) -> Source:
-    """Where the rows come from: the task itself if it brings them, else what the options name. Raises DataError."""
+    """The task's own source if it has one, else the source that the options name. Raises DataError."""
     if task.own_data:
         return task.source()
     if not isinstance(data, DataOptions):
-        raise DataError(f"the task {task.name!r} has no rows of its own", hint="say with data.path where they are")
+        raise DataError(f"the task {task.name!r} does not bring its own data", hint="set data.path")
     return open_source(data, task.extensions.readers)
 
 
@@ -72,50 +72,56 @@ def load_examples(
     limits: Mapping[Role, int | None] | None = None,
     needs: frozenset[str] = frozenset(),
 ) -> ExampleSets:
-    """The examples of the roles asked for.
+    """The examples of the given roles.
 
-    A role is the split that ``data.splits`` names, else the split of that name. A validation (or test) that has no
-    split is held out of train as ``data.holdout`` says; a test named there is kept out of train even when only train
-    is asked for. Where a source has another split that is scored, that is the test, and no validation beside it.
-    ``limits`` are numbers of examples a role; ``needs`` are the example fields that each must have.
+    A role uses the split that ``data.splits`` names, else the split of its own name. A validation or test role without
+    a split is held out of train as ``data.holdout`` says; a test role named there is kept out of train even if only
+    train is requested. If a source declares another split as the scored one, that is the test split and is not used
+    for validation.
 
-    Raises DataError for a role without a split, an empty split, and all that :class:`ExampleReader` refuses.
+    limits:
+        The number of examples per role.
+    needs:
+        The example fields that each example must have.
+
+    Raises DataError for a role without a split, for an empty split, and for anything that :class:`ExampleReader`
+    rejects.
     """
     source = source_of(task, data)
-    wanted = tuple(dict.fromkeys(roles))
-    splits, held = _plan(source, data, wanted)
+    roles = tuple(dict.fromkeys(roles))
+    splits, held = _plan(source, data, roles)
     sets: dict[Role, ExampleSet] = {}
     for role, split in splits.items():
         reader = ExampleReader(task, data, needs)
         shares = _shares(source, split, role, reader, held if role == "train" else {}, limits or {}, seed)
         sets.update(shares)
-    return {role: sets[role] for role in wanted}
+    return {role: sets[role] for role in roles}
 
 
-def _plan(source: Source, data: SplitOptions, wanted: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:
+def _plan(source: Source, data: SplitOptions, roles: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:
     """The split to read for each role, and the fraction to hold out of train for the roles without a split."""
-    found = {role: _find_split(source, data, role) for role in ROLES}
-    if found["test"] is None and "test" in wanted and "test" not in data.holdout:
-        found["test"] = source.scored
-        if found["validation"] == source.scored and "validation" not in data.splits:
-            found["validation"] = None
+    split_of = {role: _find_split(source, data, role) for role in ROLES}
+    if split_of["test"] is None and "test" in roles and "test" not in data.holdout:
+        split_of["test"] = source.scored
+        if split_of["validation"] == source.scored and "validation" not in data.splits:
+            split_of["validation"] = None
     held: dict[Role, float] = {
         role: fraction
         for role, fraction in sorted(data.holdout.items())
-        if found[role] is None and found["train"] is not None and (role in wanted or role == "test")
+        if split_of[role] is None and split_of["train"] is not None and (role in roles or role == "test")
     }
-    missing = [role for role in wanted if found[role] is None and role not in held]
+    missing = [role for role in roles if split_of[role] is None and role not in held]
     if missing:
         raise DataError([_no_split(source, role) for role in missing])
-    from_train = "train" in wanted or any(role in held for role in wanted)
+    from_train = "train" in roles or any(role in held for role in roles)
     splits = {
-        role: split for role, split in found.items() if split and (role in wanted or (role == "train" and from_train))
+        role: split for role, split in split_of.items() if split and (role in roles or (role == "train" and from_train))
     }
     for role, split in splits.items():
         others = [other for other, name in splits.items() if name == split and other != role]
         if others:
-            message = f"the roles {role} and {others[0]} are both the split {split!r}: scores would mean nothing"
-            raise DataError(Problem(message, key="task.data.splits", hint="use data.holdout to divide one split"))
+            message = f"the roles {role} and {others[0]} use the same split {split!r}: scores would be meaningless"
+            raise DataError(Problem(message, key="task.data.splits", hint="divide the split with data.holdout"))
     return splits, held
 
 
@@ -123,7 +129,7 @@ def _find_split(source: Source, data: SplitOptions, role: Role) -> str | None:
     named = data.splits.get(role)
     if named is not None:
         if named not in source.splits:
-            message = f"there is no split {named!r} in {source.name}; the splits are {_listed(source.splits)}"
+            message = f"there is no split {named!r} in {source.name}; the splits are {quoted_list(source.splits)}"
             raise DataError(Problem(message, key=f"task.data.splits.{role}", hint=did_you_mean(named, source.splits)))
         return named
     return next((name for name in (role, *ALIASES.get(role, ())) if name in source.splits), None)
@@ -134,7 +140,7 @@ def _no_split(source: Source, role: Role) -> Problem:
     hint = f"name the split with data.splits: {{{role}: {example}}}"
     if role != "train":
         hint += f", or hold it out of train with data.holdout: {{{role}: 0.1}}"
-    message = f"{source.name} has no split for {role}; the splits are {_listed(source.splits)}"
+    message = f"{source.name} has no split for {role}; the splits are {quoted_list(source.splits)}"
     return Problem(message, key="task.data.splits", hint=hint)
 
 
@@ -147,7 +153,7 @@ def _shares(
     limits: Mapping[Role, int | None],
     seed: int,
 ) -> Iterator[tuple[Role, ExampleSet]]:
-    """Reads one split and shares it out between its own role and those held out of it."""
+    """Read one split and divide it between its role and the roles that are held out of it."""
     roles: tuple[Role, ...] = (role, *held)
     kept = {name: _Smallest(limits.get(name), seed, name) for name in roles}
     examples = reader.read(source.rows(split))
@@ -166,18 +172,20 @@ def _shares(
         raise reader.nothing_left(split, source.name)
     for name, share in kept.items():
         if not share.seen:
-            message = f"nothing is left for {name} of the {reader.rows} rows of the split {split!r}"
-            hint = "more rows are needed, or other fractions"
+            message = f"no rows are left for {name}: the split {split!r} has {reader.rows}"
+            hint = "add rows, or change the fractions"
             if reader.group is not None:
                 hint += f"; groups stay whole, and data.group is {reader.group!r}"
             raise DataError(Problem(message, key="task.data.holdout", hint=hint))
-        made = _made(split, name, held, share, seed, streamed=source.streamed)
+        made = _how_chosen(split, name, held, share, seed, streamed=source.streamed)
         chosen = tuple(share.examples())
         digest = set_digest(chosen, source.definition)
         yield name, ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, digest, source.definition)
 
 
-def _made(split: str, role: Role, held: Mapping[Role, float], share: _Smallest, seed: int, *, streamed: bool) -> str:
+def _how_chosen(
+    split: str, role: Role, held: Mapping[Role, float], share: _Smallest, seed: int, *, streamed: bool
+) -> str:
     how = "by hash" if streamed else "by hash, stratified by label"
     if role in held:
         text = f"{held[role] * 100:g} % of {split} {how}, seed {seed}"
@@ -195,7 +203,7 @@ class _Smallest:
 
     def __init__(self, limit: int | None, seed: int, salt: str) -> None:
         if limit is not None and limit < 1:
-            raise ValueError(f"got the limit {limit}, wanted at least 1, or none")
+            raise ValueError(f"got the limit {limit}, expected at least 1, or None")
         self.limit = limit
         self.seen = 0
         self._seed = seed
@@ -230,14 +238,10 @@ def select(examples: Iterable[Example], limit: int | None, seed: int, salt: str)
 
 
 def set_digest(examples: Iterable[Example], definition: str = "") -> str:
-    """The SHA-256, in hex, over ids and inputs, whatever the order, and the definition if there is one."""
+    """The SHA-256, in hex, of ids and inputs, in any order, and of the definition if there is one."""
     lines = sorted(f"{example.id}\x1f{example.input_digest}" for example in examples)
     lines += [definition] if definition else []
     return text_digest("\n".join(lines))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names) or "none"
 
 
 def limited(part: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
@@ -250,13 +254,15 @@ def limited(part: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
 
 
 def divide_pool(part: ExampleSet, limit: int | None, seed: int, fraction: float = 0.1) -> tuple[ExampleSet, ExampleSet]:
-    """Divides a set into what is scored (``limit`` examples of it) and a pool for shots, which is never scored.
+    """Divide a set into the scored examples (``limit`` of them) and a pool for shots, which is never scored.
 
-    Raises DataError if it is too small.
+    Raises DataError if the set is too small.
     """
     rest, pool = hold_out(part.examples, fraction, seed=seed, salt="shots")
     if not rest:
-        raise DataError(f"the {len(part.examples)} examples of {part.split} are too few to hold shots out of them")
+        raise DataError(
+            f"the split {part.split} has {len(part.examples)} examples, which are too few to hold out shots"
+        )
     made = f"{part.made} without the {fraction * 100:g} % kept for shots"
     kept = f"{fraction * 100:g} % of {part.made} by hash, seed {seed}, never scored"
     return (

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Task(Component):
-    """What the examples of a task are. A subclass gives ``name`` and ``example`` (or ``examples``).
+    """How rows of data become examples. A subclass defines ``name`` and ``example`` (or ``examples``).
 
     fields:
         the :class:`Example` fields it fills, as heads and metrics name them in ``needs``; None if only the data
         tell. A task whose options decide makes it a property.
     own_data:
-        whether it brings its rows itself, by :meth:`source`: a recipe then has no ``data.path``.
+        whether :meth:`source` supplies the rows: a recipe then has no ``data.path``.
     blank_prompts:
         whether an example may have an empty prompt: one passage without any text.
     sample_rows:
@@ -51,35 +51,35 @@ class Task(Component):
 
     @property
     def blank_rows(self) -> bool:
-        """Whether a row without any content is of use (as a blank line within a text is)."""
+        """Whether a row without any content is valid (as a blank line within a text is)."""
         return False
 
     @property
     def columns(self) -> frozenset[str]:
-        """The columns that must be there and hold a value in every row; empty if the task does not know."""
+        """The columns that must hold a value in every row; empty if the task does not know."""
         return frozenset()
 
     @property
     def answer_columns(self) -> frozenset[str]:
-        """The columns that hold the right answer: not there in rows that are only to be predicted."""
+        """The columns that hold the right answer: rows for prediction lack them."""
         return frozenset()
 
     def source(self) -> Source:
         """Where its rows come from, for a task with ``own_data``. Raises DataError for what cannot be read."""
-        raise NotImplementedError(f"{type(self).__name__} has own_data and gives no source()")
+        raise NotImplementedError(f"{type(self).__name__} has own_data, but no source()")
 
     def example(self, row: Row) -> Example:
         """The example of one row.
 
-        A row that is only to be predicted has no right answer: read it with ``row.get("label")`` and leave the
-        field None. Raise :class:`UnusableRow` with ``row.problem(...)`` for a row that cannot be used: it is counted
-        with all others, and left out where the user said so. Raise :class:`DataError` for what is wrong with all
-        rows; a column that is not there raises it by itself.
+        A row for prediction has no right answer: read it with ``row.get("label")`` and leave the field None. Raise
+        :class:`UnusableRow` with ``row.problem(...)`` for a row that cannot be used: such rows are counted, and
+        skipped if the recipe says so. Raise :class:`DataError` for a problem of all rows; a missing column raises it
+        without your help.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives neither example() nor examples()")
+        raise NotImplementedError(f"{type(self).__name__} has neither example() nor examples()")
 
     def examples(self, rows: Iterable[Row]) -> Iterator[Example | UnusableRow]:
-        """The examples of all rows: one a row, or the error that says why it cannot be used.
+        """One example per row, or the error that says why the row cannot be used.
 
         Override it to join or split rows.
         """
@@ -90,7 +90,7 @@ class Task(Component):
                 yield error
                 continue
             if not isinstance(example, Example):
-                raise TypeError(f"example() gave {type(example).__name__}, wanted an Example")
+                raise TypeError(f"example() returned {type(example).__name__}, expected an Example")
             yield example.marked(
                 id=example.id or row.id or "",
                 group=row.group if example.group is None else example.group,
@@ -99,25 +99,25 @@ class Task(Component):
 
 
 def placed_examples(task: Task, rows: Iterable[Row]) -> Iterator[tuple[Row, Example | UnusableRow]]:
-    """The task's examples (or why there is none), each with the last row that was read for it.
+    """The task's examples, or the errors of its unusable rows, each with the last row that was read for it.
 
-    Raises PluginError, naming the task, the row and the cause, when the task's code fails; a DataError that the task
-    raises on purpose passes as it is.
+    Raises PluginError, with the task, the row and the cause, if the task's code fails. A DataError that the task raises
+    is not changed.
     """
     last = Row({}, place="before the first row")
 
-    def remembered() -> Iterator[Row]:
+    def rows_in_order() -> Iterator[Row]:
         nonlocal last
         for row in rows:
             last = row
             yield row
 
     try:
-        for example in task.extensions.iterate(lambda: task.examples(remembered())):
+        for example in task.extensions.iterate(lambda: task.examples(rows_in_order())):
             if not isinstance(example, UnusableRow) and not (
                 isinstance(example, Example) and isinstance(example.id, str)
             ):
-                raise TypeError(f"examples() gave {example!r}, wanted an Example whose id is a string")
+                raise TypeError(f"examples() yielded {example!r}, expected an Example whose id is a string")
             yield last, example
     except GpttasksError:
         raise

@@ -132,12 +132,12 @@ TemplateText = Annotated[str, AfterValidator(_checked)]
 """The type of an option that holds a template: checked when the recipe is read."""
 
 ListColumn: TypeAlias = str | list[TemplateText]
-"""The type of an option that stands for several texts: the name of a column that holds them (``choices``, or
-``choices.text`` for a list within a mapping), or one template each."""
+"""The type of an option for several texts: the name of a column that holds them (``choices``, or ``choices.text`` for a
+list within a mapping), or a list of templates."""
 
 
 class TextList:
-    """What a :data:`ListColumn` says, ready to render."""
+    """A :data:`ListColumn` that can be rendered."""
 
     def __init__(self, source: str | list[str]) -> None:
         self._column = source if isinstance(source, str) else None
@@ -151,9 +151,9 @@ class TextList:
         return frozenset().union(*(template.columns for template in self._templates))
 
     def render(self, row: Row) -> tuple[str, ...]:
-        """The texts of a row; one text in the column is a list of one, null is none.
+        """The texts of a row. One text in the column is a list of one; null is an empty list.
 
-        Raises DataError for a column that is not there or holds anything but texts and numbers.
+        Raises DataError for a column that is missing, or holds anything but texts and numbers.
         """
         if self._column is None:
             return tuple(template.render_text(row) for template in self._templates)
@@ -161,8 +161,8 @@ class TextList:
         items = () if value is None else value if isinstance(value, (list, tuple)) else (value,)
         for item in items:
             if isinstance(item, bool) or not isinstance(item, (str, int, float)):
-                wanted = "wanted a text or a list of texts"
-                raise DataError(row.problem(f"the column {self._column!r} holds {type(item).__name__}, {wanted}"))
+                message = f"the column {self._column!r} holds {type(item).__name__}, expected text or a list of texts"
+                raise DataError(row.problem(message))
         return tuple(str(item) for item in items)
 
     def _value(self, row: Row, column: str) -> Any:
@@ -172,7 +172,7 @@ class TextList:
         value = row[outer]
         if not isinstance(value, Mapping) or inner not in value:
             got = f"a mapping with {', '.join(map(repr, value))}" if isinstance(value, Mapping) else repr(value)
-            raise DataError(row.problem(f"the column {outer!r} holds {got}, wanted a mapping with {inner!r}"))
+            raise DataError(row.problem(f"the column {outer!r} holds {got}, expected a mapping with {inner!r}"))
         return value[inner]
 
 
@@ -220,7 +220,7 @@ def _as_jinja_filter(template_filter: TemplateFilter) -> Callable[..., object]:
 
 
 def _marked_last(tree: nodes.Template) -> bool:
-    """Whether there are passages or media; ValueError if something is done to a text after it was marked."""
+    """Whether there are passages or media. Raises ValueError if marked text is changed afterwards."""
     from jinja2 import nodes
 
     marking_filters = {id(node): node.name for node in tree.find_all(nodes.Filter) if node.name in ("passage", "media")}
@@ -232,7 +232,7 @@ def _marked_last(tree: nodes.Template) -> bool:
 
 
 def _tested_names(tree: nodes.Template) -> frozenset[str]:
-    """The names that a condition or ``default`` looks at: their author knows that they may be empty."""
+    """The names that a condition or ``default`` tests: the template expects that they may be empty."""
     from jinja2 import nodes
 
     tests: list[nodes.Node | None] = [node.test for node in tree.find_all(nodes.If)]
@@ -262,7 +262,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _unused_marks(texts: list[str]) -> tuple[str, str, str]:
-    """Three characters for private use that none of the texts contains, so that no data can pose as a mark."""
+    """Three private-use characters that occur in none of the texts, so that data cannot be mistaken for a mark."""
     marks = ((chr(code), chr(code + 1), chr(code + 2)) for code in range(0xF0000, 0xFFFFB, 3))
     return next(some for some in marks if not any(mark in text for mark in some for text in texts))
 

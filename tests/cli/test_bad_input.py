@@ -109,7 +109,7 @@ def test_what_only_the_data_tell_stands_at_its_key(folder: Path, capsys) -> None
 
 
 def test_too_few_shots_and_a_metric_for_two_classes_are_told_before_the_work(folder: Path, capsys) -> None:
-    assert "wanted 13 shots" in refused(capsys, "score.shots=13")
+    assert "score.shots is 13" in refused(capsys, "score.shots=13")
     labels = "task.labels=[bad, good, fair]"
     assert "wants two classes" in refused(capsys, labels, "score.metrics=[{use: f1, average: binary}]")
 
@@ -126,7 +126,7 @@ def test_a_plugins_label_that_is_none_of_the_choices(folder: Path, capsys, label
     )
     text = refused(capsys, "task={use: films, data: {path: data}}", "--plugin", "films.py")
     assert "test.csv:2" in text
-    assert "wanted the index of one of 2 choices" in text
+    assert "expected the index of one of 2 choices" in text
 
 
 def test_code_in_a_model_folder_is_not_run_and_the_run_says_so(folder: Path, tiny_gpt2_folder: Path, capsys) -> None:

@@ -105,7 +105,7 @@ class TestGeneration:
     def test_a_list_of_lists(self, folder, capsys):
         write("generation", {"texts": [["The Mill."]]})
         text = refused(capsys)
-        assert text.startswith("data/test.jsonl:2: the column 'texts' holds list, wanted a text or a list of texts")
+        assert text.startswith("data/test.jsonl:2: the column 'texts' holds list, expected text or a list of texts")
 
     def test_a_head_that_needs_what_the_task_does_not_fill(self, folder, capsys):
         write("generation")
@@ -168,7 +168,9 @@ class TestMultipleChoice:
     def test_a_row_that_cannot_be_used(self, folder, capsys, change, message):
         write("multiple-choice", change, change)
         text = refused(capsys)
-        assert text.startswith(f"data/test.jsonl:2: 2 of 3 rows cannot be used; the first: {message}; correct them")
+        assert text.startswith(
+            f"data/test.jsonl:2: 2 of 3 rows cannot be used; the first: {message}; correct these rows"
+        )
         assert text.endswith("data.bad_rows: skip")
         assert main(["run", "small.yaml", "task.data.bad_rows=skip", "--out", "out", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["samples"]["skipped"] == 2
@@ -207,18 +209,20 @@ class TestTranslation:
     def test_a_translation_in_the_prompt(self, folder, capsys):
         write("translation", {"de": "Ein Kater."})
         text = refused(capsys, "task.prompt='{{ en | passage }} = {{ de }}'")
-        assert text.startswith("data/test.jsonl:2: the prompt shows the right answer: it changes with the column 'de'")
+        assert text.startswith(
+            "data/test.jsonl:2: the prompt contains the right answer: it changes with the column 'de'"
+        )
 
 
 def test_a_classification_prompt_with_the_label(folder, capsys):
     write("classification", {"label": "bad"})
     text = refused(capsys, "task.prompt='{{ text }} {{ label }}'")
     assert text == (
-        "data/test.jsonl:2: the prompt shows the right answer: it changes with the column 'label'; "
-        "take the right answer out of the prompt"
+        "data/test.jsonl:2: the prompt contains the right answer: it changes with the column 'label'; "
+        "remove the right answer from the prompt"
     )
     assert main(["check", "small.yaml", "task.prompt='{{ text }} {{ label }}'", "--data"]) == 2
-    assert "the prompt shows the right answer" in capsys.readouterr().err
+    assert "the prompt contains the right answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -226,7 +230,7 @@ def test_a_classification_prompt_with_the_label(folder, capsys):
     [
         ("{use: accuracy, baseline: majorty}", "there is no baseline 'majorty'; did you mean 'majority'?"),
         ("{use: accuracy, baseline: copy}", "the baseline 'copy' has no answers of the kind label to this task; "),
-        ("{use: accuracy, baseline: [copy]}", 'there is no baseline ["copy"]; '),
+        ("{use: accuracy, baseline: [copy]}", 'got ["copy"], '),
         ("{use: normalised_accuracy, baseline: random}", "reads what only a model's answers have"),
     ],
 )

@@ -62,13 +62,11 @@ def test_shards_are_read_in_order(folder):
     assert opened.splits == ("train",)
     assert [row["n"] for row in opened.rows("train")] == [0, 1, 2]
     (path / "train-00001-of-00003.parquet").unlink()
-    assert "the split 'train' should be 3 files" in refused(path)
+    assert "expected 3 files" in refused(path)
 
 
 def test_a_split_in_two_formats_is_ambiguous(folder):
-    assert "should be one file, got train.csv, train.jsonl" in refused(
-        folder({"train.csv": "a\n", "train.jsonl": "{}"})
-    )
+    assert "got train.csv, train.jsonl, expected one file" in refused(folder({"train.csv": "a\n", "train.jsonl": "{}"}))
 
 
 def test_a_file_beside_may_be_a_split(folder):
@@ -180,8 +178,8 @@ def test_standard_input_is_read_once(monkeypatch):
 def test_paths_that_are_not_there(folder):
     path = folder({"reviews.csv": "text\n"})
     assert "did you mean 'reviews.csv'?" in refused(path / "review.csv")
-    assert "is not there either" in refused(path / "gone" / "review.csv")
-    assert "is not there" in refused("reviews_that_are_not_there.csv")
+    assert "does not exist either" in refused(path / "gone" / "review.csv")
+    assert "does not exist" in refused("reviews_that_are_not_there.csv")
     assert "no reader for files such as" in refused(folder({"a.xlsx": ""}) / "a.xlsx")
 
 
@@ -199,10 +197,10 @@ def test_hub_options_for_files_are_refused(folder, options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"holdout": {"validation": 1.5}}, "wanted a fraction between 0 and 1"),
+        ({"holdout": {"validation": 1.5}}, "expected a fraction between 0 and 1"),
         ({"holdout": {"validation": 0.5, "test": 0.5}}, "leaves nothing to train on"),
         ({"holdout": {"train": 0.5}}, "validation"),
-        ({"splits": {"train": "all", "test": "all"}}, "the roles train and test are both the split 'all'"),
+        ({"splits": {"train": "all", "test": "all"}}, "the roles train and test use the same split 'all'"),
         ({"splits": {"tset": "all"}}, "train"),
         ({"bad_rows": "ignore"}, "skip"),
         ({"spilts": {}}, "Extra inputs"),

@@ -120,7 +120,7 @@ class TestGeneration:
     def test_references_in_the_wrong_nesting_are_an_error_even_when_skipping(self):
         values = [MILL, {**MILL, "facts": "x", "others": [["a"], ["b"]]}]
         message = refused(generation(references="others"), *values, bad_rows="skip")
-        assert message == "train.jsonl:2: the column 'others' holds list, wanted a text or a list of texts"
+        assert message == "train.jsonl:2: the column 'others' holds list, expected text or a list of texts"
 
     def test_references_within_a_mapping(self):
         task = generation(references="answers.text")
@@ -174,7 +174,7 @@ class TestLanguageModeling:
 
     def test_rows_of_a_document_must_stand_together(self):
         values = [{"book": book, "text": book} for book in ("a", "b", "a")]
-        assert "the id 'a' stands twice" in refused(modeling(join="\n", document="book"), *values)
+        assert "duplicate id 'a'" in refused(modeling(join="\n", document="book"), *values)
 
     def test_the_template_is_of_one_row(self):
         task = modeling(prompt="{{ speaker }}: {{ line }}", join="\n")

@@ -56,8 +56,8 @@ def test_a_prompt_with_the_right_answer(task, values, bad_rows):
         read(task, values, bad_rows=bad_rows)
     (column,) = task.answer_columns
     assert str(caught.value) == (
-        f"train.csv:3: the prompt shows the right answer: it changes with the column {column!r}; "
-        "take the right answer out of the prompt"
+        f"train.csv:3: the prompt contains the right answer: it changes with the column {column!r}; "
+        "remove the right answer from the prompt"
     )
 
 
@@ -65,7 +65,7 @@ def test_it_is_found_once_two_rows_have_different_answers():
     task = classification("{{ text }} {{ label }}")
     same = [{"text": f"A fine film {number}", "label": "good"} for number in range(50)]
     assert len(read(task, same)) == 50
-    with pytest.raises(DataError, match=r"train.csv:52: the prompt shows the right answer"):
+    with pytest.raises(DataError, match=r"train.csv:52: the prompt contains the right answer"):
         read(task, [*same, FILMS[1]])
 
 

@@ -69,7 +69,7 @@ def test_a_hold_out_or_a_split_that_is_asked_for_goes_before_it():
     assert (held["test"].split, held["validation"].split) == ("train", "validation")
     named = loaded(["test"], SplitOptions(splits={"test": "train"}))
     assert named["test"].split == "train"
-    with pytest.raises(DataError, match="are both the split 'validation'"):
+    with pytest.raises(DataError, match="use the same split 'validation'"):
         loaded(["test", "validation"], SplitOptions(splits={"validation": "validation"}))
     source = Numbers()
     source.scored = None
@@ -87,7 +87,7 @@ def test_another_task_needs_a_place():
     class Plain(Counting):
         own_data = False
 
-    with pytest.raises(DataError, match=r"the task 'counting' has no rows of its own; say with data.path"):
+    with pytest.raises(DataError, match=r"the task 'counting' does not bring its own data; set data.path"):
         source_of(Plain(), SplitOptions())
 
 
@@ -96,7 +96,7 @@ def test_a_task_without_its_source_is_told():
         name = "forgotten"
         own_data = True
 
-    with pytest.raises(NotImplementedError, match="Forgotten has own_data and gives no source"):
+    with pytest.raises(NotImplementedError, match="Forgotten has own_data, but no source"):
         source_of(Forgotten(), SplitOptions())
 
 
@@ -118,7 +118,9 @@ def test_blank_prompts_where_a_task_has_them(blank):
 
 def test_a_field_that_no_example_has_is_not_for_the_data_to_give():
     reader = ExampleReader(Counting(), DataOptions(path="x"), frozenset({"target"}))
-    with pytest.raises(DataError, match="there is no target; head or metric needs it, and these examples have choices"):
+    with pytest.raises(
+        DataError, match="there is no target; the head or a metric needs it, and these examples have choices"
+    ):
         list(reader.read([Row({"n": 1}), Row({"n": 2})]))
 
 

@@ -75,7 +75,7 @@ def test_id_and_group_columns():
 
 def test_an_id_that_stands_twice_names_both_rows():
     message = refused([{"text": "a", "n": 1}, {"text": "b", "n": 2}, {"text": "c", "n": 1}], id="n")
-    assert "the id '1' stands twice, at train.csv:2 and train.csv:4" in message
+    assert "duplicate id '1', at train.csv:2 and train.csv:4" in message
 
 
 def test_a_missing_id_column():
@@ -91,7 +91,7 @@ def test_a_missing_id_column():
         ({"text": " \n", "label": 1}, "the column 'text' is blank"),
         ({"text": "", "label": None}, "the row is empty"),
         ({}, "the row is empty"),
-        ({"text": "broken \ud800", "label": 1}, "half a surrogate pair"),
+        ({"text": "broken \ud800", "label": 1}, "lone surrogate"),
         ({"text": "fine", "label": None}, "there is no label"),
     ],
 )

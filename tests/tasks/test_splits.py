@@ -112,7 +112,7 @@ def test_roles_without_a_split_are_all_named(tmp_path):
 
 def test_two_roles_cannot_be_one_split(tmp_path):
     write(tmp_path, "train", 4)
-    with pytest.raises(DataError, match="the roles train and test are both the split 'train'"):
+    with pytest.raises(DataError, match="the roles train and test use the same split 'train'"):
         load(tmp_path, ["train", "test"], splits={"test": "train"})
     assert len(load(tmp_path, ["test"], splits={"test": "train"})["test"].examples) == 4
 
@@ -128,7 +128,7 @@ def test_empty_splits(tmp_path):
 
 def test_too_few_rows_to_hold_out(tmp_path):
     write(tmp_path, "train", 1)
-    with pytest.raises(DataError, match="nothing is left for train of the 1 rows"):
+    with pytest.raises(DataError, match="no rows are left for train: the split 'train' has 1"):
         load(tmp_path, ["train", "validation"])
 
 
@@ -199,7 +199,7 @@ def test_select_takes_the_smallest_hashes(count, limit, seed):
 
 
 def test_select_refuses_no_examples():
-    with pytest.raises(ValueError, match="wanted at least 1"):
+    with pytest.raises(ValueError, match="expected at least 1"):
         select(examples_of(3), 0, 1, "salt")
 
 

@@ -108,10 +108,10 @@ class Empty(Task):
     ("task", "message"),
     [
         (Broken, r"train\.csv:3: the task 'broken' \(test_task\) failed: ZeroDivisionError: division by zero"),
-        (NotAnExample, r"train\.csv:2: .*example\(\) gave str, wanted an Example"),
-        (NumberedIds, r"train\.csv:2: .*wanted an Example whose id is a string"),
+        (NotAnExample, r"train\.csv:2: .*example\(\) returned str, expected an Example"),
+        (NumberedIds, r"train\.csv:2: .*expected an Example whose id is a string"),
         (Nothing, r"before the first row: .*'nothing'"),
-        (Empty, r"train\.csv:2: .*Empty gives neither example\(\) nor examples\(\)"),
+        (Empty, r"train\.csv:2: .*Empty has neither example\(\) nor examples\(\)"),
     ],
 )
 def test_a_task_that_fails_is_named_with_its_row(task, message):
