@@ -55,7 +55,7 @@ def bind(parts: RunParts) -> None:
 
 
 def _bind_head(parts: RunParts) -> None:
-    """Bind the head, with the modules and settings that a run as the backbone has trained."""
+    """Bind the head; if the backbone is a run that trained it, with its weights and settings from there."""
     backbone, head = parts.backbone, parts.head
     head.bind(backbone, next(iter(parts.scored)))
     modules = head.modules()
@@ -68,7 +68,7 @@ def _bind_head(parts: RunParts) -> None:
 
 
 def _bind_encoder(parts: RunParts, encoder: Encoder) -> None:
-    """Have the backbone read media with the encoder, trained if a run as the backbone has trained it.
+    """Attach the encoder to the backbone; if the backbone is a run that trained it, with its weights from there.
 
     Raises BackboneError for a backbone that takes no media, and for an encoder that no run has trained or will train.
     """

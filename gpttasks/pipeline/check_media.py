@@ -1,4 +1,4 @@
-"""Audio and images of all examples, looked at before anything is trained or asked: bad ones are told by their rows."""
+"""Audio and images of all examples, checked before anything is trained or scored; bad ones are reported by row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_media(parts: RunParts) -> None:
-    """Have the encoder say how long each audio or image is; with ``data.bad_rows: skip`` leave out what it cannot read.
+    """Have the encoder measure each audio or image; with ``data.bad_rows: skip``, leave out those that it cannot read.
 
     Raises DataError with the number of such rows and the first of them, and BackboneError for an encoder whose
     embeddings do not fit.
@@ -62,7 +62,7 @@ def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
             raise BackboneError(
                 f"encoder {encoder.name!r} made embeddings of shape {got}, wanted {wanted}: as many as its length() "
                 f"says, and of the hidden size of the backbone, {wide}",
-                hint="bind() is told the hidden size: the last layer of the encoder has to give it",
+                hint="bind() receives the hidden size: the last layer of the encoder must have that width",
             )
 
 
@@ -101,13 +101,13 @@ def _leave_out(parts: RunParts, flaws: dict[str, dict[str, Problem]]) -> None:
         bad = flaws.get(part.split, {})
         rest = tuple(example for example in part.examples if example.id not in bad)
         if len(rest) < len(part.examples) and not (skip and rest):
-            raise DataError(_told(parts, part, bad))
+            raise DataError(_problem_with(parts, part, bad))
         digest = set_digest(rest, part.definition)
         changed = replace(part, examples=rest, skipped=part.skipped + len(bad), digest=digest)
         parts.sets = {**parts.sets, role: changed}
 
 
-def _told(parts: RunParts, part: ExampleSet, bad: dict[str, Problem]) -> Problem:
+def _problem_with(parts: RunParts, part: ExampleSet, bad: dict[str, Problem]) -> Problem:
     """How many rows are bad, and the first of them at its place."""
     first = next(example for example in part.examples if example.id in bad)
     problem = bad[first.id]

@@ -25,7 +25,7 @@ class LoadedModel:
     """A loaded backbone, and the engines that answer requests to it.
 
     altered:
-        whether the backbone is no longer what was loaded, so that no other run may use it; set it before weights are
+        whether the backbone differs from what was loaded, so that no other run may use it; set it before weights are
         changed in place.
     verified:
         whether the weights are known to be those that were loaded.
@@ -45,8 +45,8 @@ class LoadedModel:
     ) -> Engine:
         """The backbone's engine for these settings.
 
-        It is created once and lives as long as the model, so that the batch size that it has found is kept; its counts
-        of tokens start at zero again.
+        It is created once and lives as long as the model, so that the batch size that it finds is kept. Its counts of
+        tokens are reset. The engine of a head's modules lives until the run ends.
         """
         key = (None if modules is None else id(modules), tokens_per_batch, sharing)
         if key not in self._engines:
@@ -85,10 +85,12 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class ModelKey:
-    """What has to be equal for a model in memory to be the one that a run would load.
+    """What must be equal for a model in memory to be the one that a run would load.
 
+    master:
+        whether fp32 weights are kept for training although the precision is lower.
     files:
-        size and time of change of the files that the options name, so that a file that has changed is read again.
+        path, size in bytes and time of change of the files that the options name: a changed file is read again.
     seed:
         None if loading does not depend on it.
     """
@@ -118,7 +120,7 @@ class ObservedSettings(LoadSettings):
 
 
 class ModelStore:
-    """The models that no run is using at the moment, at most ``max_models`` of them, the last used one last."""
+    """The models that no run is using now: at most ``max_models``, in the order of their last use."""
 
     def __init__(self, max_models: int = 1) -> None:
         if max_models < 1:
@@ -132,10 +134,10 @@ class ModelStore:
 
     @contextmanager
     def borrow(self, backbone: Backbone, settings: LoadSettings) -> Iterator[LoadedModel]:
-        """A model that is loaded as ``backbone`` would be, from memory if there is one, for the length of the block.
+        """The model that loading ``backbone`` gives, for the length of the block; taken from memory if it is there.
 
-        It is kept afterwards, unless it is marked as altered or the block has raised. Its ``backbone`` is another
-        object than the one given if it was loaded before. Raises BackboneError.
+        It is kept afterwards, unless it is marked as altered or the block raises. If it comes from memory, its
+        ``backbone`` is not the object that was passed. Raises BackboneError.
         """
         key, model = self._find(backbone, settings)
         if model is None:

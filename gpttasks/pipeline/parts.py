@@ -34,11 +34,11 @@ class RunParts:
     metrics:
         by the key of their score.
     baselines:
-        what answers in place of the head, by the key of the metric that scores it.
+        components that answer in place of the head, by the key of the metric that scores them.
     shots:
-        where solved examples in front of a prompt come from; None if the recipe shows none.
+        the pool of solved examples for prompts; None without few-shot prompts.
     rows:
-        the rows of the scored examples, one each, where they do not come from a data set.
+        the row of each scored example, if the rows do not come from a data set.
     """
 
     recipe: Recipe

@@ -17,8 +17,8 @@ from ..requests import Engine
 from ..training.checkpoint import trained_parameters
 from .answering import Answered, add_shots, answer_all, score_all
 from .job import Job
-from .kept_replies import kept_in_run
 from .parts import PreparedRun
+from .resumable_replies import kept_in_run
 
 if TYPE_CHECKING:
     import numpy as np

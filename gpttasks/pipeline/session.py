@@ -41,8 +41,8 @@ class Session:
             zero_shot = session.run("imdb-prompt")
             few_shot = session.run("imdb-prompt", "score.shots=4")     # the model is in memory already
 
-    A model that training or merging has altered is not used again. Closing the session releases all models and gives
-    torch back its number of threads.
+    A model whose weights were changed, by training or by merging an adapter, is not used again. Closing the session
+    releases all models and restores torch's number of threads.
     """
 
     def __init__(self, plugins: Plugins | None = None, *, max_models: int = 1) -> None:
@@ -59,7 +59,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Release all models."""
+        """Release all models, and restore torch's number of threads."""
         self.models.clear()
         if self._threads is not None:
             _set_threads(self._threads)
@@ -76,9 +76,9 @@ class Session:
             return self.run_recipe(resolved, out=Path(out) if out else None, force=force)
 
     def run_recipe(self, recipe: Recipe, *, out: Path | None = None, force: bool = False) -> Run:
-        """Carry out a resolved recipe in ``out``. An error that stops the run has it as ``error.run``.
+        """Carry out a resolved recipe in ``out``. An error that stops the run holds the run as ``error.run``.
 
-        Among several processes of ``torchrun``, the first carries it out and the others answer requests for it.
+        If ``torchrun`` started several processes, the first carries out the run and the others answer requests for it.
         """
         processes = join_processes(recipe)  # before the folder is locked, by one process of many
         folder = out or default_folder(recipe)
@@ -93,9 +93,9 @@ class Session:
 
     @contextmanager
     def prepared(self, recipe: Recipe, processes: Processes | None = None) -> Iterator[PreparedRun]:
-        """A run that is ready to train or to score; other processes prepare the same one.
+        """A run that is ready to train or to score. Helper processes prepare the same run.
 
-        The model is in memory for the length of the block. Raises UserError for parts that do not fit each other.
+        The run has its model for the length of the block. Raises UserError for parts that do not fit each other.
         """
         with ExitStack() as stack:
             if processes is None:
@@ -131,7 +131,7 @@ class Session:
         return create(self.plugins, kind, use.name, use.options)
 
     def parts(self, recipe: Recipe) -> RunParts:
-        """The components of a run, without examples and with nothing loaded."""
+        """The components of a run, without examples. Nothing is loaded."""
         return RunParts(
             recipe=recipe,
             task=self.create("task", recipe.task),
@@ -148,7 +148,7 @@ class Session:
         )
 
     def with_examples(self, recipe: Recipe) -> RunParts:
-        """The components of a run and its examples, which are checked. Raises DataError."""
+        """The components of a run and its examples, which are loaded and checked. Raises DataError."""
         parts = self.parts(recipe)
         load_data(parts)
         check_examples(parts)
@@ -156,7 +156,7 @@ class Session:
 
     @contextmanager
     def loaded(self, parts: RunParts, device: str, precision: Precision) -> Iterator[PreparedRun]:
-        """The run with its model loaded, or taken from memory, adapted, and bound to the head."""
+        """The run with its model, which is loaded or taken from memory, then adapted and bound to the head."""
         runtime = parts.recipe.runtime
         with self.models.borrow(parts.backbone, load_settings(parts, self.plugins, device, precision)) as model:
             parts.backbone = model.backbone

@@ -36,9 +36,9 @@ def run_stages(
     *,
     force: bool = False,
 ) -> Run:
-    """Carry out a run in its folder, or return the finished run that is there already.
+    """Carry out a run in its folder, or return the finished run that the folder already holds.
 
-    ``prepare`` loads data and model. An error that stops the run has it as ``error.run``.
+    ``prepare`` loads data and model. An error that stops the run holds the run as ``error.run``.
     """
     from ..recipe import dump_recipe, recipe_digest
 

@@ -244,6 +244,26 @@ def _apart(left: torch.Tensor, right: torch.Tensor) -> float:
     return float((left - right).abs().max()) if left.shape == right.shape else float("inf")
 
 
+@rule("undo in remove() all that apply() and training change, or return False")
+def removed_completely(subject: AdaptationSubject) -> Iterator[str]:
+    """After ``remove`` has returned True, the model gives the logits that it gave before ``apply``."""
+    import torch
+
+    adaptation, backbone = subject.again(), subject.fresh()
+    before = logits(backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        adaptation.apply(backbone)
+    parameters = [value for value in backbone.model.parameters() if value.requires_grad]
+    if parameters:
+        _take_steps(backbone, parameters)
+    removed = adaptation.remove(backbone)
+    if not isinstance(removed, bool):
+        yield f"got {removed!r} from remove(), expected True or False"
+    elif removed and backbone.is_unaltered() and not torch.equal(before, logits(backbone)):
+        yield f"got logits that differ by {_apart(before, logits(backbone)):.1e} after remove(), expected the same ones"
+
+
 @rule("raise UserError in apply() for a model that it does not fit, and for nothing else")
 def run_round_trip(subject: AdaptationSubject) -> Iterator[str]:
     """The folder of a run with the adaptation gives the same answers and scores again."""
@@ -277,5 +297,6 @@ RULES = (
     deterministic,
     saves_no_pickle,
     saved_equals_loaded,
+    removed_completely,
     run_round_trip,
 )

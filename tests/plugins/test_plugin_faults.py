@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpttasks.cli import main
-from gpttasks.pipeline import kept_replies as replies
+from gpttasks.pipeline import resumable_replies as replies
 from gpttasks.plugins.faults import Watch
 from gpttasks.records.folder import read_events, read_run
 

@@ -86,6 +86,19 @@ class Untidy(NoAdaptation):
         (folder / "notes.txt").write_text("nothing")
 
 
+class Hooked(Lora):
+    """Leaves a hook on the model, which no digest shows."""
+
+    def apply(self, backbone):
+        super().apply(backbone)
+        backbone.causal_lm.get_input_embeddings().register_forward_hook(lambda module, args, output: output * 1.5)
+
+
+class Vague(Lora):
+    def remove(self, backbone):
+        super().remove(backbone)
+
+
 class Picky(Full):
     def apply(self, backbone):
         raise UserError("only for models of 7 B")
@@ -110,6 +123,8 @@ class Misplaced(Lora):
         (Untidy, "saves-no-pickle"),
         (NotPutBack, "saved-equals-loaded"),
         (NotPutBack, "run-round-trip"),
+        (Hooked, "removed-completely"),
+        (Vague, "removed-completely"),
         (Picky, "run-round-trip"),
     ],
 )

@@ -1,7 +1,7 @@
 """Replies of a backbone that is its own engine, kept in the run folder until the run is finished.
 
-A local model's replies are in the user's cache, which outlives the run. Those of a server or of a plugin's backbone are
-no promise for another run, but an interrupted one need not ask again.
+The replies of a model in memory are in the user's cache, which outlives the run. A server, or a plugin's backbone, may
+reply differently in another run; but an interrupted run does not ask again what it has asked.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..records.folder import REPLIES, RunFolder
 from ..requests import Engine, Reply, Request
 
 KEPT_AT_ONCE = 64
-"""Requests that are asked, and whose replies are kept, together: so many may have to be asked again."""
+"""Requests whose replies are written together: after an interruption at most so many are asked again."""
 
 
 class CountedReplies:
-    """Sees to it that the inner engine replies to each request."""
+    """Checks that the inner engine replies to each request."""
 
     def __init__(self, inner: Engine) -> None:
         self.inner = inner
@@ -35,5 +35,5 @@ class CountedReplies:
 
 
 def kept_in_run(inner: Engine, model: Mapping[str, Any], folder: RunFolder) -> CachedEngine:
-    """The engine, asked only what it has not replied to in this run; ``model``: as in :class:`CachedEngine`."""
+    """The engine, asked only what it has not answered in this run; ``model``: as in :class:`CachedEngine`."""
     return CachedEngine(CountedReplies(inner), model, folder / REPLIES, KEPT_AT_ONCE)
