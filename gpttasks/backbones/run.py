@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ..records.folder import ADAPTER, HEAD, HEAD_WEIGHTS, MODEL, RECIPE, read_ru
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
 from .hf import HuggingFace, HuggingFaceOptions
+from .texts import training_texts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,8 +54,19 @@ class RunBackbone(Backbone):
         plugins = load_plugins() if settings.plugins is None else settings.plugins
         self.recipe = finished_recipe(folder, plugins)
         inner = self._inner(self.recipe, plugins)
-        inner.load(settings)
+        texts_read = False
+
+        def texts() -> Iterator[str]:
+            nonlocal texts_read
+            texts_read = True
+            return training_texts(self.recipe, plugins)
+
+        # Seed and texts are the run's, so that a model made from them is the same as in the run.
+        device, precision, keep_master = settings.device, settings.precision, settings.keep_master
+        inner.load(LoadSettings(device, precision, keep_master, self.recipe.seed, texts, plugins))
         self._digests = inner.digests()
+        if texts_read:
+            _check_made_again(folder, self._digests)
         self._loaded = inner
         if inner.lm is not None:
             adaptation = create(plugins, "adaptation", self.recipe.adapt.name, self.recipe.adapt.options)
@@ -114,6 +127,18 @@ class RunBackbone(Backbone):
                 hint="choose another adaptation than none, or a run with this head",
             )
         return file
+
+
+def _check_made_again(folder: Path, digests: dict[str, str]) -> None:
+    """Raises BackboneError if a backbone made from a run's training texts is not what it was in the run."""
+    before = read_run(folder).record["backbone"]["digests"]
+    changed = sorted(name for name in digests if name in before and before[name] != digests[name])
+    if changed:
+        raise BackboneError(
+            f"the backbone of the run {folder} was made from its training texts, and made again it differs in: "
+            f"{', '.join(changed)}",
+            hint="restore the training data of the run, or run its recipe again",
+        )
 
 
 def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone
+from ..backbones.texts import training_texts
 from ..encoders.base import Encoder
 from ..errors import BackboneError
 from ..example import prompt_text
@@ -21,6 +22,8 @@ def load_settings(parts: RunParts, plugins: Plugins, device: str, precision: Pre
     """The settings for loading the backbone of a run."""
 
     def texts() -> Iterator[str]:
+        if "train" not in parts.sets:  # nothing is trained, but the backbone asks for them
+            return training_texts(parts.recipe, plugins)
         return (prompt_text(example.prompt) for example in parts.sets["train"].examples)
 
     return LoadSettings(

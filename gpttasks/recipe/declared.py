@@ -24,6 +24,7 @@ class Declared:
     needs: frozenset[str] = frozenset()
     trains_on: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
+    asks: frozenset[type] = frozenset()
     takes: frozenset[str] = frozenset()
     reads: frozenset[str] = frozenset()
     needs_training: bool = False
@@ -35,7 +36,7 @@ class Declared:
         return gives <= self.takes and (fields is None or self.needs <= fields)
 
 
-_READ = ("fields", "needs", "trains_on", "takes", "reads", "needs_training", "prompted")
+_READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "needs_training", "prompted")
 
 
 def declared(component: type[Component], options: Options) -> Declared:

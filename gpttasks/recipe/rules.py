@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import GpttasksError, Problem, did_you_mean
 from ..example import renamed_field
 from ..plugins import Plugins
+from .backbone_rules import backbone_problems
 from .declared import Declared, declared, declared_by_default
 from .document import Document, Location
 from .schema import MetricUse, ScoreOptions, TrainOptions, Use
@@ -25,7 +26,8 @@ def trains(plugins: Plugins, adapt: Use) -> bool:
 def rule_problems(document: Document, plugins: Plugins, parts: Mapping[str, Any]) -> list[Problem]:
     """All problems between the parts (by the recipe's keys) that were resolved; a part that was not is None."""
     rules = _Rules(document, plugins, parts)
-    problems = [*rules.training(), *rules.fit(), *rules.scoring()]
+    backbone = backbone_problems(document, plugins, parts, rules.head)
+    problems = [*rules.training(), *backbone, *rules.fit(), *rules.scoring()]
     return [*rules.failed, *problems]
 
 
@@ -74,9 +76,6 @@ class _Rules:
         if self.head is not None and not self.head.trainable:
             message = f"adapt is {name!r}, but the head {self.head.name!r} only asks: it has no items to train on"
             yield self.document.problem(message, ("adapt",), hint="write adapt: none, or choose another head")
-        if self.backbone is not None and not getattr(self.backbone, "trainable", True):
-            message = f"the backbone {self.backbone.name!r} cannot be trained, but adapt is {name!r}"
-            yield self.document.problem(message, ("adapt",), hint="write adapt: none")
 
     def fit(self) -> Iterator[Problem]:
         """Whether the task's examples hold what head and metrics read, and the metrics score what the head gives."""
