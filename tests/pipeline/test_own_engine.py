@@ -1,7 +1,6 @@
 """A plugin's backbone that is its own engine and learns from the training texts: in a run, as a run, and in predict."""
 
 import json
-import math
 
 import pytest
 from small_runs import samples, write_reviews
@@ -13,13 +12,12 @@ from gpttasks.plugins import load_plugins
 
 PLUGIN = """
 import hashlib, json
-from collections import Counter
 from math import log
 from gpttasks import Backbone, LogLikelihood, LogLikelihoodReply, hookimpl
 from gpttasks.tokens.byte_tokenizer import ByteTokenizer
 
 class Counts(Backbone):
-    '''The more of the training texts hold the prompt's last word and a continuation, the likelier it is.'''
+    '''The more of the training texts hold a continuation, the likelier it is.'''
     name = "counts"
     answers = frozenset({LogLikelihood})
 
@@ -55,7 +53,7 @@ task:
   data: {path: data}
   prompt: "{{ text | passage }}"
   label: label
-  labels: {negative: dull, positive: good}
+  labels: {negative: dull, positive: fine}
 head: choice
 score: {metrics: [accuracy]}
 runtime: {device: cpu}
@@ -74,16 +72,12 @@ def counted(tmp_path, monkeypatch):
     return gpttasks.run("r.yaml", out="counted", plugins="counts.py")
 
 
-def held(word):
-    """How many of the 22 training texts hold a word, worked out by hand: each of four words in turn for its label."""
-    return {"dull": 3, "good": 3}[word]
-
-
 def test_it_gets_the_training_texts(counted):
     assert counted.record["backbone"]["capabilities"] == {"texts": 22}
-    expected = [-math.log(2 + 22 - held(word)) for word in ("dull", "good")]
+    # Of 11 negative texts 3 are dull, of 11 positive ones 2 are fine.
+    likelihoods = [1 / (2 + 22 - 3), 1 / (2 + 22 - 2)]
     for row in samples(counted.folder):
-        assert row["scores"] == pytest.approx(expected)
+        assert row["scores"] == pytest.approx([one / sum(likelihoods) for one in likelihoods])
 
 
 def test_a_run_with_it_is_a_backbone(counted, tmp_path):
@@ -100,7 +94,7 @@ def test_a_run_with_it_is_a_backbone(counted, tmp_path):
 def test_predict(counted, tmp_path):
     predictor = Predictor(counted.folder, load_plugins([tmp_path / "counts.py"]))
     (prediction,) = predictor.predict(predictor.text_rows(["A film."]))
-    assert prediction.text in ("negative", "positive", "dull", "good")
+    assert prediction.text in ("negative", "dull")
     assert list(prediction.scores.values()) == pytest.approx(samples(counted.folder)[0]["scores"])
 
 
