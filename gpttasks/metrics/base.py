@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
 
@@ -31,9 +31,12 @@ class Metric(Component):
         goes into the measure; raise it when a number changes for the same samples.
     scale:
         the (lowest, highest) possible value, None where unbounded.
+    sample_examples:
+        examples on which the conformance kit checks it; needed where generated ones do not suit it.
     """
 
     kind = "metric"
+    sample_examples: ClassVar[Sequence[Example]] = ()
 
     @property
     def needs(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 from ..answer import Answer
 from ..component import Component
@@ -28,9 +29,12 @@ class Baseline(Component):
         the kinds of answer it can give, see :class:`~gpttasks.Answer`.
     needs:
         the example fields without which it has no answer.
+    sample_examples:
+        examples on which the conformance kit checks it; needed where generated ones do not suit it.
     """
 
     kind = "baseline"
+    sample_examples: ClassVar[Sequence[Example]] = ()
 
     @property
     def gives(self) -> frozenset[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..plugins.registry import PluginRecord
 
 
-_BY_HAND = "check it in a test of its own, with"
+_EXAMPLES = "give them in the class attribute sample_examples"
 
 
 class Undriven(Exception):
@@ -80,21 +80,22 @@ def _head(head: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .head import check_head
 
     try:
-        return check_head(head, answer_kinds=kinds)
+        return check_head(head, head.sample_examples or None, answer_kinds=kinds)
     except ValueError as error:
-        raise Undriven(f"{error}: {_BY_HAND} check_head(head, examples)") from error
+        raise Undriven(f"{error}: {_EXAMPLES}") from error
 
 
 def _metric(metric: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .metric import check_metric
     from .samples import sample_examples
 
-    lacking = sorted(metric.needs - sample_examples(1)[0].fields)
+    examples = metric.sample_examples or sample_examples(1)
+    lacking = sorted(metric.needs - examples[0].fields)
     if lacking:
         needs = f"metric {metric.name!r} needs {', '.join(lacking)}, and the examples have none"
-        raise Undriven(f"{needs}: {_BY_HAND} check_metric(metric, examples)")
+        raise Undriven(f"{needs}: {_EXAMPLES}")
     try:
-        return check_metric(metric, answer_kinds=kinds)
+        return check_metric(metric, metric.sample_examples or None, answer_kinds=kinds)
     except ValueError as error:
         raise Undriven(f"{error}: score answers of your own in a test of its own") from error
 
@@ -125,9 +126,9 @@ def _baseline(baseline: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     from .baseline import check_baseline
 
     try:
-        return check_baseline(baseline, answer_kinds=kinds)
+        return check_baseline(baseline, baseline.sample_examples or None, answer_kinds=kinds)
     except ValueError as error:
-        raise Undriven(f"{error}: {_BY_HAND} check_baseline(baseline, examples)") from error
+        raise Undriven(f"{error}: {_EXAMPLES}") from error
 
 
 _CHECKS: dict[str, Callable[[Any, Sequence[AnswerKind]], list[Fault]]] = {

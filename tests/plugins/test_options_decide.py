@@ -49,7 +49,7 @@ def test_check_reads_them_with_the_options(recipe: str) -> None:
     (line,) = complaints(recipe, "head=length")
     assert line.startswith(
         "length.yaml:4:19: score.metrics.0: the metric 'at-most' scores label, but the head 'length' gives number; "
-        "metrics that fit: mean_absolute_error"
+        "metrics that fit: none"
     )
     (line,) = complaints(recipe, "score.metrics=[{use: at-most, limit: 3}]")
     assert "the metric 'at-most' scores number, but the head 'length' gives label; metrics that fit: accuracy" in line
