@@ -218,6 +218,7 @@ def front_page() -> str:
         "zero-shot": ("prompted, no training", "imdb-zero-shot"),
         "lora": ("LoRA, the answer as a word", "imdb-lora"),
         "classifier": ("LoRA and a trained head", "imdb-classifier"),
+        "tfidf": ("for comparison: TF-IDF, logistic regression", ""),
     }
     results = read("imdb")
     rows = []
@@ -225,7 +226,7 @@ def front_page() -> str:
         row = results[key]
         score = {"value": row["accuracy"], "low": row["low"], "high": row["high"]}
         trained = f"{row['train']:,}" if row["train"] else "–"
-        rows.append((way, f"`{recipe}`", trained, value(score), f"{row['n']:,}"))
+        rows.append((way, f"`{recipe}`" if recipe else "–", trained, value(score), f"{row['n']:,}"))
     return table(("", "recipe", "training examples", "accuracy (95 % interval)", "test examples"), rows)
 
 
