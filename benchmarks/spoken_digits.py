@@ -60,13 +60,13 @@ def main() -> None:
     for folder in arguments.runs:
         run = gpttasks.read_run(folder)
         for key, score in run.scores.items():
-            results[f"{run.record['name']} {key}"] = {
+            results[f"{run.document['name']} {key}"] = {
                 "value": score.value,
                 "low": score.low,
                 "high": score.high,
                 "groups": score.groups,
-                "time": run.record["time"],
-                "memory": run.record["memory"],
+                "time": run.document["time"],
+                "memory": run.document["memory"],
             }
     arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     for name, one in results.items():

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .pipeline.session import Session
     from .plugins import Register
     from .plugins.hookspecs import RunInfo, hookimpl
-    from .records.folder import Run, read_run
+    from .records.run import Run, read_run
     from .requests import (
         Cut,
         Engine,
@@ -169,7 +169,7 @@ _MODULES = {
     ".pipeline.session": ("Session",),
     ".plugins": ("Register",),
     ".plugins.hookspecs": ("RunInfo", "hookimpl"),
-    ".records.folder": ("Run", "read_run"),
+    ".records.run": ("Run", "read_run"),
     ".requests": (
         "Cut",
         "Engine",

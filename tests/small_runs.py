@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import gpttasks
-from gpttasks import Run
+from gpttasks import Run, read_run
+from gpttasks.records.samples import Sample
 
 WORDS = {"negative": ("dull", "poor", "boring", "bad"), "positive": ("good", "great", "superb", "fine")}
 
@@ -26,8 +27,5 @@ def run(recipe: Path, folder: str, *overrides: str, **options: Any) -> Run:
     return gpttasks.run(recipe, *overrides, out=recipe.parent / folder, **options)
 
 
-def samples(folder: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.read_table(folder / "samples.parquet").to_pylist()
-    return rows
+def samples(folder: Path) -> list[Sample]:
+    return read_run(folder).samples()

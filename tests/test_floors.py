@@ -89,7 +89,7 @@ def test_climbing_imports_are_found(source, number):
 
 
 def test_the_page_lists_these_floors():
-    from floor_list import PAGE, updated
+    from architecture_page import PAGE, updated
 
     text = PAGE.read_text("utf-8")
-    assert updated(text) == text, "gpttasks/README.md lists other floors: run python tests/floor_list.py"
+    assert updated(text) == text, "gpttasks/README.md lists other floors: run python tests/architecture_page.py"

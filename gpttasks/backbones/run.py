@@ -13,7 +13,8 @@ from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, files_digest
 from ..plugins import Plugins, load_plugins
 from ..plugins.faults import create
-from ..records.folder import ADAPTER, HEAD, HEAD_WEIGHTS, MODEL, RECIPE, read_run
+from ..records.folder import ADAPTER, HEAD, HEAD_WEIGHTS, MODEL, RECIPE
+from ..records.run import read_run
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
 from .hf import HuggingFace, HuggingFaceOptions
@@ -131,7 +132,8 @@ class RunBackbone(Backbone):
 
 def _check_made_again(folder: Path, digests: dict[str, str]) -> None:
     """Raises BackboneError if a backbone made from a run's training texts is not what it was in the run."""
-    before = read_run(folder).record["backbone"]["digests"]
+    backbone = read_run(folder).record.backbone
+    before = {} if backbone is None else backbone.digests
     changed = sorted(name for name in digests if name in before and before[name] != digests[name])
     if changed:
         raise BackboneError(

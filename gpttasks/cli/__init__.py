@@ -78,7 +78,7 @@ def _told(error: GpttasksError) -> tuple[int, Mapping[str, Any]]:
     say(str(error))
     run = getattr(error, "run", None)
     if run is not None and not isinstance(error, UserError):
-        return error.exit_status, run.record
+        return error.exit_status, run.document
     return error.exit_status, error_document(error)
 
 

@@ -13,7 +13,7 @@ from .output import aligned, say, use_text
 
 if TYPE_CHECKING:
     from ..recipe.schema import Recipe
-    from ..records.folder import Run
+    from ..records.run import Run
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
     with problems_placed(recipe, changes or [], plugins):
         done = run_recipe(resolved, plugins, out=folder, force=force)
     _show_result(done)
-    return done.record
+    return done.document
 
 
 def _announcement(recipe: Recipe, folder: Path) -> str:
@@ -69,7 +69,7 @@ def _show_result(run: Run) -> None:
     for key, score in run.scores.items():
         if score.reason:
             say(f"{key}: {score.reason}")
-    for warning in run.record["warnings"]:
+    for warning in run.record.warnings:
         say(f"warning: {warning}")
     say(f"report: {run.folder / REPORT}")
 

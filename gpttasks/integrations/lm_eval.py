@@ -32,7 +32,7 @@ from ..parallel.launch import launched
 from ..pipeline.session import Session
 from ..progress import Progress
 from ..recipe.schema import RuntimeOptions, Use
-from ..records.folder import RECORD
+from ..records.run import RECORD
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
 
 Answer = TypeVar("Answer")

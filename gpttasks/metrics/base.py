@@ -85,6 +85,13 @@ class Metric(Component):
         """
         return None
 
+    def text_read(self, answer: Answer) -> str | None:
+        """The text that is compared with the references, if it is made of ``answer.text``; kept with the sample.
+
+        None for a metric that reads the answer as it is.
+        """
+        return None
+
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """The statistics of one sample: always the same number of finite floats.
 

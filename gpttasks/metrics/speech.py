@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from ..component import Options
-from ..tasks.transcripts import TranscriptNormaliser, character_errors, word_errors
+from ..tasks.transcripts import TranscriptNormaliser, character_errors, normalised_transcript, word_errors
 from .base import Metric
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class _ErrorRate(Metric):
     def errors(self, example: Example, text: str) -> float:
         """The errors of a text, after the normaliser. Raises ValueError for an example without a reference."""
         return float(self._count(text, example.references)[0])
+
+    def text_read(self, answer: Answer) -> str:
+        """The normalised answer."""
+        return normalised_transcript(answer.text, self.options.normaliser)
 
     def signature(self, examples: Sequence[Example]) -> str:
         """The normaliser, and jiwer with its version."""

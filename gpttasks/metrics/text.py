@@ -56,6 +56,10 @@ class _BestMatch(Metric):
         """The mean."""
         return float(rows[:, 0].mean())
 
+    def text_read(self, answer: Answer) -> str:
+        """The normalised answer."""
+        return self._normalised(answer.text)
+
     def _match(self, said: str, reference: str) -> float:
         raise NotImplementedError
 

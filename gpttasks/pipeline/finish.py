@@ -1,18 +1,18 @@
-"""The last stage: samples, report and record, and the folder's way from resumable to finished."""
+"""The last stage: the samples, the report and the finished record. From here on the run folder is finished."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic_file
+from ..example import json_mapping
 from ..hashing import file_digest
 from ..records.environment import peak_memory_bytes
-from ..records.folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, RECORD, REPLIES, REPORT, SAMPLES
+from ..records.folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, REPLIES, REPORT
+from ..records.run import RECORD, SAMPLES
+from ..records.samples import Sample, sample_of, write_samples
 from ..report import render_report
-from .answering import Answered
 from .job import Job
 from .parts import PreparedRun
 from .score import Scored
@@ -20,70 +20,63 @@ from .score import Scored
 
 def finish(job: Job, prepared: PreparedRun, scored: Scored) -> None:
     """Write ``samples.parquet``, ``report.html`` and, as the last thing, the finished ``run.json``."""
-    rows = sample_rows(prepared, scored)
-    write_samples(job.folder / SAMPLES, rows)
-    job.record["memory"] = peak_memory_bytes(prepared.device)
-    job.now("finished")
+    samples = samples_of(prepared, scored)
+    write_samples(job.folder / SAMPLES, samples)
+    job.record.memory = peak_memory_bytes(prepared.device)
+    scores = job.record.as_json()["scores"]
+    job.record.hooks = job.collect("gpttasks_add_to_record", _record_values, scores=scores)
+    sections = job.collect("gpttasks_add_to_report", _report_text, scores=scores)
+    job.update("finished")
     recipe = (job.folder / RECIPE).read_text("utf-8")
-    job.folder.write_text(REPORT, render_report(job.record, rows, job.folder.events(), recipe=recipe))
+    page = render_report(job.record.as_json(), samples, job.folder.events(), recipe=recipe, plugin_sections=sections)
+    job.folder.write_text(REPORT, page)
     for name in (DATA_DIGESTS, REPLIES):
         (job.folder / name).unlink(missing_ok=True)
-    job.record["files"] = file_digests(job.folder.path)
+    job.record.files = file_digests(job.folder.path)
     job.save("finished")
     shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
 
 
-def sample_rows(prepared: PreparedRun, scored: Scored) -> list[dict[str, Any]]:
-    """One row an example, with the columns of ``samples.parquet``."""
-    rows = []
+def samples_of(prepared: PreparedRun, scored: Scored) -> list[Sample]:
+    """One sample for each scored example, in their order."""
+    metrics = {key: metric for key, metric in prepared.metrics.items() if key not in prepared.baselines}
+    shots = prepared.recipe.score.shots
+    samples = []
     for index, one in enumerate(scored.answered):
-        row = _sample_row(one) | {"set": prepared.recipe.score.split}
-        for key, statistics in scored.statistics.items():
-            row[f"stats_{key}"] = statistics[index].tolist()
-        rows.append(row)
-    return rows
+        texts = {key: metric.text_read(one.answer) for key, metric in metrics.items()}
+        drawn = prepared.shots.draw(one.example, shots) if prepared.shots is not None else []
+        samples.append(
+            sample_of(
+                one.example,
+                one.answer,
+                answer_value=one.stored,
+                set=prepared.recipe.score.split,
+                shot_ids=[shot.id for shot in drawn[one.cut_shots :]],  # the first ones are dropped first
+                truncated=one.cut_tokens,
+                texts={key: text for key, text in texts.items() if text is not None and text != one.answer.text},
+                statistics={key: rows[index].tolist() for key, rows in scored.statistics.items()},
+            )
+        )
+    return samples
 
 
-def _sample_row(one: Answered) -> dict[str, Any]:
-    from ..example import prompt_text
-
-    example, answer = one.example, one.answer
-    return {
-        "set": "",
-        "id": example.id,
-        "group": example.group,
-        "input_digest": example.input_digest,
-        "input": prompt_text(example.prompt),
-        "answer": json.dumps(one.stored, allow_nan=False),
-        "text": answer.text,
-        "references": list(example.references),
-        "choices": list(example.choices),
-        "scores": list(answer.scores),
-        "target": example.gold_text,
-        "truncated": one.cut_tokens,
-        "shots": one.shots,
-        "detail": json.dumps(dict(answer.detail), allow_nan=False),
-    }
+def _record_values(value: Any) -> dict[str, Any]:
+    """What a plugin adds to the record. Raises TypeError for anything but a mapping of JSON values."""
+    return json_mapping("what it returned", value)
 
 
-def write_samples(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows as Parquet, whole or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    text, texts, numbers = pa.string(), pa.list_(pa.string()), pa.list_(pa.float64())
-    types = dict.fromkeys(("set", "id", "group", "input_digest", "input", "answer", "text", "target", "detail"), text)
-    types |= {"references": texts, "choices": texts, "scores": numbers, "truncated": pa.int64(), "shots": pa.int64()}
-    types |= {name: numbers for name in rows[0] if name.startswith("stats_")}
-    with atomic_file(file) as aside:
-        pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema([(name, types[name]) for name in rows[0]])), aside)
+def _report_text(value: Any) -> str:
+    """What a plugin adds to the report. Raises TypeError for anything but text."""
+    if not isinstance(value, str):
+        raise TypeError(f"got {value!r}, expected a text")
+    return value
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that stays in a finished run, by path relative to it, but ``run.json`` itself."""
-    found = {}
+    """The SHA-256 of every file that stays in a finished run except ``run.json``, by path relative to the folder."""
+    digests = {}
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         if file.is_file() and name not in (RECORD, LOCK) and not name.startswith((f"{CHECKPOINTS}/", "trackers/")):
-            found[name] = file_digest(file)
-    return found
+            digests[name] = file_digest(file)
+    return digests

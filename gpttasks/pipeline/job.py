@@ -1,4 +1,4 @@
-"""A run while it is being carried out: its folder, its record, and what is said about it."""
+"""A run while it is carried out: its folder, its record, its messages, and the hooks of the plugins."""
 
 from __future__ import annotations
 
@@ -17,11 +17,21 @@ from ..plugins.faults import fault_of_plugin
 from ..plugins.hookspecs import RunInfo
 from ..recipe import recipe_as_dict
 from ..records.environment import machine, versions
-from ..records.folder import DATA_DIGESTS, SCHEMA, Run, RunFolder
+from ..records.folder import DATA_DIGESTS, RunFolder
+from ..records.run import (
+    BackboneRecord,
+    ComponentRecord,
+    DataRecord,
+    MachineRecord,
+    PluginUse,
+    Run,
+    RunRecord,
+    State,
+)
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
-    from ..recipe.schema import Recipe
+    from ..recipe.schema import Recipe, Use
     from .parts import PreparedRun
 
 Result = TypeVar("Result")
@@ -29,201 +39,191 @@ Result = TypeVar("Result")
 
 @dataclass
 class Job:
-    """A run that is being carried out: its folder, and the record that becomes ``run.json``."""
+    """A run that is being carried out: its folder, and the record that becomes ``run.json``.
+
+    seconds_before:
+        the seconds that an interrupted run has taken already, in all and by stage.
+    resumed_from:
+        see :class:`gpttasks.RunInfo`.
+    started:
+        the monotonic clock when this process began with the run.
+    failed_hooks:
+        (plugin, hook) for each lifecycle hook that has failed.
+    """
 
     recipe: Recipe
     plugins: Plugins
     folder: RunFolder
-    record: dict[str, Any]
-    earlier: Mapping[str, float] = field(default_factory=dict)
-    """The seconds that an interrupted run has taken already, in all and by stage."""
-    began: float = field(default_factory=time.monotonic)
+    record: RunRecord
+    seconds_before: Mapping[str, float] = field(default_factory=dict)
+    resumed_from: int | None = None
+    started: float = field(default_factory=time.monotonic)
     failed_hooks: set[tuple[str, str]] = field(default_factory=set)
-    """Plugins and the lifecycle hooks in which they have failed."""
 
     @property
     def info(self) -> RunInfo:
-        """What lifecycle hooks are told."""
-        return RunInfo(self.recipe.name, self.folder.path, recipe_as_dict(self.recipe), self.record["digest"])
+        """What lifecycle hooks learn of the run."""
+        recipe = recipe_as_dict(self.recipe)
+        return RunInfo(self.recipe.name, self.folder.path, recipe, self.record.digest, self.resumed_from)
 
     def say(self, text: str) -> None:
-        """A line for people, on stderr."""
+        """Print a line for people, on stderr."""
         print(text, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
-        """A line for people that is kept in the run."""
-        if text not in self.record["warnings"]:
-            self.record["warnings"].append(text)
+        """Print a warning and keep it in the record; a warning that is there already is not repeated."""
+        if text not in self.record.warnings:
+            self.record.warnings.append(text)
             self.say(f"warning: {text}")
 
-    def save(self, state: str) -> None:
-        """Write ``run.json`` as it stands."""
-        self.now(state)
+    def save(self, state: State) -> None:
+        """Write ``run.json`` with this state and the seconds so far."""
+        self.update(state)
         self.folder.write_record(self.record)
 
-    def tell(self, hook: str, **arguments: Any) -> bool:
-        """Tell all plugins by a lifecycle hook; gives whether there is a new warning.
+    def update(self, state: State) -> None:
+        """Put the state and the seconds so far into the record."""
+        self.record.state = state
+        self._add_time("seconds", self.started)
 
-        No run is lost by a hook that fails: its first failure is a warning, and it is called again the next time.
+    def tell(self, hook: str, **arguments: Any) -> bool:
+        """Call a lifecycle hook of all plugins; returns whether that led to a new warning.
+
+        A hook that fails does not stop the run: its first failure is a warning, and it is called again the next time.
         """
-        before = len(self.record["warnings"])
-        for title, error in self.plugins.call(hook, run=self.info, **arguments).items():
+        return self._warn_of_failures(hook, self.plugins.call(hook, run=self.info, **arguments))
+
+    def collect(self, hook: str, check: Callable[[Any], Any], **arguments: Any) -> dict[str, Any]:
+        """What a hook of each plugin returns, by the plugin's name; a failure is a warning, as for :meth:`tell`."""
+        values, failures = self.plugins.collect(hook, check, run=self.info, **arguments)
+        self._warn_of_failures(hook, failures)
+        return values
+
+    def _warn_of_failures(self, hook: str, failures: Mapping[str, BaseException]) -> bool:
+        before = len(self.record.warnings)
+        for title, error in failures.items():
             if (title, hook) not in self.failed_hooks:
                 self.failed_hooks.add((title, hook))
                 self.warn(f"the {title} failed in {hook}, and the run goes on without it: {one_line(error)}")
-        return len(self.record["warnings"]) > before
-
-    def now(self, state: str) -> None:
-        """Note the state and the seconds since the start in the record."""
-        self.record["state"] = state
-        self._took("seconds", self.began)
+        return len(self.record.warnings) > before
 
     def timed(self, stage: str, work: Callable[[], Result]) -> Result:
-        """What ``work()`` returns; its seconds go into the record under the stage's name."""
+        """The result of ``work()``; its seconds go into the record under the stage's name."""
         start = time.monotonic()
         try:
             return work()
         finally:
-            self._took(stage, start)
+            self._add_time(stage, start)
 
-    def _took(self, what: str, start: float) -> None:
-        self.record["time"][what] = round(self.earlier.get(what, 0.0) + time.monotonic() - start, 3)
+    def _add_time(self, name: str, start: float) -> None:
+        seconds = self.seconds_before.get(name, 0.0) + time.monotonic() - start
+        self.record.time = {**self.record.time, name: round(seconds, 3)}
 
     def describe(self, prepared: PreparedRun) -> None:
-        """Note what was loaded, and tell the user on which device and with which precision it will work."""
+        """Record what was loaded, and print the device and the precision."""
         recipe, backbone = self.recipe, prepared.backbone
-        self.record["backbone"] = {
-            "name": recipe.backbone.name,
-            "options": recipe.backbone.options.model_dump(mode="json"),
-        }
-        self.record["backbone"] |= {"digests": backbone.digests(), "capabilities": backbone.capabilities()}
-        self.record["machine"] = machine() | {"device": prepared.device, "precision": prepared.precision}
-        for name in self.record["backbone"]["capabilities"].get("own_code", ()):
-            self.warn(f"{recipe.backbone.name} brings code of its own for {name}; transformers' own is used instead")
+        self.record.backbone = BackboneRecord(
+            **_component(recipe.backbone), digests=backbone.digests(), capabilities=backbone.capabilities()
+        )
+        self.record.machine = MachineRecord(**machine(), device=prepared.device, precision=prepared.precision)
+        for name in self.record.backbone.capabilities.get("own_code", ()):
+            self.warn(f"{recipe.backbone.name} has its own code for {name}; transformers' code is used instead")
         if recipe.encoder is not None:
-            options = recipe.encoder.options.model_dump(mode="json")
-            self.record["encoder"] = {"name": recipe.encoder.name, "options": options}
-        self._describe_switched_off(prepared)
+            self.record.encoder = ComponentRecord(**_component(recipe.encoder))
+        self._report_slow_paths(prepared, self.record.backbone.capabilities)
         self._describe_data(prepared)
         self.say(f"{recipe.backbone.name} on {prepared.device} in {prepared.precision}; {self.folder.path}")
 
-    def _describe_switched_off(self, prepared: PreparedRun) -> None:
-        """Say what the model cannot do that would make scoring faster."""
-        found = self.record["backbone"]["capabilities"]
-        alone = {"shares_prompts": "each prompt is read alone"}
+    def _report_slow_paths(self, prepared: PreparedRun, capabilities: Mapping[str, Any]) -> None:
+        """Print what the model cannot do that would make scoring faster."""
+        effects = {"shares_prompts": "each prompt is processed alone"}
         if prepared.head.gives == "text":
-            alone["writes_together"] = "each text is written alone"
-        if found.get("shares_prompts"):  # else each row is padded, and why is said once
-            alone["reads_ragged"] = "rows are padded"
-        for what, told in alone.items():
-            reason = found.get(f"{what}_reason")
+            effects["writes_together"] = "each text is generated alone"
+        if capabilities.get("shares_prompts"):  # otherwise rows are padded too, for the reason that is printed already
+            effects["reads_ragged"] = "rows are padded"
+        for capability, effect in effects.items():
+            reason = capabilities.get(f"{capability}_reason")
             if reason and self.recipe.runtime.sharing:
-                self.say(f"{told}: {reason}")
+                self.say(f"{effect}: {reason}")
 
     def _describe_data(self, prepared: PreparedRun) -> None:
-        self._same_data_as_before(prepared)
+        self._check_data_unchanged(prepared)
         skipped: dict[str, int] = {}  # by split: several roles may be shares of one
         for role, part in prepared.sets.items():
-            self.record["data"][role] = {
-                "split": part.split,
-                "examples": len(part.examples),
-                "rows": part.rows,
-                "skipped": part.skipped,
-                "made": part.made,
-                "digest": part.digest,
-            }
-            self.record["samples"][role] = len(part.examples)
+            self.record.data[role] = DataRecord(
+                split=part.split,
+                examples=len(part.examples),
+                rows=part.rows,
+                skipped=part.skipped,
+                made=part.made,
+                digest=part.digest,
+            )
+            setattr(self.record.samples, role, len(part.examples))
             self.say(f"{role}: {len(part.examples):,} examples ({part.made})")
             if part.skipped and part.split not in skipped:
                 self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} cannot be used and were skipped")
             skipped[part.split] = part.skipped
-        self.record["samples"]["skipped"] = sum(skipped.values())
+        self.record.samples.skipped = sum(skipped.values())
 
-    def _same_data_as_before(self, prepared: PreparedRun) -> None:
-        before = self.folder / DATA_DIGESTS
-        now = {role: part.digest for role, part in prepared.sets.items()}
-        if before.exists():
-            then = json.loads(before.read_text("utf-8"))
-            changed = sorted(role for role in now if then.get(role) != now[role])
+    def _check_data_unchanged(self, prepared: PreparedRun) -> None:
+        file = self.folder / DATA_DIGESTS
+        digests = {role: part.digest for role, part in prepared.sets.items()}
+        if file.exists():
+            before = json.loads(file.read_text("utf-8"))
+            changed = sorted(role for role in digests if before.get(role) != digests[role])
             if changed:
                 raise DataError(
-                    f"the {' and '.join(changed)} data changed since this run was interrupted, so it cannot go on",
+                    f"the {' and '.join(changed)} data changed since this run was interrupted, so it cannot resume",
                     hint="restore the data, or start again with --force",
                 )
-        self.folder.write_text(DATA_DIGESTS, json.dumps(now) + "\n")
+        self.folder.write_text(DATA_DIGESTS, json.dumps(digests) + "\n")
 
 
-COUNTED = (
-    "train",
-    "validation",
-    "test",
-    "truncated",
-    "train_truncated",
-    "skipped",
-    "shots_dropped",
-    "near_ties",
-    "unfinished",
-)
-"""What ``samples`` counts in every ``run.json``."""
+def _component(use: Use) -> dict[str, Any]:
+    return {"name": use.name, "options": use.options.model_dump(mode="json")}
 
 
-def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> dict[str, Any]:
-    """``run.json`` as a run begins: every key is there, what is not known yet is null, zero or empty."""
-    return {
-        "schema": SCHEMA,
-        "state": "running",
-        "name": recipe.name,
-        "folder": str(folder),
-        "digest": digest,
-        "seed": recipe.seed,
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "backbone": None,
-        "encoder": None,
-        "scores": {},
-        "samples": dict.fromkeys(COUNTED, 0),
-        "training": None,
-        "cache": None,
-        "engine": None,
-        "time": {},
-        "memory": None,
-        "machine": None,
-        "warnings": [],
-        "data": {},
-        "plugins": _used_plugins(plugins),
-        "versions": versions(),
-        "files": {},
-        "error": None,
-    }
-
-
-def _used_plugins(plugins: Plugins) -> list[dict[str, Any]]:
+def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> RunRecord:
+    """``run.json`` as a run begins."""
     names = ("name", "distribution", "version", "origin", "sha256")
-    return [{name: getattr(record, name) for name in names} for record in plugins.records if record.state == "ok"]
+    return RunRecord(
+        name=recipe.name,
+        folder=str(folder),
+        digest=digest,
+        seed=recipe.seed,
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        plugins=[
+            PluginUse(**{name: getattr(plugin, name) for name in names})
+            for plugin in plugins.records
+            if plugin.state == "ok"
+        ],
+        versions=versions(),
+    )
 
 
 @contextmanager
 def failures_recorded(job: Job) -> Iterator[None]:
-    """Whatever stops the run is written into ``run.json``, told to the plugins, and raised as one of our errors."""
+    """Record whatever stops the run in ``run.json``, tell the plugins, and raise it as one of our errors."""
     try:
         yield
-    except BaseException as error:
-        told = _as_our_error(error, job.plugins)
-        state = "interrupted" if isinstance(told, Interrupted) else "failed"
-        job.record["error"] = str(told)
-        told.run = Run(job.folder.path, job.record)  # type: ignore[attr-defined]
+    except BaseException as raised:
+        error = _as_our_error(raised, job.plugins)
+        state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
+        job.record.error = str(error)
+        error.run = Run(job.folder.path, job.record)  # type: ignore[attr-defined]
         try:
             job.save(state)
-        except OSError as second:  # a full disk: the first error matters more, but say it
-            job.say(f"run.json could not be brought up to date: {second}")
-        if job.tell("gpttasks_run_failed", error=told):
+        except OSError as second:  # a full disk: the first error matters more, but report both
+            job.say(f"run.json could not be updated: {second}")
+        if job.tell("gpttasks_run_failed", error=error):
             with suppress(OSError):
                 job.save(state)
-        if told is error:
+        if error is raised:
             raise
-        raise told from error
+        raise error from raised
 
 
 def _as_our_error(error: BaseException, plugins: Plugins) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("stopped; the same command goes on from the last checkpoint")
+        return Interrupted("interrupted; the same command resumes from the last checkpoint")
     return full_disk(error) or fault_of_plugin(error, plugins) or error

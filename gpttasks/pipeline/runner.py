@@ -12,7 +12,7 @@ from .session import Session
 if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..recipe.schema import Recipe
-    from ..records.folder import Run
+    from ..records.run import Run
 
 
 def run(

@@ -13,6 +13,7 @@ from ..hashing import content_digest
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..model.loaded import state_digest
+from ..records.run import CacheRecord, EngineRecord
 from ..requests import Engine
 from ..training.checkpoint import trained_parameters
 from .answering import Answered, add_shots, answer_all, score_all
@@ -56,7 +57,7 @@ def score_split(job: Job, prepared: PreparedRun) -> Scored:
         way=way_of(job, prepared, answered, digests),
         seed=prepared.recipe.seed,
     )
-    job.record["scores"] = {key: value.as_dict() for key, value in scores.items()}
+    job.record.scores = scores
     return Scored(answered, scores, statistics)
 
 
@@ -85,7 +86,7 @@ def cached(job: Job, prepared: PreparedRun, digests: Mapping[str, str]) -> Engin
         **digests,
         "adapt": [prepared.recipe.adapt.name, prepared.recipe.adapt.options.model_dump(mode="json")],
         **({"encoder": [use.name, use.options.model_dump(mode="json")]} if (use := prepared.recipe.encoder) else {}),
-        "versions": {name: job.record["versions"][name] for name in ("torch", "transformers", "peft")},
+        "versions": {name: job.record.versions[name] for name in ("torch", "transformers", "peft")},
         "precision": prepared.precision,
         "device": prepared.device.partition(":")[0],
         "context": prepared.backbone.context,
@@ -94,15 +95,15 @@ def cached(job: Job, prepared: PreparedRun, digests: Mapping[str, str]) -> Engin
 
 
 def note_cache(job: Job, engine: CachedEngine) -> None:
-    """Write down, and say, how many replies were there already."""
+    """Record and print how many replies came from the cache."""
     in_run = engine.file.parent == job.folder.path  # and removed when it is finished
     if not in_run:
-        job.record["cache"] = {"file": str(engine.file), "hits": engine.hits, "asked": engine.asked}
+        job.record.cache = CacheRecord(file=str(engine.file), hits=engine.hits, asked=engine.asked)
     if engine.hits:
-        where = "there from before the run was stopped" if in_run else f"in the cache {engine.file}"
-        job.say(f"{engine.hits:,} of {engine.asked:,} replies were {where}")
+        source = "kept from before the interruption" if in_run else f"found in the cache {engine.file}"
+        job.say(f"{engine.hits:,} of {engine.asked:,} replies were {source}")
     if engine.problem:
-        job.warn(f"replies could not be kept: {engine.problem}")
+        job.warn(f"replies could not be stored: {engine.problem}")
 
 
 def count_from_here(job: Job, engine: Engine) -> None:
@@ -113,15 +114,16 @@ def count_from_here(job: Job, engine: Engine) -> None:
 
 
 def note_work(job: Job, engine: Engine) -> None:
-    """Write down, and say, how much a local engine had to read; warn where memory ran out."""
+    """Record and print how much a local engine had to process; warn if memory ran out."""
     inner = engine.inner if isinstance(engine, CachedEngine) else engine
     if not isinstance(inner, (LocalEngine, ShardedEngine)):
         return
-    work = job.record["engine"] = inner.work()
+    work = inner.work()
+    job.record.engine = EngineRecord(**work)
     if work["tokens_asked"]:
         job.say(
-            f"read {work['tokens_read']:,} tokens for {work['tokens_asked']:,}, with {work['padding']:.1%} padding, "
-            f"in batches of up to {work['tokens_per_batch']:,}"
+            f"processed {work['tokens_read']:,} tokens ({work['tokens_asked']:,} without sharing) "
+            f"in batches of up to {work['tokens_per_batch']:,}, {work['padding']:.1%} of them padding"
         )
     _warn_of_memory(job, work)
 
@@ -129,31 +131,29 @@ def note_work(job: Job, engine: Engine) -> None:
 def _warn_of_memory(job: Job, work: Mapping[str, Any]) -> None:
     if work["out_of_memory"]:
         job.warn(
-            f"memory ran out {work['out_of_memory']:,} times, so batches were made smaller: "
-            f"runtime.tokens_per_batch={work['tokens_per_batch']} avoids that from the start"
+            f"memory ran out {work['out_of_memory']:,} times, and the batches were made smaller; "
+            f"set runtime.tokens_per_batch={work['tokens_per_batch']} to avoid this"
         )
 
 
 def _count(job: Job, prepared: PreparedRun, answered: list[Answered]) -> None:
-    """Note what was cut, dropped and nearly tied, and say it."""
-    samples = job.record["samples"]
-    samples["truncated"] = sum(one.cut_tokens > 0 for one in answered)
-    samples["shots_dropped"] = sum(one.cut_shots for one in answered)
-    samples["near_ties"] = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
-    unfinished = sum(one.answer.detail.get("finish") == "length" for one in answered)
-    samples["unfinished"] = unfinished
-    if unfinished:
+    """Count what was cut, dropped, unfinished or nearly tied, and warn of it."""
+    samples = job.record.samples
+    samples.truncated = sum(one.cut_tokens > 0 for one in answered)
+    samples.shots_dropped = sum(one.cut_shots for one in answered)
+    samples.near_ties = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
+    samples.unfinished = sum(one.answer.detail.get("finish") == "length" for one in answered)
+    if samples.unfinished:
         job.warn(
-            f"{unfinished:,} of {len(answered):,} answers were cut off at the most tokens they may have: no end token "
-            "and no stop text came before"
+            f"{samples.unfinished:,} of {len(answered):,} answers hit max_tokens before an end token or stop string"
         )
-    if samples["truncated"]:
+    if samples.truncated:
         job.warn(
-            f"{samples['truncated']:,} of {len(answered):,} scored examples are longer than the context of "
-            f"{prepared.backbone.context} tokens and were cut at their passage"
+            f"{samples.truncated:,} of {len(answered):,} scored examples are longer than the context of "
+            f"{prepared.backbone.context} tokens; their passages were cut"
         )
-    if samples["shots_dropped"]:
-        job.warn(f"{samples['shots_dropped']:,} shots did not fit into the context and were left out")
+    if samples.shots_dropped:
+        job.warn(f"{samples.shots_dropped:,} shots did not fit into the context and were left out")
 
 
 def way_of(job: Job, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:
@@ -162,7 +162,7 @@ def way_of(job: Job, prepared: PreparedRun, answered: list[Answered], digests: M
     prompts = content_digest(
         sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)
     )
-    versions = job.record["versions"]
+    versions = job.record.versions
     return format_signature(
         {
             "backbone": recipe.backbone.name,
@@ -174,7 +174,7 @@ def way_of(job: Job, prepared: PreparedRun, answered: list[Answered], digests: M
             "shots": recipe.score.shots,
             "chat": False,
             "precision": prepared.precision,
-            "recipe": job.record["digest"][:16],
+            "recipe": job.record.digest[:16],
             **{name: versions[name] for name in ("gpttasks", "torch", "transformers", "peft")},
         }
     )

@@ -18,7 +18,7 @@ from ..parallel.launch import is_helper
 from ..parallel.processes import Processes
 from ..plugins import load_plugins
 from ..plugins.faults import create
-from ..records.folder import Run, read_run
+from ..records.run import Run, read_run
 from ..runtime import Precision, choose_device, choose_precision
 from ..training.trackers import check_trackers
 from .bind import bind, load_settings

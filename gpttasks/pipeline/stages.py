@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..records.folder import CHECKPOINTS, RECIPE, Run, open_folder, read_run
+from ..records.folder import CHECKPOINTS, RECIPE, open_folder
+from ..records.run import Run, read_run
+from ..training.checkpoint import LAST, saved_step
 from .finish import finish
 from .job import Job, failures_recorded, new_record
 from .parts import PreparedRun
@@ -49,13 +51,14 @@ def run_stages(
             return Run(found.folder, found.record, reused=True)
         job = Job(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path))
         if found is not None:
-            job.earlier = found.record["time"]
+            job.seconds_before = found.record.time
+            job.resumed_from = saved_step(opened / CHECKPOINTS / LAST)
         with failures_recorded(job):
             job.save("running")  # first, so that the folder is a run from its first file on
             opened.write_text(RECIPE, dump_recipe(recipe))
             _carry_out(job, prepare)
         # Outside: the run is finished, whatever a plugin does now.
-        if job.tell("gpttasks_run_finished", scores=job.record["scores"]):
+        if job.tell("gpttasks_run_finished", scores=job.record.as_json()["scores"]):
             opened.write_record(job.record)
         return read_run(opened.path)
 

@@ -16,7 +16,8 @@ from ..files import atomic_folder
 from ..item import Item
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
-from ..training.checkpoint import save_checkpoint
+from ..records.run import TrainingRecord
+from ..training.checkpoint import LAST, save_checkpoint
 from ..training.items import LazyItems, may_not_fit
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .answering import add_shots, answer_all, quick_scores
@@ -102,8 +103,8 @@ def make_items(prepared: PreparedRun) -> Sequence[Item]:
 
 def note_training(job: Job, prepared: PreparedRun, state: TrainingState, items: int, trained: int) -> None:
     """Write down how the training went, and say how many items had to be cut."""
-    job.record["training"] = asdict(state) | {"items": items, "trained_parameters": trained}
-    job.record["samples"]["train_truncated"] = state.cut
+    job.record.training = TrainingRecord(**asdict(state), items=items, trained_parameters=trained)
+    job.record.samples.train_truncated = state.cut
     if state.cut:
         job.warn(
             f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
@@ -164,7 +165,7 @@ def _settings(job: Job, prepared: PreparedRun, accelerator: Accelerator, asked: 
             step=event["step"],
         )
 
-    last = job.folder / CHECKPOINTS / "last.safetensors"
+    last = job.folder / CHECKPOINTS / LAST
     if not last.exists():
         job.folder.keep_events_until(0)
     best = validation.best if validation else None

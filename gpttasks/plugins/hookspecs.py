@@ -34,18 +34,21 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The run that a lifecycle hook is told about.
+    """The run that a lifecycle hook is called for.
 
     recipe:
         the resolved recipe with every default written out, in plain Python containers.
     digest:
         the recipe's digest, SHA-256 in hex.
+    resumed_from:
+        the optimiser step from which an interrupted run continues, 0 if it has no checkpoint yet; None for a new run.
     """
 
     name: str
     folder: Path
     recipe: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
+    resumed_from: int | None = None
 
 
 @hookspec
@@ -76,7 +79,7 @@ def gpttasks_register(register: Register) -> None:
 
 @hookspec
 def gpttasks_run_started(run: RunInfo) -> None:
-    """A run begins, or goes on after an interruption: the folder exists, nothing was trained or scored since."""
+    """A run starts, or resumes after an interruption (``run.resumed_from``): its folder exists, and all is loaded."""
 
 
 @hookspec
@@ -90,6 +93,22 @@ def gpttasks_logged(run: RunInfo, step: int, values: Mapping[str, float]) -> Non
 @hookspec
 def gpttasks_validated(run: RunInfo, step: int, scores: Mapping[str, float | None]) -> None:
     """The adaptation was validated after ``step`` steps; the scores by metric key, None where undefined."""
+
+
+@hookspec
+def gpttasks_add_to_record(run: RunInfo, scores: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What to keep in ``run.json`` under ``hooks`` and the plugin's name: a mapping of JSON values, or None.
+
+    Called once everything is scored, before the files of the run are complete; ``scores`` are those of ``run.json``.
+    """
+
+
+@hookspec
+def gpttasks_add_to_report(run: RunInfo, scores: Mapping[str, Any]) -> str | None:
+    """A text to show in ``report.html`` under the plugin's name, or None. HTML in it is escaped.
+
+    Called after ``gpttasks_add_to_record``.
+    """
 
 
 @hookspec

@@ -172,20 +172,44 @@ class Plugins:
     def call(self, hook_name: str, **arguments: Any) -> dict[str, BaseException]:
         """Call a lifecycle hook of every plugin, in the order in which they were loaded.
 
-        Gives the errors by the titles of the plugins that raised them; none keeps another from being called.
+        Returns the errors by the titles of the plugins that raised them; every plugin is called.
         """
-        everyone = self._manager.get_plugins()
+        return {record.title: error for record, _, error in self._call_each(hook_name, arguments) if error is not None}
+
+    def collect(
+        self, hook_name: str, check: Callable[[Any], Any], **arguments: Any
+    ) -> tuple[dict[str, Any], dict[str, BaseException]]:
+        """Call a hook that returns something, as :meth:`call` does.
+
+        Returns what ``check`` makes of each plugin's value, by the plugin's name, and the errors by the plugins'
+        titles; an error of ``check`` is the plugin's. A plugin that returns None is left out.
+        """
+        values: dict[str, Any] = {}
         failures: dict[str, BaseException] = {}
+        for record, results, error in self._call_each(hook_name, arguments):
+            try:
+                for value in results:  # pluggy leaves out None
+                    values[record.name] = check(value)
+            except (TypeError, ValueError) as wrong:
+                error = wrong
+            if error is not None:
+                failures[record.title] = error
+        return values, failures
+
+    def _call_each(
+        self, hook_name: str, arguments: Mapping[str, Any]
+    ) -> Iterator[tuple[PluginRecord, list[Any], BaseException | None]]:
+        """For each plugin that can be used, the values that its hook returned, or the error that it raised."""
+        everyone = self._manager.get_plugins()
         for record in self.records:
             plugin = self._manager.get_plugin(record.name) if record.state == "ok" else None
             if plugin is None:
                 continue
             try:
-                self._manager.subset_hook_caller(hook_name, everyone - {plugin})(**arguments)
+                yield record, self._manager.subset_hook_caller(hook_name, everyone - {plugin})(**arguments), None
             except (Exception, SystemExit) as error:  # a tracker may raise anything
                 show_traceback(error)
-                failures[record.title] = error
-        return failures
+                yield record, [], error
 
     def culprit(self, error: BaseException) -> PluginRecord | None:
         """The plugin, of another distribution than ours, whose code raised an error; None if no such plugin's did."""

@@ -6,18 +6,14 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import FolderError, full_disk
 from ..files import is_unfinished, write_text
+from .run import RECORD, Run, RunRecord, read_run
 
-if TYPE_CHECKING:
-    from ..metrics.score import Score
-
-SCHEMA = "gpttasks.run/1"
-RECIPE, RECORD, EVENTS, SAMPLES, REPORT = "recipe.yaml", "run.json", "events.jsonl", "samples.parquet", "report.html"
+RECIPE, EVENTS, REPORT = "recipe.yaml", "events.jsonl", "report.html"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 DATA_DIGESTS = "data.json"
@@ -27,53 +23,6 @@ REPLIES = "replies.sqlite"
 NOTHING_DONE = frozenset({LOCK, RECIPE, RECORD, DATA_DIGESTS, REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"})
 """What is in the folder of a run that was stopped, by wrong input say, before anything was trained or scored: the
 corrected recipe may take it over."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as its folder holds it.
-
-    record:
-        the content of ``run.json``.
-    reused:
-        whether it was finished before and nothing was done again.
-    """
-
-    folder: Path
-    record: Mapping[str, Any]
-    reused: bool = False
-
-    @property
-    def state(self) -> str:
-        """``running``, ``interrupted``, ``failed`` or ``finished``."""
-        return str(self.record["state"])
-
-    @property
-    def scores(self) -> dict[str, Score]:
-        """The scores by metric key; empty until they are there."""
-        from ..metrics.score import Score
-
-        return {
-            key: Score(**(value | {"scale": tuple(value["scale"])})) for key, value in self.record["scores"].items()
-        }
-
-
-def read_run(folder: Path | str) -> Run:
-    """The run in a folder. Raises FolderError if there is none, or its ``run.json`` cannot be read."""
-    file = Path(folder) / RECORD
-    try:
-        record = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        raise FolderError(
-            f"{folder} is no run folder: it has no {RECORD}", hint="give a folder that gpttasks run made"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise FolderError(f"{file} cannot be read: {error}") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise FolderError(
-            f"{file} is not of schema {SCHEMA}: got {record.get('schema') if isinstance(record, dict) else record!r}"
-        )
-    return Run(Path(folder), record)
 
 
 class RunFolder:
@@ -89,9 +38,9 @@ class RunFolder:
         """Write a file, whole or not at all."""
         write_text(self.path / name, text)
 
-    def write_record(self, record: Mapping[str, Any]) -> None:
+    def write_record(self, record: RunRecord) -> None:
         """Write ``run.json``. Raises ValueError for NaN or infinity, which JSON does not have."""
-        self.write_text(RECORD, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_text(RECORD, record.text())
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Append a line to the training log."""
@@ -172,16 +121,16 @@ def _existing(path: Path, digest: str) -> Run | None:
     if not (path / RECORD).exists():
         raise FolderError(f"{path} has files in it, but no run", hint="give an empty or a new folder with --out")
     run = read_run(path)
-    if run.record["digest"] != digest and run.state != "finished" and names <= NOTHING_DONE:
+    if run.record.digest != digest and run.state != "finished" and names <= NOTHING_DONE:
         print(
             f"{path} held a run of another recipe that had not begun to work; this one takes its place", file=sys.stderr
         )
         for name in names - {LOCK}:
             (path / name).unlink()
         return None
-    if run.record["digest"] != digest:
+    if run.record.digest != digest:
         raise FolderError(
-            f"{path} holds a run of another recipe: digest {run.record['digest'][:12]}, this recipe's is {digest[:12]}",
+            f"{path} holds a run of another recipe: digest {run.record.digest[:12]}, this recipe's is {digest[:12]}",
             hint="give another folder with --out, or move the old one aside with --force",
         )
     return run

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .charts import Axis, Tick
-from .samples import Sample, SampleSet
-from .words import DASH, as_list, as_text, compact
+from .samples import ReportedSample, SampleSet
+from .words import DASH, as_text, compact
 
 MOST_CLASSES = 20
 MOST_PAIRS = 20
@@ -55,7 +55,9 @@ def read_confusion(found: SampleSet) -> Confusion | None:
     if not words:
         return None
     inside = set(words)
-    counts = Counter((as_text(s.right), s.answer) for s in known if s.right in inside and s.answer in inside)
+    counts = Counter(
+        (as_text(one.right), one.sample.answer) for one in known if one.right in inside and one.sample.answer in inside
+    )
     totals, answered = Counter[str](), Counter[str]()
     for (right, answer), count in counts.items():
         totals[right] += count
@@ -68,15 +70,15 @@ def read_confusion(found: SampleSet) -> Confusion | None:
     return Confusion(words, rows, precisions, [], left_out)
 
 
-def _classes(found: SampleSet, known: list[Sample]) -> list[str]:
+def _classes(found: SampleSet, known: list[ReportedSample]) -> list[str]:
     """The classes in the order of the choices, which all samples must share; without choices, the words that occur."""
     if found.kind != "label" or not known:
         return []
-    choices = {tuple(as_text(word) for word in as_list(sample.row.get("choices"))) for sample in found.samples}
+    choices = {sample.sample.choices for sample in found.samples}
     if len(choices) > 1:
         return []
     (shared,) = choices
-    return list(dict.fromkeys(shared)) or sorted({as_text(s.right) for s in known} | {s.answer for s in known})
+    return list(dict.fromkeys(shared)) or sorted({as_text(s.right) for s in known} | {s.sample.answer for s in known})
 
 
 def _row(right: str, words: list[str], counts: Counter[tuple[str, str]], total: int) -> ConfusionRow:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import words
 from .classes import read_calibration, read_confusion
-from .samples import COLUMNS, read_samples, view
+from .samples import COLUMNS, report_samples, view
 from .scores import score_rows
 from .summary import read_counts, read_record, read_summary
 from .training import read_training
@@ -21,23 +21,27 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    from ..records.samples import Sample
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_report(
     run: Mapping[str, Any],
-    samples: Sequence[Mapping[str, Any]],
+    samples: Sequence[Sample],
     events: Sequence[Mapping[str, Any]],
     *,
     recipe: str = "",
+    plugin_sections: Mapping[str, str] | None = None,
 ) -> str:
     """One self-contained HTML page about a run: no file, font, image or script from elsewhere, and none can be loaded.
 
-    ``run`` is the content of ``run.json``, ``samples`` the rows of ``samples.parquet``, ``events`` the lines of
-    ``events.jsonl``, ``recipe`` the text of ``recipe.yaml``. What is missing or null in them shows as a dash with the
-    reason. All texts are escaped; control characters and lone surrogates are replaced by visible characters.
+    ``run`` is the content of ``run.json``, ``samples`` are those of ``samples.parquet``, ``events`` the lines of
+    ``events.jsonl``, and ``recipe`` is the text of ``recipe.yaml``; ``plugin_sections`` are texts by the name of the
+    plugin that adds them. What is missing or null in ``run`` shows as a dash with the reason. All texts are escaped;
+    control characters and lone surrogates are replaced by visible characters.
     """
-    found = read_samples(samples)
+    found = report_samples(samples)
     return (
         _environment()
         .get_template("page.html.jinja")
@@ -60,6 +64,7 @@ def render_report(
             worst=[view(sample, found.kind) for sample in found.worst],
             record=read_record(run),
             recipe=recipe,
+            plugin_sections=list((plugin_sections or {}).items()),
             style=_asset("style.css"),
             style_digest=_digest("style.css"),
             script=_asset("page.js"),

@@ -1,14 +1,14 @@
-"""The scored samples, read for people: what was asked, what was right, what was answered, and which were worst."""
+"""The scored samples for the report: inputs, right answers, answers, and the worst ones first."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from .words import DASH, as_list, as_number, as_text, number, probability, shorten
+from ..records.samples import Sample
+from .words import DASH, as_number, number, probability, shorten
 
 SampleKind = Literal["label", "nll", "text", "number", "labels"]
 
@@ -20,28 +20,28 @@ MOST_OPTIONS = 20
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One scored sample.
+class ReportedSample:
+    """A sample, and what the report says of it.
 
     number:
-        its place among all, from 1.
+        its place among all samples, from 1.
     right:
-        the right answer; None where it is not known.
+        the right answer; None if it is not known.
     options:
-        (word, probability) of each choice; empty where the answer has no probabilities.
+        (choice, probability) for each choice; empty if the answer has no probabilities.
     right_probability:
-        the probability of the right answer, where both are known.
+        the probability of the right answer, if both are known.
     wrong:
         whether the answer is known to be wrong.
     distance:
-        how far a text or a number is from the right one: the share of words that differ, or the absolute difference.
+        the distance of a text or a number from the right one: the share of words that differ, or the absolute
+        difference.
     nats, tokens, bytes:
-        the likelihood of a text that was only read; None for other samples.
+        the likelihood of a text; None for other samples.
     """
 
     number: int
-    row: Mapping[str, Any]
-    answer: str
+    sample: Sample
     right: str | None
     options: tuple[tuple[str, float], ...]
     right_probability: float | None
@@ -69,10 +69,10 @@ class SampleSet:
     """
 
     kind: SampleKind
-    samples: list[Sample]
+    samples: list[ReportedSample]
 
     @property
-    def first(self) -> list[Sample]:
+    def first(self) -> list[ReportedSample]:
         """The first 200."""
         return self.samples[:FIRST]
 
@@ -82,7 +82,7 @@ class SampleSet:
         return sum(sample.wrong for sample in self.samples)
 
     @property
-    def worst(self) -> list[Sample]:
+    def worst(self) -> list[ReportedSample]:
         """Up to 500: wrong answers, those first whose right answer had the least probability, or that are furthest from
         it; texts that were read by nats a token.
         """
@@ -93,7 +93,7 @@ class SampleSet:
         return sorted((sample for sample in self.samples if sample.wrong), key=_badness)[:WORST]
 
 
-def _badness(sample: Sample) -> tuple[float, int]:
+def _badness(sample: ReportedSample) -> tuple[float, int]:
     if sample.distance is not None:
         return -sample.distance, sample.number
     if sample.right_probability is not None:
@@ -101,52 +101,41 @@ def _badness(sample: Sample) -> tuple[float, int]:
     return 1 - (sample.confidence or 0.0), sample.number  # a confident error, where the right one's is not known
 
 
-def read_samples(rows: Sequence[Mapping[str, Any]]) -> SampleSet:
-    """The samples from the rows of ``samples.parquet``; columns that are missing or null are taken as not known."""
-    if rows and all(_is_reading(row) for row in rows):
-        return SampleSet("nll", [_reading(place, row) for place, row in enumerate(rows, 1)])
-    if rows and all(_is_number(row) for row in rows):
-        return SampleSet("number", [_number(place, row) for place, row in enumerate(rows, 1)])
-    if rows and all(_is_labels(row) for row in rows):
-        return SampleSet("labels", [_answered(place, {**row, "scores": []}) for place, row in enumerate(rows, 1)])
-    samples = [_answered(place, row) for place, row in enumerate(rows, 1)]
-    return SampleSet("label" if any(sample.options for sample in samples) else "text", samples)
+def report_samples(samples: Sequence[Sample]) -> SampleSet:
+    """The samples as the report shows them. Their kind is that which all of them can be."""
+    if samples and all(_is_likelihood(one) for one in samples):
+        return SampleSet("nll", [_likelihood(place, one) for place, one in enumerate(samples, 1)])
+    if samples and all(_is_number(one) for one in samples):
+        return SampleSet("number", [_number(place, one) for place, one in enumerate(samples, 1)])
+    if samples and all(_is_labels(one) for one in samples):
+        return SampleSet("labels", [_answered(place, one, ()) for place, one in enumerate(samples, 1)])
+    reported = [_answered(place, one, _options(one)) for place, one in enumerate(samples, 1)]
+    return SampleSet("label" if any(one.options for one in reported) else "text", reported)
 
 
-def _json(row: Mapping[str, Any]) -> Any:
-    try:
-        return json.loads(row.get("answer") or "null")
-    except (TypeError, ValueError):
-        return None
-
-
-def _is_number(row: Mapping[str, Any]) -> bool:
-    """Whether the answer is a number that also stands there as text, without any choices."""
-    value = _json(row)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or as_list(row.get("choices")):
+def _is_number(sample: Sample) -> bool:
+    """Whether the answer is a number, shown as text, without choices."""
+    value = sample.answer_value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or sample.choices:
         return False
-    return bool(row.get("text")) and as_number(row.get("text")) is not None
+    return as_number(sample.answer) is not None
 
 
-def _number(place: int, row: Mapping[str, Any]) -> Sample:
-    right, answer = as_number(row.get("target")), float(_json(row))
-    distance = None if right is None else abs(answer - right)
-    return Sample(place, row, as_text(row.get("text")), _right(row), (), None, bool(distance), distance)
+def _number(place: int, sample: Sample) -> ReportedSample:
+    right = sample.value if sample.value is not None else as_number(sample.target)
+    distance = None if right is None else abs(float(sample.answer_value) - right)
+    shown = sample.right if sample.right is not None or right is None else f"{right:g}"
+    return ReportedSample(place, sample, shown, (), None, bool(distance), distance)
 
 
-def _is_labels(row: Mapping[str, Any]) -> bool:
+def _is_labels(sample: Sample) -> bool:
     """Whether the answer is a list of indices into the choices."""
-    value, choices = _json(row), as_list(row.get("choices"))
-    return isinstance(value, list) and bool(choices) and all(isinstance(index, int) for index in value)
-
-
-def _right(row: Mapping[str, Any]) -> str | None:
-    references = [as_text(reference) for reference in as_list(row.get("references"))]
-    return as_text(row["target"]) if row.get("target") is not None else next(iter(references), None)
+    value = sample.answer_value
+    return isinstance(value, list) and bool(sample.choices) and all(isinstance(index, int) for index in value)
 
 
 def _distance(answer: str, right: Sequence[str]) -> float:
-    """1 less the F1 of the words that the answer shares with the nearest right text: where to look first, no score."""
+    """1 minus the F1 of the words that the answer shares with the nearest right text: an order to read in, no score."""
     words = Counter(answer.lower().split())
     shares = [0.0]
     for text in right:
@@ -156,40 +145,38 @@ def _distance(answer: str, right: Sequence[str]) -> float:
     return 1 - max(shares)
 
 
-def _is_reading(row: Mapping[str, Any]) -> bool:
-    """Whether the answer is a likelihood: a number that no words and no probabilities stand beside."""
-    return not row.get("text") and as_number(row.get("answer")) is not None and not _options(row)
+def _is_likelihood(sample: Sample) -> bool:
+    """Whether the answer is a likelihood: a number without text and probabilities."""
+    value = sample.answer_value
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return not sample.answer and is_number and not _options(sample)
 
 
-def _reading(place: int, row: Mapping[str, Any]) -> Sample:
-    scores = [as_number(value) for value in as_list(row.get("scores"))]
-    tokens, bytes_ = (scores[1], scores[2]) if len(scores) == 3 else (None, None)
-    return Sample(place, row, "", None, (), None, False, None, as_number(row.get("answer")), tokens, bytes_)
+def _likelihood(place: int, sample: Sample) -> ReportedSample:
+    tokens, bytes_ = sample.scores[1:] if len(sample.scores) == 3 else (None, None)
+    return ReportedSample(place, sample, None, (), None, False, None, float(sample.answer_value), tokens, bytes_)
 
 
-def _answered(place: int, row: Mapping[str, Any]) -> Sample:
-    answer = as_text(row["text"]) if row.get("text") is not None else as_text(row.get("answer"))
-    references = [as_text(reference) for reference in as_list(row.get("references"))]
-    right = _right(row)
-    options = _options(row)
+def _answered(place: int, sample: Sample, options: tuple[tuple[str, float], ...]) -> ReportedSample:
+    answer, right = sample.answer, sample.right
     distance = None
     if options:
         wrong = right is not None and answer != right
     else:
-        distance = None if right is None else _distance(answer, (right, *references))
-        wrong = right is not None and answer.strip() not in {text.strip() for text in (right, *references)}
-    known = dict(options) if as_list(row.get("choices")) else {}
-    return Sample(place, row, answer, right, options, known.get(right) if right is not None else None, wrong, distance)
+        distance = None if right is None else _distance(answer, (right, *sample.references))
+        wrong = right is not None and answer.strip() not in {text.strip() for text in (right, *sample.references)}
+    probabilities = dict(options) if sample.choices else {}
+    right_probability = probabilities.get(right) if right is not None else None
+    return ReportedSample(place, sample, right, options, right_probability, wrong, distance)
 
 
-def _options(row: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
-    """The choices with their probabilities; empty where the scores are no probabilities or do not fit the choices."""
-    values = [as_number(value) for value in as_list(row.get("scores"))]
-    shares = [value for value in values if value is not None and -1e-6 <= value <= 1 + 1e-6]
-    words = [as_text(word) for word in as_list(row.get("choices"))]
-    if len(shares) < len(values) or abs(sum(shares) - 1) > 1e-3 or (words and len(words) != len(shares)):
+def _options(sample: Sample) -> tuple[tuple[str, float], ...]:
+    """The choices with their probabilities; empty if the scores are not probabilities or do not fit the choices."""
+    shares = [share for share in sample.scores if -1e-6 <= share <= 1 + 1e-6]
+    words = sample.choices
+    if len(shares) < len(sample.scores) or abs(sum(shares) - 1) > 1e-3 or (words and len(words) != len(shares)):
         return ()
-    words = words or [f"option {index}" for index in range(1, len(shares) + 1)]
+    words = words or tuple(f"option {index}" for index in range(1, len(shares) + 1))
     return tuple((word, min(1.0, max(0.0, share))) for word, share in zip(words, shares, strict=True))
 
 
@@ -216,16 +203,15 @@ COLUMNS: dict[SampleKind, tuple[str, ...]] = {
 }
 
 
-def view(sample: Sample, kind: SampleKind) -> SampleView:
+def view(sample: ReportedSample, kind: SampleKind) -> SampleView:
     """What the page shows of a sample. A cell is (text, whether it comes from the data)."""
-    row = sample.row
-    asked = as_text(row.get("input"))
+    asked = sample.sample.input
     cells: list[tuple[str, bool]]
     if kind == "nll":
         cells = [(number(value), False) for value in (sample.nats_per_token, sample.nats, sample.tokens)]
     else:
         right = DASH if sample.right is None else shorten(sample.right, 60)
-        cells = [(right, True), (shorten(sample.answer, 60) or DASH, True)]
+        cells = [(right, True), (shorten(sample.sample.answer, 60) or DASH, True)]
         if kind == "label":
             cells.append((probability(sample.right_probability), False))
         if kind in ("text", "number"):
@@ -245,34 +231,27 @@ def view(sample: Sample, kind: SampleKind) -> SampleView:
     )
 
 
-def _facts(sample: Sample) -> list[tuple[str, str]]:
-    row = sample.row
-    cut = row.get("truncated")
-    cut_tokens = None if isinstance(cut, bool) else as_number(cut)
+def _facts(sample: ReportedSample) -> list[tuple[str, str]]:
+    one = sample.sample
     facts = [
-        ("Id", as_text(row.get("id"))),
-        ("Group", as_text(row.get("group"))),
-        ("Split", as_text(row.get("set"))),
-        (
-            "Cut",
-            f"{number(cut_tokens)} tokens of the passage"
-            if cut_tokens
-            else "the passage was cut"
-            if cut is True
-            else "",
-        ),
-        ("Shots", number(row.get("shots")) if as_number(row.get("shots")) else ""),
+        ("Id", one.id),
+        ("Group", one.group or ""),
+        ("Split", one.set),
+        ("Cut", f"{number(one.truncated)} tokens of the passage" if one.truncated else ""),
+        ("Shots", number(len(one.shot_ids)) if one.shot_ids else ""),
         ("Bytes", number(sample.bytes) if sample.bytes is not None else ""),
     ]
     return [(name, text) for name, text in facts if text]
 
 
-def _texts(sample: Sample, asked: str, kind: SampleKind) -> list[tuple[str, str]]:
+def _texts(sample: ReportedSample, asked: str, kind: SampleKind) -> list[tuple[str, str]]:
     texts = [("Input", _shown(asked))]
     if kind != "nll":
-        texts += [("Right", DASH if sample.right is None else _shown(sample.right)), ("Answer", _shown(sample.answer))]
-        references = [as_text(reference) for reference in as_list(sample.row.get("references"))]
+        answer = sample.sample.answer
+        texts += [("Right", DASH if sample.right is None else _shown(sample.right)), ("Answer", _shown(answer))]
+        references = sample.sample.references
         texts += [("Also right", _shown(text)) for text in references[:MOST_OPTIONS] if text != sample.right]
+        texts += [(f"Read by {key}", _shown(text)) for key, text in sample.sample.texts.items()]
     return texts
 
 

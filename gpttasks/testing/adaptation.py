@@ -283,7 +283,7 @@ def run_round_trip(subject: AdaptationSubject) -> Iterator[str]:
     with trial((type(backbone), task, metric, type(adaptation)), keys) as run:
         yield from not_given_back(run)
         try:
-            found = answers_differ(run.samples, run.predicted(number_rows(SPLIT)))
+            found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
         except Exception as error:
             found = told(error)
         if found is not None:

@@ -184,7 +184,7 @@ def round_trip(subject: BackboneSubject) -> Iterator[str]:
         for key, score in run.run.scores.items():
             if score.value != again.run.scores[key].value:
                 yield f"got {key} {score.value} in a run and {again.run.scores[key].value} in the next, wanted the same"
-        if run.run.record["backbone"] != again.run.record["backbone"]:
+        if run.run.record.backbone != again.run.record.backbone:
             yield "got other digests or capabilities in the next run, wanted the same"
 
 

@@ -121,7 +121,7 @@ def round_trip(subject: BaselineSubject) -> Iterator[str]:
             "score": {"metrics": [{"use": metric.name, "baseline": use(baseline), "as": "checked"}]},
         }
         with trial((task, head, metric, type(baseline)), keys, subject.known.values()) as run:
-            statistics = [sample["stats_checked"] for sample in run.samples]
+            statistics = [list(sample.statistics["checked"]) for sample in run.samples]
         wanted = [list(metric().sample(example, answer)) for example, answer in zip(examples, answers, strict=True)]
         if statistics != wanted:
             yield f"got other answers of the kind {kind.name!r} in a run, wanted the same"

@@ -181,7 +181,7 @@ def run_round_trip(subject: EncoderSubject) -> Iterator[str]:
     }
     with trial((Tiny, task, type(encoder)), keys) as run:
         yield from not_given_back(run)
-        found = answers_differ(run.samples, run.predicted(number_rows(SPLIT)))
+        found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
         if found is not None:
             yield f"got {found} predicted by the folder of a run, wanted the same as in the run"
 

@@ -91,6 +91,6 @@ def run_round_trip(subject: HeadSubject) -> Iterator[str]:
         keys |= {"adapt": {"use": "lora"}, "train": ONE_STEP}
     with trial((type(backbone), task, type(head), metric), keys, head.answer_kinds.values()) as run:
         yield from not_given_back(run)
-        found = answers_differ(run.samples, run.predicted(number_rows(SPLIT)))
+        found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
         if found is not None:
             yield f"got {found} predicted by the folder of a run, wanted the same as in the run"

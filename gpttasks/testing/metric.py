@@ -197,7 +197,7 @@ def round_trip(subject: MetricSubject) -> Iterator[str]:
     found = float("nan") if score.value is None else score.value
     if not _same(found, wanted):
         yield f"got {score.value} in a run and {wanted} of the same answers, wanted the same"
-    if [sample["stats_checked"] for sample in samples] != rows.tolist():
+    if [list(sample.statistics["checked"]) for sample in samples] != rows.tolist():
         yield "got other statistics in samples.parquet than of the same answers, wanted the same"
     low, high = metric.scale
     for bound in (score.low, score.high):

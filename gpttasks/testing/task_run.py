@@ -68,7 +68,7 @@ def _write(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
 
 def _other_examples(run: TrialRun, examples: Sequence[Example]) -> Iterator[str]:
     wanted = sorted((prompt_text(one.prompt), one.gold_text or "", one.choices) for one in examples)
-    found = sorted((one["input"], one["target"] or "", tuple(one["choices"])) for one in run.samples)
+    found = sorted((one.input, one.right or "", one.choices) for one in run.samples)
     for one, other in zip(wanted, found, strict=False):
         if one != other:
             yield f"got the example {other} in a run on a file of the rows, wanted {one}"
@@ -79,6 +79,6 @@ def _other_examples(run: TrialRun, examples: Sequence[Example]) -> Iterator[str]
 
 def _predicted_otherwise(run: TrialRun, rows: Sequence[Mapping[str, Any]], answers: frozenset[str]) -> Iterator[str]:
     bare = [{column: value for column, value in row.items() if column not in answers} for row in rows]
-    found = answers_differ(run.samples, run.predicted(bare))
+    found = answers_differ(run.answers, run.predicted(bare))
     if found is not None:
         yield f"got {found} predicted from rows without {sorted(answers)}, wanted the same as in the run"

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..heads.base import Head
     from ..pipeline.session import Session
     from ..plugins import Register
-    from ..records.folder import Run
+    from ..records.run import Run
+    from ..records.samples import Sample
 
 QUICK: dict[str, Any] = {"resamples": 2}
 RUNTIME = {"device": "cpu", "precision": "fp32", "cache": False}
@@ -61,12 +62,22 @@ class TrialRun:
     run: Run
 
     @property
-    def samples(self) -> list[dict[str, Any]]:
-        """The rows of ``samples.parquet``."""
-        import pyarrow.parquet as pq
+    def samples(self) -> list[Sample]:
+        """The scored samples."""
+        return self.run.samples()
 
-        rows: list[dict[str, Any]] = pq.read_table(self.run.folder / "samples.parquet").to_pylist()
-        return rows
+    @property
+    def answers(self) -> list[dict[str, Any]]:
+        """The answers to the samples, as :func:`answers_differ` compares them."""
+        return [
+            {
+                "text": sample.answer,
+                "value": sample.answer_value,
+                "scores": list(sample.scores),
+                "near_tie": sample.detail.get("near_tie", False),
+            }
+            for sample in self.samples
+        ]
 
     def scored_again(self) -> TrialRun:
         """The same examples, answered by a run whose backbone is this run's folder."""
@@ -75,14 +86,14 @@ class TrialRun:
         return carry_out(self.session, keys, self.run.folder.with_name(f"{self.run.folder.name}-again"))
 
     def predicted(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What ``gpttasks predict`` says of rows, as far as ``samples`` say it too."""
+        """What ``gpttasks predict`` answers to rows, as :func:`answers_differ` compares it."""
         from ..pipeline.predict import Predictor
 
         placed = [Row(row, place=f"sample row {number}") for number, row in enumerate(rows, 1)]
         named = dict(self.keys["head"])
         component: Any = self.session.plugins.get("head", named.pop("use"))
         head: Head = component(component.Options.model_validate(named))
-        said = "answer" if self.session.plugins.answer_kinds[head.gives].measures else "text"
+        said = "value" if self.session.plugins.answer_kinds[head.gives].measures else "text"
         with _quietly():
             found = list(Predictor(self.run.folder, self.session.plugins, self.session).predict(placed))
         return [{said: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in found]
@@ -132,7 +143,7 @@ def _quietly() -> Iterator[None]:
 def not_given_back(trial: TrialRun) -> Iterator[str]:
     """What another run on the folder of this one answers or scores otherwise."""
     again = trial.scored_again()
-    found = answers_differ(trial.samples, again.samples)
+    found = answers_differ(trial.answers, again.answers)
     if found is not None:
         yield f"got {found} from the folder of a finished run, wanted the same answer as in the run"
     for key, score in trial.run.scores.items():
@@ -142,23 +153,22 @@ def not_given_back(trial: TrialRun) -> Iterator[str]:
 
 
 def answers_differ(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> str | None:
-    """Where answers to the same samples differ, with both; None if they do not. A near tie may go either way."""
+    """The first difference between answers to the same samples, in the fields that ``right`` has; else None.
+
+    A near tie may be decided either way.
+    """
     if len(left) != len(right):
         return f"{len(left)} answers and {len(right)}"
     for one, other in zip(left, right, strict=True):
-        tied = json.loads(one.get("detail") or "{}").get("near_tie")
-        for field in ("answer", "text", "scores"):
-            if field in other and not tied and not close(_plain(field, one), _plain(field, other)):
+        for field in ("value", "text", "scores"):
+            if field in other and not one["near_tie"] and not close(_number(one[field]), _number(other[field])):
                 return f"{field} {one[field]!r} and {other[field]!r}"
     return None
 
 
-def _plain(field: str, sample: Mapping[str, Any]) -> Any:
-    """A field's value; an answer as JSON holds it is read, and a text that is a number compared as one."""
-    value = sample[field]
-    if field == "scores":
-        return list(value)
+def _number(value: Any) -> Any:
+    """The number that a text holds; any other value as it is."""
     try:
-        return json.loads(value)
+        return json.loads(value) if isinstance(value, str) else value
     except ValueError:
         return value

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+LAST = "last.safetensors"
+"""The name of the newest checkpoint."""
 WEIGHT, MOMENT = "weight:", "moment:"
 
 
@@ -37,6 +39,17 @@ def save_checkpoint(
                 tensors[f"{MOMENT}{key}:{name}"] = moment.detach().contiguous()
     with atomic_file(file) as aside:
         save_file(tensors, aside, metadata={"state": json.dumps(state)})
+
+
+def saved_step(file: Path) -> int:
+    """The step of a checkpoint; 0 if there is none, or it cannot be read (which loading it will report)."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return int(json.loads(opened.metadata()["state"])["step"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return 0
 
 
 def load_checkpoint(

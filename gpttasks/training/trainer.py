@@ -17,7 +17,7 @@ from ..heads.base import Head
 from ..item import Item, sequences_of
 from ..model.causal_lm import CausalLM
 from ..progress import Progress
-from .checkpoint import load_checkpoint, save_checkpoint, trained_parameters
+from .checkpoint import LAST, load_checkpoint, save_checkpoint, trained_parameters
 from .plan import Plan, learning_rate, micro_batches
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Trainer:
     @property
     def last_checkpoint(self) -> Path:
         """Where the newest state is kept."""
-        return self.settings.checkpoints / "last.safetensors"
+        return self.settings.checkpoints / LAST
 
     def fit(self, items: Sequence[Item]) -> TrainingState:
         """Train on the items, from the last checkpoint if there is one.

@@ -12,7 +12,7 @@ import pytest
 
 from gpttasks.cli import main
 from gpttasks.errors import DataError, GpttasksError, Interrupted, Problem, RunFailed
-from gpttasks.records.folder import Run
+from gpttasks.records.run import Run
 
 VERBS = ("run", "check", "predict", "export", "list", "show", "new")
 RECORD = {"schema": "gpttasks.run/1", "state": "failed", "warnings": [], "scores": {}}

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from gpttasks import read_run
 from gpttasks.cli import main
 
 RECIPE = """\
@@ -126,13 +127,11 @@ def test_predict_with_a_run(lora_run, capsys):
 
 
 def test_predict_gives_the_probabilities_that_the_run_scored(lora_run, capsys):
-    import pyarrow.parquet as pq
-
     run, _ = lora_run
     assert main(["predict", str(run), "--input", str(run.parent / "data" / "test.csv")]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    samples = pq.read_table(run / "samples.parquet").to_pylist()
-    scored = {sample["input"].removesuffix("\nSentiment:"): sample["scores"] for sample in samples}
+    samples = read_run(run).samples()
+    scored = {sample.input.removesuffix("\nSentiment:"): list(sample.scores) for sample in samples}
     assert len(rows) == len(scored) == 8
     for row in rows:
         assert [row["probability_bad"], row["probability_good"]] == pytest.approx(scored[row["text"]], abs=1e-4)

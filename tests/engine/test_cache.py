@@ -219,11 +219,11 @@ def test_runs_share_replies_and_say_so(recipe, tiny_gpt2_folder, tmp_path, monke
     changes = ["adapt=none", "train=null"]
     first = run(recipe, "first", *changes)
     again = run(recipe, "again", *changes)
-    assert first.record["cache"]["hits"] == 0
-    assert again.record["cache"]["hits"] == again.record["cache"]["asked"] == 24
+    assert first.document["cache"]["hits"] == 0
+    assert again.document["cache"]["hits"] == again.document["cache"]["asked"] == 24
     assert "24 of 24 replies were in the cache" in capsys.readouterr().err
-    work = first.record["engine"]
-    assert (work["engine"], again.record["engine"]["tokens_asked"]) == ("shared", 0), "what was known is not read"
+    work = first.document["engine"]
+    assert (work["engine"], again.document["engine"]["tokens_asked"]) == ("shared", 0), "what was known is not read"
     assert 0 < work["tokens_read"] < work["tokens_asked"]
     assert 0 <= work["padding"] < 1
     assert samples(again.folder) == samples(first.folder)
@@ -235,8 +235,8 @@ def test_runs_share_replies_and_say_so(recipe, tiny_gpt2_folder, tmp_path, monke
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"activation_function": "relu"}))
     used = run(recipe, "used otherwise", *changes, f"backbone={other}")
-    assert used.record["cache"]["hits"] == 0, "the same weights, used in another way, are another model"
+    assert used.document["cache"]["hits"] == 0, "the same weights, used in another way, are another model"
     off = run(recipe, "off", *changes, "runtime.cache=false")
-    assert off.record["cache"] is None
+    assert off.document["cache"] is None
     trained = run(recipe, "trained", "train.epochs=1")
-    assert trained.record["cache"]["hits"] == 0, "trained weights are another model"
+    assert trained.document["cache"]["hits"] == 0, "trained weights are another model"

@@ -221,10 +221,10 @@ def test_a_run_on_pairs_answers_the_same_in_either_order(recipe):
     predictor = Predictor(done.folder, load_plugins())
     turned = []
     for row in rows:
-        text, other = row["input"].split(" $ ")
+        text, other = row.input.split(" $ ")
         turned.append({"text": other, "other": text})
     for row, prediction in zip(rows, predictor.predict([Row(one) for one in turned]), strict=True):
-        assert list(prediction.scores.values()) == pytest.approx(row["scores"], abs=1e-5)
+        assert list(prediction.scores.values()) == pytest.approx(list(row.scores), abs=1e-5)
     single = "head={use: classifier}"
     with pytest.raises(BackboneError, match="orders: 2"):
         run(recipe, "again", f"backbone={done.folder}", single, "adapt=none", "train=null", **prompt)
@@ -241,9 +241,9 @@ def test_a_hundred_and_fifty_classes(recipe, head):
     metrics = "score.metrics=[accuracy, f1, log_loss, calibration_error]"
     done = run(recipe, "out", f"head={head}", metrics, **options)
     rows = samples(done.folder)
-    assert done.record["training"]["step"] == 1
-    assert all(len(row["scores"]) == 150 and sum(row["scores"]) == pytest.approx(1) for row in rows)
-    assert done.scores["accuracy"].value == sum(row["text"] == row["target"] for row in rows) / 6
+    assert done.document["training"]["step"] == 1
+    assert all(len(list(row.scores)) == 150 and sum(list(row.scores)) == pytest.approx(1) for row in rows)
+    assert done.scores["accuracy"].value == sum(row.answer == row.right for row in rows) / 6
     page = (done.folder / "report.html").read_text("utf-8")
     assert "topic 100" in page
 

@@ -224,7 +224,7 @@ runtime: {{precision: fp32, device: cpu}}
 def test_what_was_learned_comes_back(recipe):
     done = run(recipe, "out")
     assert done.scores["exact_match"].value == 1.0
-    assert [row["text"] for row in samples(done.folder)] == [answer for _, answer in PAIRS]
+    assert [row.answer for row in samples(done.folder)] == [answer for _, answer in PAIRS]
     predictor = Predictor(done.folder, load_plugins())
     assert predictor.columns == ("q",)
     predicted = predictor.predict([Row({"q": question}) for question, _ in PAIRS])

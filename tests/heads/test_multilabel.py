@@ -218,26 +218,26 @@ def test_a_run_learns_which_labels_apply(films):
     assert scores["micro"] > 0.9
     assert scores["mean_average_precision"] > 0.9
     rows = samples(done.folder)
-    right = np.array([[label in row["target"] for label in WORDS] for row in rows])
-    chosen = np.array([[index in json.loads(row["answer"]) for index in range(3)] for row in rows])
+    right = np.array([[label in row.right for label in WORDS] for row in rows])
+    chosen = np.array([[index in row.answer_value for index in range(3)] for row in rows])
     assert scores["multilabel_f1"] == pytest.approx(oracle.f1_score(right, chosen, average="macro", zero_division=0))
     assert scores["hamming_loss"] == pytest.approx(oracle.hamming_loss(right, chosen))
     assert scores["subset_accuracy"] == pytest.approx(oracle.accuracy_score(right, chosen))
     thresholds = json.loads((done.folder / "head" / "tuned.json").read_text())["thresholds"]
     assert len(thresholds) == 3
     for row, one in zip(rows, chosen, strict=True):
-        assert [value >= edge for value, edge in zip(row["scores"], thresholds, strict=True)] == one.tolist()
+        assert [value >= edge for value, edge in zip(list(row.scores), thresholds, strict=True)] == one.tolist()
     assert "and nothing" in (done.folder / "report.html").read_text("utf-8")
 
 
 def test_a_run_answers_rows_without_labels_as_it_did(films):
     done = run(films, "out", "train.epochs=2")
     rows = samples(done.folder)
-    texts = [row["input"].removesuffix("\nGenres:") for row in rows]
+    texts = [row.input.removesuffix("\nGenres:") for row in rows]
     predictor = Predictor(done.folder, load_plugins())
     for row, prediction in zip(rows, predictor.predict([Row({"text": text}) for text in texts]), strict=True):
-        assert prediction.text == row["text"]
-        assert prediction.scores == pytest.approx(dict(zip(WORDS, row["scores"], strict=True)), abs=1e-5)
+        assert prediction.text == row.answer
+        assert prediction.scores == pytest.approx(dict(zip(WORDS, list(row.scores), strict=True)), abs=1e-5)
 
 
 def test_it_wants_a_task_with_several_labels(recipe):

@@ -106,8 +106,8 @@ runtime: {{precision: fp32, device: cpu}}
 def test_a_run_learns_the_numbers(ratings):
     done = run(ratings, "out")
     rows = samples(done.folder)
-    right = np.array([float(row["target"]) for row in rows])
-    answered = np.array([float(row["answer"]) for row in rows])
+    right = np.array([float(row.right) for row in rows])
+    answered = np.array([row.answer_value for row in rows])
     assert done.scores["pearson"].value > 0.9
     assert done.scores["pearson"].value == pytest.approx(scipy.stats.pearsonr(right, answered).statistic)
     assert done.scores["spearman"].value == pytest.approx(scipy.stats.spearmanr(right, answered).statistic)
@@ -119,9 +119,9 @@ def test_a_run_learns_the_numbers(ratings):
 def test_a_run_answers_rows_without_numbers_as_it_did(ratings):
     done = run(ratings, "out", "train.epochs=1")
     rows = samples(done.folder)
-    given = [Row(dict(zip("ab", row["input"].split(" $ "), strict=True))) for row in rows]
+    given = [Row(dict(zip("ab", row.input.split(" $ "), strict=True))) for row in rows]
     for row, prediction in zip(rows, Predictor(done.folder, load_plugins()).predict(given), strict=True):
-        assert float(prediction.text) == pytest.approx(float(row["answer"]), abs=1e-4)
+        assert float(prediction.text) == pytest.approx(row.answer_value, abs=1e-4)
         assert prediction.scores == {}
     again = run(ratings, "again", f"backbone={done.folder}", "adapt=none", "train=null")
     assert again.scores["pearson"].value == pytest.approx(done.scores["pearson"].value, abs=1e-5)

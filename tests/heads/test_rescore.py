@@ -254,18 +254,18 @@ class TestRuns:
     def test_weights_are_tuned_on_the_training_examples_where_nothing_is_trained(self, tiny_gpt2_folder, tmp_path):
         data = write(tmp_path / "data", train=heard(30, 0), test=heard(8, 100))
         run = gpttasks.run(recipe(tmp_path, tiny_gpt2_folder, data), out=tmp_path / "run")
-        assert run.record["samples"]["train"] == 30
+        assert run.document["samples"]["train"] == 30
         tuned = json.loads((run.folder / "head" / "tuned.json").read_text())
         assert tuned["word_errors"] <= tuned["word_errors_of_first"] == 30
         assert run.scores["wer_first_hypothesis"].value == pytest.approx(8 / 40)
-        assert run.record["time"]["tuning"] > 0
-        assert (run.record["training"], "adapter" in run.record["files"]) == (None, False)
+        assert run.document["time"]["tuning"] > 0
+        assert (run.document["training"], "adapter" in run.document["files"]) == (None, False)
 
         # As a backbone it brings its weights along, and needs no training examples.
         other = write(tmp_path / "other", test=heard(8, 100))
         again = gpttasks.run(recipe(tmp_path, run.folder, other), out=tmp_path / "again")
         assert again.scores["wer"].value == run.scores["wer"].value
-        assert again.record["samples"]["train"] == 0
+        assert again.document["samples"]["train"] == 0
 
     def test_without_training_examples_it_says_so(self, tiny_gpt2_folder, tmp_path):
         data = write(tmp_path / "data", test=heard(8, 100))

@@ -402,27 +402,27 @@ def test_a_run_points_at_what_it_learned_and_so_does_its_folder(recipe, tiny_gpt
     done = run(recipe, "out")
     assert done.scores["exact_match"].value == done.scores["token_f1"].value == 1.0
     rows = samples(done.folder)
-    assert [row["text"] for row in rows] == [answer for _, _, answer in facts()]
+    assert [row.answer for row in rows] == [answer for _, _, answer in facts()]
     for row, (_, context, answer) in zip(rows, facts(), strict=True):
-        start, end = json.loads(row["answer"])
+        start, end = row.answer_value
         assert context[start:end] == answer
     tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2_folder)
-    assert max(len(tokenizer.tokenize(row["input"])) for row in rows) > 128, "one passage needs windows"
+    assert max(len(tokenizer.tokenize(row.input)) for row in rows) > 128, "one passage needs windows"
     given = [Row({"question": question, "context": context}) for question, context, _ in facts()]
     predicted = list(Predictor(done.folder, load_plugins()).predict(given))
-    assert [one.text for one in predicted] == [row["text"] for row in rows]
+    assert [one.text for one in predicted] == [row.answer for row in rows]
     again = run(recipe, "again", f"backbone={done.folder}", "adapt=none", "train=null")
-    assert [row["answer"] for row in samples(again.folder)] == [row["answer"] for row in rows]
+    assert [row.answer_value for row in samples(again.folder)] == [row.answer_value for row in rows]
 
 
 def test_a_run_learns_when_there_is_no_answer(recipe):
     splits = "task.data.splits={train: train2, validation: valid2, test: test2}"
     done = run(recipe, "out", splits, "task.unanswerable=true", "head.no_answer=true")
     rows = samples(done.folder)
-    assert [row["text"] for row in rows] == [*(answer for _, _, answer in facts()), "", ""]
-    assert [json.loads(row["answer"]) for row in rows[-2:]] == [None, None]
+    assert [row.answer for row in rows] == [*(answer for _, _, answer in facts()), "", ""]
+    assert [row.answer_value for row in rows[-2:]] == [None, None]
     assert list(json.loads((done.folder / "head" / "tuned.json").read_text())) == ["no_answer_threshold"]
     asked = [*((question, context) for question, context, _ in facts()), ("Who reads?", "Ann sleeps.")]
     given = [Row({"question": question, "context": context}) for question, context in asked]
     predicted = Predictor(done.folder, load_plugins()).predict(given)
-    assert [one.text for one in predicted] == [row["text"] for row in rows[:-1]]
+    assert [one.text for one in predicted] == [row.answer for row in rows[:-1]]

@@ -62,11 +62,11 @@ def test_two_processes_give_the_same_run(recipe: Path) -> None:
     record = json.loads(done.stdout)
     assert record == json.loads((out / "run.json").read_text()), "one process speaks for all"
     assert record["engine"]["processes"] == 2
-    assert record["engine"]["tokens_asked"] == alone.record["engine"]["tokens_asked"]
-    assert record["digest"] == alone.record["digest"]
+    assert record["engine"]["tokens_asked"] == alone.document["engine"]["tokens_asked"]
+    assert record["digest"] == alone.document["digest"]
     for one, other in zip(samples(alone.folder), samples(out), strict=True):
-        assert one["id"] == other["id"]
-        assert other["scores"] == pytest.approx(one["scores"], abs=1e-4)
+        assert one.id == other.id
+        assert list(other.scores) == pytest.approx(list(one.scores), abs=1e-4)
     again = launch(2, "run", recipe, *SCORE_ONLY, "--out", out)
     assert again.returncode == 0
     assert again.stderr.count("scores are reused") == 1

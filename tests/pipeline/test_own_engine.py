@@ -73,11 +73,11 @@ def counted(tmp_path, monkeypatch):
 
 
 def test_it_gets_the_training_texts(counted):
-    assert counted.record["backbone"]["capabilities"] == {"texts": 22}
+    assert counted.document["backbone"]["capabilities"] == {"texts": 22}
     # Of 11 negative texts 3 are dull, of 11 positive ones 2 are fine.
     likelihoods = [1 / (2 + 22 - 3), 1 / (2 + 22 - 2)]
     for row in samples(counted.folder):
-        assert row["scores"] == pytest.approx([one / sum(likelihoods) for one in likelihoods])
+        assert list(row.scores) == pytest.approx([one / sum(likelihoods) for one in likelihoods])
 
 
 def test_a_run_with_it_is_a_backbone(counted, tmp_path):
@@ -86,8 +86,8 @@ def test_a_run_with_it_is_a_backbone(counted, tmp_path):
     write_reviews(tmp_path / "other" / "test.csv", 4, start=50)
     changes = (f"backbone={counted.folder}", "task.data.path=other")
     again = gpttasks.run("r.yaml", *changes, out="again", plugins="counts.py")
-    assert again.record["backbone"]["capabilities"] == {"texts": 22}, "the texts of the run, not of the other data"
-    assert again.record["backbone"]["digests"] == counted.record["backbone"]["digests"]
+    assert again.document["backbone"]["capabilities"] == {"texts": 22}, "the texts of the run, not of the other data"
+    assert again.document["backbone"]["digests"] == counted.document["backbone"]["digests"]
     assert again.scores["accuracy"].n == 4
 
 
@@ -95,7 +95,7 @@ def test_predict(counted, tmp_path):
     predictor = Predictor(counted.folder, load_plugins([tmp_path / "counts.py"]))
     (prediction,) = predictor.predict(predictor.text_rows(["A film."]))
     assert prediction.text in ("negative", "dull")
-    assert list(prediction.scores.values()) == pytest.approx(samples(counted.folder)[0]["scores"])
+    assert list(prediction.scores.values()) == pytest.approx(samples(counted.folder)[0].scores)
 
 
 def test_predict_on_the_command_line(counted, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ SCORE_ONLY = ("adapt=none", "train=null")
 
 def predicted(folder: Path, rows: list[dict], plugins: list[Path] = ()) -> list[list[float]]:
     predictor = Predictor(folder, load_plugins(plugins))
-    texts = [row["input"].removesuffix("\nSentiment:") for row in rows]
+    texts = [row.input.removesuffix("\nSentiment:") for row in rows]
     return [list(one.scores.values()) for one in predictor.predict(predictor.text_rows(texts))]
 
 
@@ -32,10 +33,10 @@ class TestLoraOnLora:
     def test_it_predicts_and_is_a_backbone(self, recipe: Path, chain: tuple[Run, Run]) -> None:
         _, second = chain
         rows = samples(second.folder)
-        scores = [pytest.approx(row["scores"], abs=1e-5) for row in rows]
+        scores = [pytest.approx(list(row.scores), abs=1e-5) for row in rows]
         assert predicted(second.folder, rows) == scores
         again = run(recipe, "again", f"backbone={second.folder}", *SCORE_ONLY)
-        assert [row["scores"] for row in samples(again.folder)] == scores
+        assert [list(row.scores) for row in samples(again.folder)] == scores
 
     def test_its_adapter_fits_the_first_run_merged(self, recipe: Path, chain: tuple[Run, Run]) -> None:
         import torch
@@ -45,7 +46,7 @@ class TestLoraOnLora:
         first, second = chain
         adapter = json.loads((second.folder / "adapter" / "adapter_config.json").read_text())
         assert adapter["base_model_name_or_path"] == str(first.folder)
-        assert any(str(first.folder) in warning for warning in second.record["warnings"])
+        assert any(str(first.folder) in warning for warning in second.document["warnings"])
         below, whole = recipe.parent / "below", recipe.parent / "whole"
         export_run(first.folder, below, load_plugins())
         export_run(second.folder, whole, load_plugins())
@@ -63,7 +64,7 @@ class TestHead:
         for seed in (1, 2):
             trained = run(recipe, f"trained{seed}", "head=classifier", "adapt=head-only", f"seed={seed}")
             scored = run(recipe, f"scored{seed}", f"backbone={trained.folder}", "head=classifier", *SCORE_ONLY)
-            ways.add(scored.scores["accuracy"].way.replace(scored.record["digest"][:16], ""))
+            ways.add(scored.scores["accuracy"].way.replace(scored.document["digest"][:16], ""))
         assert len(ways) == 2
 
     def test_is_refused_for_other_choices(self, recipe: Path) -> None:
@@ -152,8 +153,8 @@ def test_a_run_of_a_plugin_file_needs_the_file_again_and_its_tuned_settings_come
     done = run(recipe, "out", *how, "score.metrics=[accuracy]", plugins=[plugin])
     threshold = json.loads((done.folder / "head" / "tuned.json").read_text())["threshold"]
     assert threshold < 0
-    rows = [row | {"input": row["input"].removesuffix(" =")} for row in samples(done.folder)]
-    assert predicted(done.folder, rows, [plugin]) == [row["scores"] for row in rows]
+    rows = [replace(row, input=row.input.removesuffix(" =")) for row in samples(done.folder)]
+    assert predicted(done.folder, rows, [plugin]) == [list(row.scores) for row in rows]
     again = run(
         recipe,
         "again",

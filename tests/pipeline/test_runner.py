@@ -18,14 +18,15 @@ from gpttasks.model import self_tests
 from gpttasks.model.capabilities import unless
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
-from gpttasks.records.folder import read_events, read_run
+from gpttasks.records.folder import read_events
+from gpttasks.records.run import read_run
 from gpttasks.training import checkpoint, trainer
 
 
 class TestFolder:
     def test_holds_what_scripts_rely_on(self, recipe: Path) -> None:
         done = run(recipe, "out")
-        record = done.record
+        record = done.document
         assert {path.name for path in done.folder.iterdir()} == {
             "recipe.yaml", "run.json", "samples.parquet", "adapter", "events.jsonl", "report.html"
         }  # fmt: skip
@@ -41,10 +42,10 @@ class TestFolder:
     def test_scores_follow_from_the_samples(self, recipe: Path) -> None:
         done = run(recipe, "out")
         rows = samples(done.folder)
-        right = [row["text"] == row["target"] for row in rows]
+        right = [row.answer == row.right for row in rows]
         assert done.scores["accuracy"].value == pytest.approx(sum(right) / 12)
         assert [row["stats_accuracy"] for row in rows] == [[float(one)] for one in right]
-        assert all(sum(row["scores"]) == pytest.approx(1) for row in rows)
+        assert all(sum(list(row.scores)) == pytest.approx(1) for row in rows)
 
     def test_training_fits_what_it_was_shown(self, recipe: Path) -> None:
         more = ("adapt=full", "head=classifier", "train.epochs=15", "train.learning_rate=3.0e-3")
@@ -57,14 +58,14 @@ class TestFolder:
     def test_resolved_recipe_gives_the_same_digest(self, recipe: Path) -> None:
         done = run(recipe, "out")
         again = gpttasks.run(done.folder / "recipe.yaml", out=recipe.parent / "again")
-        assert again.record["digest"] == done.record["digest"]
+        assert again.document["digest"] == done.document["digest"]
         assert {key: score.value for key, score in again.scores.items()} == {
             key: score.value for key, score in done.scores.items()
         }
 
     def test_what_the_model_cannot_do_is_said(self, recipe: Path, monkeypatch, capfd) -> None:
         monkeypatch.setattr(self_tests, "try_ragged", lambda lm: unless("it was switched off for a test"))
-        record = run(recipe, "out").record
+        record = run(recipe, "out").document
         assert "rows are padded: it was switched off for a test" in capfd.readouterr().err
         assert record["backbone"]["capabilities"]["reads_ragged_reason"] == "it was switched off for a test"
 
@@ -94,7 +95,7 @@ class TestReuse:
         second = run(recipe, "out", force=True)
         assert not second.reused
         aside = read_run(recipe.parent / "out.old-1")
-        assert aside.record["started"] == first.record["started"]
+        assert aside.document["started"] == first.document["started"]
 
     def test_a_folder_of_another_recipe_is_refused(self, recipe: Path) -> None:
         run(recipe, "out")
@@ -114,17 +115,17 @@ class TestSameScores:
         common = (f"head={head}", "adapt.dropout=0")
         one = run(recipe, "one", *common, "runtime.tokens_per_batch=1")
         many = run(recipe, "many", *common, "runtime.tokens_per_batch=5000")
-        assert one.record["digest"] == many.record["digest"]
-        assert not any("moves what is learned" in warning for warning in one.record["warnings"])
+        assert one.document["digest"] == many.document["digest"]
+        assert not any("moves what is learned" in warning for warning in one.document["warnings"])
         for left, right in zip(samples(one.folder), samples(many.folder), strict=True):
-            assert left["id"] == right["id"]
-            assert left["scores"] == pytest.approx(right["scores"], abs=1e-4)
+            assert left.id == right.id
+            assert list(left.scores) == pytest.approx(list(right.scores), abs=1e-4)
 
     @pytest.mark.parametrize("key", ["head.dropout=0.1", "train.dropout=true"])
     def test_dropout_is_told_to_depend_on_the_batch(self, recipe: Path, key: str) -> None:
         done = run(recipe, "out", "head=classifier", "adapt.dropout=0", key, "train.steps=1", "train.epochs=null")
         warning = f"{key.partition('=')[0]} is on, so that runtime.tokens_per_batch moves what is learned"
-        assert warning in done.record["warnings"]
+        assert warning in done.document["warnings"]
 
 
 class TestResume:
@@ -139,7 +140,7 @@ class TestResume:
         monkeypatch.undo()
         assert read_run(recipe.parent / "broken").state == "interrupted"
         resumed = run(recipe, "broken", validate)
-        assert resumed.record["training"]["resumed_at"] == [4]
+        assert resumed.document["training"]["resumed_at"] == [4]
         name = "adapter/adapter_model.safetensors"
         assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
         steps = [event["step"] for event in read_events(resumed.folder) if event["event"] == "step"]
@@ -181,7 +182,7 @@ class TestResume:
     def test_a_loss_that_is_no_number_names_the_step(self, recipe: Path) -> None:
         with pytest.raises(RunFailed, match=r"step \d+"):
             run(recipe, "out", "train.learning_rate=1.0e+30", "train.clip=null", "train.epochs=5")
-        assert read_run(recipe.parent / "out").record["error"]
+        assert read_run(recipe.parent / "out").document["error"]
 
 
 class TestTrained:
@@ -218,7 +219,7 @@ class TestTrained:
         again = run(recipe, "again", f"backbone={done.folder}", f"head={head}", "adapt=none", "train=null")
         assert again.scores["accuracy"].measure == done.scores["accuracy"].measure
         for left, right in zip(samples(done.folder), samples(again.folder), strict=True):
-            assert left["scores"] == pytest.approx(right["scores"], abs=1e-5)
+            assert list(left.scores) == pytest.approx(list(right.scores), abs=1e-5)
 
     def test_a_head_of_another_kind_is_not_in_the_run(self, recipe: Path) -> None:
         done = run(recipe, "out")
@@ -229,10 +230,10 @@ class TestTrained:
         done = run(recipe, "out", "head=classifier")
         predictor = Predictor(done.folder, load_plugins())
         rows = samples(done.folder)
-        texts = [row["input"].removesuffix("\nSentiment:") for row in rows]
+        texts = [row.input.removesuffix("\nSentiment:") for row in rows]
         for row, prediction in zip(rows, predictor.predict(predictor.text_rows(texts)), strict=True):
-            assert prediction.text == row["text"]
-            assert list(prediction.scores.values()) == pytest.approx(row["scores"], abs=1e-5)
+            assert prediction.text == row.answer
+            assert list(prediction.scores.values()) == pytest.approx(list(row.scores), abs=1e-5)
             assert list(prediction.scores) == ["negative", "positive"]
 
     def test_merged_export_gives_the_same_logits(self, recipe: Path) -> None:
@@ -257,7 +258,7 @@ class TestShots:
     def test_are_shown_and_never_scored(self, recipe: Path) -> None:
         done = run(recipe, "out", "adapt=none", "train=null", "score.shots=2", "task.prompt='{{ text | passage }} ='")
         rows = samples(done.folder)
-        assert all(row["shots"] + (done.record["samples"]["shots_dropped"] > 0) >= 1 for row in rows)
+        assert all(len(row.shot_ids) + (done.document["samples"]["shots_dropped"] > 0) >= 1 for row in rows)
         assert len(rows) == 12
 
     def test_are_not_shown_when_the_run_predicts(self, recipe: Path) -> None:
@@ -276,9 +277,9 @@ class TestShots:
             "score.shots_from=pool",
             "task.prompt='{{ text | passage }} ='",
         )
-        scored = {row["id"] for row in samples(done.folder)}
-        assert len(scored) == done.record["samples"]["test"]
-        assert len(scored) + done.record["samples"]["pool"] == 12
+        scored = {row.id for row in samples(done.folder)}
+        assert len(scored) == done.document["samples"]["test"]
+        assert len(scored) + done.document["samples"]["pool"] == 12
 
 
 class TestLanguageModel:
@@ -334,9 +335,9 @@ def test_longer_text_is_cut_and_counted(recipe: Path) -> None:
     text = file.read_text()
     file.write_text(text + '"' + "A very long review of a good film. " * 60 + '",positive\n')
     done = run(recipe, "out", "adapt=none", "train=null")
-    assert done.record["samples"]["truncated"] == 1
-    assert [row["truncated"] > 0 for row in samples(done.folder)].count(True) == 1
-    assert any("longer than the context" in warning for warning in done.record["warnings"])
+    assert done.document["samples"]["truncated"] == 1
+    assert [row.truncated > 0 for row in samples(done.folder)].count(True) == 1
+    assert any("longer than the context" in warning for warning in done.document["warnings"])
 
 
 def test_a_hook_hears_of_the_run(recipe: Path) -> None:
@@ -365,7 +366,7 @@ def gpttasks_run_finished(run, scores):
     )
     done = run(recipe, "out", "train.steps=2", "train.epochs=null", plugins=[plugin])
     assert heard.read_text().split("\n")[:-1] == ["started tiny", "step 1", "step 2", "finished accuracy,f1,log_loss"]
-    assert any(used["sha256"] for used in done.record["plugins"])
+    assert any(used["sha256"] for used in done.document["plugins"])
     shutil.rmtree(done.folder)
 
 
@@ -373,4 +374,4 @@ def test_values_by_keyword_are_of_any_kind(recipe: Path) -> None:
     data = recipe.parent / "data"
     prompt = {"task.prompt": "\U0001f600 {{ text | passage }} =", "task.data.path": data}
     done = run(recipe, "out", adapt="none", train=None, plugins=(), **prompt)
-    assert samples(done.folder)[0]["input"].startswith("\U0001f600 Number")
+    assert samples(done.folder)[0].input.startswith("\U0001f600 Number")

@@ -58,7 +58,7 @@ def run(session: Session, recipe: Path, folder: str, *overrides: str) -> Run:
 
 def numbers(done: Run) -> tuple[dict[str, float], list[list[float]]]:
     """The scores, and each sample's: to the last bit."""
-    return {key: score.value for key, score in done.scores.items()}, [row["scores"] for row in samples(done.folder)]
+    return {key: score.value for key, score in done.scores.items()}, [list(row.scores) for row in samples(done.folder)]
 
 
 def in_a_fresh_process(recipe: Path, folder: str, *overrides: str) -> Run:
@@ -88,8 +88,8 @@ def test_two_runs_on_one_backbone_load_it_once(recipe: Path, session: Session, l
             recipe, BATCH, *SCORE_ONLY, *overrides, out=done.folder.with_name(f"{done.folder.name}-alone")
         )
         assert numbers(alone) == numbers(done)
-        assert alone.record["engine"] == done.record["engine"]
-    assert third.record["engine"]["tokens_asked"] > 0
+        assert alone.document["engine"] == done.document["engine"]
+    assert third.document["engine"]["tokens_asked"] > 0
 
 
 def test_lora_leaves_the_numbers_of_a_fresh_process(recipe: Path, session: Session, loads: list[str]) -> None:
@@ -102,7 +102,7 @@ def test_lora_leaves_the_numbers_of_a_fresh_process(recipe: Path, session: Sessi
     for done, overrides in ((prompted, SCORE_ONLY), (probe, ("head=classifier", "adapt=head-only"))):
         fresh = in_a_fresh_process(recipe, f"{done.folder.name}-fresh", *overrides)
         assert numbers(fresh) == numbers(done)
-        assert fresh.record["backbone"]["digests"] == done.record["backbone"]["digests"]
+        assert fresh.document["backbone"]["digests"] == done.document["backbone"]["digests"]
     adapters = [(done.folder / "adapter" / "adapter_model.safetensors").read_bytes() for done in (trained, again)]
     assert adapters[0] == adapters[1]
 
@@ -156,7 +156,7 @@ def test_a_run_without_threads_has_torchs_own_number(recipe: Path, session: Sess
     before = torch.get_num_threads()
     one = run(session, recipe, "one", *SCORE_ONLY, f"runtime.threads={before + 1}")
     other = run(session, recipe, "other", *SCORE_ONLY, OTHER_PROMPT)
-    assert [done.record["machine"]["threads"] for done in (one, other)] == [before + 1, before]
+    assert [done.document["machine"]["threads"] for done in (one, other)] == [before + 1, before]
 
 
 def test_the_batch_size_that_was_found_survives_validation(
@@ -181,9 +181,9 @@ def test_the_batch_size_that_was_found_survives_validation(
     )
     done = run(session, recipe, "out", *how)
     assert len(engines) == 1
-    assert done.record["engine"]["tokens_per_batch"] == 96
+    assert done.document["engine"]["tokens_per_batch"] == 96
     alone = run(session, recipe, "alone", f"backbone={done.folder}", *SCORE_ONLY)
-    assert done.record["engine"]["tokens_asked"] == alone.record["engine"]["tokens_asked"], (
+    assert done.document["engine"]["tokens_asked"] == alone.document["engine"]["tokens_asked"], (
         "the work of validation is not counted"
     )
 
@@ -199,18 +199,18 @@ def test_memory_that_ran_out_in_validation_is_told(
 
     monkeypatch.setattr(LocalEngine, "answer", short)
     done = run(session, recipe, "out", "train.validate={every: 2, limit: 4}", "task.data.holdout={validation: 0.5}")
-    assert any("memory ran out" in warning for warning in done.record["warnings"])
-    assert done.record["engine"]["out_of_memory"] == 0
+    assert any("memory ran out" in warning for warning in done.document["warnings"])
+    assert done.document["engine"]["out_of_memory"] == 0
 
 
 def test_predict_asks_the_model_in_memory(recipe: Path, session: Session, loads: list[str]) -> None:
     done = run(session, recipe, "out")
     predictor = Predictor(done.folder, load_plugins(), session)
-    texts = [row["input"].removesuffix("\nSentiment:") for row in samples(done.folder)]
+    texts = [row.input.removesuffix("\nSentiment:") for row in samples(done.folder)]
     first = [list(one.scores.values()) for one in predictor.predict(predictor.text_rows(texts))]
     second = [list(one.scores.values()) for one in predictor.predict(predictor.text_rows(texts[:2]))]
     assert len(loads) == 2, "the run's own model, and then the run's folder as a model, once"
-    assert first == [pytest.approx(row["scores"], abs=1e-5) for row in samples(done.folder)]
+    assert first == [pytest.approx(list(row.scores), abs=1e-5) for row in samples(done.folder)]
     assert second == [pytest.approx(one, abs=1e-5) for one in first[:2]]
 
 

@@ -54,11 +54,11 @@ train: {steps: 1}
 score: {metrics: [chrf, {use: chrf, baseline: copy}], resamples: 10}
 """
         done = run(tmp_path, tiny_gpt2_folder, recipe)
-        found = {row["target"]: row for row in samples(done.folder)}
+        found = {row.right: row for row in samples(done.folder)}
         for name, text in SENTENCES.items():
             row = found[f"The {name} sentence."]
-            assert row["input"] == f"Translate xx to en.\nxx: {text}\nen:"
-            assert row["references"] == [f"The {name} sentence."]
+            assert row.input == f"Translate xx to en.\nxx: {text}\nen:"
+            assert list(row.references) == [f"The {name} sentence."]
         assert done.scores["chrf_copy"].value > 0  # "mixed" shares letters with its translation
         assert {score.n for score in done.scores.values()} == {len(SENTENCES)}
 
@@ -80,10 +80,10 @@ score: {metrics: [token_f1, {use: token_f1, baseline: random}], resamples: 10}
         done = run(tmp_path, tiny_gpt2_folder, recipe)
         contexts = {row["context"]: row for row in rows}
         for row in samples(done.folder):
-            context = row["input"].split("Passage: ")[1].removesuffix("\nAnswer:")
-            assert row["references"] == contexts[context]["answers"]["text"]
-            start, end = json.loads(row["answer"])
-            assert context[start:end] == row["text"]
+            context = row.input.split("Passage: ")[1].removesuffix("\nAnswer:")
+            assert list(row.references) == contexts[context]["answers"]["text"]
+            start, end = row.answer_value
+            assert context[start:end] == row.answer
 
     def test_choices_and_texts(self, tmp_path: Path, tiny_gpt2_folder: Path) -> None:
         texts = list(SENTENCES.values())
@@ -97,7 +97,7 @@ head: choice
 score: {metrics: [accuracy, log_loss, {use: accuracy, baseline: majority}, {use: log_loss, baseline: majority}]}
 """
         done = run(tmp_path, tiny_gpt2_folder, recipe, "score.resamples=10")
-        assert [row["choices"] for row in samples(done.folder)] == [row["choices"] for row in rows]
+        assert [list(sample.choices) for sample in samples(done.folder)] == [row["choices"] for row in rows]
         assert done.scores["accuracy_majority"].value == 0.5
         write_rows(tmp_path / "lines" / "test.jsonl", [{"text": text} for text in ["", *texts, ""]])
         recipe = """\
@@ -107,8 +107,8 @@ score: {metrics: [bits_per_byte], resamples: 10}
 """
         done = run(tmp_path, tiny_gpt2_folder, recipe, out="lines-out")
         (row,) = samples(done.folder)
-        assert row["input"] == "\n".join(["", *texts, ""])
-        assert row["scores"][2] == len(row["input"].encode())
+        assert row.input == "\n".join(["", *texts, ""])
+        assert list(row.scores)[2] == len(row.input.encode())
 
     def test_generation(self, tmp_path: Path, tiny_gpt2_folder: Path) -> None:
         rows = [{"facts": name, "texts": [text, text[::-1]]} for name, text in SENTENCES.items()]
@@ -119,7 +119,7 @@ head: {use: generate, max_tokens: 3}
 score: {metrics: [bleu, distinct, {use: bleu, baseline: first_sentence}], resamples: 10}
 """
         done = run(tmp_path, tiny_gpt2_folder, recipe)
-        assert {row["input"]: row["references"] for row in samples(done.folder)} == {
+        assert {sample.input: list(sample.references) for sample in samples(done.folder)} == {
             f"{row['facts']}:": row["texts"] for row in rows
         }
 
@@ -141,18 +141,18 @@ score:
         model, majority, luck = (done.scores[key] for key in ("accuracy", "accuracy_majority", "luck"))
         assert majority.value == pytest.approx(7 / 11)
         drawn = Random().answers(
-            [Example("", choices=("negative", "positive"), id=row["id"]) for row in samples(done.folder)],
+            [Example("", choices=("negative", "positive"), id=row.id) for row in samples(done.folder)],
             "label",
             lambda example, text: None,
         )
-        right = Counter(answer.text == row["target"] for answer, row in zip(drawn, samples(done.folder), strict=True))
+        right = Counter(answer.text == row.right for answer, row in zip(drawn, samples(done.folder), strict=True))
         assert luck.value == pytest.approx(right[True] / 11)
         assert model.measure == majority.measure == luck.measure
         assert (majority.way, luck.way) == ("baseline:majority", "baseline:random")
         assert "backbone:mock" in model.way
         for row in samples(done.folder):
-            assert row["stats_accuracy_majority"] == [float(row["target"] == "positive")]
-        assert set(done.record["scores"]) == {"accuracy", "accuracy_majority", "luck"}
+            assert list(row.statistics["accuracy_majority"]) == [float(row.right == "positive")]
+        assert set(done.document["scores"]) == {"accuracy", "accuracy_majority", "luck"}
         assert "accuracy_majority" in (done.folder / "report.html").read_text()
 
     def test_another_model_does_not_move_them(self, tmp_path: Path, tiny_gpt2_folder: Path) -> None:
@@ -226,8 +226,8 @@ score: {metrics: [accuracy, {use: accuracy, baseline: majority}], resamples: 20}
         self, folder: Path, tiny_gpt2_folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         done = run(folder, tiny_gpt2_folder, self.RECIPE)
-        assert (done.record["samples"]["train"], done.record["samples"]["test"]) == (12, 6)
-        assert all(row["input"].startswith("Review: Number 5") for row in samples(done.folder))
+        assert (done.document["samples"]["train"], done.document["samples"]["test"]) == (12, 6)
+        assert all(row.input.startswith("Review: Number 5") for row in samples(done.folder))
         assert done.scores["accuracy_majority"].value == 0.5
         capsys.readouterr()
         assert main(["predict", str(done.folder), "A dull end."]) == 0
@@ -238,7 +238,7 @@ score: {metrics: [accuracy, {use: accuracy, baseline: majority}], resamples: 20}
         done = run(folder, tiny_gpt2_folder, self.RECIPE, "adapt=none", "train=null")
         (folder / "tasks" / "reviews.yaml").unlink()
         again = gpttasks.run(done.folder / "recipe.yaml", out=folder / "again")
-        assert again.record["digest"] == done.record["digest"]
+        assert again.document["digest"] == done.document["digest"]
         assert again.scores == done.scores
 
 
@@ -257,5 +257,5 @@ def test_a_finished_runs_recipe_gives_the_same_again(tmp_path: Path, task: str, 
     recipe = f"task: {task[:-1]}, data: {{path: data}}}}\nhead: lm\nscore: {{metrics: [perplexity], resamples: 10}}\n"
     done = run(tmp_path, "mock", recipe)
     again = gpttasks.run(done.folder / "recipe.yaml", out=tmp_path / "again")
-    assert again.record["digest"] == done.record["digest"]
+    assert again.document["digest"] == done.document["digest"]
     assert again.scores == done.scores

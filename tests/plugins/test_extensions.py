@@ -88,8 +88,8 @@ def samples(folder: Path) -> list[dict[str, object]]:
 def test_a_whole_run_reads_and_filters(recipe: str) -> None:
     done = run(recipe, plugins="loud.py", out="out")
     assert [row["input"] for row in samples(done.folder)] == [f"FILM {number}? =" for number in range(8)]
-    assert done.record["samples"]["skipped"] == 1  # the row that the filter cannot use
-    used = {plugin["name"]: plugin["sha256"] for plugin in done.record["plugins"]}
+    assert done.document["samples"]["skipped"] == 1  # the row that the filter cannot use
+    used = {plugin["name"]: plugin["sha256"] for plugin in done.document["plugins"]}
     assert len(used["loud"]) == 64, "the code of a filter is identified as that of any plugin"
 
 

@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pyarrow.parquet
 import pytest
 from harness_tasks import TASKS, with_data, write_tasks
 
@@ -63,7 +62,7 @@ def run(document, out):
 
 
 def samples(finished):
-    return pyarrow.parquet.read_table(finished.folder / "samples.parquet").to_pylist()
+    return finished.samples()
 
 
 def harness_of(folder, name, **options):
@@ -97,7 +96,7 @@ def test_metrics_and_responses_are_the_harness_own(name, model, folder, evaluate
     assert ours.scores[metrics[0]["as"]].low is not None
     logged = [one for one in theirs["samples"][name] if one["filter"] == metrics[0]["filter"]]
     for mine, one in zip(samples(ours), logged, strict=True):
-        for given, wanted in zip(json.loads(mine["answer"]), one["resps"], strict=True):
+        for given, wanted in zip(mine.answer_value, one["resps"], strict=True):
             assert len(given) == len(wanted)
             for left, right in zip(given, wanted, strict=True):
                 assert_same(left, right)
@@ -210,7 +209,7 @@ def without_test(folder, tmp_path):
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_what_the_harness_scores_is_the_test_where_there_is_none(split, without_test, model, tmp_path):
     ours = run(recipe(model, without_test, "no-test", score={"split": split}), tmp_path / "run")
-    assert ours.record["data"][split]["split"] == "validation"
+    assert ours.document["data"][split]["split"] == "validation"
     assert ours.scores["lm-eval"].n == 12
 
 
@@ -218,7 +217,7 @@ def test_validation_is_then_held_out_of_train(without_test, model, tmp_path):
     document = recipe(model, without_test, "no-test", ["accuracy"], head="choice", adapt={"use": "lora", "rank": 2})
     document["train"] = {"steps": 2, "tokens_per_step": 100, "validate": {"every": 1}}
     ours = run(document, tmp_path / "run")
-    data = ours.record["data"]
+    data = ours.document["data"]
     assert (data["test"]["split"], data["validation"]["split"]) == ("validation", "train")
     assert data["train"]["examples"] + data["validation"]["examples"] == 12
 
@@ -238,22 +237,22 @@ def test_a_context_that_is_too_long_is_cut_at_its_beginning_and_counted(model, f
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "long.yaml").write_text(with_data(text, folder))
     ours = run(recipe(model, tmp_path / "tasks", "long"), tmp_path / "run")
-    cut = [row["truncated"] for row in samples(ours)]
+    cut = [row.truncated for row in samples(ours)]
     assert cut[0] == 0 < cut[6] < cut[11]
-    assert ours.record["samples"]["truncated"] == sum(tokens > 0 for tokens in cut) > 0
+    assert ours.document["samples"]["truncated"] == sum(tokens > 0 for tokens in cut) > 0
     from gpttasks.integrations.lm_eval import GpttasksLM
 
     lm = GpttasksLM(path=str(model), device="cpu", precision="fp32")
     example = examples(harness_of(tmp_path / "tasks", "long"))[11]
     theirs = lm.loglikelihood(example.instances)
-    given = json.loads(samples(ours)[11]["answer"])
+    given = samples(ours)[11].answer_value
     assert [one[0][0] for one in given] == pytest.approx([pair[0] for pair in theirs], abs=0.5)
 
 
 def test_settings_of_generation_are_replaced_and_drawn_texts_repeated(model, folder, tmp_path):
     head = {"use": "lm-eval", "generation": {"max_gen_toks": 3, "do_sample": True, "temperature": 1.0}}
     ours = run(recipe(model, folder, "tiny-filtered", head=head), tmp_path / "run")
-    drawn = [json.loads(row["answer"])[0] for row in samples(ours)]
+    drawn = [row.answer_value[0] for row in samples(ours)]
     assert all(len(texts) == 2 for texts in drawn)
     assert any(first != second for first, second in drawn)
 

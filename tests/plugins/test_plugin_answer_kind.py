@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from gpttasks import AnswerKind, run
@@ -89,8 +88,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_run_stores_and_shows_it(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     done = run(recipe, "backbone=nano", plugins="wordset.py", out="out")
     assert done.scores["jaccard"].value == pytest.approx((1 + 0 + 1 / 2) / 3)
-    rows = pq.read_table("out/samples.parquet").to_pylist()
-    assert sorted((row["text"], json.loads(row["answer"])) for row in rows) == [
+    assert sorted((sample.answer, sample.answer_value) for sample in done.samples()) == [
         ("a + b", ["a", "b"]),
         ("b + c", ["b", "c"]),
         ("c", ["c"]),

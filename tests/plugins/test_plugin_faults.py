@@ -10,7 +10,8 @@ import pytest
 from gpttasks.cli import main
 from gpttasks.pipeline import resumable_replies as replies
 from gpttasks.plugins.faults import Watch
-from gpttasks.records.folder import read_events, read_run
+from gpttasks.records.folder import read_events
+from gpttasks.records.run import read_run
 
 PLUGIN = """
 import sys
@@ -141,7 +142,7 @@ def failed(capsys: pytest.CaptureFixture[str], *changes: str) -> str:
     assert main(["run", "films.yaml", "--plugin", "faulty.py", "--out", "out", *changes]) == 2
     err = capsys.readouterr().err
     assert "Traceback" not in err
-    record = read_run("out").record
+    record = read_run("out").document
     assert record["state"] == "failed"
     assert record["error"] == err.splitlines()[-1]
     return str(record["error"])
@@ -315,7 +316,7 @@ def test_a_failing_hook_about_a_failure_is_recorded_beside_it(folder: Path, caps
     file = write(folder, "hook run_failed")
     (folder / "data" / "test.csv").write_text("id,text,label\nx,A film,unknown\n")
     assert main(["run", "films.yaml", "--plugin", "faulty.py", "--out", "out"]) == 2
-    record = read_run("out").record
+    record = read_run("out").document
     assert "tuple.index(x): x not in tuple" in record["error"]
     assert record["warnings"] == [
         f"the plugin 'faulty' ({file}) failed in gpttasks_run_failed, and the run goes on without it: KeyError: 'lost'"

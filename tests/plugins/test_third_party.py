@@ -76,7 +76,7 @@ def items(command, kind):
 def scores_of(samples):
     """The scores of ``scitldr-demo`` from the samples alone: ROUGE by hand on what was written and what was right."""
     found = {
-        kind: fmean(plain_rouge.scitldr(one["text"], one["references"], kind) for one in samples) for kind in KINDS
+        kind: fmean(plain_rouge.scitldr(one["answer"], one["references"], kind) for one in samples) for kind in KINDS
     }
     by_sentence = [
         [plain_rouge.scitldr(text, one["references"], "rouge1") for text in one["choices"]] for one in samples

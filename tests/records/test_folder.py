@@ -47,7 +47,7 @@ def test_a_corrected_recipe_takes_over_a_folder_in_which_nothing_was_done(recipe
     assert read_run(recipe.parent / "out").state == "failed"
     done = run(recipe, "out", *SCORE_ONLY)
     assert done.state == "finished"
-    assert read_run(done.folder).record["digest"] == done.record["digest"]
+    assert read_run(done.folder).document["digest"] == done.document["digest"]
 
 
 def test_a_folder_that_cannot_be_made(recipe: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_plugin_that_fails_at_the_very_end_leaves_the_run_finished(recipe: Pat
     done = run(recipe, "out", *SCORE_ONLY, plugins=[plugin])
     assert done.record == read_run(recipe.parent / "out").record
     assert done.state == "finished"
-    (warning,) = done.record["warnings"]
+    (warning,) = done.document["warnings"]
     assert "the plugin 'late'" in warning
     assert warning.endswith("failed in gpttasks_run_finished, and the run goes on without it: RuntimeError: too late")
     assert run(recipe, "out", *SCORE_ONLY, plugins=[plugin]).reused
@@ -100,13 +100,13 @@ def test_killed_while_training_it_ends_as_if_nothing_had_happened(recipe: Path) 
     process.wait()
     assert read_run(recipe.parent / "killed").state == "running"
     killed = run(recipe, "killed", *how)
-    assert killed.record["training"]["resumed_at"], "the kill came before the end"
+    assert killed.document["training"]["resumed_at"], "the kill came before the end"
     assert _trained(killed) == _trained(whole)
     assert samples(killed.folder) == samples(whole.folder)
     assert {key: score.value for key, score in killed.scores.items()} == {
         key: score.value for key, score in whole.scores.items()
     }
-    assert killed.record["time"]["seconds"] >= killed.record["time"]["training"]
+    assert killed.document["time"]["seconds"] >= killed.document["time"]["training"]
 
 
 def _trained(done: Run) -> bytes:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from html.parser import HTMLParser
+
+from gpttasks import Answer, Example
+from gpttasks.records.samples import sample_of
 
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 RECIPE = """
@@ -131,21 +135,21 @@ def samples(count, words=("negative", "positive"), seed=0):
         weights = [draw.random() for _ in words]
         scores = [weight / sum(weights) for weight in weights]
         answer = scores.index(max(scores))
-        yield {
-            "set": "test",
-            "id": f"id{index}",
-            "group": None,
-            "input_digest": "00",
-            "input": f"review number {index}\nSentiment:",
-            "answer": str(answer),
-            "text": words[answer],
-            "references": [],
-            "choices": list(words),
-            "scores": scores,
-            "target": draw.choice(words),
-            "truncated": 0,
-            "shots": 0,
-        }
+        yield sample(
+            id=f"id{index}",
+            input=f"review number {index}\nSentiment:",
+            answer_value=answer,
+            answer=words[answer],
+            choices=tuple(words),
+            scores=tuple(scores),
+            target=draw.choice(words),
+        )
+
+
+def sample(**more):
+    """A sample with these fields; the others are empty."""
+    example = Example("input", id="id", input_digest="00")
+    return replace(sample_of(example, Answer(None), set="test"), **more)
 
 
 def table_rows(page, panel):

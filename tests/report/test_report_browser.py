@@ -85,7 +85,7 @@ def test_the_script_runs_under_the_pages_own_policy_and_an_injected_one_does_not
 
 def test_tabs_filter_and_errors_work_by_keyboard_and_nothing_is_wider_than_the_window(tmp_path):
     rows = list(samples(30))
-    wrong = sum(row["text"] != row["target"] for row in rows)
+    wrong = sum(row.answer != row.target for row in rows)
     html = render_report(run_record(), rows, list(events(30)), recipe=RECIPE)
     html = re.sub(r"(style|script)-src 'sha256-[^']*'", r"\1-src 'unsafe-inline'", html)
     page = tmp_path / "report.html"

@@ -108,3 +108,11 @@ def test_a_long_training_is_drawn_with_a_thousand_points():
     assert all(path.count(",") <= 1000 for path in drawn)
     heights = [float(point.split(",")[1]) for point in drawn[0].replace("M", "L").split("L")[1:]]
     assert min(heights) < 30  # the one spike is still there
+
+
+def test_what_plugins_add_stands_under_their_names():
+    page = Page(render_report(run_record(), [], [], plugin_sections={"energy": "0.2 kWh\n<b>not bold</b>"}))
+    section = page.text_of("section", id="plugins")
+    assert "energy 0.2 kWh <b>not bold</b>" in section
+    assert not page.find("b")
+    assert not Page(render_report(run_record(), [], [])).find("section", id="plugins")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
-from report_pages import Page, run_record, samples, score, table_rows
+from report_pages import Page, run_record, sample, samples, score, table_rows
 
 from gpttasks.report import render_report
 
 
 def test_first_samples_and_worst_errors(page, rows):
     assert table_rows(page, "panel-first") == list(range(1, 201))
-    wrong = [index for index, row in enumerate(rows) if row["text"] != row["target"]]
-    nats = {
-        index: -math.log(rows[index]["scores"][rows[index]["choices"].index(rows[index]["target"])]) for index in wrong
-    }
+    wrong = [index for index, row in enumerate(rows) if row.answer != row.target]
+    nats = {index: -math.log(rows[index].scores[rows[index].choices.index(rows[index].target)]) for index in wrong}
     assert len(wrong) > 400
     expected = sorted(wrong, key=lambda index: -nats[index])[:500]
     assert table_rows(page, "panel-worst") == [index + 1 for index in expected]
@@ -23,16 +22,22 @@ def test_first_samples_and_worst_errors(page, rows):
 
 def test_each_sample_opens_to_all_that_is_known():
     (row,) = samples(1)
-    row |= {
-        "input": "A  long\n\nreview " + "word " * 500,
-        "target": "positive",
-        "text": "negative",
-        "scores": [0.9, 0.1],
-    }
-    row |= {"truncated": 37, "shots": 2, "group": "film 7", "references": ["positive", "good"]}
+    row = replace(
+        row,
+        input="A  long\n\nreview " + "word " * 500,
+        target="positive",
+        answer="negative",
+        scores=(0.9, 0.1),
+        truncated=37,
+        shot_ids=("a", "b"),
+        group="film 7",
+        references=("positive", "good"),
+        texts={"exact_match": "read by a metric"},
+    )
     page = Page(render_report(run_record(), [row], []))
     texts = [page.raw(index) for index in page.find("p", class_="text")]
-    assert texts[:4] == [row["input"], "positive", "negative", "good"]
+    assert texts[:4] == [row.input, "positive", "negative", "good"]
+    assert texts[4] == "read by a metric"
     details = page.text(page.find("div", id="panel-first")[0])
     for words in (
         "negative 0.900",
@@ -47,7 +52,7 @@ def test_each_sample_opens_to_all_that_is_known():
 
 
 def test_confusion_matches_the_samples(page, rows):
-    counts = Counter((row["target"], row["text"]) for row in rows)
+    counts = Counter((row.target, row.answer) for row in rows)
     matrix = page.find("table", class_="confusion")[0]
     text = page.text(matrix)
     for right in ("negative", "positive"):
@@ -58,19 +63,18 @@ def test_confusion_matches_the_samples(page, rows):
 
 def test_calibration_matches_the_samples(page, rows):
     section = page.text_of("section", id="calibration")
-    counts = Counter(min(14, math.ceil(max(row["scores"]) * 15) - 1) for row in rows)
+    counts = Counter(min(14, math.ceil(max(row.scores) * 15) - 1) for row in rows)
     for bin_, count in counts.items():
-        inside = [row for row in rows if min(14, math.ceil(max(row["scores"]) * 15) - 1) == bin_]
-        right = sum(row["text"] == row["target"] for row in inside) / count
-        mean = sum(max(row["scores"]) for row in inside) / count
+        inside = [row for row in rows if min(14, math.ceil(max(row.scores) * 15) - 1) == bin_]
+        right = sum(row.answer == row.target for row in inside) / count
+        mean = sum(max(row.scores) for row in inside) / count
         assert f"{bin_ / 15:.3f} to {(bin_ + 1) / 15:.3f} {count} {mean:.3f} {right:.3f}" in section
 
 
 def test_more_than_twenty_classes_give_the_most_confused_pairs():
     words = [f"class{index}" for index in range(30)]
     rows = list(samples(400, words))
-    for row in rows[:40]:
-        row |= {"target": "class3", "text": "class9"}
+    rows[:40] = [replace(row, target="class3", answer="class9") for row in rows[:40]]
     page = Page(render_report(run_record(), rows, []))
     section = page.find("section", id="confusion")[0]
     assert "There are 30 classes" in page.text(section)
@@ -83,7 +87,7 @@ def test_more_than_twenty_classes_give_the_most_confused_pairs():
 
 def test_choices_of_their_own_have_no_confusion_but_calibration():
     rows = [
-        row | {"choices": [f"{index} a", f"{index} b"], "text": f"{index} a", "target": f"{index} b"}
+        replace(row, choices=(f"{index} a", f"{index} b"), answer=f"{index} a", target=f"{index} b")
         for index, row in enumerate(samples(5))
     ]
     page = Page(render_report(run_record(), rows, []))
@@ -92,24 +96,16 @@ def test_choices_of_their_own_have_no_confusion_but_calibration():
 
 
 def test_samples_without_choices_still_show_their_errors():
-    rows = [{key: value for key, value in row.items() if key != "choices"} for row in samples(50)]
+    rows = [replace(row, choices=()) for row in samples(50)]
     page = Page(render_report(run_record(), rows, []))
-    wrong = [(-max(row["scores"]), index) for index, row in enumerate(rows, 1) if row["text"] != row["target"]]
+    wrong = [(-max(row.scores), index) for index, row in enumerate(rows, 1) if row.answer != row.target]
     assert table_rows(page, "panel-worst") == [index for _, index in sorted(wrong)]
     assert "negative" in page.text(page.find("table", class_="confusion")[0])
 
 
 def test_a_text_that_is_read_shows_its_nats():
     rows = [
-        {
-            "set": "test",
-            "id": str(index),
-            "input": "text",
-            "answer": str(nats),
-            "text": "",
-            "scores": [nats, 100.0, 410.0],
-            "target": None,
-        }
+        sample(id=str(index), input="text", answer_value=nats, scores=(nats, 100.0, 410.0))
         for index, nats in enumerate((250.5, 420.25, 310.125))
     ]
     page = Page(render_report(run_record(scores={"perplexity": score(12.3, 11.9, 12.8, scale=[1, None])}), rows, []))
@@ -123,11 +119,10 @@ def test_a_text_that_is_read_shows_its_nats():
 
 
 def test_generated_text_is_wrong_unless_it_is_one_of_the_references():
-    base = {"answer": '"x"', "scores": [], "choices": [], "target": None}
     rows = [
-        base | {"input": "a", "text": " Paris ", "references": ["Paris", "paris"]},
-        base | {"input": "b", "text": "Rome", "references": ["Paris"]},
-        base | {"input": "c", "text": "Rome", "references": []},
+        sample(input="a", answer_value="x", answer=" Paris ", references=("Paris", "paris")),
+        sample(input="b", answer_value="x", answer="Rome", references=("Paris",)),
+        sample(input="c", answer_value="x", answer="Rome"),
     ]
     page = Page(render_report(run_record(), rows, []))
     assert table_rows(page, "panel-worst") == [2]
@@ -136,7 +131,7 @@ def test_generated_text_is_wrong_unless_it_is_one_of_the_references():
 def test_very_long_texts_are_shown_by_their_ends():
     text = "start " + "x" * 500_000 + " end"
     (row,) = samples(1)
-    html = render_report(run_record(), [row | {"input": text}], [])
+    html = render_report(run_record(), [replace(row, input=text)], [])
     assert len(html) < 150_000
     assert "start x" in html
     assert "x end" in html

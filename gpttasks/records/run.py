@@ -1,0 +1,247 @@
+"""``run.json`` as a typed record: what a run writes down of itself, and how it is read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import FolderError
+from ..metrics.score import Score
+from .samples import Sample, read_samples
+
+SCHEMA = "gpttasks.run/1"
+RECORD, SAMPLES = "run.json", "samples.parquet"
+
+State = Literal["running", "interrupted", "failed", "finished"]
+
+
+class Section(BaseModel):
+    """A part of the record. Keys that this version does not know are kept: within a schema keys are only added."""
+
+    model_config = ConfigDict(extra="allow", validate_assignment=True, populate_by_name=True, protected_namespaces=())
+
+
+class ComponentRecord(Section):
+    """A component, and its options with every default."""
+
+    name: str
+    options: dict[str, Any]
+
+
+class BackboneRecord(ComponentRecord):
+    """The backbone: the digests of what determines its answers, and what it can do, with the reason for each "no"."""
+
+    digests: dict[str, str] = Field(default_factory=dict)
+    capabilities: dict[str, Any] = Field(default_factory=dict)
+
+
+class SampleCounts(Section):
+    """Numbers of examples.
+
+    train, validation, test, pool, scored:
+        loaded for each role; None for a role that the run does not use.
+    truncated, train_truncated:
+        scored examples and training items that were longer than the context.
+    skipped:
+        rows that could not be used; shots_dropped: shots that did not fit into the context.
+    near_ties:
+        answers whose margin is within what batching may change; unfinished: texts that reached ``max_tokens``.
+    """
+
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+    truncated: int = 0
+    train_truncated: int = 0
+    skipped: int = 0
+    shots_dropped: int = 0
+    near_ties: int = 0
+    unfinished: int = 0
+
+
+class TrainingRecord(Section):
+    """How the training went; steps are optimiser steps, ``seen`` counts items, once for each epoch."""
+
+    step: int
+    seen: int
+    cut: int
+    tokens: int
+    seconds: float
+    loss: float | None
+    best_value: float | None
+    best_step: int | None
+    stopped_early: bool
+    resumed_at: list[int]
+    items: int
+    trained_parameters: int
+
+
+class CacheRecord(Section):
+    """The reply cache: its file, the replies that came from it, and the requests."""
+
+    file: str
+    hits: int
+    asked: int
+
+
+class EngineRecord(Section):
+    """The engine's work: tokens of all requests, tokens that were processed, and the fraction of padding."""
+
+    engine: str
+    tokens_asked: int
+    tokens_read: int
+    padding: float
+    tokens_per_batch: int
+    out_of_memory: int
+
+
+class MachineRecord(Section):
+    """Where the run was carried out."""
+
+    system: str
+    processor: str
+    threads: int
+    device: str
+    precision: str
+
+
+class DataRecord(Section):
+    """The examples of one role: the split, how many rows were read and skipped, how they were chosen, their digest."""
+
+    split: str
+    examples: int
+    rows: int
+    skipped: int
+    made: str
+    digest: str
+
+
+class PluginUse(Section):
+    """A plugin that was loaded; ``sha256`` is that of its file, for a plugin given as a file."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    origin: str
+    sha256: str | None
+
+
+class RunRecord(Section):
+    """The content of ``run.json``. What is not known yet is None, zero or empty.
+
+    digest:
+        the recipe's, SHA-256 in hex; ``seed`` is the recipe's too.
+    started:
+        ISO 8601, in UTC.
+    time:
+        seconds, in all (``seconds``) and by stage; ``memory`` is in bytes.
+    files:
+        the SHA-256 of each file of the finished run but ``run.json``.
+    hooks:
+        what plugins added by the hook ``gpttasks_add_to_record``, by the plugin's name.
+    """
+
+    schema_: Literal["gpttasks.run/1"] = Field("gpttasks.run/1", alias="schema")
+    state: State = "running"
+    name: str
+    folder: str
+    digest: str
+    seed: int
+    started: str
+    backbone: BackboneRecord | None = None
+    encoder: ComponentRecord | None = None
+    scores: dict[str, Score] = Field(default_factory=dict)
+    samples: SampleCounts = Field(default_factory=SampleCounts)
+    training: TrainingRecord | None = None
+    cache: CacheRecord | None = None
+    engine: EngineRecord | None = None
+    time: dict[str, float] = Field(default_factory=dict)
+    memory: dict[str, int] | None = None
+    machine: MachineRecord | None = None
+    warnings: list[str] = Field(default_factory=list)
+    data: dict[str, DataRecord] = Field(default_factory=dict)
+    plugins: list[PluginUse] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    error: str | None = None
+    hooks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as JSON values, in the layout of ``run.json``."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def text(self) -> str:
+        """The text of ``run.json``. Raises ValueError for NaN or infinity, which JSON does not have."""
+        return json.dumps(self.as_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder holds it.
+
+    reused:
+        whether it was finished before, so that nothing was computed again.
+    """
+
+    folder: Path
+    record: RunRecord
+    reused: bool = False
+
+    @property
+    def state(self) -> State:
+        """``running``, ``interrupted``, ``failed`` or ``finished``."""
+        return self.record.state
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """The scores by metric key; empty until they have been computed."""
+        return self.record.scores
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of ``run.json``, as JSON values."""
+        return self.record.as_json()
+
+    def samples(self) -> list[Sample]:
+        """The scored samples. Raises FolderError if the run has none yet, or its file cannot be read."""
+        return read_samples(self.folder / SAMPLES)
+
+
+def read_run(folder: Path | str) -> Run:
+    """The run in a folder. Raises FolderError if there is none, or its ``run.json`` cannot be read."""
+    file = Path(folder) / RECORD
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise FolderError(
+            f"{folder} is not a run folder: it has no {RECORD}", hint="give a folder that gpttasks run made"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise FolderError(f"{file} cannot be read: {error}") from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise FolderError(
+            f"{file}: got the schema {schema!r}, expected {SCHEMA!r}", hint="give a folder that gpttasks run made"
+        )
+    try:
+        return Run(Path(folder), RunRecord.model_validate(document))
+    except ValidationError as error:
+        raise FolderError(
+            f"{file} is damaged: {_first_error(error)}", hint="run the recipe again with --force"
+        ) from error
+
+
+def _first_error(error: ValidationError) -> str:
+    """The first of pydantic's errors, with its place, and how many others there are."""
+    first, *others = error.errors(include_url=False, include_context=False)
+    place = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(others)} more)" if others else ""
+    return (
+        f"{place}: got {first.get('input')!r}: {first['msg']}{more}"
+        if first["type"] != "missing"
+        else (f"{place} is missing{more}")
+    )
