@@ -63,7 +63,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
             )
         if launched() > 1:
             raise UserError(
-                f"started as {launched()} processes, and each would answer everything",
+                f"{launched()} processes were started, and each would answer every request",
                 hint="start the harness once; gpttasks run has several processes (task: {use: lm-eval, ...})",
             )
         # batch_size counts rows; batches here are made by tokens, and no number depends on them.

@@ -112,7 +112,7 @@ def test_several_processes_are_refused(tiny_folder, monkeypatch):
     from gpttasks.integrations.lm_eval import GpttasksLM
 
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="started as 2 processes"):
+    with pytest.raises(UserError, match="2 processes were started"):
         GpttasksLM(path=str(tiny_folder("gpt2")))
 
 
