@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .metrics.base import Metric
     from .metrics.evaluate_metric import as_evaluate_metric
     from .metrics.score import Score
+    from .model.causal_lm import CausalLM
+    from .model.states import Forward, Targets
     from .pipeline.runner import run
     from .pipeline.session import Session
     from .plugins import Register
@@ -73,6 +75,7 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "Baseline",
+    "CausalLM",
     "Component",
     "Cut",
     "DataError",
@@ -80,6 +83,7 @@ __all__ = [
     "Engine",
     "Example",
     "FolderError",
+    "Forward",
     "Generate",
     "GenerateReply",
     "GpttasksError",
@@ -115,6 +119,7 @@ __all__ = [
     "Score",
     "Session",
     "Source",
+    "Targets",
     "Task",
     "Template",
     "TemplateText",
@@ -165,6 +170,8 @@ _MODULES = {
     ".metrics.base": ("Metric",),
     ".metrics.evaluate_metric": ("as_evaluate_metric",),
     ".metrics.score": ("Score",),
+    ".model.causal_lm": ("CausalLM",),
+    ".model.states": ("Forward", "Targets"),
     ".pipeline.runner": ("run",),
     ".pipeline.session": ("Session",),
     ".plugins": ("Register",),

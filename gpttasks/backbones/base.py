@@ -25,16 +25,19 @@ def _no_texts() -> Iterable[str]:
 
 @dataclass(frozen=True)
 class LoadSettings:
-    """What a backbone is told when it is loaded.
+    """How to load a backbone.
 
     device:
         a torch device such as ``cpu`` or ``cuda:0``.
     precision:
-        of the computation; ``keep_master`` asks for fp32 weights all the same, since they will be trained.
+        the precision of the computation; with ``keep_master`` the weights are fp32 all the same, to be trained.
+    seed:
+        the recipe's seed, for a backbone whose weights are drawn at random.
     texts:
-        gives the training texts, for a backbone that makes its tokenizer of them.
+        returns the prompts of the training examples, for a backbone that learns its tokenizer or its model from them;
+        they are read when it is called, also in a run that trains nothing.
     plugins:
-        what is registered, for a backbone that is made of other components; None loads the installed ones.
+        the registered components, for a backbone that consists of others; None loads the installed ones.
     """
 
     device: str = "cpu"
