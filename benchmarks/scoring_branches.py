@@ -25,10 +25,10 @@ from gpttasks.allocator import keep_freed_memory
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.engine.tree import Block, Group, group_paths
-from gpttasks.engine.tree import Path as Row
 from gpttasks.model.left_padding import PaddedBatch
 from gpttasks.model.ragged_attention import forward_ragged
 from gpttasks.model.tree_attention import compute_prefix
+from gpttasks.tokens.rows import TokenRow
 
 CASES = [(context, 4, 25) for context in (64, 128, 256, 384, 512, 768, 1024, 1536)]
 CASES += [(context, 2, 4) for context in (256, 512, 1024)]
@@ -39,10 +39,7 @@ def ways(backbone: Any, context: int, branches: int, length: int) -> dict[str, C
     """The ways to read ``branches`` continuations of ``length`` tokens after ``context`` tokens."""
     size = backbone.causal_lm.get_input_embeddings().weight.shape[0]
     begin = torch.randint(0, size, (context,)).tolist()
-    rows = [
-        Row([*begin, *torch.randint(0, size, (length,)).tolist()], range(context - 1, context + length - 1))
-        for _ in range(branches)
-    ]
+    rows = [TokenRow([*begin, *torch.randint(0, size, (length,)).tolist()], context) for _ in range(branches)]
     paths = dict(enumerate(rows))
     own = context + branches * (length - 1)
     group = Group(list(paths), context, begin, own, context - 1)

@@ -124,7 +124,8 @@ def check(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str, dict
     from gpttasks.backbones.base import LoadSettings
     from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
     from gpttasks.example import as_prompt
-    from gpttasks.tokens.join import join
+    from gpttasks.requests import LogLikelihood
+    from gpttasks.tokens.rows import rows_of_request
 
     torch.set_num_threads(arguments.threads)
     backbone = HuggingFace(HuggingFaceOptions(path=str(arguments.folder)))
@@ -134,8 +135,8 @@ def check(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str, dict
     pairs = [(text, after) for text, continuations in case["texts"] for after in continuations]
     found: dict[str, dict[str, Any]] = {}
     for index, ((text, after), (ids, start)) in enumerate(zip(pairs, asked["rows"], strict=True)):
-        joined = join(backbone.tokenizer, as_prompt(text), after, backbone.context)
-        if (ids, start) == (joined.ids, joined.boundary):
+        (row,) = rows_of_request(backbone.tokenizer, LogLikelihood(as_prompt(text), after), backbone.context)
+        if (ids, start) == (row.ids, row.start):
             continue
         why = "context and continuation are tokenised apart"
         if text != text.rstrip():

@@ -145,7 +145,8 @@ def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool)
 def peer_splits(backbone: Any, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By request: why the peer asks for other tokens than gpttasks does, and the log-likelihood of those."""
     from gpttasks.example import as_prompt
-    from gpttasks.tokens.join import join
+    from gpttasks.requests import LogLikelihood
+    from gpttasks.tokens.rows import rows_of_request
 
     tokenizer, begin = backbone.tokenizer, list(backbone.tokenizer.starts_with)
     found = {}
@@ -157,14 +158,13 @@ def peer_splits(backbone: Any, case: dict[str, Any]) -> dict[str, dict[str, Any]
         return found
     pairs = [(text, after) for text, continuations in case["texts"] for after in continuations]
     for index, (text, after) in enumerate(pairs):
-        joined = join(tokenizer, as_prompt(text), after, backbone.context)
+        (row,) = rows_of_request(tokenizer, LogLikelihood(as_prompt(text), after), backbone.context)
         whole = [*begin, *tokenizer.encode(text + after)]
         bare = text.rstrip()
         start = len(begin) + len(tokenizer.encode(bare))
-        if (whole, start) != (joined.ids, joined.boundary):
-            why = "a token spans the join" if bare == text else "spaces before the join are moved behind it"
+        if (whole, start) != (row.ids, row.start):
             value = scored(backbone, whole, start) if start < len(whole) else 0.0
-            found[str(index)] = {"why": why, "value": value}
+            found[str(index)] = {"why": "a token crosses the boundary", "value": value}
     return found
 
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     )
     from .example import Example, Media, Part, Prompt, as_prompt
     from .heads.base import Head
-    from .item import Item, TokenSequence
+    from .heads.text import TextHead
+    from .item import Item, rows_of_items, target_starts
     from .metrics.base import Metric
     from .metrics.evaluate_metric import as_evaluate_metric
     from .metrics.score import Score
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from .tasks.task import Task
     from .tasks.template import ListColumn, Template, TemplateText, TextList
     from .tasks.transcripts import TranscriptNormaliser, normalised_transcript, word_errors
-    from .tokens.join import Joined, join
+    from .tokens.rows import TokenRow, row_with_answer, rows_of_request, rows_of_text
 
     __version__: str
 
@@ -90,7 +91,6 @@ __all__ = [
     "Head",
     "Interrupted",
     "Item",
-    "Joined",
     "ListColumn",
     "LoadSettings",
     "LocalBackbone",
@@ -123,8 +123,9 @@ __all__ = [
     "Task",
     "Template",
     "TemplateText",
+    "TextHead",
     "TextList",
-    "TokenSequence",
+    "TokenRow",
     "TranscriptNormaliser",
     "UnusableRow",
     "UserError",
@@ -133,11 +134,15 @@ __all__ = [
     "as_prompt",
     "did_you_mean",
     "hookimpl",
-    "join",
     "near_tie",
     "normalised_transcript",
     "read_run",
+    "row_with_answer",
+    "rows_of_items",
+    "rows_of_request",
+    "rows_of_text",
     "run",
+    "target_starts",
     "word_errors",
 ]
 
@@ -166,7 +171,8 @@ _MODULES = {
     ),
     ".example": ("Example", "Media", "Part", "Prompt", "as_prompt"),
     ".heads.base": ("Head",),
-    ".item": ("Item", "TokenSequence"),
+    ".heads.text": ("TextHead",),
+    ".item": ("Item", "rows_of_items", "target_starts"),
     ".metrics.base": ("Metric",),
     ".metrics.evaluate_metric": ("as_evaluate_metric",),
     ".metrics.score": ("Score",),
@@ -196,7 +202,7 @@ _MODULES = {
     ".tasks.task": ("Task",),
     ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
     ".tasks.transcripts": ("TranscriptNormaliser", "normalised_transcript", "word_errors"),
-    ".tokens.join": ("Joined", "join"),
+    ".tokens.rows": ("TokenRow", "row_with_answer", "rows_of_request", "rows_of_text"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

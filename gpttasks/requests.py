@@ -37,23 +37,35 @@ NOTHING_CUT = Cut()
 class LogLikelihood:
     """How likely is ``continuation`` after ``prompt``?
 
-    ``beside`` are the continuations it will be compared with: where the prompt is too long, it is cut for the longest
-    of them, so that all are asked after the same text.
+    What is predicted begins at the boundary, before the first token that holds any of the continuation; white space at
+    the prompt's end belongs to the continuation.
+
+    beside:
+        the continuations that it will be compared with. All of them have the same boundary, the earliest among them,
+        and the same prompt: one that is too long is cut for the longest. Without any, the boundary is its own.
+    without_prompt:
+        how likely the same tokens are when nothing comes before them, instead.
     """
 
     prompt: Prompt
     continuation: str
     beside: tuple[str, ...] = ()
+    without_prompt: bool = False
 
 
 @dataclass(frozen=True)
 class LogLikelihoodReply:
-    """``logprob`` in nats, summed over the continuation's ``tokens``; ``greedy`` if each was the likeliest one."""
+    """``logprob`` in nats, summed over the predicted ``tokens``; ``greedy`` if each was the most likely one.
+
+    bytes:
+        the UTF-8 bytes of the predicted text: the continuation, with what comes before it from the boundary on.
+    """
 
     logprob: float
     tokens: int
     greedy: bool
     cut: Cut = NOTHING_CUT
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,9 @@ class ReadoutReply:
 class Generate:
     """What text follows the prompt?
 
+    Generation begins after the prompt without its trailing white space, which is removed once from the beginning of the
+    text: a prompt ``Answer: `` gets the same text as ``Answer:``, without the space.
+
     max_tokens:
         the most tokens of it; the prompt is cut so that they fit.
     stop:
@@ -119,6 +134,8 @@ class Generate:
         of the draws; each request has its own, so that no text depends on what else is asked.
     beams:
         more than 1 searches with so many beams, ranked by log-probability / length ** ``length_penalty``.
+    keep_space:
+        whether trailing white space stays with the prompt instead, and generation begins after it.
 
     Raises ValueError for ``max_tokens`` below 1.
     """
@@ -132,6 +149,7 @@ class Generate:
     seed: int = 0
     beams: int = 1
     length_penalty: float = 1.0
+    keep_space: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:

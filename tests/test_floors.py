@@ -14,11 +14,11 @@ PACKAGE = Path(__file__).parents[1] / "gpttasks"
 FLOORS = (
     {"errors", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
     {"component", "hashing", "files", "markdown", "progress", "runtime", "allocator"},
-    {"example", "requests", "answer", "answer_kinds", "item", "parallel"},
+    {"example", "requests", "answer", "answer_kinds", "parallel"},
     {"data"},
     {"plugins", "tasks"},
     {"recipe"},
-    {"tokens", "metrics"},
+    {"tokens", "item", "metrics"},
     {"encoders", "model", "records"},
     {"engine"},
     {"backbones", "adaptations"},

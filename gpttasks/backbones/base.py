@@ -10,7 +10,7 @@ from ..component import Component
 from ..model.folder import dtype_name
 from ..requests import Engine, Reply, Request
 from ..runtime import Precision
-from ..tokens.join import Tokenizer
+from ..tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from torch import nn

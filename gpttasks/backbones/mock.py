@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -27,7 +28,7 @@ from ..requests import (
     RollingReply,
 )
 from ..tokens.byte_tokenizer import BYTES, ByteTokenizer
-from ..tokens.join import Joined, join, join_to_write, place_passage
+from ..tokens.rows import TokenRow, rows_of_request, trailing_space, without_space
 from .base import Backbone, LoadSettings
 
 Line = TypeVar("Line")
@@ -111,44 +112,47 @@ class Mock(Backbone):
 
     def _answer(self, request: Request) -> tuple[Reply, int]:
         """The reply, and how many tokens were read for it."""
-        if isinstance(request, LogLikelihood):
-            joined = join(self.tokenizer, request.prompt, request.continuation, self.context, request.beside)
-            logprobs = self._logprobs(joined.ids)[joined.boundary :]
-            scripted = self._scripted(request.prompt, request.continuation)
-            logprob = math.fsum(logprobs) if scripted is None else scripted
-            # A probability above a half is the highest one; below it, some other token might have it.
-            greedy = min(logprobs) > math.log(0.5) if scripted is None else scripted > math.log(0.5)
-            return LogLikelihoodReply(logprob, len(logprobs), greedy, joined.cut), len(joined.ids)
-        if isinstance(request, Rolling):
-            text = self.tokenizer.encode(prompt_text(request.prompt))
-            scripted = self._scripted(request.prompt, "")
-            logprob = math.fsum(self._logprobs([BYTES, *text])[1:]) if scripted is None else scripted
-            return RollingReply(logprob, len(text), len(text)), len(text)
-        if isinstance(request, Readout):
-            return self._readout(request)
-        if isinstance(request, Generate):
-            return self._write(request)
-        raise TypeError(f"the mock has no answer to a {type(request).__name__}")
+        answers: dict[type, Callable[[Any], tuple[Reply, int]]] = {
+            LogLikelihood: self._log_likelihood,
+            Rolling: self._rolling,
+            Readout: self._readout,
+            Generate: self._write,
+        }
+        if type(request) not in answers:
+            raise TypeError(f"the mock has no answer to a {type(request).__name__}")
+        return answers[type(request)](request)
 
-    def _readout(self, request: Readout) -> tuple[ReadoutReply, int]:
+    def _log_likelihood(self, request: LogLikelihood) -> tuple[Reply, int]:
+        (row,) = rows_of_request(self.tokenizer, request, self.context)
+        logprobs = self._logprobs(row.ids)[row.start :]
+        scripted = self._scripted(() if request.without_prompt else request.prompt, request.continuation)
+        logprob = math.fsum(logprobs) if scripted is None else scripted
+        # A probability above a half is the highest one; below it, some other token might have it.
+        greedy = min(logprobs) > math.log(0.5) if scripted is None else scripted > math.log(0.5)
+        return LogLikelihoodReply(logprob, len(logprobs), greedy, row.cut, row.bytes), len(row.ids)
+
+    def _rolling(self, request: Rolling) -> tuple[Reply, int]:
+        rows = rows_of_request(self.tokenizer, request, sys.maxsize)  # in one window, however long
+        scripted = self._scripted(request.prompt, "")
+        logprob = math.fsum(value for row in rows for value in self._logprobs(row.ids)[row.start :])
+        tokens = sum(row.predicted for row in rows)  # one for each byte
+        return RollingReply(logprob if scripted is None else scripted, tokens, tokens), tokens
+
+    def _readout(self, request: Readout) -> tuple[Reply, int]:
         values = _first_line(self.options.values, prompt_text(request.prompt), lambda line: True)
         if values is None:
             raise BackboneError(f"the mock has no values for {_short(request.prompt)}", hint="add them to its values")
-        if request.at == "last":
-            joined = join(self.tokenizer, request.prompt, "", self.context)
-            return ReadoutReply(tuple(values), joined.cut), len(joined.ids)
-        placed = place_passage(self.tokenizer, request.prompt, self.context)
-        wanted = len(placed.places) + 1
-        if not values or len(values) % wanted:
+        (row,) = rows_of_request(self.tokenizer, request, self.context)
+        if request.at == "passage" and (not values or len(values) % len(row.at)):
             raise BackboneError(
-                f"the mock has {len(values)} values for {_short(request.prompt)}, wanted as many for each of "
-                f"{wanted} tokens: the {wanted - 1} of its passage and the last one"
+                f"the mock has {len(values)} values for {_short(request.prompt)}, expected the same number for each of "
+                f"{len(row.at)} tokens: the {len(row.at) - 1} of its passage and the last one"
             )
-        return ReadoutReply(tuple(values), places=placed.places), len(placed.ids)
+        return ReadoutReply(tuple(values), row.cut, row.places), len(row.ids)
 
-    def _write(self, request: Generate) -> tuple[GenerateReply, int]:
+    def _write(self, request: Generate) -> tuple[Reply, int]:
         """The scripted text, or one by hash; it ends as a model's would that writes it byte by byte."""
-        joined = join_to_write(self.tokenizer, request.prompt, request.max_tokens, self.context)
+        (row,) = rows_of_request(self.tokenizer, request, self.context)
         prompt = prompt_text(request.prompt)
         text = _first_line(self.options.texts, prompt, lambda line: True)
         if text is None:
@@ -158,20 +162,22 @@ class Mock(Backbone):
                     hint="add it to its texts, or choose mode hash or uniform",
                 )
             text = self._words(f"{self.options.seed} {request.seed if request.temperature else 0} {prompt}")
+        space = "" if request.keep_space else trailing_space(request.prompt)
         ids = [*self.tokenizer.encode(text), BYTES]
         for size in range(1, min(len(ids), request.max_tokens) + 1) if request.stop else ():
-            written = self.tokenizer.decode(ids[:size])
+            written = without_space(self.tokenizer.decode(ids[:size]), space)
             places = [place for word in request.stop if (place := written.find(word)) >= 0]
             if places:
-                return self._written(joined, ids[:size], written[: min(places)], "stop")
+                return self._written(row, ids[:size], written[: min(places)], "stop")
         ids = ids[: request.max_tokens]
-        return self._written(joined, ids, self.tokenizer.decode(ids), "end" if ids[-1] == BYTES else "length")
+        written = without_space(self.tokenizer.decode(ids), space)
+        return self._written(row, ids, written, "end" if ids[-1] == BYTES else "length")
 
     def _written(
-        self, joined: Joined, ids: list[int], text: str, finish: Literal["end", "stop", "length"]
-    ) -> tuple[GenerateReply, int]:
-        logprob = math.fsum(self._logprobs([*joined.ids, *ids])[len(joined.ids) :])
-        return GenerateReply(text, len(ids), finish, logprob, joined.cut), len(joined.ids) + len(ids)
+        self, row: TokenRow, ids: list[int], text: str, finish: Literal["end", "stop", "length"]
+    ) -> tuple[Reply, int]:
+        logprob = math.fsum(self._logprobs([*row.ids, *ids])[len(row.ids) :])
+        return GenerateReply(text, len(ids), finish, logprob, row.cut), len(row.ids) + len(ids)
 
     def _words(self, seed: str) -> str:
         """One to four words of lower-case letters."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..model.causal_lm import CausalLM
     from ..recipe.schema import Recipe
     from ..requests import Engine
-    from ..tokens.join import Tokenizer
+    from ..tokens.tokenizer import Tokenizer
 
 
 class RunOptions(Options):

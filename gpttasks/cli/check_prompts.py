@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ..requests import Generate, LogLikelihood, Request, Rolling
+from ..requests import Cut, LogLikelihood
+from ..tokens.rows import rows_of_request
 from .output import counted
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..heads.base import Head
     from ..pipeline.parts import RunParts
     from ..plugins import Plugins
-    from ..tokens.join import Joined, Tokenizer
+    from ..tokens.tokenizer import Tokenizer
 
 BAR = "│"
 
@@ -27,17 +28,6 @@ class Reader:
 
     tokenizer: Tokenizer
     context: int
-
-    def join(self, request: Request) -> Joined:
-        """The request as token ids."""
-        from ..tokens.join import join
-
-        if isinstance(request, LogLikelihood):
-            return join(self.tokenizer, request.prompt, request.continuation, self.context, request.beside)
-        room = self.context - request.max_tokens if isinstance(request, Generate) else self.context
-        if isinstance(request, Rolling):  # read in windows, never cut
-            room = sys.maxsize
-        return join(self.tokenizer, request.prompt, "", room)
 
     def text(self, ids: Sequence[int]) -> str:
         """The tokens with bars around them; a line break in one shows as ↵ too, media as a number of embeddings."""
@@ -79,22 +69,22 @@ def _tokens(head: Head, example: Example, reader: Reader) -> Iterator[str]:
     """The prompt once, then each continuation; whatever differs between the requests is shown."""
     shown: list[int] = []
     for request in head.requests(example):
-        joined = reader.join(request)
-        before, after = list(joined.ids[: joined.boundary]), joined.ids[joined.boundary :]
-        if before != shown:
-            yield reader.text(before)
-            yield from _cut_lines(joined)
-            shown = before
-        if after:
-            moved = "; its first token begins in the prompt" if joined.moved else ""
-            yield f"  ▸ {reader.text(after)} ({counted(len(before) + len(after), 'token')} in all{moved})"
+        for row in rows_of_request(reader.tokenizer, request, reader.context):
+            before, after = list(row.ids[: row.start]), row.ids[row.start :]
+            if before != shown:
+                yield reader.text(before)
+                yield from _cut_lines(row.cut)
+                shown = before
+            if after:
+                crosses = "; a token crosses the prompt's end" if row.crosses else ""
+                yield f"  ▸ {reader.text(after)} ({counted(len(row.ids), 'token')} in all{crosses})"
 
 
-def _cut_lines(joined: Joined) -> Iterator[str]:
-    if joined.cut.shots:
-        yield f"  cut: {counted(joined.cut.shots, 'shot')}"
-    if joined.cut.tokens:
-        yield f"  cut: {counted(joined.cut.tokens, 'token')} of a passage"
+def _cut_lines(cut: Cut) -> Iterator[str]:
+    if cut.shots:
+        yield f"  cut: {counted(cut.shots, 'shot')}"
+    if cut.tokens:
+        yield f"  cut: {counted(cut.tokens, 'token')} of a passage"
 
 
 def _plain(head: Head, example: Example) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import RunFailed
 from ..example import prompt_text
 from ..requests import NEAR_TIE, Generate, GenerateReply
-from ..tokens.join import join_to_write
+from ..tokens.rows import rows_of_request, trailing_space, without_space
 
 if TYPE_CHECKING:
     import torch
@@ -29,11 +29,12 @@ class Text:
     """
 
     def __init__(self, backbone: CausalLM, request: Generate, ends: frozenset[int]) -> None:
-        self._joined = join_to_write(backbone.tokenizer, request.prompt, request.max_tokens, backbone.context)
+        (self._row,) = rows_of_request(backbone.tokenizer, request, backbone.context)
+        self._space = "" if request.keep_space else trailing_space(request.prompt)
         self._tokenizer, self._ends = backbone.tokenizer, ends
         self._draws: torch.Generator | None
         self.request = request
-        self.ids = self._joined.ids
+        self.ids = list(self._row.ids)
         self.begin()
 
     def begin(self) -> None:
@@ -62,16 +63,19 @@ class Text:
         self.logprob += logprob
         if token in self._ends or len(self.tokens) == self.request.max_tokens:
             return True
-        stop = self.request.stop
-        return bool(stop) and before_stop(self._tokenizer.decode(self.tokens), stop)[1]
+        return bool(self.request.stop) and self.before_stop(self.tokens)[1]
+
+    def before_stop(self, tokens: list[int]) -> tuple[str, bool]:
+        """The text of generated tokens before the first stop text, and whether there is one."""
+        return before_stop(without_space(self._tokenizer.decode(tokens), self._space), self.request.stop)
 
     def reply(self) -> GenerateReply:
         """The text, cut before what ended it."""
         ended = bool(self.tokens) and self.tokens[-1] in self._ends
         written = self.tokens[:-1] if ended else self.tokens  # an end token of the settings may be one with a text
-        text, stopped = before_stop(self._tokenizer.decode(written), self.request.stop)
+        text, stopped = self.before_stop(written)
         finish: Literal["end", "stop", "length"] = "stop" if stopped else "end" if ended else "length"
-        return GenerateReply(text, len(self.tokens), finish, self.logprob, self._joined.cut, self.near_tie)
+        return GenerateReply(text, len(self.tokens), finish, self.logprob, self._row.cut, self.near_tie)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def generate(backbone: CausalLM, request: Generate) -> GenerateReply:
     """
     text = Text(backbone, request, end_tokens(backbone))
     if request.beams > 1:
-        text.tokens, text.logprob = _beams(backbone, text.ids, request, end_tokens(backbone))
+        text.tokens, text.logprob = _beams(backbone, text, end_tokens(backbone))
         return text.reply()
     for logits in _next_logits(backbone, text.ids, text.tokens):
         if text.take(next_tokens(logits)[0]):
@@ -190,7 +194,7 @@ def _beam_inputs(backbone: CausalLM, prompt: list[int]) -> dict[str, torch.Tenso
     return inputs
 
 
-def _beams(backbone: CausalLM, prompt: list[int], request: Generate, ends: frozenset[int]) -> tuple[list[int], float]:
+def _beams(backbone: CausalLM, text: Text, ends: frozenset[int]) -> tuple[list[int], float]:
     """Beam search as transformers does it; the log-probability is that of the best beam's tokens.
 
     The model's own generation settings (penalties and the like) are left out, as they are for one token after another.
@@ -199,10 +203,9 @@ def _beams(backbone: CausalLM, prompt: list[int], request: Generate, ends: froze
     from transformers import GenerationConfig
 
     def stopped(rows: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
-        texts = [backbone.tokenizer.decode(row[begin:].tolist()) for row in rows]
-        return torch.tensor([before_stop(text, request.stop)[1] for text in texts], device=rows.device)
+        return torch.tensor([text.before_stop(row[begin:].tolist())[1] for row in rows], device=rows.device)
 
-    model = backbone.causal_lm
+    model, request, prompt = backbone.causal_lm, text.request, text.ids
     inputs = _beam_inputs(backbone, prompt)
     begin = len(prompt) if "input_ids" in inputs else 0  # after embeddings only what is new comes back
     settings = GenerationConfig(

@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, RunFailed
-from ..example import Prompt, prompt_text
+from ..example import prompt_text
 from ..requests import (
-    NOTHING_CUT,
-    Cut,
     Generate,
     GenerateReply,
     LogLikelihood,
@@ -27,7 +25,7 @@ from ..requests import (
     Rolling,
     RollingReply,
 )
-from ..tokens.join import join, place_passage, windows
+from ..tokens.rows import TokenRow, rows_of_request
 from .batches import TokenBudget
 from .generation import generate
 
@@ -39,25 +37,6 @@ if TYPE_CHECKING:
 
 REQUESTS_AT_ONCE = 4096
 """Requests whose token ids are held in memory together."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of token ids for a request: the tokens from ``start`` on are scored, or ``module`` reads the states at the
-    tokens ``at``.
-
-    family:
-        the same for rows that begin alike, as the continuations of one prompt do; None for a window of a long text.
-    """
-
-    request: int
-    ids: Sequence[int]
-    start: int
-    cut: Cut = NOTHING_CUT
-    module: str | None = None
-    at: tuple[int, ...] = ()
-    places: tuple[tuple[int, int], ...] = ()
-    family: Prompt | None = None
 
 
 @dataclass(frozen=True)
@@ -117,29 +96,31 @@ class LocalEngine:
         import torch
 
         written = {index: request for index, request in enumerate(requests) if isinstance(request, Generate)}
-        rows: list[Row] = []
+        rows: list[TokenRow] = []
+        owners: list[int] = []  # the index of each row's request
         for index, request in enumerate(requests):
             if index not in written:
                 with shown_in_errors(request):
-                    rows += self._rows(index, request)
+                    rows += rows_of_request(self.backbone.tokenizer, request, self.backbone.context)
+                owners += [index] * (len(rows) - len(owners))
         self.asked += sum(len(row.ids) for row in rows)
-        rows_left = Counter(row.request for row in rows)
+        rows_left = Counter(owners)
         if advance:
             advance(len(requests) - len(rows_left) - len(written), 0)  # a text without tokens to predict has no rows
 
         def report(done: Sequence[int]) -> None:
             if advance:
-                rows_left.subtract(rows[index].request for index in done)
-                whole = {rows[index].request for index in done if not rows_left[rows[index].request]}
+                rows_left.subtract(owners[index] for index in done)
+                whole = {owners[index] for index in done if not rows_left[owners[index]]}
                 advance(len(whole), sum(len(rows[index].ids) for index in done))
 
         media = self.backbone.media.encoder.modules() if self.backbone.media else None
         with torch.inference_mode(), _evaluating(self.backbone.model, self.modules, media):
             replies = self._read_rows(rows, report)
             texts = self._write(written, advance)
-        return self._gather(requests, rows, replies, texts)
+        return texts_and_replies(requests, texts, zip(owners, rows, replies, strict=True))
 
-    def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
+    def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the indices of those that are done."""
         replies = [RowReply()] * len(rows)
 
@@ -165,31 +146,7 @@ class LocalEngine:
                 advance(1, written[index].tokens)
         return written
 
-    def _rows(self, index: int, request: Request) -> list[Row]:
-        tokenizer, context = self.backbone.tokenizer, self.backbone.context
-        if isinstance(request, LogLikelihood):
-            joined = join(tokenizer, request.prompt, request.continuation, context, request.beside)
-            return [Row(index, joined.ids, joined.boundary, joined.cut, family=request.prompt)]
-        if isinstance(request, Readout) and request.at == "passage":
-            placed = place_passage(tokenizer, request.prompt, context)
-            at = (*placed.tokens, len(placed.ids) - 1)
-            end = len(placed.ids)
-            return [Row(index, placed.ids, end, NOTHING_CUT, request.module, at, placed.places, request.prompt)]
-        if isinstance(request, Readout):
-            joined = join(tokenizer, request.prompt, "", context)
-            last = len(joined.ids)
-            return [Row(index, joined.ids, last, joined.cut, request.module, (last - 1,), family=request.prompt)]
-        if isinstance(request, Rolling):
-            if any(part.media for part in request.prompt):
-                raise DataError(
-                    "audio and images have no likelihood: a text alone can be scored", hint="use head: choice"
-                )
-            text = prompt_text(request.prompt)
-            found = windows(tokenizer, text, context, stride=request.stride, fill_last=True)
-            return [Row(index, window, start) for window, start in found]
-        raise TypeError(f"the local engine has no answer to a {type(request).__name__}")
-
-    def _read(self, outputs: Forward, rows: list[Row]) -> list[RowReply]:
+    def _read(self, outputs: Forward, rows: list[TokenRow]) -> list[RowReply]:
         """The replies to one batch, with one transfer from the device for each kind of request in it."""
         import torch
 
@@ -211,23 +168,6 @@ class LocalEngine:
             for place, part in zip(places, torch.split(values, [len(rows[p].at) for p in places]), strict=True):
                 replies[place] = RowReply(values=tuple(part.reshape(-1).tolist()))
         return replies
-
-    def _gather(
-        self, requests: Sequence[Request], rows: list[Row], replies: list[RowReply], texts: Mapping[int, Reply]
-    ) -> list[Reply]:
-        """One reply a request, from the replies to its rows (a long text has several), or the text it asked for."""
-        by_request: list[list[tuple[Row, RowReply]]] = [[] for _ in requests]
-        for row, reply in zip(rows, replies, strict=True):
-            if not all(math.isfinite(value) for value in (reply.logprob, *reply.values)):
-                raise RunFailed(
-                    f"the model answered with a number that is not finite: {reply}",
-                    hint=f"its prompt ends {prompt_text(requests[row.request].prompt)[-80:]!r}; try precision fp32",
-                )
-            by_request[row.request].append((row, reply))
-        return [
-            texts[index] if index in texts else _reply(request, by_request[index])
-            for index, request in enumerate(requests)
-        ]
 
 
 @contextmanager
@@ -255,12 +195,45 @@ def _evaluating(*modules: nn.Module | None) -> Iterator[None]:
             module.train(was_training)
 
 
-def _reply(request: Request, answered: list[tuple[Row, RowReply]]) -> Reply:
-    if isinstance(request, Rolling):
-        tokens = sum(len(row.ids) - row.start for row, _ in answered)
-        size = len(prompt_text(request.prompt).encode("utf-8", "surrogatepass"))
-        return RollingReply(sum(reply.logprob for _, reply in answered), tokens, size)
+def texts_and_replies(
+    requests: Sequence[Request], texts: Mapping[int, Reply], answered: Iterable[tuple[int, TokenRow, RowReply]]
+) -> list[Reply]:
+    """One reply for each request: the text that was generated, or the replies to its rows (a long text has several).
+
+    Raises RunFailed for numbers that are not finite.
+    """
+    by_request: list[list[tuple[TokenRow, RowReply]]] = [[] for _ in requests]
+    for index, row, reply in answered:
+        if not all(math.isfinite(value) for value in (reply.logprob, *reply.values)):
+            raise RunFailed(
+                f"the model answered with a number that is not finite: {reply}",
+                hint=f"its prompt ends {prompt_text(requests[index].prompt)[-80:]!r}; try precision fp32",
+            )
+        by_request[index].append((row, reply))
+    return [
+        texts[index] if index in texts else _REPLIES[type(request)](request, by_request[index])
+        for index, request in enumerate(requests)
+    ]
+
+
+def _log_likelihood_reply(request: LogLikelihood, answered: list[tuple[TokenRow, RowReply]]) -> Reply:
     ((row, reply),) = answered
-    if isinstance(request, Readout):
-        return ReadoutReply(reply.values, row.cut, row.places)
-    return LogLikelihoodReply(reply.logprob, len(row.ids) - row.start, reply.greedy, row.cut)
+    return LogLikelihoodReply(reply.logprob, row.predicted, reply.greedy, row.cut, row.bytes)
+
+
+def _readout_reply(request: Readout, answered: list[tuple[TokenRow, RowReply]]) -> Reply:
+    ((row, reply),) = answered
+    return ReadoutReply(reply.values, row.cut, row.places)
+
+
+def _rolling_reply(request: Rolling, answered: list[tuple[TokenRow, RowReply]]) -> Reply:
+    size = len(prompt_text(request.prompt).encode("utf-8", "surrogatepass"))
+    tokens = sum(row.predicted for row, _ in answered)
+    return RollingReply(sum(reply.logprob for _, reply in answered), tokens, size)
+
+
+_REPLIES: dict[type, Callable[[Any, list[tuple[TokenRow, RowReply]]], Reply]] = {
+    LogLikelihood: _log_likelihood_reply,
+    Readout: _readout_reply,
+    Rolling: _rolling_reply,
+}

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ..model.left_padding import PaddedBatch, prefix_fits
 from ..model.tree_attention import compute_prefix, forward_rows
 from ..requests import Generate, GenerateReply
+from ..tokens.rows import TokenRow
 from .batches import TokenBudget
 from .generation import Text, end_tokens, next_tokens
-from .plain import LocalEngine, Row, RowReply, shown_in_errors
+from .plain import LocalEngine, RowReply, shown_in_errors
 from .target_logprobs import target_logprobs
-from .tree import Block, Path, common_beginning, group_paths, into_blocks, worth_reading_once
+from .tree import Block, common_beginning, group_paths, into_blocks, worth_reading_once
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class SharedEngine(LocalEngine):
         """Tokens of prompts and answers that are held together while texts are written: each step reads but a few."""
         return self.budget.tokens if self.budget.fixed else 16 * self.budget.tokens
 
-    def _read_rows(self, rows: Sequence[Row], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
+    def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is told the rows that are done."""
         if not self.backbone.supports.sharing:
             return super()._read_rows(rows, report)
@@ -51,7 +52,7 @@ class SharedEngine(LocalEngine):
         for index, row in enumerate(rows):
             same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
         twins = {indices[0]: indices for indices in same.values()}
-        paths = {index: _path(rows[index]) for index in twins}
+        paths = {index: rows[index] for index in twins}
         families: dict[Any, list[int]] = defaultdict(list)
         for index in paths:
             family = rows[index].family
@@ -64,7 +65,7 @@ class SharedEngine(LocalEngine):
         return [replies[index] for index in range(len(rows))]
 
     def _read_block(
-        self, block: Block, paths: Mapping[int, Path], rows: Sequence[Row]
+        self, block: Block, paths: Mapping[int, TokenRow], rows: Sequence[TokenRow]
     ) -> Iterator[dict[int, RowReply]]:
         """The replies to the paths of groups that begin alike, a batch at a time."""
         lengths = [group.own - block.prefix for group in block.groups]
@@ -102,7 +103,9 @@ class SharedEngine(LocalEngine):
         supports = self.backbone.supports
         return supports.ragged.able and (supports.sliding_window is None or longest <= supports.sliding_window)
 
-    def _replies(self, at: Mapping[int, list[int]], flat: torch.Tensor, rows: Sequence[Row]) -> dict[int, RowReply]:
+    def _replies(
+        self, at: Mapping[int, list[int]], flat: torch.Tensor, rows: Sequence[TokenRow]
+    ) -> dict[int, RowReply]:
         """The replies to the rows, whose states are ``at`` these places of [tokens, hidden]."""
         import torch
 
@@ -203,8 +206,3 @@ def write_together(backbone: CausalLM, texts: Sequence[Text], shared: int, cache
             if len(rows) < len(finished):
                 batch.keep(rows)
             batch.go_on([text.tokens[-1] for text in texts])
-
-
-def _path(row: Row) -> Path:
-    """A row's tokens, and the states that it asks for: those before its scored tokens, or those to be read out."""
-    return Path(row.ids, row.at if row.module is not None else range(row.start - 1, len(row.ids) - 1))

@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from ..model.tree_attention import MaskedRow
+from ..tokens.rows import TokenRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,19 +25,6 @@ LONG_FAMILY = 900
 cost more than another call of the model (``benchmarks/scoring_branches.py`` measures where)."""
 TWICE_THE_COST = 3000
 """Tokens in a row at which attention costs as much as all else, about: of GPT-2's shape on a CPU."""
-
-
-@dataclass(frozen=True)
-class Path:
-    """What is asked of one row: the states at the indices ``reads`` of ``ids``; no token after the last is fed."""
-
-    ids: Sequence[int]
-    reads: Sequence[int]
-
-    @property
-    def fed(self) -> int:
-        """How many of its tokens are read."""
-        return max(self.reads) + 1
 
 
 @dataclass
@@ -93,7 +81,7 @@ class Tree:
         one_after_another = self.positions == list(range(self.prefix, self.prefix + len(self.ids)))
         return MaskedRow(self.ids, np.array(self.positions), None if one_after_another else self.sees())
 
-    def add(self, group: Group, paths: Mapping[int, Path]) -> None:
+    def add(self, group: Group, paths: Mapping[int, TokenRow]) -> None:
         """Put a group's context and branches at the end of the row."""
         number = self.group[-1] + 1 if self.group else 0
         start = len(self.ids)
@@ -121,7 +109,7 @@ class Block:
     prefix: int
     groups: list[Group]
 
-    def trees(self, paths: Mapping[int, Path], in_one_row: bool) -> list[Tree]:
+    def trees(self, paths: Mapping[int, TokenRow], in_one_row: bool) -> list[Tree]:
         """The groups in one row, or in rows of nearly the same length that cost the least to read."""
         ordered = sorted(self.groups, key=lambda group: -group.own)  # the longest first, so that little is left to pad
         lengths = [group.own - self.prefix for group in ordered]
@@ -129,11 +117,11 @@ class Block:
         rows = min((_into_rows(lengths, count) for count in counts), key=lambda rows: _cost(rows, lengths))
         return [self._tree([ordered[place] for place in row], paths) for row in rows]
 
-    def trees_apart(self, paths: Mapping[int, Path]) -> list[Tree]:
+    def trees_apart(self, paths: Mapping[int, TokenRow]) -> list[Tree]:
         """Each group in a row of its own."""
         return [self._tree([group], paths) for group in self.groups]
 
-    def _tree(self, groups: Sequence[Group], paths: Mapping[int, Path]) -> Tree:
+    def _tree(self, groups: Sequence[Group], paths: Mapping[int, TokenRow]) -> Tree:
         tree = Tree(self.prefix)
         for group in groups:
             tree.add(group, paths)
@@ -176,7 +164,7 @@ def worth_reading_once(length: int, rows: int) -> bool:
     return length >= SHORTEST_PREFIX and length * (rows - 1) >= LEAST_SAVED
 
 
-def group_paths(paths: Mapping[int, Path], families: Sequence[Sequence[int]]) -> list[Group]:
+def group_paths(paths: Mapping[int, TokenRow], families: Sequence[Sequence[int]]) -> list[Group]:
     """A group for each family of paths that are known to begin alike (the options of an example); several for a large
     one.
     """
@@ -206,7 +194,7 @@ def _in_pieces(family: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
     return pieces
 
 
-def into_blocks(groups: Sequence[Group], paths: Mapping[int, Path]) -> list[Block]:
+def into_blocks(groups: Sequence[Group], paths: Mapping[int, TokenRow]) -> list[Block]:
     """The groups by their common beginnings: a beginning is worth reading on its own if it is long, and shared."""
     ordered = sorted(groups, key=lambda group: list(group.ids[: group.context]))
     blocks: list[Block] = []
@@ -236,7 +224,7 @@ def into_blocks(groups: Sequence[Group], paths: Mapping[int, Path]) -> list[Bloc
     return [*blocks, Block(0, rest)] if rest else blocks
 
 
-def _one_by_one(group: Group, paths: Mapping[int, Path]) -> Block:
+def _one_by_one(group: Group, paths: Mapping[int, TokenRow]) -> Block:
     """A long context by itself, and each of its continuations after it."""
     groups = group_paths(paths, [[index] for index in group.paths])
     return Block(min(group.context, group.first_read), groups)

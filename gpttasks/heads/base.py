@@ -14,6 +14,7 @@ from ..errors import PluginError, did_you_mean
 from ..example import Example
 from ..item import Item
 from ..requests import Reply, Request
+from ..tokens.rows import TokenRow, rows_of_request
 
 if TYPE_CHECKING:
     import torch
@@ -134,12 +135,16 @@ class Head(Component):
         """What the trained modules are for, as JSON values: kept with them, and compared when they are used again."""
         return {}
 
+    def rows(self, request: Request) -> list[TokenRow]:
+        """The token rows of a request, as the engine makes them; see :func:`~gpttasks.rows_of_request`."""
+        return rows_of_request(self.backbone.tokenizer, request, self.backbone.context)
+
     def items(self, example: Example) -> Iterator[Item]:
         """What to train on; left out by a head that only asks."""
         raise NotImplementedError
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        """Sums (not means) of each loss over the items, whose sequences are ``outputs``' rows in order."""
+        """Sums (not means) of each loss over the items, whose rows are those of ``outputs`` in order."""
         raise NotImplementedError
 
     def requests(self, example: Example) -> list[Request]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -12,15 +12,9 @@ from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
 from ..example import Example, answer_after, prompt_text
-from ..item import Item, TokenSequence, target_starts
+from ..item import Item
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, near_tie
-from ..tokens.join import join
-from .base import Head
-
-if TYPE_CHECKING:
-    import torch
-
-    from ..model.states import Forward
+from .text import TextHead
 
 
 class ChoiceOptions(Options):
@@ -36,7 +30,7 @@ class ChoiceOptions(Options):
     )
 
 
-class Choice(Head):
+class Choice(TextHead):
     """Ranks the example's choices by log-likelihood; trains on the text of the right one.
 
     Probabilities are the softmax of the compared values. ``unconditional`` is the normalisation of GPT-3
@@ -57,22 +51,14 @@ class Choice(Head):
         """The prompt with the right choice, whose tokens are the targets."""
         if example.label is None:
             raise DataError(f"example {example.id} has no label: the right choice is not known")
-        options = self._continuations(example)
-        backbone = self.backbone
-        joined = join(backbone.tokenizer, example.prompt, options[example.label], backbone.context, options)
-        sequence = TokenSequence(joined.ids, joined.boundary)
-        yield Item((sequence,), {"choice": len(joined.ids) - joined.boundary}, example.label, joined.cut)
-
-    def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        """Cross-entropy of the right choice's tokens."""
-        return {"choice": outputs.targets(target_starts(items)).nll()}
+        yield self.item(self.rows(self.requests(example)[example.label]), example.label)
 
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood an option; with ``unconditional`` as many again without the prompt."""
         options = self._continuations(example)
         asked: list[Request] = [LogLikelihood(example.prompt, option, options) for option in options]
         if self.options.normalisation == "unconditional":
-            asked += [LogLikelihood((), option, options) for option in options]
+            asked += [LogLikelihood(example.prompt, option, options, without_prompt=True) for option in options]
         return asked
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
@@ -86,7 +72,7 @@ class Choice(Head):
         return Answer(best, example.choices[best], softmax(values), detail)
 
     def _continuations(self, example: Example) -> tuple[str, ...]:
-        return continuations(example, example.choices, self.options.separator)
+        return continuations(example, example.choices, self.separator)
 
     def _normalise(self, example: Example, given: list[LogLikelihoodReply], logprobs: list[float]) -> list[float]:
         kind = self.options.normalisation

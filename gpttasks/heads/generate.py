@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,16 +12,10 @@ from ..component import Options
 from ..errors import DataError
 from ..example import Example, answer_after, prompt_text
 from ..hashing import seeded_hash
-from ..item import Item, TokenSequence, target_starts
+from ..item import Item
 from ..requests import Generate, GenerateReply, Reply, Request
-from ..tokens.join import join
-from .base import Head
-
-if TYPE_CHECKING:
-    import torch
-
-    from ..model.states import Forward
-    from ..tokens.tokenizer import TextTokenizer
+from ..tokens.rows import row_with_answer
+from .text import TextHead
 
 
 class GenerateOptions(Options):
@@ -67,7 +61,7 @@ class GenerateOptions(Options):
         return self
 
 
-class GenerateText(Head):
+class GenerateText(TextHead):
     """Writes after the prompt; trained on the right answer and an end token after it.
 
     The answer is the text without white space around it. Its detail has ``finish`` (``end``, ``stop``, or ``length``
@@ -101,37 +95,30 @@ class GenerateText(Head):
             yield self._item(example, text)
 
     def _item(self, example: Example, text: str) -> Item:
-        tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
-        end = [] if tokenizer.end is None else [tokenizer.end]
-        prompt = prompt_text(example.prompt)
+        prompt, backbone = prompt_text(example.prompt), self.backbone
         # an empty answer is its end token alone
-        continuation = answer_after(example, prompt, text, self.options.separator) if text else ""
-        if not (continuation or end):
+        answer = answer_after(example, prompt, text, self.separator) if text else ""
+        if not answer and backbone.tokenizer.end is None:
             raise DataError(f"example {example.id} has an empty target, and the tokenizer no end token to train on")
-        joined = join(tokenizer, example.prompt, continuation, self.backbone.context - len(end))
-        ids = [*joined.ids, *end]
-        return Item((TokenSequence(ids, joined.boundary),), {"generate": len(ids) - joined.boundary}, cut=joined.cut)
-
-    def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        """Cross-entropy of the answers' tokens and their ends."""
-        return {"generate": outputs.targets(target_starts(items)).nll()}
+        return self.item([row_with_answer(backbone.tokenizer, self._request(example), answer, backbone.context)])
 
     def requests(self, example: Example) -> list[Request]:
         """One text."""
+        return [self._request(example)]
+
+    def _request(self, example: Example) -> Generate:
         options = self.options
-        return [
-            Generate(
-                example.prompt,
-                options.max_tokens,
-                tuple(options.stop),
-                options.temperature,
-                options.top_k,
-                options.top_p,
-                seeded_hash(options.seed, "generate", example.id) if options.temperature else 0,
-                options.beams,
-                options.length_penalty,
-            )
-        ]
+        return Generate(
+            example.prompt,
+            options.max_tokens,
+            tuple(options.stop),
+            options.temperature,
+            options.top_k,
+            options.top_p,
+            seeded_hash(options.seed, "generate", example.id) if options.temperature else 0,
+            options.beams,
+            options.length_penalty,
+        )
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The text, without white space around it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -11,9 +12,8 @@ from ..backbones.base import Backbone
 from ..component import Options
 from ..errors import BackboneError, DataError
 from ..example import Example, Part, Prompt, as_prompt
-from ..item import Item, TokenSequence, target_starts
-from ..requests import Cut, Readout, ReadoutReply, Reply, Request
-from ..tokens.join import join
+from ..item import Item, target_starts
+from ..requests import Readout, ReadoutReply, Reply, Request
 from .base import Head
 
 if TYPE_CHECKING:
@@ -97,14 +97,11 @@ class LinearHead(Head):
 
     def items(self, example: Example) -> Iterator[Item]:
         """The prompt, in each order; with an auxiliary language-model loss all of its tokens are targets too."""
-        backbone = self.backbone
-        joined = [join(backbone.tokenizer, prompt, "", backbone.context) for prompt in self._orders(example)]
-        first = 1 if self.options.lm_weight else backbone.context
-        sequences = tuple(TokenSequence(one.ids, min(first, len(one.ids))) for one in joined)
-        terms = sum(len(sequence.ids) - sequence.target_start for sequence in sequences)
-        counts = {self.name: 1} | ({"lm": terms} if terms else {})
-        cut = Cut(max(one.cut.tokens for one in joined), max(one.cut.shots for one in joined))
-        yield self.labelled(Item(sequences, counts, None, cut), example)
+        rows = [row for request in self.requests(example) for row in self.rows(request)]
+        if self.options.lm_weight:
+            rows = [replace(row, start=1) for row in rows]
+        terms = sum(row.predicted for row in rows)
+        yield self.labelled(Item(tuple(rows), {self.name: 1} | ({"lm": terms} if terms else {})), example)
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         """The loss of the layer, and the weighted cross-entropy of the text."""

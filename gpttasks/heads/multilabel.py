@@ -43,7 +43,7 @@ class MultiLabel(ChoicesHead):
     def labelled(self, item: Item, example: Example) -> Item:
         """The item with a 1 or 0 for each label, each of which is one term of the loss."""
         labels = _right_labels(example)
-        return LabelsItem(item.sequences, {**item.counts, self.name: len(labels)}, None, item.cut, labels)
+        return LabelsItem(item.rows, {**item.counts, self.name: len(labels)}, None, labels)
 
     def layer_loss(self, logits: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
         """Binary cross-entropy, summed over items and labels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,18 +12,12 @@ from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
 from ..example import Example
-from ..item import Item, TokenSequence, target_starts
+from ..item import Item
 from ..requests import NEAR_TIE, LogLikelihood, LogLikelihoodReply, Reply, Request
 from ..tasks.transcripts import TranscriptNormaliser, word_errors
-from ..tokens.join import join
-from .base import Head
 from .choice import continuations
 from .nbest_search import fewest_errors
-
-if TYPE_CHECKING:
-    import torch
-
-    from ..model.states import Forward
+from .text import TextHead
 
 LIKELIHOOD, RANK, LENGTH = "log_likelihood", "rank", "length"
 FEATURES = (LIKELIHOOD, RANK, LENGTH)
@@ -77,7 +71,7 @@ class RescoreOptions(Options):
         return (*FEATURES, *self.features)
 
 
-class Rescore(Head):
+class Rescore(TextHead):
     """Picks the hypothesis with the highest weighted sum of log-likelihood, rank, length and features from the data.
 
     The answer is the hypothesis as text. It is trained on the right transcript, a language model of the domain. Before
@@ -116,21 +110,18 @@ class Rescore(Head):
         text = example.gold_text
         if not text:
             raise DataError(f"example {example.id} has no text to train on", hint="fill its target")
-        backbone = self.backbone
-        (continuation,) = continuations(example, (text,), self.options.separator)
-        joined = join(backbone.tokenizer, example.prompt, continuation, backbone.context)
-        sequence = TokenSequence(joined.ids, joined.boundary)
-        yield Item((sequence,), {"rescore": len(joined.ids) - joined.boundary}, cut=joined.cut)
-
-    def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        """Cross-entropy of the transcripts' tokens."""
-        return {"rescore": outputs.targets(target_starts(items)).nll()}
+        (continuation,) = continuations(example, (text,), self.separator)
+        yield self.item(self.rows(LogLikelihood(example.prompt, continuation, self._continuations(example))))
 
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood for each different hypothesis that is not blank."""
-        different = dict.fromkeys(example.choices[place] for place in _places(example))
-        texts = continuations(example, different, self.options.separator)
+        texts = self._continuations(example)
         return [LogLikelihood(example.prompt, text, texts) for text in texts]
+
+    def _continuations(self, example: Example) -> tuple[str, ...]:
+        """The different hypotheses that are not blank, as they follow the prompt."""
+        different = dict.fromkeys(example.choices[place] for place in _places(example))
+        return continuations(example, different, self.separator)
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The hypothesis with the highest sum, the first of equals.

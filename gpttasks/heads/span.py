@@ -14,10 +14,9 @@ from ..backbones.base import Backbone
 from ..component import Options
 from ..errors import BackboneError, DataError
 from ..example import Example, Part, Prompt
-from ..item import Item, TokenSequence
+from ..item import Item, rows_of_items
 from ..metrics.text import TokenF1
 from ..requests import Readout, ReadoutReply, Reply, Request
-from ..tokens.join import place_passage
 from .base import Head
 
 if TYPE_CHECKING:
@@ -63,13 +62,11 @@ class Window:
 
 @dataclass(frozen=True)
 class SpanItem(Item):
-    """A window to train on: the tokens that are read, and which of them are the right start and end.
+    """A window to train on, and which of the tokens that its row reads are the right start and end.
 
-    at:
-        the indices of the passage's tokens, then that of the row's last token, which stands for "not here".
+    The row's last token, which is read after those of the passage, means "not here".
     """
 
-    at: tuple[int, ...] = ()
     gold: tuple[int, int] = (0, 0)
 
 
@@ -146,27 +143,25 @@ class Span(Head):
         """One a window; in windows without the whole answer, the last token is the right start and end."""
         answer = _gold(example)
         for window in self.windows(example):
-            row = place_passage(self.backbone.tokenizer, window.prompt, self.backbone.context)
-            at = (*row.tokens, len(row.ids) - 1)
-            gold = (len(at) - 1, len(at) - 1)
+            (row,) = self.rows(Readout(window.prompt, MODULE, "passage"))
+            gold = (len(row.places), len(row.places))
             if answer is not None:
                 start, end = answer[0] - window.start, answer[1] - window.start
                 inside = [place for place, (first, last) in enumerate(row.places) if first < end and last > start]
                 if start >= 0 and end <= len(window.text) and inside:
                     gold = (inside[0], inside[-1])
-            yield SpanItem((TokenSequence(row.ids, len(row.ids)),), {"span": 1}, at=at, gold=gold)
+            yield SpanItem((row,), {"span": 1}, gold=gold)
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         """The mean of the cross-entropies of start and end, over the passage's tokens and the last one."""
         import torch
 
         spans = [item for item in items if isinstance(item, SpanItem)]
-        states = outputs.states_at([item.at for item in spans]).float()
+        at = [row.at for row in rows_of_items(spans)]
+        states = outputs.states_at(at).float()
         states = torch.nn.functional.dropout(states, self.options.dropout, self.layers.training)
         total = states.new_zeros(())
-        for item, logits in zip(
-            spans, torch.split(self.layers[MODULE](states), [len(i.at) for i in spans]), strict=True
-        ):
+        for item, logits in zip(spans, torch.split(self.layers[MODULE](states), [*map(len, at)]), strict=True):
             gold = torch.tensor(item.gold, device=logits.device)
             total = total + torch.nn.functional.cross_entropy(logits.T, gold, reduction="sum") / 2
         return {"span": total}

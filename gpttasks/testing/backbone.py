@@ -136,7 +136,7 @@ def describes_itself(subject: BackboneSubject) -> Iterator[str]:
         yield "got answers = frozenset(), expected the classes of the requests that it answers"
 
 
-@rule("see gpttasks.tokens.join.Tokenizer for what each method gives")
+@rule("see gpttasks.tokens.tokenizer.Tokenizer for what each method gives")
 def tokenizer(subject: BackboneSubject) -> Iterator[str]:
     """Offsets locate every token in the text, and token ends ascend."""
     tokenizer = subject.backbone.tokenizer

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..answer import CLOSE, AnswerKind
 from ..backbones.local import LocalBackbone
 from ..example import Example, prompt_text
-from ..requests import Generate, LogLikelihood, Readout, Request
-from ..tokens.join import join, join_to_write, place_passage, windows
+from ..item import Item, rows_of_items
+from ..requests import Request, Rolling
+from ..tokens.rows import TokenRow, rows_of_request, rows_of_text
 from .faults import Fault, refused, rule, run_rules, told
 from .head_run import gold_scores_best, round_trip, run_round_trip
 from .head_subject import HeadSubject, known_kinds, same_answer
@@ -22,7 +23,6 @@ from .tiny import tiny_backbone
 
 if TYPE_CHECKING:
     from ..heads.base import Head
-    from ..item import Item
 
 SIGMAS = 5
 
@@ -157,41 +157,35 @@ def shared_equals_unshared(subject: HeadSubject) -> Iterator[str]:
         yield f"got {found} from the plain engine and the shared one, wanted the same within {CLOSE:.0e}"
 
 
-@rule("make the ids with gpttasks.join, as the engine does, and set target_start to its boundary")
+@rule("make the rows of items with self.rows(request), or with gpttasks.row_with_answer for what is generated")
 def items_join_as_requests(subject: HeadSubject) -> Iterator[str]:
     """The head trains on the token ids that it asks about, with the same boundary."""
     for example, items in zip(subject.examples, subject.items, strict=False):
-        asked = [row for request in subject.head.requests(example) for row in _rows(subject, request)]
-        for item in items:
-            for sequence in item.sequences:
-                if not any(fits(list(sequence.ids), sequence.target_start) for fits in asked):
-                    tokens = list(sequence.ids)[:6]
-                    yield f"got an item of other tokens or another boundary (ids {tokens}...), wanted a request's"
-                    return
+        asked = [row for request in subject.head.requests(example) for row in _rows_asked(subject, request)]
+        for row in rows_of_items(items):
+            if not any(_is_asked(subject, row, other) for other in asked):
+                tokens = list(row.ids)[:6]
+                yield f"got an item of other tokens or another boundary (ids {tokens}...), expected those of a request"
+                return
 
 
-def _rows(subject: HeadSubject, request: Request) -> list[Callable[[list[int], int], bool]]:
-    """For each row that a request may become: whether a sequence to train on is joined in the same way."""
+def _rows_asked(subject: HeadSubject, request: Request) -> list[TokenRow]:
+    """The rows of a request; of a whole text those with an end token, as it is trained on."""
     tokenizer, context = subject.backbone.tokenizer, subject.backbone.context
-    end = [] if tokenizer.end is None else [tokenizer.end]
-    if isinstance(request, LogLikelihood):
-        joined = join(tokenizer, request.prompt, request.continuation, context, request.beside)
-        return [lambda ids, start: ids in (joined.ids, joined.ids + end) and start == joined.boundary]
-    if isinstance(request, Readout):
-        whole = request.at == "passage"
-        row = (
-            place_passage(tokenizer, request.prompt, context).ids
-            if whole
-            else join(tokenizer, request.prompt, "", context).ids
-        )
-        return [lambda ids, start: ids == row]
-    if isinstance(request, Generate):
-        before = join_to_write(tokenizer, request.prompt, request.max_tokens, context).ids
-        # a token may span the join: then training begins before it
-        return [lambda ids, start: ids[:start] == before[:start] and len(before) - 2 <= start <= len(before)]
-    text = prompt_text(request.prompt)
-    read = [list(ids) for ids, _ in windows(tokenizer, text, context, end)]
-    return [lambda ids, start: ids in read]
+    if isinstance(request, Rolling):
+        return list(rows_of_text(tokenizer, prompt_text(request.prompt), context, end=True))
+    return rows_of_request(tokenizer, request, context)
+
+
+def _is_asked(subject: HeadSubject, row: TokenRow, asked: TokenRow) -> bool:
+    """Whether an item's row has the tokens of a request's row and, where they are predicted, the same boundary."""
+    ids, other = list(row.ids), list(asked.ids)
+    if asked.module is not None:
+        return ids == other
+    if not asked.predicted:  # a text is generated after it
+        return ids[: row.start] == other
+    end = [] if subject.backbone.tokenizer.end is None else [subject.backbone.tokenizer.end]
+    return ids in (other, other + end) and row.start == asked.start
 
 
 @rule("return sums, not means, and count their terms in Item.counts")
@@ -218,7 +212,7 @@ def losses_add_up(subject: HeadSubject) -> Iterator[str]:
 
 
 def _losses(subject: HeadSubject, items: Sequence[Item]) -> dict[str, float]:
-    outputs = subject.backbone.forward([sequence.ids for item in items for sequence in item.sequences])
+    outputs = subject.backbone.forward([row.ids for row in rows_of_items(items)])
     return {name: float(value) for name, value in subject.head.loss(outputs, items).items()}
 
 

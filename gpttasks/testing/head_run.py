@@ -40,7 +40,7 @@ def _sure(request: Request, example: Example, gold: str) -> Reply | None:
     about = prompt_text(example.prompt) in prompt_text(request.prompt)
     if isinstance(request, Generate) and about:
         return GenerateReply(f" {gold}", 1, "end", -0.01)
-    if isinstance(request, LogLikelihood) and about:
+    if isinstance(request, LogLikelihood) and about and not request.without_prompt:
         right = request.continuation.strip() == gold.strip()
         return LogLikelihoodReply(-0.01 if right else -50.0, 1, right)
     return None

@@ -1,10 +1,10 @@
-"""A Hugging Face tokenizer, narrowed to what joining, scoring and training need."""
+"""What is needed of a tokenizer, and a Hugging Face tokenizer that gives it."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import BackboneError, DataError, one_line
 from ..hashing import text_digest
@@ -18,6 +18,45 @@ if TYPE_CHECKING:
 
 CACHED_LENGTH = 10_000
 """The longest text, in characters, whose ids are remembered: a prompt is joined with each of its options in turn."""
+
+
+class Tokenizer(Protocol):
+    """What the rows of token ids are made with."""
+
+    starts_with: tuple[int, ...]
+    """The ids that begin every row: the BOS token where the tokenizer adds one by itself, else nothing."""
+    fallback_start: int | None
+    """What a continuation without any context is conditioned on: BOS or end-of-text."""
+
+    end: int | None
+    """The id of the end token; None without one."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of ``text`` alone, without special tokens."""
+        ...
+
+    def media_ids(self, media: Media) -> list[int]:
+        """The negative ids that stand for an audio or image. Raises DataError if there is no encoder for it."""
+        ...
+
+    def token_ends(self, text: str) -> list[int]:
+        """Where the tokens of ``text`` end, as numbers of characters, ascending and without repetition."""
+        ...
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of ``encode(text)`` is in the text: (first character, character after the last).
+
+        Raises BackboneError for a tokenizer that cannot give them.
+        """
+        ...
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        """The text of each id by itself, to show where tokens begin and end."""
+        ...
+
+    def __hash__(self) -> int:
+        """Tokenizers are compared by identity: the rows that were made with one are cached under it."""
+        ...
 
 
 class TextTokenizer:
@@ -35,7 +74,7 @@ class TextTokenizer:
         self.end: int | None = eos
         self.fallback_start: int | None = bos if bos is not None else eos
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        if self._backend is not None:  # what a tokenizer.json asks for: rows are cut by join(), and counted
+        if self._backend is not None:  # what a tokenizer.json asks for: rows are cut elsewhere, and counted
             self._backend.no_truncation()
             self._backend.no_padding()
         self.encode_cached = lru_cache(maxsize=4096)(self._encode)

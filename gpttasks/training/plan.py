@@ -70,11 +70,11 @@ def shuffled(items: int, seed: int, epoch: int) -> tuple[int, ...]:
 
 
 def micro_batches(items: Sequence[Item], tokens_per_batch: int) -> Iterator[list[Item]]:
-    """A step's items in micro-batches of similar length; the sequences of an item stay together.
+    """A step's items in micro-batches of similar length; the rows of an item stay together.
 
-    An item counts as many rows as it has sequences, each as long as its longest.
+    Each row of an item counts as long as the longest.
     """
-    padded = [len(item.sequences) * max(len(sequence.ids) for sequence in item.sequences) for item in items]
+    padded = [len(item.rows) * max(len(row.ids) for row in item.rows) for item in items]
     for batch in batches_by_tokens(padded, tokens_per_batch):
         yield [items[index] for index in batch]
 

@@ -14,7 +14,7 @@ from ..engine.batches import default_tokens
 from ..errors import Interrupted, RunFailed, UserError
 from ..hashing import seeded_hash
 from ..heads.base import Head
-from ..item import Item, sequences_of
+from ..item import Item, rows_of_items
 from ..model.causal_lm import CausalLM
 from ..progress import Progress
 from .checkpoint import LAST, load_checkpoint, save_checkpoint, trained_parameters
@@ -237,7 +237,7 @@ class Trainer:
 
     def _backward(self, batch: list[Item], counts: Mapping[str, int], sums: dict[str, float]) -> None:
         with self.accelerator.autocast():
-            outputs = self.backbone.forward([sequence.ids for sequence in sequences_of(batch)])
+            outputs = self.backbone.forward([row.ids for row in rows_of_items(batch)])
             losses = self.head.loss(outputs, batch)
         unknown = sorted(set(losses) - set(counts))
         if unknown:

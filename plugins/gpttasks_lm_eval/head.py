@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -15,7 +15,6 @@ from gpttasks import (
     Example,
     Generate,
     GenerateReply,
-    Head,
     Item,
     LogLikelihood,
     LogLikelihoodReply,
@@ -26,16 +25,13 @@ from gpttasks import (
     Request,
     Rolling,
     RollingReply,
-    TokenSequence,
-    join,
+    TextHead,
     near_tie,
+    row_with_answer,
 )
 
 from .example import HarnessExample
 from .requests import generate_request, left_cuts, longest_text, temperature_of
-
-if TYPE_CHECKING:
-    import torch
 
 
 class HarnessHeadOptions(Options):
@@ -50,7 +46,7 @@ class HarnessHeadOptions(Options):
     )
 
 
-class HarnessHead(Head):
+class HarnessHead(TextHead):
     """Asks precisely the harness's own requests of any type; answers for the metric ``lm-eval``.
 
     A context that is too long is cut at its beginning, as the harness cuts it, and counted. Trained, it learns the
@@ -76,18 +72,12 @@ class HarnessHead(Head):
         if text is None:
             hint = "its document has no one right answer after one context; text alone is trained with head: lm"
             raise DataError(f"example {example.id} has nothing to train on", hint=hint)
-        tokenizer: Any = self.backbone.tokenizer
-        written = _instances(example)[0].request_type == "generate_until"
-        end = [tokenizer.end] if written and tokenizer.end is not None else []
-        room = self.backbone.context - len(end)
-        joined = join(tokenizer, example.prompt, (example.separator or "") + text, room)
-        ids = [*joined.ids, *end]
-        yield Item((TokenSequence(ids, joined.boundary),), {"lm-eval": len(ids) - joined.boundary}, cut=joined.cut)
-
-    def loss(self, outputs: Any, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        """Cross-entropy of the right answers' tokens."""
-        starts = [sequence.target_start for item in items for sequence in item.sequences]
-        return {"lm-eval": outputs.targets(starts).nll()}
+        answer = (example.separator or "") + text
+        if _instances(example)[0].request_type == "generate_until":
+            request = Generate(example.prompt, 1, keep_space=True)
+            yield self.item([row_with_answer(self.backbone.tokenizer, request, answer, self.backbone.context)])
+        else:
+            yield self.item(self.rows(LogLikelihood(example.prompt, answer)))
 
     def requests(self, example: Example) -> list[Request]:
         """The harness's requests. One that is repeated is asked again only where its text is drawn.

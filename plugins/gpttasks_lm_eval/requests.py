@@ -46,6 +46,7 @@ def generate_request(prompt: Prompt, options: Mapping[str, Any], seed: int) -> G
         top_p=float(options.get("top_p", 1.0)) if temperature else 1.0,
         seed=seed if temperature else 0,
         beams=int(options.get("num_beams", 1)),
+        keep_space=True,
     )
 
 

@@ -74,7 +74,11 @@ def test_uniform_is_eight_bits_a_byte():
     assert -rolling.logprob / math.log(2) / rolling.bytes == pytest.approx(8)
 
 
-@given(prompt=unicode, first=unicode.filter(bool), second=unicode.filter(bool))
+# White space at the end of what comes before is predicted with what follows, so that it would count twice.
+unspaced = unicode.map(str.rstrip)
+
+
+@given(prompt=unspaced, first=unspaced.filter(bool), second=unicode.filter(bool))
 def test_hashes_behave_like_a_causal_model(prompt, first, second):
     backbone = mock()
     whole = ask(backbone, prompt, first + second)

@@ -17,7 +17,7 @@ from gpttasks.model.capabilities import unless
 from gpttasks.model.self_tests import try_masks, try_packing, try_ragged, try_sharing
 from gpttasks.model.tree_attention import forward_rows
 from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
-from gpttasks.tokens.join import join
+from gpttasks.tokens.rows import rows_of_request
 
 SHARING = ["gpt2", "opt", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral"]
 RAGGED = ["gpt2", "opt", "llama", "qwen3", "gemma3_text", "mistral"]
@@ -192,7 +192,7 @@ def test_a_window_that_ends_within_a_text(load, monkeypatch, family, longer):
     asked = next(
         asked
         for asked in (options("x" * length, "a", "bc") for length in range(1, 20))
-        if max(len(join(backbone.tokenizer, one.prompt, one.continuation, 99).ids) for one in asked)
+        if max(len(row.ids) for one in asked for row in rows_of_request(backbone.tokenizer, one, 99))
         == window + 1 + longer  # the last token is not read
     )
     padded = []

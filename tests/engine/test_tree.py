@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpttasks.engine import tree
-from gpttasks.engine.tree import Block, Group, Path, common_beginning, common_length, group_paths, into_blocks
+from gpttasks.engine.tree import Block, Group, common_beginning, common_length, group_paths, into_blocks
+from gpttasks.tokens.rows import TokenRow
 
 TOKENS = st.integers(0, 2)  # few, so that rows begin alike
 CONTEXTS = st.lists(TOKENS, min_size=1, max_size=12)
@@ -25,7 +26,7 @@ def paths_of(examples):
         family = []
         for continuation in continuations:
             ids = [*context, *continuation]
-            paths[len(paths)] = Path(ids, range(len(context) - 1, len(ids) - 1))
+            paths[len(paths)] = TokenRow(ids, len(context))
             family.append(len(paths) - 1)
         families.append(family)
     return paths, families
@@ -72,7 +73,9 @@ def test_each_token_sees_its_own_past(examples, rows, long):
 
 @given(context=CONTEXTS, reads=st.lists(st.integers(0, 11), min_size=1, max_size=4))
 def test_states_may_be_asked_for_anywhere(context, reads):
-    paths = {0: Path(context, [read % len(context) for read in reads])}
+    paths = {
+        0: TokenRow(context, len(context), module="layer", at=tuple(sorted(read % len(context) for read in reads)))
+    }
     (block,) = into_blocks(group_paths(paths, [[0]]), paths)
     (made,) = block.trees(paths, in_one_row=False)
     for place, read in zip(made.at[0], paths[0].reads, strict=True):
@@ -130,7 +133,10 @@ def test_many_equal_contexts_are_no_deep_recursion():
 @given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=20))
 def test_rows_are_about_equally_long(lengths):
     groups = [Group([index], length, [index] * length, length, length - 1) for index, length in enumerate(lengths)]
-    paths = {index: Path([index] * length, [length - 1]) for index, length in enumerate(lengths)}
+    paths = {
+        index: TokenRow([index] * length, length, module="layer", at=(length - 1,))
+        for index, length in enumerate(lengths)
+    }
     trees = Block(0, groups).trees(paths, in_one_row=False)
     assert sorted(index for made in trees for index in made.at) == list(range(len(lengths)))
     places = len(trees) * max(len(made.ids) for made in trees)

@@ -11,7 +11,7 @@ from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import DataError
 from gpttasks.example import Example, as_prompt
 from gpttasks.heads.choice import Choice, ChoiceOptions, softmax
-from gpttasks.item import sequences_of, target_starts
+from gpttasks.item import rows_of_items, target_starts
 from gpttasks.requests import LogLikelihood, LogLikelihoodReply, near_tie
 
 EXAMPLE = Example("Is it good?\nAnswer:", choices=("yes", "não", "perhaps so"), label=1, id="e1")
@@ -47,7 +47,7 @@ def test_unconditional_asks_for_the_options_alone_too():
     options = (" yes", " não", " perhaps so")
     assert head.requests(EXAMPLE) == [
         *(LogLikelihood(EXAMPLE.prompt, option, options) for option in options),
-        *(LogLikelihood((), option, options) for option in options),
+        *(LogLikelihood(EXAMPLE.prompt, option, options, without_prompt=True) for option in options),
     ]
 
 
@@ -104,10 +104,10 @@ def bound(tiny_gpt2_folder):
 def test_trains_on_the_text_of_the_right_choice(bound):
     tokenizer = bound.backbone.tokenizer
     (item,) = bound.items(EXAMPLE)
-    (sequence,) = item.sequences
+    (sequence,) = item.rows
     assert list(sequence.ids) == tokenizer.inner("Is it good?\nAnswer: não")["input_ids"]
-    assert tokenizer.decode(sequence.ids[sequence.target_start :]) == " não"
-    assert item.counts == {"choice": len(sequence.ids) - sequence.target_start}
+    assert tokenizer.decode(sequence.ids[sequence.start :]) == " não"
+    assert item.counts == {"choice": len(sequence.ids) - sequence.start}
     assert item.label == 1
 
 
@@ -116,8 +116,8 @@ def test_loss_is_the_negative_log_likelihood_that_is_scored(bound):
 
     examples = [EXAMPLE, Example("Hm.", choices=EXAMPLE.choices, label=2)]
     items = [item for example in examples for item in bound.items(example)]
-    outputs = bound.backbone.forward([sequence.ids for sequence in sequences_of(items)])
-    assert target_starts(items) == [item.sequences[0].target_start for item in items]
+    outputs = bound.backbone.forward([sequence.ids for sequence in rows_of_items(items)])
+    assert target_starts(items) == [item.rows[0].start for item in items]
     engine = LocalEngine(bound.backbone)
     gold = [engine.answer([bound.requests(example)[example.label]])[0].logprob for example in examples]
     assert bound.loss(outputs, items)["choice"].item() == pytest.approx(-sum(gold), abs=1e-4)

@@ -16,7 +16,7 @@ from gpttasks.engine.plain import LocalEngine
 from gpttasks.errors import BackboneError, DataError
 from gpttasks.example import Example, Part
 from gpttasks.heads.classifier import Classifier, ClassifierOptions
-from gpttasks.item import sequences_of
+from gpttasks.item import rows_of_items
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
 from gpttasks.requests import Readout, ReadoutReply
@@ -74,7 +74,7 @@ def test_losses_equal_those_by_hand(folder, lm_weight):
     head = bind(folder, lm_weight=lm_weight, dropout=0.0)
     logits, nlls = by_hand(folder, head)
     items = [item for example in EXAMPLES for item in head.items(example)]
-    losses = head.loss(head.backbone.forward([item.sequences[0].ids for item in items]), items)
+    losses = head.loss(head.backbone.forward([item.rows[0].ids for item in items]), items)
     expected = -logits.log_softmax(-1)[[0, 1, 2], [2, 0, 1]].sum()
     torch.testing.assert_close(losses["classifier"], expected, atol=1e-3, rtol=1e-4)
     assert [item.counts["classifier"] for item in items] == [1, 1, 1]
@@ -89,14 +89,14 @@ def test_a_row_of_one_token_has_no_language_model_loss(tiny_gpt2_folder):
     head = bind(tiny_gpt2_folder, lm_weight=0.5)
     (item,) = head.items(Example("", choices=CHOICES, label=1))
     assert item.counts == {"classifier": 1}
-    losses = head.loss(head.backbone.forward([item.sequences[0].ids]), [item])
+    losses = head.loss(head.backbone.forward([item.rows[0].ids]), [item])
     assert set(losses) == {"classifier"}
 
 
 def test_dropout_only_in_training(tiny_gpt2_folder):
     head = bind(tiny_gpt2_folder, dropout=0.5)
     items = [item for example in EXAMPLES for item in head.items(example)]
-    outputs = head.backbone.forward([item.sequences[0].ids for item in items])
+    outputs = head.backbone.forward([item.rows[0].ids for item in items])
     head.modules().eval()
     assert head.loss(outputs, items)["classifier"].item() == head.loss(outputs, items)["classifier"].item()
     head.modules().train()
@@ -156,9 +156,9 @@ def test_both_orders_are_one_item_whose_outputs_are_added(folder):
     head = bind(folder, both_orders=" $ ", lm_weight=0.5)
     wanted = [both_by_hand(folder, head, example) for example in PAIRS]
     items = [item for example in PAIRS for item in head.items(example)]
-    assert [len(item.sequences) for item in items] == [2, 2, 2]
+    assert [len(item.rows) for item in items] == [2, 2, 2]
     assert [item.counts for item in items] == [{"classifier": 1, "lm": tokens} for _, _, tokens in wanted]
-    losses = head.loss(head.backbone.forward([sequence.ids for sequence in sequences_of(items)]), items)
+    losses = head.loss(head.backbone.forward([sequence.ids for sequence in rows_of_items(items)]), items)
     logits = torch.stack([one for one, _, _ in wanted])
     expected = -logits.log_softmax(-1)[[0, 1, 2], [0, 2, 1]].sum()
     torch.testing.assert_close(losses["classifier"], expected, atol=2e-3, rtol=1e-4)
@@ -180,7 +180,7 @@ def test_the_second_order_keeps_its_passages(tiny_gpt2_folder):
     long = Example([Part("long " * 100, "passage"), " $ ", Part("short", "passage")], choices=CHOICES, label=0)
     (item,) = head.items(long)
     assert item.cut.tokens > 0
-    assert all(len(sequence.ids) <= head.backbone.context for sequence in item.sequences)
+    assert all(len(sequence.ids) <= head.backbone.context for sequence in item.rows)
 
 
 @pytest.mark.parametrize(

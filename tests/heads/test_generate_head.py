@@ -18,10 +18,11 @@ from gpttasks.data.rows import Row
 from gpttasks.errors import DataError
 from gpttasks.example import Example, Part
 from gpttasks.heads.generate import GenerateOptions, GenerateText
-from gpttasks.item import sequences_of
+from gpttasks.item import rows_of_items
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
 from gpttasks.requests import Cut, Generate, GenerateReply
+from gpttasks.tokens.rows import rows_of_request
 from gpttasks.tokens.tokenizer import TextTokenizer
 
 BPE = TextTokenizer(train_bpe(["is the film good? the good film, a bad film\n"] * 9, 300, 64))
@@ -44,13 +45,16 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text
 @given(prompt=texts, target=texts.filter(lambda text: text and not text[0].isspace()))
 def test_an_item_is_prompt_answer_and_end_and_the_answer_is_learned(prompt, target):
     (item,) = items(Example(prompt, target=target))
-    (sequence,) = item.sequences
+    (sequence,) = item.rows
     space = "" if not prompt or prompt[-1].isspace() else " "
-    assert sequence.ids == [*BPE.starts_with, *BPE.encode(prompt + space + target), BPE.end]
-    alone = [*BPE.starts_with, *BPE.encode(prompt)]
-    common = max(n for n in range(len(alone) + 1) if alone[:n] == sequence.ids[:n])
-    assert sequence.target_start == min(common, len(sequence.ids) - 2)
-    assert item.counts == {"generate": len(sequence.ids) - sequence.target_start}
+    alone = [*BPE.starts_with, *BPE.encode(prompt.rstrip())]
+    assert sequence.ids[: sequence.start] == alone
+    assert sequence.ids[-1] == BPE.end
+    assert BPE.decode(sequence.ids) == prompt + space + target
+    whole = [*BPE.starts_with, *BPE.encode(prompt + space + target)]
+    if whole[: len(alone)] == alone:  # no token crosses the boundary
+        assert sequence.ids == [*whole, BPE.end]
+    assert item.counts == {"generate": len(sequence.ids) - sequence.start}
     assert item.cut == Cut()
 
 
@@ -60,10 +64,10 @@ def test_an_item_is_prompt_answer_and_end_and_the_answer_is_learned(prompt, targ
 )
 def test_what_stands_between_prompt_and_answer(prompt, separator, learned):
     (item,) = items(Example(prompt, target="good"), separator=separator)
-    (sequence,) = item.sequences
+    (sequence,) = item.rows
     assert BPE.decode(sequence.ids) == prompt + learned
-    # From "it? " on, the space is the answer's: one token holds both.
-    assert BPE.decode(sequence.ids[sequence.target_start : -1]).lstrip(" ") == learned.lstrip(" ")
+    # White space at the prompt's end belongs to the answer.
+    assert BPE.decode(sequence.ids[sequence.start : -1]) == (prompt + learned).removeprefix("Is it?")
 
 
 def test_the_right_choice_and_the_first_reference_are_targets_too():
@@ -73,14 +77,14 @@ def test_the_right_choice_and_the_first_reference_are_targets_too():
         Example("Is it?", target="good", references=("fine",)),
     ):
         (item,) = items(example)
-        assert BPE.decode(item.sequences[0].ids) == "Is it? good"
+        assert BPE.decode(item.rows[0].ids) == "Is it? good"
 
 
 def test_references_make_one_item_each():
     example = Example("Is it?", target="so so", references=("good", "a film", "good", ""))
     found = items(example, train_on="references")
-    assert [BPE.decode(item.sequences[0].ids) for item in found] == ["Is it? good", "Is it? a film"]
-    assert all(len(item.sequences) == 1 for item in found)
+    assert [BPE.decode(item.rows[0].ids) for item in found] == ["Is it? good", "Is it? a film"]
+    assert all(len(item.rows) == 1 for item in found)
     assert GenerateText().one_item
     assert not GenerateText(GenerateOptions(train_on="references")).one_item
 
@@ -88,9 +92,9 @@ def test_references_make_one_item_each():
 @pytest.mark.parametrize("prompt", ["Is it?", "Is it? ", ""])
 def test_an_empty_answer_is_its_end_alone(prompt):
     (item,) = items(Example(prompt, target=""))
-    (sequence,) = item.sequences
-    assert sequence.ids == [*BPE.starts_with, *BPE.encode(prompt), BPE.end]
-    assert sequence.target_start == len(sequence.ids) - 1
+    (sequence,) = item.rows
+    assert sequence.ids == [*BPE.starts_with, *BPE.encode(prompt.rstrip()), BPE.end]
+    assert sequence.start == len(sequence.ids) - 1
     assert item.counts == {"generate": 1}
 
 
@@ -104,7 +108,7 @@ class WithoutEnd:
 def test_a_tokenizer_without_an_end():
     backbone = Backbone(tokenizer=WithoutEnd())
     (item,) = items(Example("Is it?", target="good"), backbone)
-    assert item.sequences[0].ids == [*BPE.starts_with, *BPE.encode("Is it? good")]
+    assert item.rows[0].ids == [*BPE.starts_with, *BPE.encode("Is it? good")]
     with pytest.raises(DataError, match="example e4 has an empty target, and the tokenizer no end token"):
         items(Example("Is it?", target="", id="e4"), backbone)
 
@@ -115,14 +119,24 @@ def test_nothing_to_train_on(train_on):
         items(Example("Is it?", id="e3"), train_on=train_on)
 
 
-def test_a_passage_is_cut_so_that_the_answer_and_its_end_fit():
+@pytest.mark.parametrize("max_tokens", [1, 12, 20])
+def test_a_passage_is_cut_as_it_is_for_generation(max_tokens):
     example = Example([Part("the good film " * 20, "passage"), "Is it?"], target="a bad film")
-    (item,) = items(example, Backbone(context=32))
-    (sequence,) = item.sequences
-    assert len(sequence.ids) == 32
-    assert sequence.ids[-1] == BPE.end
-    assert BPE.decode(sequence.ids).endswith("Is it? a bad film")
-    assert item.cut.tokens == 2 + len(BPE.encode("the good film " * 20 + "Is it? a bad film")) - 32
+    (item,) = items(example, Backbone(context=48), max_tokens=max_tokens)
+    (sequence,) = item.rows
+    answer = [*BPE.encode(" a bad film"), BPE.end]
+    prompt, predicted = sequence.ids[: sequence.start], sequence.ids[sequence.start :]
+    assert predicted == answer
+    assert len(prompt) == 48 - max(max_tokens, len(answer))
+    assert item.cut.tokens == 1 + len(BPE.encode("the good film " * 20 + "Is it?")) - len(prompt)
+    if max_tokens >= len(answer):
+        (asked,) = rows_of_request(BPE, GenerateText(GenerateOptions(max_tokens=max_tokens)).requests(example)[0], 48)
+        assert asked.ids == prompt
+
+
+def test_an_answer_without_room_for_a_prompt():
+    with pytest.raises(DataError, match="the answer has 22 tokens, which leaves no room for a prompt in 16"):
+        items(Example("Is it?", target="x" * 20), Backbone(context=16), max_tokens=8)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +207,7 @@ def test_the_loss_equals_one_by_hand(tiny_folder, family):
     examples = [Example(prompt, target=answer) for prompt, answer in pairs]
     head.bind(backbone, examples[0])
     found = [item for example in examples for item in head.items(example)]
-    losses = head.loss(backbone.forward([sequence.ids for sequence in sequences_of(found)]), found)
+    losses = head.loss(backbone.forward([sequence.ids for sequence in rows_of_items(found)]), found)
     assert losses["generate"].item() == pytest.approx(expected, abs=1e-3)
 
 

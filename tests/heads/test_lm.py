@@ -31,11 +31,11 @@ def items(text, context, tokenizer=BPE):
 def test_every_token_is_a_target_exactly_once(text, context):
     ids = [END, *BPE.encode(text), END]
     found = items(text, context)
-    targets = [token for item in found for token in item.sequences[0].ids[item.sequences[0].target_start :]]
+    targets = [token for item in found for token in item.rows[0].ids[item.rows[0].start :]]
     assert targets == ids[1:]
     before = END
     for item in found:
-        (sequence,) = item.sequences
+        (sequence,) = item.rows
         assert 2 <= len(sequence.ids) <= context
         assert sequence.ids[0] == before, "a window begins with the last token of the one before"
         assert item.counts == {"lm": len(sequence.ids) - 1}
@@ -85,14 +85,8 @@ def test_of_an_example_with_a_target_the_target_is_asked_for(prompt, separator, 
     example = Example(prompt, target="film")
     assert head.requests(example) == [LogLikelihood(example.prompt, continuation)]
     for greedy in (True, False):
-        answer = head.answer(example, [LogLikelihoodReply(-3.5, 2, greedy)])
-        size = len(continuation.encode())
-        assert answer == Answer(3.5, "", (3.5, 2.0, float(size)), {"greedy": greedy})
-
-
-def test_bytes_of_a_target_are_those_of_utf_8():
-    answer = LanguageModel().answer(Example("Es ist ", target="größer"), [LogLikelihoodReply(-1.0, 3, False)])
-    assert answer.scores == (1.0, 3.0, 8.0)
+        answer = head.answer(example, [LogLikelihoodReply(-3.5, 2, greedy, bytes=7)])
+        assert answer == Answer(3.5, "", (3.5, 2.0, 7.0), {"greedy": greedy})
 
 
 @given(
@@ -103,13 +97,13 @@ def test_only_the_target_is_learned(prompt, target):
     head, example = LanguageModel(), Example(prompt, target=target)
     head.bind(Backbone(200), example)
     (item,) = head.items(example)
-    (sequence,) = item.sequences
+    (sequence,) = item.rows
     whole = join_answer(prompt, target, " ")
     assert list(sequence.ids) == [END, *BPE.encode(whole)], "no end: a target may go on"
-    alone = [END, *BPE.encode(prompt)]
+    alone = [END, *BPE.encode(prompt.rstrip())]
     common = max(n for n in range(len(alone) + 1) if alone[:n] == list(sequence.ids[:n]))
-    assert sequence.target_start == min(common, len(sequence.ids) - 1)
-    assert item.counts == {"lm": len(sequence.ids) - sequence.target_start}
+    assert sequence.start == min(common, len(sequence.ids) - 1)
+    assert item.counts == {"lm": len(sequence.ids) - sequence.start}
     assert item.cut == Cut()
 
 
@@ -118,7 +112,7 @@ def test_a_passage_is_cut_before_a_target():
     head = LanguageModel()
     head.bind(Backbone(16), example)
     (item,) = head.items(example)
-    (sequence,) = item.sequences
+    (sequence,) = item.rows
     assert len(sequence.ids) <= 16
     assert BPE.decode(sequence.ids).endswith("a bad film")
     assert item.cut.tokens == 1 + len(BPE.encode("the good film " * 20 + "a bad film")) - len(sequence.ids)
@@ -135,7 +129,7 @@ def test_loss_of_a_target_is_what_is_scored(tiny_gpt2_folder):
     examples = [Example("The film was", target="a quiet wonder"), Example("The price:", target="17 dollars")]
     head.bind(backbone, examples[0])
     found = [item for example in examples for item in head.items(example)]
-    outputs = backbone.forward([item.sequences[0].ids for item in found])
+    outputs = backbone.forward([item.rows[0].ids for item in found])
     replies = LocalEngine(backbone).answer([head.requests(example)[0] for example in examples])
     assert head.loss(outputs, found)["lm"].item() == pytest.approx(-sum(r.logprob for r in replies), abs=1e-4)
 
@@ -151,7 +145,7 @@ def test_loss_is_what_is_scored_and_the_end(tiny_gpt2_folder):
     example = Example("The film was a quiet wonder.")
     head.bind(backbone, example)
     (item,) = head.items(example)
-    ids = item.sequences[0].ids
+    ids = item.rows[0].ids
     loss = head.loss(backbone.forward([ids]), [item])["lm"].item()
     (scored,) = LocalEngine(backbone).answer(head.requests(example))
     end = backbone.forward([ids]).targets([len(ids) - 1]).nll().item()

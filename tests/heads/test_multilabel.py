@@ -17,7 +17,7 @@ from gpttasks.errors import DataError, UserError
 from gpttasks.example import Example
 from gpttasks.heads.linear import LinearOptions
 from gpttasks.heads.multilabel import MultiLabel, best_threshold
-from gpttasks.item import sequences_of
+from gpttasks.item import rows_of_items
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
 from gpttasks.requests import Readout, ReadoutReply
@@ -53,7 +53,7 @@ def logits_of(head):
 
 
 def loss(head, items):
-    return head.loss(head.backbone.forward([sequence.ids for sequence in sequences_of(items)]), items)
+    return head.loss(head.backbone.forward([sequence.ids for sequence in rows_of_items(items)]), items)
 
 
 def test_the_loss_is_the_binary_cross_entropy_of_every_label(tiny_gpt2_folder):
@@ -96,7 +96,7 @@ def test_both_orders_are_added(tiny_gpt2_folder):
     head = bind(tiny_gpt2_folder, both_orders=" $ ")
     example = Example("one $ two", choices=CHOICES, labels=indices(LABELS[0]))
     (item,) = head.items(example)
-    assert (len(item.sequences), item.labels, item.counts) == (2, LABELS[0], {"multilabel": 3})
+    assert (len(item.rows), item.labels, item.counts) == (2, LABELS[0], {"multilabel": 3})
     answer = head.answer(example, [ReadoutReply((1.0, 0.0, 0.0)), ReadoutReply((1.0, -3.0, 0.5))])
     assert answer.scores == pytest.approx(tuple(1 / (1 + math.exp(-value)) for value in (2, -3, 0.5)))
 

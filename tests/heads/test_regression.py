@@ -16,7 +16,7 @@ from gpttasks.errors import DataError, UserError
 from gpttasks.example import Example, Part
 from gpttasks.heads.linear import LinearOptions
 from gpttasks.heads.regression import Regression
-from gpttasks.item import sequences_of
+from gpttasks.item import rows_of_items
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
 from gpttasks.requests import Readout, ReadoutReply
@@ -41,7 +41,7 @@ def test_the_loss_is_the_squared_error_of_what_is_answered(tiny_gpt2_folder):
     answers = [head.answer(example, [reply]) for example, reply in zip(EXAMPLES, replies, strict=True)]
     items = [item for example in EXAMPLES for item in head.items(example)]
     assert [item.counts for item in items] == [{"regression": 1}] * 3
-    losses = head.loss(head.backbone.forward([sequence.ids for sequence in sequences_of(items)]), items)
+    losses = head.loss(head.backbone.forward([row.ids for row in rows_of_items(items)]), items)
     wanted = sum((example.value - answer.value) ** 2 for example, answer in zip(EXAMPLES, answers, strict=True))
     assert losses["regression"].item() == pytest.approx(wanted, rel=1e-4)
 
@@ -59,7 +59,7 @@ def test_both_orders_are_added(tiny_gpt2_folder):
     head = bind(tiny_gpt2_folder, both_orders=" $ ", lm_weight=0.5)
     example = Example([Part("one", "passage"), " $ ", Part("two", "passage")], value=3)
     (item,) = head.items(example)
-    assert (len(item.sequences), item.label) == (2, 3.0)
+    assert (len(item.rows), item.label) == (2, 3.0)
     assert item.counts == {"regression": 1, "lm": item.tokens - 2}
     assert head.answer(example, [ReadoutReply((1.5,)), ReadoutReply((2.0,))]).value == 3.5
     assert head.fits() == {"orders": 2}

@@ -201,9 +201,9 @@ def bound(tiny_gpt2_folder):
 def test_trains_on_the_right_transcript(bound):
     tokenizer = bound.backbone.tokenizer
     (item,) = bound.items(Example("Transcript:", target="show me flights", choices=LIST))
-    (sequence,) = item.sequences
-    assert tokenizer.decode(sequence.ids[sequence.target_start :]) == " show me flights"
-    assert item.counts == {"rescore": len(sequence.ids) - sequence.target_start}
+    (sequence,) = item.rows
+    assert tokenizer.decode(sequence.ids[sequence.start :]) == " show me flights"
+    assert item.counts == {"rescore": len(sequence.ids) - sequence.start}
     with pytest.raises(DataError, match="example e3 has no text to train on"):
         list(bound.items(Example("Transcript:", choices=LIST, id="e3")))
 
@@ -213,7 +213,7 @@ def test_loss_is_the_negative_log_likelihood_that_is_asked_for(bound):
 
     example = Example("Transcript:", target=LIST[1], choices=LIST)
     (item,) = bound.items(example)
-    outputs = bound.backbone.forward([item.sequences[0].ids])
+    outputs = bound.backbone.forward([item.rows[0].ids])
     replies = LocalEngine(bound.backbone).answer(bound.requests(example))
     assert bound.loss(outputs, [item])["rescore"].item() == pytest.approx(-replies[1].logprob, abs=1e-4)
 

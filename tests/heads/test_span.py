@@ -20,18 +20,23 @@ from gpttasks.engine.plain import LocalEngine
 from gpttasks.errors import BackboneError, DataError
 from gpttasks.example import Example, Part, prompt_text
 from gpttasks.heads.span import Span, SpanOptions
-from gpttasks.item import sequences_of
+from gpttasks.item import rows_of_items
 from gpttasks.metrics.text import TokenF1
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins
 from gpttasks.requests import Readout, ReadoutReply
-from gpttasks.tokens.join import place_passage
+from gpttasks.tokens.rows import rows_of_request
 from gpttasks.tokens.tokenizer import TextTokenizer
 
 BPE = TextTokenizer(train_bpe(["Who? the good film, a bad film in 1984; naïve שלום\nAnswer:"] * 9, 320, 64))
 BEFORE, AFTER = "Who?\nPassage: ", "\nAnswer:"
 AROUND = 1 + len(BPE.encode(BEFORE + AFTER))
 SLACK = 8
+
+
+def passage_row(tokenizer, prompt, context):
+    (row,) = rows_of_request(tokenizer, Readout(prompt, "span", "passage"), context)
+    return row
 
 
 class Backbone:
@@ -90,7 +95,7 @@ def test_windows_cover_the_passage_overlap_and_fit(passage, context, overlap):
         assert passage[window.start : window.start + len(window.text)] == window.text
         assert window.start <= covered, "no character is left out"
         covered = window.start + len(window.text)
-        assert len(place_passage(BPE, window.prompt, context).ids) <= context
+        assert len(passage_row(BPE, window.prompt, context).ids) <= context
     assert covered == len(passage)
     for first, second in itertools.pairwise(windows):
         shared = held(passage, second.start, first.start + len(first.text))
@@ -122,19 +127,19 @@ def check_gold(words, first, last, context):
     assert len(windows) == len(items)
     found = 0
     for window, item in zip(windows, items, strict=True):
-        (sequence,) = item.sequences
+        (sequence,) = item.rows
         text = prompt_text(window.prompt)
         assert sequence.ids == [*BPE.starts_with, *BPE.encode(text)]
-        assert sequence.target_start == len(sequence.ids), "no token is predicted"
-        assert item.at[-1] == len(sequence.ids) - 1
+        assert sequence.start == len(sequence.ids), "no token is predicted"
+        assert item.rows[0].at[-1] == len(sequence.ids) - 1
         assert item.counts == {"span": 1}
         inside = window.start <= start and start + len(answer) <= window.start + len(window.text)
         found += inside
         if not inside:
-            assert item.gold == (len(item.at) - 1,) * 2
+            assert item.gold == (len(item.rows[0].at) - 1,) * 2
             continue
         offsets = [(-1, -1), *BPE.offsets(text)]  # the row begins with a token of no text
-        marked = [offsets[place] for place in item.at[item.gold[0] : item.gold[1] + 1]]
+        marked = [offsets[place] for place in item.rows[0].at[item.gold[0] : item.gold[1] + 1]]
         assert text[marked[0][0] : marked[-1][1]].strip() == answer
         assert marked[0][0] <= len(BEFORE) + start - window.start < marked[0][1]
         # And back: where these tokens are the best, they are the answer.
@@ -149,13 +154,13 @@ def check_gold(words, first, last, context):
 
 def perfect(window, item):
     """The reply of a model that is sure of the gold tokens."""
-    values = np.zeros((len(item.at), 2))
+    values = np.zeros((len(item.rows[0].at), 2))
     values[item.gold[0], 0] = values[item.gold[1], 1] = 10
     return reply_to(window, values)
 
 
 def reply_to(window, values):
-    places = place_passage(BPE, window.prompt, 1000).places
+    places = passage_row(BPE, window.prompt, 1000).places
     assert len(values) == len(places) + 1
     return ReadoutReply(tuple(np.ravel(values).tolist()), places=places)
 
@@ -165,7 +170,7 @@ def test_answers_that_begin_within_a_token_or_a_character():
     for answer in ("ness", "oodn", "😀.", "😀"):
         start = passage.index(answer)
         (item,) = head_for(200).items(asked(passage, answer, start))
-        row = place_passage(BPE, asked(passage).prompt, 200)
+        row = passage_row(BPE, asked(passage).prompt, 200)
         places = [row.places[place] for place in range(item.gold[0], item.gold[1] + 1)]
         assert places[0][0] <= start < places[0][1]
         assert places[-1][0] < start + len(answer) <= places[-1][1]
@@ -179,7 +184,7 @@ def test_without_a_place_the_first_occurrence_counts():
     assert item.gold[0] < second.gold[0]
     for none in (asked("bad film"), asked("bad film", "")):
         (item,) = head.items(none)
-        assert item.gold == (len(item.at) - 1,) * 2
+        assert item.gold == (len(item.rows[0].at) - 1,) * 2
 
 
 @pytest.mark.parametrize(("answer", "start"), [("film", 3), ("great", None), ("film", 900)])
@@ -236,7 +241,7 @@ def test_the_best_span_is_the_best_of_all(passage, seed, longest):
 
 
 def shape(window):
-    return len(place_passage(BPE, window.prompt, 1000).places) + 1, 2
+    return len(passage_row(BPE, window.prompt, 1000).places) + 1, 2
 
 
 def some_answers(head, seed, unanswerable):
@@ -335,7 +340,7 @@ def test_losses_and_replies_equal_those_by_hand(folder):
             expected.append(-(logprobs[gold[0], 0] + logprobs[gold[-1], 1]) / 2)
     items = [item for example in EXAMPLES for item in head.items(example)]
     assert len(items) == len(expected) > len(EXAMPLES)
-    losses = head.loss(head.backbone.forward([sequence.ids for sequence in sequences_of(items)]), items)
+    losses = head.loss(head.backbone.forward([sequence.ids for sequence in rows_of_items(items)]), items)
     torch.testing.assert_close(losses["span"], torch.stack(expected).sum(), atol=1e-3, rtol=1e-4)
     engine = LocalEngine(head.backbone, head.modules(), 300)
     replies = engine.answer([request for example in EXAMPLES for request in head.requests(example)])
@@ -348,7 +353,7 @@ def test_dropout_is_for_training_only(tiny_gpt2_folder):
         head = bind(tiny_gpt2_folder, **options)
         head.modules().train(training)
         items = list(head.items(EXAMPLES[0]))
-        return head.loss(head.backbone.forward([items[0].sequences[0].ids]), items)["span"].item()
+        return head.loss(head.backbone.forward([items[0].rows[0].ids]), items)["span"].item()
 
     assert loss(True) == loss(False) == loss(False, dropout=0.5) != loss(True, dropout=0.5)
 

@@ -115,9 +115,8 @@ class Threshold(Head):
         return self.layer
 
     def items(self, example):
-        from gpttasks import Item, TokenSequence, join
-        joined = join(self.backbone.tokenizer, example.prompt, " positive", self.backbone.context)
-        yield Item((TokenSequence(joined.ids, joined.boundary),), {"lm": 1}, example.label)
+        from gpttasks import Item
+        yield Item(tuple(self.rows(self.requests(example)[0])), {"lm": 1}, example.label)
 
     def loss(self, outputs, items):
         import torch

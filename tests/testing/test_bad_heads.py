@@ -48,8 +48,8 @@ class NoIndex(Choice):
 class OtherJoin(Choice):
     def items(self, example):
         for item in super().items(example):
-            (one,) = item.sequences
-            yield replace(item, sequences=(replace(one, target_start=one.target_start - 1),))
+            (one,) = item.rows
+            yield replace(item, rows=(replace(one, start=one.start - 1),))
 
 
 class Mean(Choice):

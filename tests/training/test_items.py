@@ -8,7 +8,8 @@ from gpttasks.errors import RunFailed
 from gpttasks.example import Example, Part
 from gpttasks.heads.base import Head
 from gpttasks.heads.choice import Choice
-from gpttasks.item import Item, TokenSequence
+from gpttasks.item import Item
+from gpttasks.tokens.rows import TokenRow
 from gpttasks.training.items import LazyItems, may_not_fit
 
 EXAMPLES = [
@@ -28,7 +29,7 @@ class Counting(Head):
 
     def items(self, example):
         self.asked.append(example.id)
-        yield from [Item((TokenSequence([1, 2], 1),), {"loss": 1})] * len(example.prompt[0].text)
+        yield from [Item((TokenRow([1, 2], 1),), {"loss": 1})] * len(example.prompt[0].text)
 
 
 def test_the_same_items_as_made_at_once(tiny_gpt2_folder):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpttasks.item import Item, TokenSequence
+from gpttasks.item import Item
+from gpttasks.tokens.rows import TokenRow
 from gpttasks.training.plan import Plan, learning_rate, micro_batches
 
 lengths_of_items = st.lists(st.integers(1, 30), min_size=1, max_size=40)
@@ -96,7 +97,7 @@ def test_a_step_asks_for_no_tokens_but_its_own(lengths, budget, seed):
 
 items = st.lists(
     st.lists(st.integers(1, 20), min_size=1, max_size=3).map(
-        lambda lengths: Item(tuple(TokenSequence([0] * length, 1) for length in lengths), {"loss": 1})
+        lambda lengths: Item(tuple(TokenRow([0] * length, 1) for length in lengths), {"loss": 1})
     ),
     max_size=12,
 )
@@ -107,7 +108,7 @@ def test_micro_batches_keep_items_whole_within_the_budget(items, budget):
     batches = list(micro_batches(items, budget))
     assert sorted(map(id, (item for batch in batches for item in batch))) == sorted(map(id, items))
     for batch in batches:
-        padded = [len(item.sequences) * max(len(sequence.ids) for sequence in item.sequences) for item in batch]
+        padded = [len(item.rows) * max(len(sequence.ids) for sequence in item.rows) for item in batch]
         assert len(batch) == 1 or sum(padded) <= budget
 
 

@@ -87,10 +87,10 @@ def naive_loss(model, head, items):
     """The loss of a step, its definition written down: one row at a time, sums divided by counts at the end."""
     total = {}
     for item in items:
-        (sequence,) = item.sequences
+        (sequence,) = item.rows
         ids = torch.tensor([list(sequence.ids)])
         logits = model(input_ids=ids).logits[0].log_softmax(-1)
-        targets = range(sequence.target_start, ids.shape[1])
+        targets = range(sequence.start, ids.shape[1])
         text = -sum((logits[place - 1, ids[0, place]] for place in targets), torch.tensor(0.0))
         if isinstance(head, Classifier):
             state = model.transformer(input_ids=ids).last_hidden_state[0, -1]
@@ -126,7 +126,7 @@ def test_a_step_equals_one_naive_big_batch(tiny_gpt2_folder, tmp_path, head, tok
     made.trainer.fit(made.items)
     (event,) = steps_of(made)
     assert event["loss"] == pytest.approx(expected.item(), abs=1e-4)
-    assert event["tokens"] == sum(len(item.sequences[0].ids) for item in made.items)
+    assert event["tokens"] == sum(len(item.rows[0].ids) for item in made.items)
     assert seen.keys() == gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(seen[name], gradient, atol=1e-4, rtol=1e-3, msg=name)

@@ -26,11 +26,9 @@ from gpttasks import (
     Request,
     Row,
     Task,
-    TokenSequence,
     UnusableRow,
     hookimpl,
 )
-from gpttasks.tokens.join import place_passage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,10 +186,10 @@ class Tagger(Head):
         tags = list(example.structure.get("tags", ()))
         if not tags or not set(tags) <= set(self.tags):
             raise DataError(f"example {example.id}: got the tags {tags}, expected some of {self.tags}")
-        row = place_passage(self.backbone.tokenizer, example.prompt, self.backbone.context)
-        at = tuple(row.tokens[place] for place in _last_tokens(example, row.places))
+        (row,) = self.rows(self.requests(example)[0])
+        at = tuple(row.at[place] for place in _last_tokens(example, row.places))
         gold = tuple(self.tags.index(tag) for tag in tags)
-        yield TaggedItem((TokenSequence(row.ids, len(row.ids)),), {self.name: len(at)}, at=at, gold=gold)
+        yield TaggedItem((row,), {self.name: len(at)}, at=at, gold=gold)
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         """The cross-entropy of all words' tags."""

@@ -1,4 +1,4 @@
-"""``join`` against its specification, written down the slow way."""
+"""Token rows against their specification, written down the slow way."""
 
 import itertools
 
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from gpttasks.backbones.scratch import train_bpe
 from gpttasks.errors import DataError
 from gpttasks.example import Part, as_prompt
-from gpttasks.requests import Cut
+from gpttasks.requests import Cut, Generate, LogLikelihood, Readout
 from gpttasks.tokens.byte_tokenizer import ByteTokenizer
-from gpttasks.tokens.join import join, join_to_write, place_passage, windows
+from gpttasks.tokens.rows import TokenRow, rows_of_request, rows_of_text
 from gpttasks.tokens.tokenizer import TextTokenizer
 
 BPE = TextTokenizer(
@@ -23,6 +23,7 @@ class WithoutStart:
     """The same tokenizer, as one that puts nothing in front of a row by itself."""
 
     starts_with = ()
+    end = BPE.end
 
     def __init__(self, fallback):
         self.fallback_start = fallback
@@ -33,8 +34,27 @@ class WithoutStart:
     def token_ends(self, text):
         return BPE.token_ends(text)
 
+    def offsets(self, text):
+        return BPE.offsets(text)
+
 
 BARE = WithoutStart(fallback=7)
+
+
+def joined_row(tokenizer, prompt, continuation, context=1000, beside=()):
+    (row,) = rows_of_request(tokenizer, LogLikelihood(as_prompt(prompt), continuation, tuple(beside)), context)
+    return row
+
+
+def prompt_row(tokenizer, prompt, context=1000):
+    (row,) = rows_of_request(tokenizer, Readout(as_prompt(prompt), "layer"), context)
+    return row
+
+
+def passage_row(tokenizer, prompt, context=1000):
+    (row,) = rows_of_request(tokenizer, Readout(as_prompt(prompt), "layer", "passage"), context)
+    return row
+
 
 unicode = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 words = st.lists(st.sampled_from(["the", " good", " film", "ness", "go", "od", "\n", " ", "é", "漢"]), max_size=8)
@@ -48,37 +68,49 @@ def common_length(first, second):
 
 @given(prompt=texts, continuation=texts.filter(bool))
 def test_boundary_is_the_longest_common_token_prefix(prompt, continuation):
-    before, whole = BPE.encode(prompt), BPE.encode(prompt + continuation)
-    joined = join(BPE, as_prompt(prompt), continuation, 1000)
-    assert joined.ids == [*BPE.starts_with, *whole]
-    assert joined.boundary == 1 + min(common_length(before, whole), len(whole) - 1)
-    assert joined.boundary < len(joined.ids), "a continuation is never empty"
-    assert joined.moved == (joined.boundary - 1 < len(before))
-    assert joined.cut == Cut(0, 0)
+    before, whole = BPE.encode(prompt.rstrip()), BPE.encode(prompt + continuation)
+    row = joined_row(BPE, prompt, continuation)
+    assert row.ids == [*BPE.starts_with, *whole]
+    assert row.start == 1 + min(common_length(before, whole), len(whole) - 1)
+    assert row.predicted == len(row.ids) - row.start > 0, "a continuation is never empty"
+    assert row.crosses == (row.start - 1 < len(before))
+    assert row.cut == Cut(0, 0)
+
+
+@given(prompt=texts, continuation=texts.filter(bool))
+def test_bytes_are_those_of_the_predicted_tokens(prompt, continuation):
+    row = joined_row(BPE, prompt, continuation)
+    # A byte-level vocabulary writes each byte as one character of a token.
+    predicted = sum(len(piece) for piece in BPE.inner.convert_ids_to_tokens(list(row.ids[row.start :])))
+    if row.bytes != predicted:  # a token ends within a character of the prompt
+        ends = BPE.token_ends(prompt.rstrip())
+        assert abs(row.bytes - predicted) < 4
+        assert len(BPE.encode(prompt.rstrip())) > len(ends)
 
 
 @given(prompt=texts, continuation=texts.filter(bool))
 def test_without_a_bos_the_fallback_stands_only_where_there_is_no_context(prompt, continuation):
-    before, whole = BPE.encode(prompt), BPE.encode(prompt + continuation)
+    before, whole = BPE.encode(prompt.rstrip()), BPE.encode(prompt + continuation)
     common = min(common_length(before, whole), len(whole) - 1)
-    joined = join(BARE, as_prompt(prompt), continuation, 1000)
-    assert joined.ids == (whole if common else [7, *whole])
-    assert joined.boundary == (common or 1)
+    row = joined_row(BARE, prompt, continuation)
+    assert row.ids == (whole if common else [7, *whole])
+    assert row.start == (common or 1)
 
 
 @given(prompt=texts)
 def test_prompt_alone(prompt):
-    joined = join(BPE, as_prompt(prompt), "", 1000)
-    assert joined.ids == [*BPE.starts_with, *BPE.encode(prompt)]
-    assert joined.boundary == len(joined.ids)
-    assert join(BARE, as_prompt(prompt), "", 1000).ids == (BPE.encode(prompt) or [7])
+    row = prompt_row(BPE, prompt)
+    assert row.ids == [*BPE.starts_with, *BPE.encode(prompt)]
+    assert (row.start, row.module, row.at) == (len(row.ids), "layer", (len(row.ids) - 1,))
+    assert prompt_row(BARE, prompt).ids == (BPE.encode(prompt) or [7])
 
 
 def test_a_token_across_the_boundary_belongs_to_the_continuation():
     assert len(BPE.encode(" good")) == 1, "the tokenizer was trained to have this token"
-    joined = join(BPE, as_prompt("the go"), "od", 100)
-    assert joined.moved
-    assert BPE.decode(joined.ids[joined.boundary :]) == " good"
+    row = joined_row(BPE, "the go", "od")
+    assert row.crosses
+    assert BPE.decode(row.ids[row.start :]) == " good"
+    assert row.bytes == len(" good")
 
 
 def test_a_continuation_that_adds_no_token_takes_the_last_one():
@@ -86,14 +118,36 @@ def test_a_continuation_that_adds_no_token_takes_the_last_one():
         def encode(self, text):
             return BPE.encode(text.strip())
 
-    joined = join(Stripping(7), as_prompt("the good film"), "\n", 100)
-    assert joined.ids == BPE.encode("the good film")
-    assert joined.boundary == len(joined.ids) - 1
+    row = joined_row(Stripping(7), "the good film", "\n")
+    assert row.ids == BPE.encode("the good film")
+    assert row.start == len(row.ids) - 1
+
+
+def test_nothing_to_predict_is_an_error():
+    with pytest.raises(DataError, match="the continuation is empty"):
+        joined_row(BPE, "the good film", "")
+    assert joined_row(BPE, "the good\n", "").bytes == 1, "white space after the prompt is predicted"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        TokenRow([5, 6, 7, 8], 2),
+        TokenRow([5, 6, 7, 8], 4, module="layer", at=(1, 2)),
+    ],
+)
+def test_the_states_that_are_needed(row):
+    assert (list(row.reads), row.fed) == ([1, 2], 3)
+
+
+def test_a_request_of_another_class():
+    with pytest.raises(TypeError, match="a str has no token rows"):
+        rows_of_request(BPE, "text", 100)
 
 
 def test_no_start_token_at_all_is_an_error():
     with pytest.raises(DataError, match="neither a BOS nor an end token"):
-        join(WithoutStart(fallback=None), (), " good", 100)
+        joined_row(WithoutStart(fallback=None), (), " good")
 
 
 def test_a_continuation_without_tokens_is_an_error():
@@ -102,7 +156,7 @@ def test_a_continuation_without_tokens_is_an_error():
             return []
 
     with pytest.raises(DataError, match="has no tokens"):
-        join(Silent(7), (), "\u200b", 100)
+        joined_row(Silent(7), (), "\u200b")
 
 
 kinds = st.sampled_from(["fixed", "shot", "passage"])
@@ -115,15 +169,15 @@ def length(prompt, continuation):
     return 1 + len(BPE.encode("".join(part.text for part in prompt) + continuation))
 
 
-@given(prompt=parts.map(as_prompt), continuation=texts, context=st.integers(2, 60))
+@given(prompt=parts.map(as_prompt), continuation=texts.filter(bool), context=st.integers(2, 60))
 def test_cutting(prompt, continuation, context):
     shots = [place for place, part in enumerate(prompt) if part.kind == "shot"]
     fixed = length([part for part in prompt if part.kind == "fixed"], continuation)
     if fixed > context:
         with pytest.raises(DataError, match=f"the text has {fixed} tokens without its passages"):
-            join(BPE, prompt, continuation, context)
+            joined_row(BPE, prompt, continuation, context)
         return
-    joined = join(BPE, prompt, continuation, context)
+    joined = joined_row(BPE, prompt, continuation, context)
     assert len(joined.ids) <= context
     dropped = shots[: joined.cut.shots]
     kept = [part for place, part in enumerate(prompt) if place not in dropped]
@@ -147,7 +201,7 @@ def possible_texts(kept, continuation, cut):
 
 def test_a_passage_keeps_as_much_as_fits():
     prompt = (Part("Review: "), Part("abcdefghijklmnopqrstuvwxyz" * 4, "passage"), Part("\nSentiment:"))
-    joined = join(BPE, prompt, " good", 60)
+    joined = joined_row(BPE, prompt, " good", 60)
     assert len(joined.ids) == 60
     text = BPE.decode(joined.ids)
     assert text.startswith("Review: abc")
@@ -156,7 +210,7 @@ def test_a_passage_keeps_as_much_as_fits():
 
 def test_the_longest_passage_is_cut_first():
     prompt = (Part("xyz " * 3, "passage"), Part("uvw " * 30, "passage"))
-    text = BPE.decode(join(BPE, prompt, " good", 60).ids)
+    text = BPE.decode(joined_row(BPE, prompt, " good", 60).ids)
     assert text.startswith("xyz xyz xyz uvw")
     assert text.endswith(" good")
 
@@ -164,34 +218,42 @@ def test_the_longest_passage_is_cut_first():
 def test_continuations_that_are_compared_follow_the_same_cut_prompt():
     prompt = (Part("the bad film, the good film, " * 20, "passage"), Part(" is"))
     options = (" no", " positive or negative", " the goodness of films")
-    rows = [join(BPE, prompt, option, 48, options) for option in options]
-    kept = {tuple(row.ids[: row.boundary]) for row in rows}
+    rows = [joined_row(BPE, prompt, option, 48, options) for option in options]
+    kept = {tuple(row.ids[: row.start]) for row in rows}
     assert len(kept) == 1
     assert max(len(row.ids) for row in rows) == 48
     assert len({row.cut for row in rows}) == 1
 
 
-@given(prompt=parts.map(as_prompt), max_tokens=st.integers(1, 30), context=st.integers(2, 60))
-def test_a_prompt_that_is_written_after_leaves_room(prompt, max_tokens, context):
-    fixed = length([part for part in prompt if part.kind == "fixed"], "")
+@given(prompt=parts.map(as_prompt), max_tokens=st.integers(1, 30), context=st.integers(2, 60), keep=st.booleans())
+def test_a_prompt_that_is_written_after_leaves_room(prompt, max_tokens, context, keep):
+    def tokens(parts):
+        text = "".join(part.text for part in parts)
+        return 1 + len(BPE.encode(text if keep else text.rstrip()))
+
+    request = Generate(prompt, max_tokens, keep_space=keep)
+    fixed = tokens([part for part in prompt if part.kind == "fixed"])
     if max_tokens >= context or fixed > context - max_tokens:
         with pytest.raises(DataError, match="leaves no room" if max_tokens >= context else f"has {fixed} tokens"):
-            join_to_write(BPE, prompt, max_tokens, context)
+            rows_of_request(BPE, request, context)
         return
-    joined = join_to_write(BPE, prompt, max_tokens, context)
-    assert joined == join(BPE, prompt, "", context - max_tokens)
-    assert len(joined.ids) + max_tokens <= context
+    (row,) = rows_of_request(BPE, request, context)
+    assert row.start == len(row.ids) <= context - max_tokens
+    if not row.cut.shots and not row.cut.tokens:
+        assert len(row.ids) == tokens(prompt)
+    assert keep or BPE.decode(row.ids) == BPE.decode(row.ids).rstrip()
 
 
 @given(
     text=texts,
     context=st.integers(2, 12),
     stride=st.none() | st.integers(1, 15),
-    end=st.lists(st.just(0), max_size=1),
+    end=st.booleans(),
 )
 def test_windows(text, context, stride, end):
-    ids = [*BPE.starts_with, *BPE.encode(text), *end]
-    rows = [(list(row), start) for row, start in windows(BPE, text, context, end, stride)]
+    ids = [*BPE.starts_with, *BPE.encode(text), *[BPE.end] * end]
+    found = rows_of_text(BPE, text, context, end=end, stride=stride)
+    rows = [(list(row.ids), row.start) for row in found]
     assert [token for row, start in rows for token in row[start:]] == ids[1:], "every token is predicted once"
     done = 1
     for row, start in rows:
@@ -210,15 +272,16 @@ def test_windows(text, context, stride, end):
 
 def test_windows_with_a_stride_by_hand():
     tokenizer = ByteTokenizer()
-    rows = [(tokenizer.pieces(list(row)), start) for row, start in windows(tokenizer, "abcdefgh", 4, stride=2)]
+    found = rows_of_text(tokenizer, "abcdefgh", 4, stride=2)
+    rows = [(tokenizer.pieces(list(row.ids)), row.start) for row in found]
     assert rows == [
         (["<start>", "a", "b", "c"], 1),
         (["b", "c", "d", "e"], 2),
         (["d", "e", "f", "g"], 2),
         (["e", "f", "g", "h"], 3),
     ]
-    assert [len(row) - start for row, start in windows(tokenizer, "abcdefgh", 4, stride=1)] == [3, 1, 1, 1, 1, 1]
-    assert list(windows(tokenizer, "", 4, stride=2)) == []
+    assert [row.predicted for row in rows_of_text(tokenizer, "abcdefgh", 4, stride=1)] == [3, 1, 1, 1, 1, 1]
+    assert list(rows_of_text(tokenizer, "", 4, stride=2)) == []
 
 
 passages = st.text(st.sampled_from("the good\n film éß漢語😀👨\u200d👩🏽 שלום مرحبا\u0301"), max_size=30) | texts
@@ -229,7 +292,7 @@ passages = st.text(st.sampled_from("the good\n film éß漢語😀👨\u200d👩
 @example(before=" go", passage="", after="od")
 def test_the_tokens_of_a_passage(tokenizer, before, passage, after):
     prompt = as_prompt([before, Part(passage, "passage"), after])
-    row = place_passage(tokenizer, prompt, 1000)
+    row = passage_row(tokenizer, prompt)
     text = before + passage + after
     assert row.ids == [*tokenizer.starts_with, *tokenizer.encode(text)]
     # Character by character: the tokens that hold some of it, asked of the whole text's offsets.
@@ -239,28 +302,28 @@ def test_the_tokens_of_a_passage(tokenizer, before, passage, after):
         for character in range(start, end):
             if begin <= character < finish:
                 held.setdefault(place, []).append(character - begin)
-    assert row.tokens == tuple(held)
+    assert row.at == (*held, len(row.ids) - 1)
     assert row.places == tuple((characters[0], characters[-1] + 1) for characters in held.values())
     assert {character for characters in held.values() for character in characters} == set(range(len(passage)))
 
 
 def test_a_token_across_the_border_is_the_passage_s_with_the_characters_that_are_its():
     assert len(BPE.encode(" good")) == 1
-    row = place_passage(BPE, as_prompt(["the g", Part("ood film", "passage")]), 100)
-    assert [BPE.pieces([row.ids[token]])[0] for token in row.tokens] == [" good", " film"]
+    row = passage_row(BPE, as_prompt(["the g", Part("ood film", "passage")]), 100)
+    assert [BPE.pieces([row.ids[token]])[0] for token in row.at[:-1]] == [" good", " film"]
     assert row.places == ((0, 3), (3, 8))
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_prompt_must_have_one_passage_to_point_into(count):
     prompt = as_prompt(["Is it?", *[Part("the film", "passage")] * count])
-    with pytest.raises(DataError, match=f"the prompt has {count} passages, wanted one"):
-        place_passage(BPE, prompt, 100)
+    with pytest.raises(DataError, match=f"the prompt has {count} passages, expected one"):
+        passage_row(BPE, prompt, 100)
 
 
 def test_a_passage_that_is_pointed_into_is_never_cut():
     prompt = as_prompt([Part("the film " * 9, "passage"), "Is it?"])
     tokens = length(prompt, "")
-    assert len(place_passage(BPE, prompt, tokens).ids) == tokens
+    assert len(passage_row(BPE, prompt, tokens).ids) == tokens
     with pytest.raises(DataError, match=f"the prompt has {tokens} tokens, but the context holds {tokens - 1}"):
-        place_passage(BPE, prompt, tokens - 1)
+        passage_row(BPE, prompt, tokens - 1)

@@ -1,0 +1,82 @@
+"""Where a prompt is cut: shots are dropped whole, the first one first; then the longest passage is cut at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import DataError
+from ..example import Part, Prompt
+from ..requests import NOTHING_CUT, Cut
+from .tokenizer import Tokenizer
+
+
+def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Prompt], int]) -> tuple[Prompt, Cut]:
+    """The prompt, shortened until its row fits ``context`` tokens, and what was cut.
+
+    ``length(prompt)`` is the number of tokens of the row with a prompt. Raises DataError if even the shortest prompt is
+    too long.
+    """
+    tokens = length(prompt)
+    if tokens <= context:
+        return prompt, NOTHING_CUT
+    full, dropped = tokens, 0
+    while tokens > context and (fewer_shots := _without_first_shot(prompt)) is not None:
+        prompt, dropped = fewer_shots, dropped + 1
+        tokens = full = length(prompt)  # dropped shots are counted as shots, not as tokens
+    while tokens > context:
+        shorter = _cut_longest_passage(tokenizer, prompt, context, length)
+        if shorter is None:
+            raise DataError(
+                f"the text has {tokens} tokens without its passages, but the context holds {context}",
+                hint="shorten it, mark long text as {{ column | passage }}, or use a larger context",
+            )
+        prompt = shorter
+        tokens = length(prompt)
+    return prompt, Cut(tokens=full - tokens, shots=dropped)
+
+
+def _without_first_shot(prompt: Prompt) -> Prompt | None:
+    for index, part in enumerate(prompt):
+        if part.kind == "shot":
+            return prompt[:index] + prompt[index + 1 :]
+    return None
+
+
+def _cut_longest_passage(
+    tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Prompt], int]
+) -> Prompt | None:
+    """The prompt with as much of its longest passage as fits; None if no passage has any text left."""
+    passages = [index for index, part in enumerate(prompt) if part.kind == "passage" and part.text]
+    if not passages:
+        return None
+    index = max(passages, key=lambda place: len(prompt[place].text))
+    text = prompt[index].text
+    ends = [0, *tokenizer.token_ends(text)]
+
+    def cut_to(end: int) -> Prompt:
+        return (*prompt[:index], Part(text[: ends[end]], "passage"), *prompt[index + 1 :])
+
+    def tokens_at(end: int) -> int:
+        return length(cut_to(end))
+
+    last = len(ends) - 1
+    excess = tokens_at(last) - context
+    return cut_to(_last_that_fits(lambda end: tokens_at(end) <= context, last, last - excess))
+
+
+def _last_that_fits(fits: Callable[[int], bool], too_many: int, guess: int) -> int:
+    """The largest number below ``too_many`` that fits, or one that does while the next does not; 0 if none does.
+
+    Looks near ``guess`` first, then in ever larger steps, then halves what is left.
+    """
+    fitting, step = 0, 1
+    at = min(max(guess, 1), too_many - 1)
+    while too_many - fitting > 1:
+        if fits(at):
+            fitting, at = at, at + step
+        else:
+            too_many, at = at, at - step
+        step *= 2
+        if not fitting < at < too_many:
+            at = (fitting + too_many) // 2
+    return fitting

@@ -1,0 +1,380 @@
+"""The one place where requests, items and texts become rows of token ids, for training and scoring alike."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from ..errors import BackboneError, DataError
+from ..example import Prompt, prompt_text
+from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Readout, Request, Rolling
+from .cut import fit
+from .tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A row of token ids, and which of the states there are needed.
+
+    ids:
+        at most as many as the context holds; negative ids stand for audio or images.
+    start:
+        the index of the first predicted token, at least 1; ``len(ids)`` where nothing is predicted.
+    bytes:
+        the UTF-8 bytes of the predicted text, from the boundary between prompt and answer on.
+    crosses:
+        whether a token crosses the boundary between prompt and answer, which therefore lies before the prompt's end.
+    module:
+        the name of the head's module that reads the states ``at`` these indices; None where tokens are predicted.
+    places:
+        where each token of the passage is in it, as (first character, character after the last).
+    cut:
+        what was cut from the prompt.
+    family:
+        equal for rows that begin alike, such as the options of one example; None for a row that shares nothing.
+    """
+
+    ids: Sequence[int]
+    start: int
+    bytes: int = 0
+    crosses: bool = False
+    module: str | None = None
+    at: tuple[int, ...] = ()
+    places: tuple[tuple[int, int], ...] = ()
+    cut: Cut = NOTHING_CUT
+    family: Hashable = None
+
+    @property
+    def reads(self) -> Sequence[int]:
+        """The indices of the states that are needed: those that ``module`` reads, or those before predicted tokens."""
+        return self.at if self.module is not None else range(self.start - 1, len(self.ids) - 1)
+
+    @property
+    def fed(self) -> int:
+        """The number of tokens that the model has to process, from the first on."""
+        return max(self.at) + 1 if self.module is not None else len(self.ids) - 1
+
+    @property
+    def predicted(self) -> int:
+        """The number of predicted tokens."""
+        return len(self.ids) - self.start
+
+
+def rows_of_request(tokenizer: Tokenizer, request: Request, context: int) -> list[TokenRow]:
+    """The rows of a request: one, or for a :class:`~gpttasks.Rolling` request one for each window of the text.
+
+    The row of a :class:`~gpttasks.Generate` request is the prompt, after which the text is generated. Raises DataError
+    for a text that does not fit the context or cannot be scored, TypeError for a request of another class.
+    """
+    rows = _ROWS.get(type(request))
+    if rows is None:
+        raise TypeError(f"a {type(request).__name__} has no token rows")
+    return rows(tokenizer, request, context)
+
+
+def row_with_answer(tokenizer: Tokenizer, request: Generate, answer: str, context: int) -> TokenRow:
+    """The row of a request with an answer and the end token after it, which are predicted.
+
+    The prompt has exactly the ids that ``rows_of_request`` gives; it is cut more only for an answer that is longer than
+    ``max_tokens``. Raises DataError if there is nothing to predict, or it does not fit.
+    """
+    end = () if tokenizer.end is None else (tokenizer.end,)
+    room = request.max_tokens
+    while True:
+        text, cut = _text_to_continue(tokenizer, request, context, room)
+        predicted = (*_ids_after(tokenizer, text, answer, request.keep_space), *end)
+        if len(predicted) <= room:
+            break
+        room = len(predicted)  # more than max_tokens: the prompt has to make room
+    if not predicted:
+        raise DataError("the answer is empty, and the tokenizer has no end token")
+    ids = _prompt_ids(tokenizer, text, request.keep_space)
+    return TokenRow([*ids, *predicted], len(ids), cut=cut)
+
+
+def rows_of_text(
+    tokenizer: Tokenizer,
+    text: str,
+    context: int,
+    *,
+    end: bool = False,
+    stride: int | None = None,
+    fill_last: bool = False,
+) -> Iterator[TokenRow]:
+    """Windows of a text, each of at most ``context`` tokens; every token is predicted once, in one of them.
+
+    end:
+        whether the end token follows the text, and is predicted.
+    stride:
+        the number of tokens that each later window predicts, with as many before them as fit; None: as many as fit
+        after the last token of the previous window.
+    fill_last:
+        whether the last window has as many tokens before those that it predicts as fit.
+    """
+    start = tokenizer.starts_with
+    if not start and tokenizer.fallback_start is not None:
+        start = (tokenizer.fallback_start,)
+    last_token = (tokenizer.end,) if end and tokenizer.end is not None else ()
+    ids = array("i", (*start, *tokenizer.encode(text), *last_token))
+    new = min(stride or context - 1, context - 1)
+    done = 1
+    while done < len(ids):
+        last = min(done + (new if done > 1 else context - 1), len(ids))
+        first = max(0, last - context) if stride or (fill_last and last == len(ids)) else done - 1
+        yield TokenRow(ids[first:last], done - first)
+        done = last
+
+
+def trailing_space(prompt: Prompt) -> str:
+    """The white space at the end of a prompt's text."""
+    text = ""
+    for part in reversed(prompt):
+        text = part.text + text
+        if part.media or not part.text.isspace():
+            break
+    return text[len(text.rstrip()) :]
+
+
+def without_space(text: str, space: str) -> str:
+    """Generated text without the white space of the prompt's end, once; nothing while it may still be coming."""
+    return "" if space.startswith(text) else text.removeprefix(space)
+
+
+class _Text(NamedTuple):
+    """A prompt after cutting: the ids of all before its last text (the start token, media), and that text."""
+
+    before: list[int]
+    text: str
+
+
+def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, context: int) -> list[TokenRow]:
+    compared = request.beside
+    if request.continuation not in compared:
+        compared = (request.continuation, *compared)
+    with_media = any(part.media for part in request.prompt)  # the ids of media are those of one encoder
+    make = _rows_compared if with_media else _cached_rows
+    rows = make(tokenizer, request.prompt, compared, context)
+    row = rows[request.continuation]
+    if not request.without_prompt:
+        return [row]
+    start = list(tokenizer.starts_with) or [_fallback_start(tokenizer)]
+    return [TokenRow([*start, *row.ids[row.start :]], len(start), row.bytes, row.crosses, family=())]
+
+
+def _rows_compared(
+    tokenizer: Tokenizer, prompt: Prompt, continuations: tuple[str, ...], context: int
+) -> Mapping[str, TokenRow]:
+    """The row of each continuation: all with the same prompt ids, up to the earliest of their boundaries."""
+    kept, cut = prompt, NOTHING_CUT
+    while True:
+        rows = _joined(tokenizer, kept, continuations, cut, prompt)
+        longest = max(rows, key=lambda continuation: len(rows[continuation].ids))
+        if len(rows[longest].ids) <= context:
+            return rows
+        # Another one can be longer by a token after that, since tokens may cross the boundary.
+        kept, more = _cut_for(tokenizer, kept, longest, context)
+        cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots)
+
+
+def _cut_for(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:
+    def length(some: Prompt) -> int:
+        return len(_joined(tokenizer, some, [continuation])[continuation].ids)
+
+    return fit(tokenizer, prompt, context, length)
+
+
+_cached_rows = lru_cache(maxsize=64)(_rows_compared)  # the options of an example are asked about one after another
+
+
+def _joined(
+    tokenizer: Tokenizer,
+    prompt: Prompt,
+    continuations: Sequence[str],
+    cut: Cut = NOTHING_CUT,
+    family: Prompt | None = None,
+) -> dict[str, TokenRow]:
+    """The row of each continuation, uncut.
+
+    The boundary is the end of the longest token prefix that the prompt without its trailing white space has in common
+    with all of the rows; every continuation has at least one token.
+    """
+    start, text = _text_of(tokenizer, prompt)
+    asked = text.rstrip()
+    before = tokenizer.encode(asked) if asked else []
+    whole = {continuation: tokenizer.encode(text + continuation) for continuation in continuations}
+    boundary = len(before)
+    for continuation, ids in whole.items():
+        if len(text) + len(continuation) == len(asked):
+            raise DataError("the continuation is empty", hint="leave it out, or fill it")
+        if not ids:
+            raise DataError(f"the continuation {continuation!r} has no tokens", hint="use an answer with visible text")
+        boundary = min(_common(before, ids), len(ids) - 1, boundary)
+    if not start and boundary == 0:
+        start = [_fallback_start(tokenizer)]
+    rest = text[_characters(tokenizer, asked, before, boundary) :]
+    return {
+        continuation: TokenRow(
+            start + ids,
+            len(start) + boundary,
+            _bytes(rest + continuation),
+            crosses=boundary < len(before),
+            cut=cut,
+            family=family,
+        )
+        for continuation, ids in whole.items()
+    }
+
+
+def _rows_of_generate(tokenizer: Tokenizer, request: Generate, context: int) -> list[TokenRow]:
+    text, cut = _text_to_continue(tokenizer, request, context, request.max_tokens)
+    ids = _prompt_ids(tokenizer, text, request.keep_space)
+    return [TokenRow(ids, len(ids), cut=cut)]
+
+
+def _rows_of_readout(tokenizer: Tokenizer, request: Readout, context: int) -> list[TokenRow]:
+    if request.at == "passage":
+        return [_passage_row(tokenizer, request, context)]
+    prompt, cut = fit(
+        tokenizer, request.prompt, context, lambda some: len(_prompt_ids(tokenizer, _text_of(tokenizer, some)))
+    )
+    ids = _prompt_ids(tokenizer, _text_of(tokenizer, prompt))
+    last = len(ids)
+    return [TokenRow(ids, last, module=request.module, at=(last - 1,), cut=cut, family=request.prompt)]
+
+
+def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenRow:
+    """The row of a prompt with one passage, which must fit; a token that crosses its border belongs to the passage."""
+    prompt = request.prompt
+    if any(part.media for part in prompt):
+        raise DataError("spans are found in text, and the prompt has audio or images", hint="use another head")
+    passages = [index for index, part in enumerate(prompt) if part.kind == "passage"]
+    if len(passages) != 1:
+        raise DataError(
+            f"the prompt has {len(passages)} passages, expected one", hint="mark one column: {{ context | passage }}"
+        )
+    begin = sum(len(part.text) for part in prompt[: passages[0]])
+    finish = begin + len(prompt[passages[0]].text)
+    text = prompt_text(prompt)
+    ids = [*tokenizer.starts_with, *tokenizer.encode(text)]
+    if len(ids) > context:
+        raise DataError(f"the prompt has {len(ids)} tokens, but the context holds {context}")
+    offsets = tokenizer.offsets(text)
+    inside = [index for index, (start, end) in enumerate(offsets) if max(start, begin) < min(end, finish)]
+    skip = len(tokenizer.starts_with)
+    places = tuple((max(offsets[i][0], begin) - begin, min(offsets[i][1], finish) - begin) for i in inside)
+    at = (*(index + skip for index in inside), len(ids) - 1)
+    return TokenRow(ids, len(ids), module=request.module, at=at, places=places, family=prompt)
+
+
+def _rows_of_rolling(tokenizer: Tokenizer, request: Rolling, context: int) -> list[TokenRow]:
+    if any(part.media for part in request.prompt):
+        raise DataError("audio and images have no likelihood: a text alone can be scored", hint="use head: choice")
+    text = prompt_text(request.prompt)
+    return list(rows_of_text(tokenizer, text, context, stride=request.stride, fill_last=True))
+
+
+_ROWS: dict[type, Callable[[Tokenizer, Any, int], list[TokenRow]]] = {
+    LogLikelihood: _rows_of_log_likelihood,
+    Generate: _rows_of_generate,
+    Readout: _rows_of_readout,
+    Rolling: _rows_of_rolling,
+}
+
+
+def _text_to_continue(tokenizer: Tokenizer, request: Generate, context: int, room: int) -> tuple[_Text, Cut]:
+    """The prompt, cut so that ``room`` tokens fit behind it. Raises DataError if that leaves no room for a prompt."""
+    if room >= context:
+        generated = room == request.max_tokens
+        what = f"max_tokens is {room}" if generated else f"the answer has {room} tokens"
+        raise DataError(
+            f"{what}, which leaves no room for a prompt in {context} tokens",
+            hint="lower max_tokens" if generated else "use a larger context",
+        )
+    prompt, cut = fit(
+        tokenizer,
+        request.prompt,
+        context - room,
+        lambda some: len(_prompt_ids(tokenizer, _text_of(tokenizer, some), request.keep_space)),
+    )
+    return _text_of(tokenizer, prompt), cut
+
+
+def _prompt_ids(tokenizer: Tokenizer, prompt: _Text, keep_space: bool = True) -> list[int]:
+    """The ids of a prompt alone, with or without its trailing white space."""
+    text = prompt.text if keep_space else prompt.text.rstrip()
+    ids = prompt.before + (tokenizer.encode(text) if text else [])
+    return ids or [_fallback_start(tokenizer)]
+
+
+def _ids_after(tokenizer: Tokenizer, prompt: _Text, answer: str, keep_space: bool) -> list[int]:
+    """The ids of an answer after those of the prompt, from its trailing white space on unless the prompt keeps that."""
+    if not answer:
+        return []
+    asked = prompt.text if keep_space else prompt.text.rstrip()
+    after = prompt.text[len(asked) :] + answer
+    ids = tokenizer.encode(asked) if asked else []
+    whole = tokenizer.encode(asked + after)
+    if whole[: len(ids)] == ids:
+        return whole[len(ids) :]
+    # A token crosses the boundary, and the prompt's own ids have to stay. Encoded by itself, an answer may begin with a
+    # word-boundary mark that no space in the text stands for; after an ordinary character it does not.
+    for anchor in ANCHORS:
+        ids, whole = tokenizer.encode(anchor), tokenizer.encode(anchor + after)
+        if whole[: len(ids)] == ids:
+            return whole[len(ids) :]
+    return tokenizer.encode(after)
+
+
+ANCHORS = ("\n", ".", "a")
+"""Texts after which an answer is encoded by itself; the first one of which no token crosses into the answer counts."""
+
+
+def _text_of(tokenizer: Tokenizer, prompt: Prompt) -> _Text:
+    """The text after the last audio or image is joined with a continuation; what comes before it never is."""
+    last = max((index for index, part in enumerate(prompt) if part.media), default=-1)
+    ids = list(tokenizer.starts_with)
+    for with_media, parts in groupby(prompt[: last + 1], key=lambda part: part.media is not None):
+        if with_media:
+            ids += [id for part in parts if part.media for id in tokenizer.media_ids(part.media)]
+        else:
+            ids += tokenizer.encode("".join(part.text for part in parts))
+    return _Text(ids, "".join(part.text for part in prompt[last + 1 :]))
+
+
+def _fallback_start(tokenizer: Tokenizer) -> int:
+    if tokenizer.fallback_start is None:
+        raise DataError("there is no context before the text, and the tokenizer has neither a BOS nor an end token")
+    return tokenizer.fallback_start
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """The number of ids with which both begin."""
+    shorter = min(len(left), len(right))
+    if left[:shorter] == right[:shorter]:
+        return shorter
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return shorter
+
+
+def _characters(tokenizer: Tokenizer, text: str, ids: Sequence[int], count: int) -> int:
+    """The number of characters of a text that its first ``count`` ids hold."""
+    if count in (0, len(ids)):
+        return len(text) if count else 0
+    try:
+        offsets = tokenizer.offsets(text)
+    except BackboneError:  # a tokenizer without offsets: any place is possible
+        first, last = 0, len(text)
+    else:  # offsets may leave out white space at either end of a token
+        first, last = offsets[count - 1][1], offsets[count][0]
+    ends = (end for end in range(last, first - 1, -1) if tokenizer.encode(text[:end]) == ids[:count])
+    return next(ends, first)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
