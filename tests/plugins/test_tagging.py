@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 import seqeval.metrics
 from hypothesis import given
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from gpttasks import Answer, DataError, Example, run
 from gpttasks.cli import main
+from gpttasks.metrics.rows import sample_rows
 from gpttasks.plugins import load_plugins
 from gpttasks.testing.registered import check_registered
 
@@ -86,20 +86,24 @@ def test_a_trained_run_scores_and_predicts(
         Path("data", f"{split}.jsonl").write_text("\n".join(map(json.dumps, sentences(count, seed))) + "\n")
     done = run("tagging.yaml", plugins=PLUGIN, out="out")
     score = done.scores["entity_f1"].value
-    samples = pq.read_table("out/samples.parquet").to_pylist()
+    samples = done.samples()
     right = {" ".join(row["words"]): row["tags"] for row in sentences(12, 1000)}
-    said = [json.loads(sample["answer"]) for sample in samples]
-    texts = [sample["input"].removesuffix("\nEntities:") for sample in samples]
+    said = [sample.answer_value for sample in samples]
+    texts = [sample.input.removesuffix("\nEntities:") for sample in samples]
     assert score == pytest.approx(f1([right[text] for text in texts], said))
     assert score is not None and score > 0.9  # noqa: PT018 - the second needs the first
+    metric: Any = PLUGINS.get("metric", "entity_f1")()
+    answers = [sample.given_answer(PLUGINS.answer_kinds["tags"]) for sample in samples]
+    again = sample_rows(metric, [sample.example() for sample in samples], answers, key="entity_f1")
+    assert metric.total(again) == pytest.approx(score)
     words_and_tags = zip(texts[0].split(), said[0], strict=True)
-    assert samples[0]["text"] == " ".join(f"{word}/{tag}" for word, tag in words_and_tags)
-    assert samples[0]["text"] in Path("out/report.html").read_text()
+    assert samples[0].answer == " ".join(f"{word}/{tag}" for word, tag in words_and_tags)
+    assert samples[0].answer in Path("out/report.html").read_text()
     Path("new.jsonl").write_text(json.dumps({"words": texts[0].split()}) + "\n")
     capsys.readouterr()
     assert main(["predict", "out", "--input", "new.jsonl", "--plugin", str(PLUGIN), "--json"]) == 0
     (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
-    assert prediction["prediction"] == samples[0]["text"]
+    assert prediction["prediction"] == samples[0].answer
 
 
 def test_what_cannot_be_tagged_is_refused() -> None:
