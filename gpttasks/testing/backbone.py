@@ -56,7 +56,7 @@ def check_backbone(backbone: Backbone) -> list[Fault]:
             options = tuple(f" {choice}" for choice in example.choices)
             requests += [LogLikelihood(example.prompt, option, options) for option in options]
             requests.append(Generate(example.prompt, MAX_TOKENS, stop=(".",)))
-        return BackboneSubject(backbone, requests)
+        return BackboneSubject(backbone, [request for request in requests if type(request) in backbone.answers])
 
     return run_rules("backbone", backbone.name, loaded, RULES)
 
@@ -153,10 +153,13 @@ def hard_texts(subject: BackboneSubject) -> Iterator[str]:
     """Empty, long, non-Latin and right-to-left passages get a reply or are refused with a gpttasks error."""
     for what, text in HARD_TEXTS.items():
         prompt = (Part(text, "passage"), Part("\nColour:"))
-        for request in (LogLikelihood(prompt, " red"), Generate(prompt, MAX_TOKENS)):
+        requests: tuple[Request, ...] = (LogLikelihood(prompt, " red"), Generate(prompt, MAX_TOKENS))
+        for request in requests:
+            if type(request) not in subject.backbone.answers:
+                continue
             try:
                 subject.ask([request])
-            except Exception as error:  # noqa: PERF203 - each text by itself
+            except Exception as error:
                 if not refused(error):
                     yield f"{what} text: got {told(error)}, wanted a reply or a gpttasks error"
 
@@ -166,12 +169,15 @@ def round_trip(subject: BackboneSubject) -> Iterator[str]:
     """A run with it finishes and gives the same scores again; a local backbone does so from the run's folder."""
     backbone = subject.backbone
     local = backbone.lm is not None
-    task, metric = task_of(sample_examples(24)), metric_for("label")
+    ranks = LogLikelihood in backbone.answers
+    if not ranks and Generate not in backbone.answers:
+        return  # no bundled head can be scored with it
+    task, metric = task_of(sample_examples(24)), metric_for("label" if ranks else "text")
     keys: dict[str, Any] = {
         "backbone": use(backbone),
         "task": {"use": task.name},
-        "head": {"use": "choice"},
-        "score": {"metrics": [metric.name, "log_loss"]},
+        "head": {"use": "choice" if ranks else "generate"},
+        "score": {"metrics": [metric.name, "log_loss"] if ranks else [metric.name]},
     }
     if local:
         keys |= {"adapt": {"use": "full"}, "train": ONE_STEP}

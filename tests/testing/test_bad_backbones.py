@@ -11,7 +11,7 @@ from found_rules import COUNTER, rules
 
 from gpttasks.backbones.mock import Mock
 from gpttasks.errors import BackboneError
-from gpttasks.requests import LogLikelihoodReply
+from gpttasks.requests import Generate, LogLikelihood, LogLikelihoodReply
 from gpttasks.testing import Tiny, check_backbone
 from gpttasks.tokens.byte_tokenizer import ByteTokenizer
 
@@ -117,6 +117,26 @@ def test_other_bad_backbones(backbone, rule):
     assert rule in rules(check_backbone(backbone()))
 
 
-@pytest.mark.parametrize("backbone", [ServedHere, Tiny])
+class RanksOnly(Mock):
+    answers = frozenset({LogLikelihood})
+
+    def answer(self, requests, advance=None):
+        assert all(type(request) in self.answers for request in requests)
+        return super().answer(requests, advance)
+
+
+class WritesOnly(RanksOnly):
+    answers = frozenset({Generate})
+
+
+class Undeclared(Mock):
+    answers = frozenset()
+
+
+def test_one_that_does_not_say_what_it_answers():
+    assert rules(check_backbone(Undeclared())) == {"describes-itself"}
+
+
+@pytest.mark.parametrize("backbone", [ServedHere, Tiny, RanksOnly, WritesOnly])
 def test_good_backbones(backbone):
     assert check_backbone(backbone()) == []
