@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from .tasks.template import ListColumn, Template, TemplateText, TextList
     from .tasks.transcripts import TranscriptNormaliser, normalised_transcript, word_errors
     from .tokens.rows import TokenRow, row_with_answer, rows_of_request, rows_of_text
+    from .tokens.tokenizer import Tokenizer
 
     __version__: str
 
@@ -126,6 +127,7 @@ __all__ = [
     "TextHead",
     "TextList",
     "TokenRow",
+    "Tokenizer",
     "TranscriptNormaliser",
     "UnusableRow",
     "UserError",
@@ -203,6 +205,7 @@ _MODULES = {
     ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
     ".tasks.transcripts": ("TranscriptNormaliser", "normalised_transcript", "word_errors"),
     ".tokens.rows": ("TokenRow", "row_with_answer", "rows_of_request", "rows_of_text"),
+    ".tokens.tokenizer": ("Tokenizer",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

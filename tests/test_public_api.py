@@ -31,6 +31,14 @@ def test_every_public_name_is_there(name):
     assert name in dir(gpttasks)
 
 
+def test_what_a_trained_head_needs_is_public():
+    """The states and the targets of a forward pass, and the tokenizer with its end token."""
+    assert {"states_at", "last_states", "targets"} <= vars(gpttasks.Forward).keys()
+    assert {"nll", "logprobs"} <= vars(gpttasks.Targets).keys()
+    assert {"encode", "offsets", "token_ends"} <= vars(gpttasks.Tokenizer).keys()
+    assert "end" in gpttasks.Tokenizer.__annotations__
+
+
 def test_run_is_the_function_whatever_was_imported_before():
     code = "import gpttasks.pipeline.runner, gpttasks; print(type(gpttasks.run).__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
