@@ -77,8 +77,8 @@ def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: b
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:
     from ..data.sources import DataOptions
-    from ..pipeline.stages import default_folder
     from ..recipe import short_digest
+    from ..records.folder import default_folder
 
     task = f"{use_text(recipe.task)}, which brings its own data"
     if isinstance(recipe.data, DataOptions):

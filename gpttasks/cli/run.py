@@ -34,9 +34,9 @@ def run(
     Example: gpttasks run imdb-lora backbone=nano train.epochs=2
     """
     from ..pipeline.runner import run_recipe
-    from ..pipeline.stages import default_folder
     from ..plugins import load_plugins
     from ..recipe import load_recipe, problems_placed
+    from ..records.folder import default_folder
 
     plugins = load_plugins(plugin or [])
     resolved = load_recipe(recipe, changes or [], plugins)

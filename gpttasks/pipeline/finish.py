@@ -13,28 +13,28 @@ from ..records.folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, REPLIES, R
 from ..records.run import RECORD, SAMPLES
 from ..records.samples import Sample, sample_of, write_samples
 from ..report import render_report
-from .job import Job
+from .active_run import ActiveRun
 from .parts import PreparedRun
 from .score import Scored
 
 
-def finish(job: Job, prepared: PreparedRun, scored: Scored) -> None:
+def finish(run: ActiveRun, prepared: PreparedRun, scored: Scored) -> None:
     """Write ``samples.parquet``, ``report.html`` and, as the last thing, the finished ``run.json``."""
     samples = samples_of(prepared, scored)
-    write_samples(job.folder / SAMPLES, samples)
-    job.record.memory = peak_memory_bytes(prepared.device)
-    scores = job.record.as_json()["scores"]
-    job.record.hooks = job.collect("gpttasks_add_to_record", _record_values, scores=scores)
-    sections = job.collect("gpttasks_add_to_report", _report_text, scores=scores)
-    job.update("finished")
-    recipe = (job.folder / RECIPE).read_text("utf-8")
-    page = render_report(job.record.as_json(), samples, job.folder.events(), recipe=recipe, plugin_sections=sections)
-    job.folder.write_text(REPORT, page)
+    write_samples(run.folder / SAMPLES, samples)
+    run.record.memory = peak_memory_bytes(prepared.device)
+    scores = run.record.as_json()["scores"]
+    run.record.hooks = run.collect("gpttasks_add_to_record", _record_values, scores=scores)
+    sections = run.collect("gpttasks_add_to_report", _report_text, scores=scores)
+    run.update("finished")
+    recipe = (run.folder / RECIPE).read_text("utf-8")
+    page = render_report(run.record.as_json(), samples, run.folder.events(), recipe=recipe, plugin_sections=sections)
+    run.folder.write_text(REPORT, page)
     for name in (DATA_DIGESTS, REPLIES):
-        (job.folder / name).unlink(missing_ok=True)
-    job.record.files = file_digests(job.folder.path)
-    job.save("finished")
-    shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
+        (run.folder / name).unlink(missing_ok=True)
+    run.record.files = file_digests(run.folder.path)
+    run.save("finished")
+    shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
 
 
 def samples_of(prepared: PreparedRun, scored: Scored) -> list[Sample]:

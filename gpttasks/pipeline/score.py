@@ -16,8 +16,8 @@ from ..model.loaded import state_digest
 from ..records.run import CacheRecord, EngineRecord
 from ..requests import Engine
 from ..training.checkpoint import trained_parameters
+from .active_run import ActiveRun
 from .answering import Answered, add_shots, answer_all, score_all
-from .job import Job
 from .parts import PreparedRun
 from .resumable_replies import kept_in_run
 
@@ -34,19 +34,19 @@ class Scored:
     statistics: dict[str, np.ndarray]
 
 
-def score_split(job: Job, prepared: PreparedRun) -> Scored:
+def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
     """Answer and score the split that the recipe names; counts and scores go into the record."""
     score = prepared.recipe.score
     asked = add_shots(prepared.scored, prepared.shots, score.shots, prepared.head.separator)
     digests = model_digests(prepared)
-    count_from_here(job, prepared.engine)
-    engine = cached(job, prepared, digests)
+    count_from_here(run, prepared.engine)
+    engine = cached(run, prepared, digests)
     answered = answer_all(prepared.head, engine, prepared.scored, asked)
     if isinstance(engine, CachedEngine):
-        note_cache(job, engine)
-    note_work(job, engine)
-    _count(job, prepared, answered)
-    job.say("computing scores")
+        note_cache(run, engine)
+    note_work(run, engine)
+    _count(run, prepared, answered)
+    run.say("computing scores")
     scores, statistics = score_all(
         prepared.metrics,
         answered,
@@ -54,10 +54,10 @@ def score_split(job: Job, prepared: PreparedRun) -> Scored:
         task=prepared.task.name,
         kind=prepared.head.gives,
         baselines=prepared.baselines,
-        way=way_of(job, prepared, answered, digests),
+        way=way_of(run, prepared, answered, digests),
         seed=prepared.recipe.seed,
     )
-    job.record.scores = scores
+    run.record.scores = scores
     return Scored(answered, scores, statistics)
 
 
@@ -71,7 +71,7 @@ def model_digests(prepared: PreparedRun) -> dict[str, str]:
     return digests
 
 
-def cached(job: Job, prepared: PreparedRun, digests: Mapping[str, str]) -> Engine:
+def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) -> Engine:
     """The engine, which asks a local model only what it has not been asked before, and any other what this run has not
     asked it.
     """
@@ -79,14 +79,14 @@ def cached(job: Job, prepared: PreparedRun, digests: Mapping[str, str]) -> Engin
     if prepared.backbone.lm is None:
         asked = prepared.recipe.backbone
         served = {**digests, "backbone": [asked.name, asked.options.model_dump(mode="json")]}
-        return kept_in_run(engine, served, job.folder)
+        return kept_in_run(engine, served, run.folder)
     if file is None or not prepared.recipe.runtime.cache:
         return engine
     model = {
         **digests,
         "adapt": [prepared.recipe.adapt.name, prepared.recipe.adapt.options.model_dump(mode="json")],
         **({"encoder": [use.name, use.options.model_dump(mode="json")]} if (use := prepared.recipe.encoder) else {}),
-        "versions": {name: job.record.versions[name] for name in ("torch", "transformers", "peft")},
+        "versions": {name: run.record.versions[name] for name in ("torch", "transformers", "peft")},
         "precision": prepared.precision,
         "device": prepared.device.partition(":")[0],
         "context": prepared.backbone.context,
@@ -94,75 +94,75 @@ def cached(job: Job, prepared: PreparedRun, digests: Mapping[str, str]) -> Engin
     return CachedEngine(engine, model, file)
 
 
-def note_cache(job: Job, engine: CachedEngine) -> None:
+def note_cache(run: ActiveRun, engine: CachedEngine) -> None:
     """Record and print how many replies came from the cache."""
-    in_run = engine.file.parent == job.folder.path  # and removed when it is finished
+    in_run = engine.file.parent == run.folder.path  # and removed when it is finished
     if not in_run:
-        job.record.cache = CacheRecord(file=str(engine.file), hits=engine.hits, asked=engine.asked)
+        run.record.cache = CacheRecord(file=str(engine.file), hits=engine.hits, asked=engine.asked)
     if engine.hits:
         source = "kept from before the interruption" if in_run else f"found in the cache {engine.file}"
-        job.say(f"{engine.hits:,} of {engine.asked:,} replies were {source}")
+        run.say(f"{engine.hits:,} of {engine.asked:,} replies were {source}")
     if engine.problem:
-        job.warn(f"replies could not be stored: {engine.problem}")
+        run.warn(f"replies could not be stored: {engine.problem}")
 
 
-def count_from_here(job: Job, engine: Engine) -> None:
+def count_from_here(run: ActiveRun, engine: Engine) -> None:
     """Count the work of scoring alone; warn if memory ran out before, in validation or tuning."""
     if isinstance(engine, (LocalEngine, ShardedEngine)):
-        _warn_of_memory(job, engine.work())
+        _warn_of_memory(run, engine.work())
         engine.reset_work()
 
 
-def note_work(job: Job, engine: Engine) -> None:
+def note_work(run: ActiveRun, engine: Engine) -> None:
     """Record and print how much a local engine had to process; warn if memory ran out."""
     inner = engine.inner if isinstance(engine, CachedEngine) else engine
     if not isinstance(inner, (LocalEngine, ShardedEngine)):
         return
     work = inner.work()
-    job.record.engine = EngineRecord(**work)
+    run.record.engine = EngineRecord(**work)
     if work["tokens_asked"]:
-        job.say(
+        run.say(
             f"processed {work['tokens_read']:,} tokens ({work['tokens_asked']:,} without sharing) "
             f"in batches of up to {work['tokens_per_batch']:,}, {work['padding']:.1%} of them padding"
         )
-    _warn_of_memory(job, work)
+    _warn_of_memory(run, work)
 
 
-def _warn_of_memory(job: Job, work: Mapping[str, Any]) -> None:
+def _warn_of_memory(run: ActiveRun, work: Mapping[str, Any]) -> None:
     if work["out_of_memory"]:
-        job.warn(
+        run.warn(
             f"memory ran out {work['out_of_memory']:,} times, and the batches were made smaller; "
             f"set runtime.tokens_per_batch={work['tokens_per_batch']} to avoid this"
         )
 
 
-def _count(job: Job, prepared: PreparedRun, answered: list[Answered]) -> None:
+def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
     """Count what was cut, dropped, unfinished or nearly tied, and warn of it."""
-    samples = job.record.samples
+    samples = run.record.samples
     samples.truncated = sum(one.cut_tokens > 0 for one in answered)
     samples.shots_dropped = sum(one.cut_shots for one in answered)
     samples.near_ties = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
     samples.unfinished = sum(one.answer.detail.get("finish") == "length" for one in answered)
     if samples.unfinished:
-        job.warn(
+        run.warn(
             f"{samples.unfinished:,} of {len(answered):,} answers hit max_tokens before an end token or stop string"
         )
     if samples.truncated:
-        job.warn(
+        run.warn(
             f"{samples.truncated:,} of {len(answered):,} scored examples are longer than the context of "
             f"{prepared.backbone.context} tokens; their passages were cut"
         )
     if samples.shots_dropped:
-        job.warn(f"{samples.shots_dropped:,} shots did not fit into the context and were left out")
+        run.warn(f"{samples.shots_dropped:,} shots did not fit into the context and were left out")
 
 
-def way_of(job: Job, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:
+def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:
     """The way half of the signature: all that may move the scores while what is measured stays the same."""
     recipe = prepared.recipe
     prompts = content_digest(
         sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)
     )
-    versions = job.record.versions
+    versions = run.record.versions
     return format_signature(
         {
             "backbone": recipe.backbone.name,
@@ -174,7 +174,7 @@ def way_of(job: Job, prepared: PreparedRun, answered: list[Answered], digests: M
             "shots": recipe.score.shots,
             "chat": False,
             "precision": prepared.precision,
-            "recipe": job.record.digest[:16],
+            "recipe": run.record.digest[:16],
             **{name: versions[name] for name in ("gpttasks", "torch", "transformers", "peft")},
         }
     )

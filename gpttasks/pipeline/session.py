@@ -18,6 +18,7 @@ from ..parallel.launch import is_helper
 from ..parallel.processes import Processes
 from ..plugins import load_plugins
 from ..plugins.faults import create
+from ..records.folder import default_folder
 from ..records.run import Run, read_run
 from ..runtime import Precision, choose_device, choose_precision
 from ..training.trackers import check_trackers
@@ -27,7 +28,7 @@ from .join_processes import help_first_process, join_processes, process_engine
 from .load_data import load_data
 from .model_store import ModelStore
 from .parts import PreparedRun, RunParts
-from .stages import default_folder, run_stages
+from .stages import run_stages
 
 if TYPE_CHECKING:
     from ..plugins import Plugins

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ..records.folder import CHECKPOINTS, RECIPE, open_folder
 from ..records.run import Run, read_run
 from ..training.checkpoint import LAST, saved_step
+from .active_run import ActiveRun, failures_recorded, new_record
 from .finish import finish
-from .job import Job, failures_recorded, new_record
 from .parts import PreparedRun
 from .score import score_split
 from .train import train
@@ -21,13 +21,6 @@ from .tune import tune_without_training
 if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..recipe.schema import Recipe
-
-
-def default_folder(recipe: Recipe) -> Path:
-    """``runs/NAME-DIGEST`` under the working directory."""
-    from ..recipe import recipe_digest
-
-    return Path("runs") / f"{recipe.name}-{recipe_digest(recipe)[:12]}"
 
 
 def run_stages(
@@ -49,29 +42,29 @@ def run_stages(
         if found is not None and found.state == "finished":
             shutil.rmtree(opened / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
             return Run(found.folder, found.record, reused=True)
-        job = Job(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path))
+        run = ActiveRun(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path))
         if found is not None:
-            job.seconds_before = found.record.time
-            job.resumed_from = saved_step(opened / CHECKPOINTS / LAST)
-        with failures_recorded(job):
-            job.save("running")  # first, so that the folder is a run from its first file on
+            run.seconds_before = found.record.time
+            run.resumed_from = saved_step(opened / CHECKPOINTS / LAST)
+        with failures_recorded(run):
+            run.save("running")  # first, so that the folder is a run from its first file on
             opened.write_text(RECIPE, dump_recipe(recipe))
-            _carry_out(job, prepare)
+            _carry_out(run, prepare)
         # Outside: the run is finished, whatever a plugin does now.
-        if job.tell("gpttasks_run_finished", scores=job.record.as_json()["scores"]):
-            opened.write_record(job.record)
+        if run.call_hook("gpttasks_run_finished", scores=run.record.as_json()["scores"]):
+            opened.write_record(run.record)
         return read_run(opened.path)
 
 
-def _carry_out(job: Job, prepare: Callable[[], AbstractContextManager[PreparedRun]]) -> None:
+def _carry_out(run: ActiveRun, prepare: Callable[[], AbstractContextManager[PreparedRun]]) -> None:
     """Prepare, train or tune, score, and write down."""
     with ExitStack() as stack:
-        prepared = job.timed("preparing", lambda: stack.enter_context(prepare()))
-        job.describe(prepared)
-        job.tell("gpttasks_run_started")
+        prepared = run.timed("preparing", lambda: stack.enter_context(prepare()))
+        run.describe(prepared)
+        run.call_hook("gpttasks_run_started")
         if prepared.adaptation.trains:
-            job.timed("training", lambda: train(job, prepared))
+            run.timed("training", lambda: train(run, prepared))
         elif prepared.tunes_without_training:
-            job.timed("tuning", lambda: tune_without_training(job, prepared))
-        scored = job.timed("scoring", lambda: score_split(job, prepared))
-        finish(job, prepared, scored)
+            run.timed("tuning", lambda: tune_without_training(run, prepared))
+        scored = run.timed("scoring", lambda: score_split(run, prepared))
+        finish(run, prepared, scored)

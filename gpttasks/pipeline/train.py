@@ -20,8 +20,8 @@ from ..records.run import TrainingRecord
 from ..training.checkpoint import LAST, save_checkpoint
 from ..training.items import LazyItems, may_not_fit
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
+from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
-from .job import Job
 from .parts import PreparedRun
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def train(job: Job, prepared: PreparedRun) -> None:
+def train(run: ActiveRun, prepared: PreparedRun) -> None:
     """Train head and adaptation, from the last checkpoint if there is one, and save them in the run folder."""
     lm = prepared.backbone.lm
     assert lm is not None
     options = prepared.recipe.train
     assert options is not None
     items = make_items(prepared)
-    accelerator = make_accelerator(job, prepared)
-    warn_of_dropout(job, prepared)
-    with stop_on_interrupt(job) as asked:
-        settings = _settings(job, prepared, accelerator, asked)
+    accelerator = make_accelerator(run, prepared)
+    warn_of_dropout(run, prepared)
+    with stop_on_interrupt(run) as asked:
+        settings = _settings(run, prepared, accelerator, asked)
         trainer = Trainer(lm, prepared.head, options, accelerator, settings, prepared.modules())
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
-            job.say(f"going on from {trainer.last_checkpoint}")
-        job.say(f"training {trained:,} parameters on {len(items):,} items")
+            run.say(f"going on from {trainer.last_checkpoint}")
+        run.say(f"training {trained:,} parameters on {len(items):,} items")
         with kept_if_a_plugin_fails(trainer):
             state = trainer.fit(items)
     accelerator.end_training()
     tune_after_training(prepared)
-    note_training(job, prepared, state, len(items), trained)
-    save_trained(job, prepared)
+    note_training(run, prepared, state, len(items), trained)
+    save_trained(run, prepared)
 
 
 @contextmanager
@@ -66,13 +66,13 @@ def kept_if_a_plugin_fails(trainer: Trainer) -> Iterator[None]:
         raise
 
 
-def warn_of_dropout(job: Job, prepared: PreparedRun) -> None:
+def warn_of_dropout(run: ActiveRun, prepared: PreparedRun) -> None:
     """Dropout is drawn for each micro-batch: with it the trained weights depend on how many tokens one holds."""
     recipe = prepared.recipe
     parts = {"train": recipe.train, "adapt": recipe.adapt.options, "head": recipe.head.options}
     named = [f"{name}.dropout" for name, options in parts.items() if getattr(options, "dropout", 0)]
     if named:
-        job.warn(f"{' and '.join(named)} is on, so that runtime.tokens_per_batch moves what is learned")
+        run.warn(f"{' and '.join(named)} is on, so that runtime.tokens_per_batch moves what is learned")
 
 
 def make_items(prepared: PreparedRun) -> Sequence[Item]:
@@ -101,18 +101,18 @@ def make_items(prepared: PreparedRun) -> Sequence[Item]:
     return made
 
 
-def note_training(job: Job, prepared: PreparedRun, state: TrainingState, items: int, trained: int) -> None:
+def note_training(run: ActiveRun, prepared: PreparedRun, state: TrainingState, items: int, trained: int) -> None:
     """Write down how the training went, and say how many items had to be cut."""
-    job.record.training = TrainingRecord(**asdict(state), items=items, trained_parameters=trained)
-    job.record.samples.train_truncated = state.cut
+    run.record.training = TrainingRecord(**asdict(state), items=items, trained_parameters=trained)
+    run.record.samples.train_truncated = state.cut
     if state.cut:
-        job.warn(
+        run.warn(
             f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
             f"{prepared.backbone.context} tokens and were cut at their passage"
         )
 
 
-def make_accelerator(job: Job, prepared: PreparedRun) -> Accelerator:
+def make_accelerator(run: ActiveRun, prepared: PreparedRun) -> Accelerator:
     """The Accelerator for this device, precision and the recipe's trackers."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -122,7 +122,7 @@ def make_accelerator(job: Job, prepared: PreparedRun) -> Accelerator:
         reset_partial_state=True
     )  # an earlier run of this process may have had another precision
     mixed = {"fp32": "no"}.get(prepared.precision, prepared.precision)
-    folder = str(job.folder / "trackers")
+    folder = str(run.folder / "trackers")
     accelerator = Accelerator(
         mixed_precision=mixed,
         cpu=prepared.device == "cpu",
@@ -130,7 +130,7 @@ def make_accelerator(job: Job, prepared: PreparedRun) -> Accelerator:
         project_dir=folder if trackers else None,
     )
     if trackers:
-        accelerator.init_trackers(prepared.recipe.name, config=flat(job.info.recipe))
+        accelerator.init_trackers(prepared.recipe.name, config=flat(run.info.recipe))
     return accelerator
 
 
@@ -145,18 +145,20 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | 
     return found
 
 
-def _settings(job: Job, prepared: PreparedRun, accelerator: Accelerator, asked: threading.Event) -> TrainerSettings:
+def _settings(
+    run: ActiveRun, prepared: PreparedRun, accelerator: Accelerator, asked: threading.Event
+) -> TrainerSettings:
     recipe = prepared.recipe
     validation = recipe.train.validate_ if recipe.train else None
 
     def log(event: dict[str, Any]) -> None:
-        job.folder.log(event)
+        run.folder.log(event)
         if event["event"] == "step":
             values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
-            job.tell("gpttasks_logged", step=event["step"], values=values)
+            run.call_hook("gpttasks_logged", step=event["step"], values=values)
         elif event["event"] == "validation":
-            job.tell("gpttasks_validated", step=event["step"], scores=event["scores"])
-            job.say(f"step {event['step']}: " + ", ".join(_told(*score) for score in event["scores"].items()))
+            run.call_hook("gpttasks_validated", step=event["step"], scores=event["scores"])
+            run.say(f"step {event['step']}: " + ", ".join(_score_text(*score) for score in event["scores"].items()))
             values = {name: value for name, value in event["scores"].items() if value is not None}
         else:
             return
@@ -165,24 +167,24 @@ def _settings(job: Job, prepared: PreparedRun, accelerator: Accelerator, asked: 
             step=event["step"],
         )
 
-    last = job.folder / CHECKPOINTS / LAST
+    last = run.folder / CHECKPOINTS / LAST
     if not last.exists():
-        job.folder.keep_events_until(0)
+        run.folder.keep_events_until(0)
     best = validation.best if validation else None
     return TrainerSettings(
         seed=recipe.seed,
-        checkpoints=job.folder / CHECKPOINTS,
+        checkpoints=run.folder / CHECKPOINTS,
         log=log,
         stop_asked=asked.is_set,
         validate=(lambda: _validate(prepared)) if validation else None,
         best_is_higher=prepared.metrics[best].higher_is_better if best else True,
         tokens_per_batch=recipe.runtime.tokens_per_batch,
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
-        resumed=job.folder.keep_events_until,
+        resumed=run.folder.keep_events_until,
     )
 
 
-def _told(name: str, value: float | None) -> str:
+def _score_text(name: str, value: float | None) -> str:
     return f"{name} undefined" if value is None else f"{name} {value:.4f}"
 
 
@@ -195,25 +197,25 @@ def _validate(prepared: PreparedRun) -> dict[str, float]:
     return quick_scores(metrics, answer_all(prepared.head, prepared.engine, examples, asked, "validating"))
 
 
-def save_trained(job: Job, prepared: PreparedRun) -> None:
+def save_trained(run: ActiveRun, prepared: PreparedRun) -> None:
     """Write the adaptation's folder and the head's modules and settings."""
     backbone = prepared.backbone
     assert backbone.lm is not None
     if prepared.adaptation.keeps:
-        with atomic_folder(job.folder / prepared.adaptation.keeps) as folder:
+        with atomic_folder(run.folder / prepared.adaptation.keeps) as folder:
             prepared.adaptation.save(backbone.lm, folder)
     if prepared.adaptation.keeps == ADAPTER and isinstance(backbone, RunBackbone) and backbone.has_adapter:
-        job.warn(
+        run.warn(
             f"the adapter was trained on the merged weights of {backbone.options.path}; "
             "for other tools write the whole model with gpttasks export --merged"
         )
-    save_head(prepared.head, job.folder)
+    save_head(prepared.head, run.folder)
     if prepared.encoder is not None:
-        save_encoder(prepared.encoder, job.folder)
+        save_encoder(prepared.encoder, run.folder)
 
 
 @contextmanager
-def stop_on_interrupt(job: Job) -> Iterator[threading.Event]:
+def stop_on_interrupt(run: ActiveRun) -> Iterator[threading.Event]:
     """The first Ctrl-C asks to stop after the step, so that nothing of it is lost; the second one stops at once."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -224,7 +226,7 @@ def stop_on_interrupt(job: Job) -> Iterator[threading.Event]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        job.say("stopping after this step (Ctrl-C again: at once)")
+        run.say("stopping after this step (Ctrl-C again: at once)")
 
     before = signal.signal(signal.SIGINT, handler)
     try:

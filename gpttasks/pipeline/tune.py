@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .active_run import ActiveRun
 from .answering import ask
-from .job import Job
 from .parts import PreparedRun
 from .trained_files import save_head
 
@@ -14,11 +14,11 @@ def tune_after_training(prepared: PreparedRun) -> None:
         _tune(prepared, "validation")
 
 
-def tune_without_training(job: Job, prepared: PreparedRun) -> None:
+def tune_without_training(run: ActiveRun, prepared: PreparedRun) -> None:
     """Fit the head's settings to all training examples, and save them in the run folder."""
-    job.say(f"tuning the head on {len(prepared.sets['train'].examples):,} examples")
+    run.say(f"tuning the head on {len(prepared.sets['train'].examples):,} examples")
     _tune(prepared, "train")
-    save_head(prepared.head, job.folder)
+    save_head(prepared.head, run.folder)
 
 
 def _tune(prepared: PreparedRun, role: str) -> None:

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FolderError, full_disk
 from ..files import is_unfinished, write_text
 from .run import RECORD, Run, RunRecord, read_run
+
+if TYPE_CHECKING:
+    from ..recipe.schema import Recipe
 
 RECIPE, EVENTS, REPORT = "recipe.yaml", "events.jsonl", "report.html"
 CHECKPOINTS = "checkpoints"
@@ -55,6 +58,13 @@ class RunFolder:
         """Drop what was logged after ``step``: a resumed training does these steps again."""
         kept = [event for event in self.events() if event["step"] <= step]
         self.write_text(EVENTS, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """``runs/NAME-DIGEST`` under the working directory."""
+    from ..recipe import recipe_digest
+
+    return Path("runs") / f"{recipe.name}-{recipe_digest(recipe)[:12]}"
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:

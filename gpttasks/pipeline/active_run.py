@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 
 @dataclass
-class Job:
+class ActiveRun:
     """A run that is being carried out: its folder, and the record that becomes ``run.json``.
 
     seconds_before:
@@ -86,7 +86,7 @@ class Job:
         self.record.state = state
         self._add_time("seconds", self.started)
 
-    def tell(self, hook: str, **arguments: Any) -> bool:
+    def call_hook(self, hook: str, **arguments: Any) -> bool:
         """Call a lifecycle hook of all plugins; returns whether that led to a new warning.
 
         A hook that fails does not stop the run: its first failure is a warning, and it is called again the next time.
@@ -94,7 +94,7 @@ class Job:
         return self._warn_of_failures(hook, self.plugins.call(hook, run=self.info, **arguments))
 
     def collect(self, hook: str, check: Callable[[Any], Any], **arguments: Any) -> dict[str, Any]:
-        """What a hook of each plugin returns, by the plugin's name; a failure is a warning, as for :meth:`tell`."""
+        """What a hook of each plugin returns, by plugin name; a failure is a warning, as for :meth:`call_hook`."""
         values, failures = self.plugins.collect(hook, check, run=self.info, **arguments)
         self._warn_of_failures(hook, failures)
         return values
@@ -202,22 +202,22 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
 
 
 @contextmanager
-def failures_recorded(job: Job) -> Iterator[None]:
+def failures_recorded(run: ActiveRun) -> Iterator[None]:
     """Record whatever stops the run in ``run.json``, tell the plugins, and raise it as one of our errors."""
     try:
         yield
     except BaseException as raised:
-        error = _as_our_error(raised, job.plugins)
+        error = _as_our_error(raised, run.plugins)
         state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
-        job.record.error = str(error)
-        error.run = Run(job.folder.path, job.record)  # type: ignore[attr-defined]
+        run.record.error = str(error)
+        error.run = Run(run.folder.path, run.record)  # type: ignore[attr-defined]
         try:
-            job.save(state)
+            run.save(state)
         except OSError as second:  # a full disk: the first error matters more, but report both
-            job.say(f"run.json could not be updated: {second}")
-        if job.tell("gpttasks_run_failed", error=error):
+            run.say(f"run.json could not be updated: {second}")
+        if run.call_hook("gpttasks_run_failed", error=error):
             with suppress(OSError):
-                job.save(state)
+                run.save(state)
         if error is raised:
             raise
         raise error from raised
