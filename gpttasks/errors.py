@@ -137,6 +137,11 @@ def quoted_list(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
 
+def comma_separated(names: Iterable[str]) -> str:
+    """``"label, prompt"``: the names in sorted order; ``"nothing"`` if there are none."""
+    return ", ".join(sorted(names)) or "nothing"
+
+
 LONGEST_CAUSE = 300
 """The maximum length of a cause in characters; some libraries' errors are pages long."""
 

@@ -1,4 +1,4 @@
-"""Recipes: read, checked, written out and identified."""
+"""Recipes: reading, checking, writing and their digests."""
 
 from .digest import canonical, dump_recipe, recipe_as_dict, recipe_digest, short_digest
 from .document import Document, find_recipe, parse_document, read_document

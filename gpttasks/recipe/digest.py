@@ -1,4 +1,4 @@
-"""A recipe written out: as plain values, as YAML, and as the digest that identifies it."""
+"""A recipe as plain Python values, as YAML, and as the digest that identifies it."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ from .paths import wherever_installed
 from .schema import MetricUse, Recipe, Use, default_key
 
 SHORT = 12
-"""How many characters of a digest are shown."""
+"""The number of characters in a short digest."""
 
 
 def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe in the layout of its YAML, with every default written out, in plain Python containers."""
+    """The recipe in the layout of its YAML, with every default, in plain Python containers."""
     return {
         "name": recipe.name,
         "backbone": _use(recipe.backbone),
         "encoder": None if recipe.encoder is None else _use(recipe.encoder),
-        "task": {"use": recipe.task.name, "data": _plain(recipe.data), **_plain(recipe.task.options)},
+        "task": {
+            "use": recipe.task.name,
+            "data": _to_plain_values(recipe.data),
+            **_to_plain_values(recipe.task.options),
+        },
         "head": _use(recipe.head),
         "adapt": _use(recipe.adapt),
-        "train": _plain(recipe.train),
-        "score": {**_plain(recipe.score), "metrics": [_metric(metric) for metric in recipe.score.metrics]},
+        "train": _to_plain_values(recipe.train),
+        "score": {**_to_plain_values(recipe.score), "metrics": [_metric(metric) for metric in recipe.score.metrics]},
         "seed": recipe.seed,
-        "runtime": _plain(recipe.runtime),
+        "runtime": _to_plain_values(recipe.runtime),
     }
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML with every default written out; it reads back as an equal recipe."""
+    """The recipe as YAML with every default; reading it gives an equal recipe."""
     from ruamel.yaml import YAML
     from ruamel.yaml.representer import SafeRepresenter
 
     class Representer(SafeRepresenter):
-        """Escapes what is no plain line of text: some line breaks would not be read back as they are."""
+        """Escapes text that is not a printable line: some line breaks would be read back as others."""
 
         def represent_text(self, text: str) -> Any:
             return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
@@ -51,23 +55,23 @@ def dump_recipe(recipe: Recipe) -> str:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.allow_unicode = True
-    yaml.width = 2**16  # no line is folded
+    yaml.width = 2**16  # do not fold lines
     stream = io.StringIO()
     yaml.dump(recipe_as_dict(recipe), stream)
     return stream.getvalue()
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
-    """What the digest is of: the recipe without its name, without ``runtime`` except the precision, and without keys
-    that are equal to their defaults.
+    """The part of the recipe that the digest covers: without its name, without ``runtime`` except the precision, and
+    without keys that are equal to their defaults.
     """
-    score = _plain(recipe.score, defaults=False)
+    score = _to_plain_values(recipe.score, defaults=False)
     parts: dict[str, Any] = {
         "backbone": _use(recipe.backbone, defaults=False),
         "task": {
             "use": recipe.task.name,
-            "data": _plain(recipe.data, defaults=False),
-            **_plain(recipe.task.options, defaults=False),
+            "data": _to_plain_values(recipe.data, defaults=False),
+            **_to_plain_values(recipe.task.options, defaults=False),
         },
         "head": _use(recipe.head, defaults=False),
         "adapt": _use(recipe.adapt, defaults=False),
@@ -75,7 +79,7 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     }
     if recipe.encoder is not None:
         parts["encoder"] = _use(recipe.encoder, defaults=False)
-    train = _plain(recipe.train, defaults=False)
+    train = _to_plain_values(recipe.train, defaults=False)
     precision = recipe.runtime.model_dump(include={"precision"}, exclude_defaults=True)
     seed = recipe.model_dump(include={"seed"}, exclude_defaults=True)
     whole = parts | seed | ({"train": train} if train else {}) | ({"runtime": precision} if precision else {})
@@ -83,7 +87,7 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    """The SHA-256 of :func:`canonical`, in hex; :func:`short_digest` is what names a run's folder."""
+    """The SHA-256 of :func:`canonical`, in hex; the name of a run's folder ends with :func:`short_digest`."""
     return content_digest(canonical(recipe))
 
 
@@ -93,7 +97,7 @@ def short_digest(recipe: Recipe) -> str:
 
 
 def _wherever_installed(value: Any) -> Any:
-    """The value with the paths of bundled data as they are on every machine."""
+    """The value with the paths of bundled data in a form that is the same on every machine."""
     if isinstance(value, dict):
         return {key: _wherever_installed(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -102,7 +106,7 @@ def _wherever_installed(value: Any) -> Any:
 
 
 def _use(use: Use, *, defaults: bool = True) -> dict[str, Any]:
-    return {"use": use.name, **_plain(use.options, defaults=defaults)}
+    return {"use": use.name, **_to_plain_values(use.options, defaults=defaults)}
 
 
 def _metric(metric: MetricUse, *, defaults: bool = True) -> dict[str, Any]:
@@ -112,26 +116,28 @@ def _metric(metric: MetricUse, *, defaults: bool = True) -> dict[str, Any]:
         written["baseline"] = baseline if len(baseline) > 1 else metric.baseline.name
     if defaults or metric.key != default_key(metric.name, metric.baseline):
         written["as"] = metric.key
-    return {**written, **_plain(metric.options, defaults=defaults)}
+    return {**written, **_to_plain_values(metric.options, defaults=defaults)}
 
 
-def _plain(value: Any, *, defaults: bool = True) -> Any:
-    """The value in dicts, lists and scalars. Keys of mappings keep their types, which JSON would not let them.
+def _to_plain_values(value: Any, *, defaults: bool = True) -> Any:
+    """The value in dicts, lists and scalars. Keys of mappings keep their types, unlike in JSON.
 
-    Raises TypeError for a value of a type that no recipe can hold.
+    Raises TypeError for a value of a type that a recipe cannot hold.
     """
     if isinstance(value, BaseModel):
         value = value.model_dump(by_alias=True, exclude_defaults=not defaults)
     if isinstance(value, enum.Enum):
         value = value.value
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {_to_plain_values(key): _to_plain_values(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
-        return sorted(_plain(item) for item in value)
+        return sorted(_to_plain_values(item) for item in value)
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_plain_values(item) for item in value]
     if isinstance(value, PurePath):
         return str(value)
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
-    raise TypeError(f"an option is {value!r}, a {type(value).__name__}: recipes hold text, numbers, lists, mappings")
+    raise TypeError(
+        f"got an option of type {type(value).__name__}: {value!r}; a recipe holds text, numbers, lists and mappings"
+    )

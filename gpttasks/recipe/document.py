@@ -1,4 +1,4 @@
-"""A recipe as it is written: plain values, and where each of them stands."""
+"""A parsed recipe: plain values, and the place of each value in the file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 from ..errors import Problem, RecipeError, did_you_mean
 
 Location: TypeAlias = "tuple[str | int, ...]"
-"""Where a value stands: ``("score", "metrics", 1, "average")``; a number is a list's index."""
+"""The path of a value: ``("score", "metrics", 1, "average")``; a number is the index of a list entry."""
 
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
-# YAML 1.2 has neither dates nor merge keys: what looks like one is text.
+# YAML 1.2 has neither dates nor merge keys: values that look like them are text.
 _TEXT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
 _QUOTES_HINT = "text that begins with {{ needs quotes around it"
 
@@ -29,9 +29,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value and its key stand (the same for a list's entry), and where relative paths in it start.
+    """The places of a value and of its key (equal for a list entry), and the folder where its relative paths start.
 
-    ``span`` is the value's start and end in the text, in characters; None for the command line.
+    ``span`` is the start and end of the value in the text, in characters; None for the command line.
     """
 
     key: Mark
@@ -45,13 +45,13 @@ class Document:
     """A parsed recipe.
 
     data:
-        plain dicts, lists and scalars, not checked yet.
+        Plain dicts, lists and scalars, not checked yet.
     file, base:
-        the file's name for messages, and the folder where relative paths in it start.
+        The file's name for messages, and the folder where its relative paths start.
     places:
-        the place of every value by its location, the whole (``()``) included.
+        The place of every value by its location, including the whole document (``()``).
     unread:
-        keys whose values could not be read, which was told already.
+        Keys whose values could not be read and have been reported.
     """
 
     data: dict[Any, Any]
@@ -62,7 +62,7 @@ class Document:
     unread: frozenset[str] = frozenset()
 
     def place(self, location: Location) -> Place:
-        """The place of the value at ``location``, or of the nearest one that holds it."""
+        """The place of the value at ``location``, or of its nearest parent that has one."""
         while location not in self.places:
             location = location[:-1]
         return self.places[location]
@@ -75,7 +75,7 @@ class Document:
 
 
 class IncompleteDocument(RecipeError):
-    """Something could not be read; the rest, in which more may be wrong, is in ``document``."""
+    """A part of the recipe could not be read; ``document`` holds the rest, which may have more problems."""
 
     def __init__(self, problems: Iterable[Problem], document: Document) -> None:
         super().__init__(problems)
@@ -88,17 +88,17 @@ def dotted(location: Location) -> str:
 
 
 def find_recipe(name: str, bundled: Mapping[str, Path]) -> Path:
-    """The file of a recipe that is given by the name of a bundled one, or by a path. Raises RecipeError."""
+    """The file of a recipe: the bundled one of that name, or the path itself. Raises RecipeError."""
     if name in bundled:
         return bundled[name]
     path = Path(name).expanduser()
     if path.is_file():
         return path
     if path.is_dir():
-        raise RecipeError(Problem("this is a folder, wanted a recipe file or the name of a bundled recipe", file=name))
-    neighbours = [str(path.with_name(other.name)) for other in path.absolute().parent.glob("*.y*ml")]
-    hint = did_you_mean(name, [*bundled, *neighbours]) or f"bundled recipes: {', '.join(bundled) or 'none'}"
-    raise RecipeError(Problem("there is no such file and no bundled recipe of that name", file=name, hint=hint))
+        raise RecipeError(Problem("got a folder, expected a recipe file or the name of a bundled recipe", file=name))
+    nearby_files = [str(path.with_name(other.name)) for other in path.absolute().parent.glob("*.y*ml")]
+    hint = did_you_mean(name, [*bundled, *nearby_files]) or f"bundled recipes: {', '.join(bundled) or 'none'}"
+    raise RecipeError(Problem("there is neither a file nor a bundled recipe of this name", file=name, hint=hint))
 
 
 def read_document(path: Path) -> Document:
@@ -125,10 +125,10 @@ def parse_document(text: str, file: str, base: Path) -> Document:
     builder = _Builder(file, base)
     node = builder.compose(text)
     if node is None:
-        raise RecipeError(Problem("the recipe is empty", file=file, line=1, column=1, hint="it begins with name: ..."))
+        raise RecipeError(Problem("the recipe is empty", file=file, line=1, column=1, hint="begin with name: ..."))
     data = builder.build(node, ())
     if not isinstance(data, dict):
-        builder.complain(node, f"got {_kind(data)}, wanted a mapping such as name: ...")
+        builder.complain(node, f"got {_kind(data)}, expected a mapping such as name: ...")
         raise RecipeError(builder.problems)
     document = Document(data, file, base, builder.places, text)
     if builder.problems:
@@ -137,13 +137,13 @@ def parse_document(text: str, file: str, base: Path) -> Document:
 
 
 def parse_value(text: str, base: Path, location: Location, file: str) -> tuple[Any, dict[Location, Place]]:
-    """A value given on the command line, and the places of all that is in it. Raises RecipeError."""
+    """A value from the command line, and the places of all values in it. Raises RecipeError."""
     builder = _Builder(file, base, positions=False)
     data = None
     try:
         node = builder.compose(text)
         if node is None:
-            raise RecipeError("it holds no value")
+            raise RecipeError("the value is empty")
         data = builder.build(node, location)
     except RecipeError as error:
         builder.problems += error.problems
@@ -156,7 +156,7 @@ def parse_value(text: str, base: Path, location: Location, file: str) -> tuple[A
 
 
 class _Builder:
-    """Makes plain values of ruamel's nodes, and notes their places and every problem on the way."""
+    """Converts the nodes of ruamel.yaml to plain values, and records their places and all problems."""
 
     def __init__(self, file: str, base: Path, *, positions: bool = True) -> None:
         self.file = file
@@ -186,7 +186,7 @@ class _Builder:
             raise RecipeError(Problem(" ".join(str(error).split()), file=self.file)) from error
 
     def build(self, node: Any, location: Location, key: Any = None) -> Any:
-        """The value of a node that stands at ``location`` under the node ``key``."""
+        """The value of a node at ``location``; ``key`` is the node of its key."""
         value_mark = self._mark(node)
         self.places[location] = Place(
             self._mark(key) if key is not None else value_mark,
@@ -195,7 +195,7 @@ class _Builder:
             (node.start_mark.index, node.end_mark.index) if self.positions else None,
         )
         if node in self._open:
-            self.complain(node, "this alias stands within what it names")
+            self.complain(node, "this alias is inside the value that it refers to")
             return None
         self._open.append(node)
         try:
@@ -223,7 +223,7 @@ class _Builder:
                 self.complain(key_node, "a key must be a word or a number", key=dotted(location) or None, hint=hint)
                 continue
             if key in seen:
-                where = f"; it stands in line {seen[key]} already" if self.positions else ""
+                where = f"; the first one is in line {seen[key]}" if self.positions else ""
                 self.complain(key_node, f"duplicate key{where}", key=dotted((*location, key)))
                 continue
             seen[key] = key_node.start_mark.line + 1
@@ -237,12 +237,12 @@ class _Builder:
             self.complain(node, f"the tag {_short_tag(node)} is not allowed in a recipe")
             return None
         if any("\ud800" <= character <= "\udfff" for character in node.value):
-            self.complain(node, "an escape from \\ud800 to \\udfff is no character", hint="write it as \\U0001F600")
+            self.complain(node, "an escape from \\ud800 to \\udfff is not a character", hint="write it as \\U0001F600")
             return None
         try:
             return self._yaml.constructor.construct_object(node)
         except ValueError:
-            self.complain(node, f"{node.value!r} is no {_short_tag(node)}")
+            self.complain(node, f"{node.value!r} is not a valid {_short_tag(node)}")
             return None
 
     def _mark(self, node: Any) -> Mark:
@@ -257,7 +257,7 @@ class _Builder:
         if text[mark.index : mark.index + 1] == "\t":
             message, hint = "a tab cannot indent YAML", "indent with spaces"
         elif "expected a single document" in message:
-            message, hint = "a second document begins here", "a recipe is one document: leave out the ---"
+            message, hint = "a second document begins here", "a recipe is one document: remove the ---"
         elif text[mark.index : mark.index + 1] in ("@", "`", "%"):
             hint = f"text that begins with {text[mark.index]} needs quotes around it"
         elif "mapping values are not allowed" in message:

@@ -1,4 +1,4 @@
-"""The JSON Schema of recipes, by which editors complete and check them."""
+"""The JSON Schema of recipes, with which editors complete and check them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
         path = data[False]["properties"]["path"]
         path["description"] = with_known_suffixes(path["description"])
     score = _inlined(ScoreOptions, "score", definitions)
-    for name in ("MetricUse", "Options", "Use"):  # what stands in their place are the registered components
+    for name in ("MetricUse", "Options", "Use"):  # replaced by the registered components
         definitions.pop(f"score.{name}", None)
     metric: dict[str, Any] = {
         "as": {"type": "string", "pattern": KEY_PATTERN, "description": "the score's key in run.json"}
@@ -63,12 +63,15 @@ def _component(
     plugins: Plugins,
     kind: str,
     definitions: dict[str, Any],
-    own_keys: dict[str, Any],
+    core_keys: dict[str, Any],
     data: dict[bool, Any] | None = None,
 ) -> dict[str, Any]:
-    """A name, or an object with ``use`` and the options of that component; ``own_keys`` are the core's.
+    """A name, or an object with ``use`` and the options of that component.
 
-    ``data`` is the schema of a task's data, by whether the task brings its own.
+    core_keys:
+        The keys that belong to the core.
+    data:
+        The schema of a task's data, by whether the task brings its own data.
     """
     in_full = []
     short = []
@@ -78,13 +81,13 @@ def _component(
         required = schema.get("required", [])
         own_data = bool(getattr(options, "own_data", False))
         if kind == "task" and data is not None:
-            own_keys = {"data": data[own_data]}
-        needs_more = ["data"] if "data" in own_keys and not own_data else []
+            core_keys = {"data": data[own_data]}
+        needs_more = ["data"] if "data" in core_keys and not own_data else []
         in_full.append(
             {
                 "type": "object",
                 "description": (options.__doc__ or "").strip().partition("\n")[0],
-                "properties": {"use": {"const": name}, **own_keys, **schema.get("properties", {})},
+                "properties": {"use": {"const": name}, **core_keys, **schema.get("properties", {})},
                 "required": ["use", *needs_more, *required],
                 "additionalProperties": False,
             }
@@ -103,7 +106,7 @@ def _component(
 
 
 def _inlined(model: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The model's schema; the definitions it refers to are put among ``definitions`` under ``prefix.NAME``."""
+    """The model's schema; the definitions that it refers to are added to ``definitions`` under ``prefix.NAME``."""
     schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
     for name, definition in schema.pop("$defs", {}).items():
         definitions[f"{prefix}.{name}"] = definition

@@ -1,4 +1,4 @@
-"""Pydantic's errors as problems of a recipe: placed, merged, and in words."""
+"""Pydantic's errors as problems of a recipe: with their places, merged, and in plain words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..errors import Problem, did_you_mean
 from ..tasks.extensions import with_known_suffixes
 from .document import Document, Location
 
-# What was wanted, by the type of pydantic's error; {names} are filled from its context.
-_WANTED = {
+# What was expected, by the type of pydantic's error; {names} are filled from its context.
+_EXPECTED = {
     "int_type": "an integer",
     "int_parsing": "an integer",
     "int_parsing_size": "an integer",
@@ -51,17 +51,17 @@ _WRONG_TYPE = re.compile(r"(int|float|bool|string|list|tuple|set|frozen_set|dict
 def problems_of(
     error: ValidationError, model: type[BaseModel], document: Document, prefix: Location, data: Any
 ) -> list[Problem]:
-    """One problem for each location that ``error`` complains of.
+    """One problem for each location in ``error``.
 
-    ``data`` is what ``model`` was given and ``prefix`` is where it stands in the document.
+    ``data`` is the input of ``model``, and ``prefix`` its location in the document.
     """
-    found: dict[Location, list[Mapping[str, Any]]] = {}
+    details_at: dict[Location, list[Mapping[str, Any]]] = {}
     for detail in error.errors(include_url=False):
-        found.setdefault(_location(detail, data), []).append(dict(detail))
+        details_at.setdefault(_location(detail, data), []).append(dict(detail))
     problems = []
-    for location, details in found.items():
-        deeper = any(other[: len(location)] == location != other for other in found)
-        # Of a union, the member that fits best says what is wrong within; that the others do not fit is no news.
+    for location, details in details_at.items():
+        deeper = any(other[: len(location)] == location != other for other in details_at)
+        # The errors inside the best-fitting member of a union suffice; those of its other members are left out.
         if deeper and all(_WRONG_TYPE.fullmatch(detail["type"]) for detail in details):
             continue
         problems.append(_problem(details, model, document, prefix, location))
@@ -69,24 +69,24 @@ def problems_of(
 
 
 def unknown_keys(document: Document, location: Location, keys: Iterable[Any], known: Iterable[str]) -> list[Problem]:
-    """A problem for each of the ``keys`` of the mapping at ``location`` that is not ``known``."""
+    """A problem for each of the ``keys`` of the mapping at ``location`` that is not in ``known``."""
     known = list(known)
     return [_unknown_key(document, (*location, key), known) for key in keys if key not in known]
 
 
 def option_keys(model: type[BaseModel]) -> list[str]:
-    """The keys of a model's fields, as they are written."""
+    """The keys of a model's fields, as a recipe has them."""
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def show(value: Any) -> str:
-    """A value as a recipe holds it, shortened to fit a message."""
+    """A value in the syntax of a recipe, shortened to fit a message."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _location(detail: Any, data: Any) -> Location:
-    """Where in the data an error is: pydantic's own path without the members of unions that it names on the way."""
+    """The location of an error in the data: pydantic's path without the names of union members."""
     location: Location = ()
     for part in detail["loc"]:
         if (isinstance(data, dict) and part in data) or (
@@ -112,26 +112,26 @@ def _problem(
         return missing(document, place, _description(model, location))
     if first["type"] == "value_error":
         return _value_problem(str(first["ctx"]["error"]), document, place)
-    wanted = list(dict.fromkeys(_wanted(detail) for detail in details))
-    given = first["input"]
-    expected = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
-    hint = did_you_mean(given, expected) if isinstance(given, str) else None
-    return document.problem(f"got {show(given)}, wanted {' or '.join(wanted)}", place, hint=hint)
+    expected = list(dict.fromkeys(_expected(detail) for detail in details))
+    value = first["input"]
+    allowed = re.findall(r"'([^']*)'", first.get("ctx", {}).get("expected", ""))
+    hint = did_you_mean(value, allowed) if isinstance(value, str) else None
+    return document.problem(f"got {show(value)}, expected {' or '.join(expected)}", place, hint=hint)
 
 
 def missing(document: Document, location: Location, description: str | None = None) -> Problem:
-    """A required key that is not there: told at the key of the mapping that should hold it."""
+    """A missing required key, reported at the key of the mapping that should hold it."""
     return document.problem("is missing", location, hint=description, at_key=True)
 
 
 def _unknown_key(document: Document, location: Location, known: list[str]) -> Problem:
-    listed = f"known keys: {', '.join(known)}" if known else "there are no options here"
-    hint = did_you_mean(str(location[-1]), known) or listed
+    known_keys = f"known keys: {', '.join(known)}" if known else "it has no options"
+    hint = did_you_mean(str(location[-1]), known) or known_keys
     return document.problem("unknown key", location, hint=hint, at_key=True)
 
 
 def _value_problem(message: str, document: Document, location: Location) -> Problem:
-    """A complaint of a validator; one that checks a whole model begins its message with the key that it means."""
+    """An error of a validator. The message of a validator of a whole model begins with the key that it is about."""
     key, colon, rest = message.partition(": ")
     inner = (*location, *key.split("."))
     if colon and inner in document.places:
@@ -139,12 +139,12 @@ def _value_problem(message: str, document: Document, location: Location) -> Prob
     return document.problem(message, location)
 
 
-def _wanted(detail: Mapping[str, Any]) -> str:
-    if detail["type"] in _WANTED:
+def _expected(detail: Mapping[str, Any]) -> str:
+    if detail["type"] in _EXPECTED:
         limits = {
             name: f"{value:g}" if isinstance(value, float) else value for name, value in detail.get("ctx", {}).items()
         }
-        return _WANTED[detail["type"]].format(**limits)
+        return _EXPECTED[detail["type"]].format(**limits)
     return str(detail["msg"])
 
 
@@ -156,7 +156,7 @@ def _description(model: type[BaseModel], location: Location) -> str | None:
 
 
 def _model_at(model: type[BaseModel] | None, location: Location) -> type[BaseModel] | None:
-    """The model of the mapping at ``location`` below ``model``, None if no one model is known for it."""
+    """The model of the mapping at ``location`` below ``model``; None unless there is exactly one."""
     for part in location:
         if model is None or isinstance(part, int):
             return None

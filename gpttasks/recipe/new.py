@@ -1,4 +1,4 @@
-"""A new recipe made from another one, whose comments it keeps."""
+"""A new recipe from an existing one, with its comments."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from .resolve import resolved_paths
 from .schema import NAME_PATTERN
 
 Edits: TypeAlias = "dict[tuple[int, int], str]"
-"""What to write in the place of a span of characters."""
+"""Replacements for spans of characters."""
 
 _COMMAND = re.compile(r"(^[ \t]*#.*?\bgpttasks[ \t]+(?:run|check)[ \t]+)(\S+)", re.MULTILINE)
-_PLAIN = re.compile(r"[\w./][\w./-]*")  # needs no quotes wherever in YAML it stands
+_PLAIN = re.compile(r"[\w./][\w./-]*")  # needs no quotes anywhere in YAML
 _ANCHOR = re.compile(r"&\S+\s+")
 
 
 def new_recipe(name: str, source: str | Path, plugins: Plugins | None = None) -> Path:
     """Write ``NAME.yaml`` in the working directory and return its path.
 
-    It is the text of ``source``, a file or a bundled recipe's name, with the new name, with relative paths that lead
-    where they led, and with the command lines in its header made to run the new file.
+    It has the text of ``source``, a file or the name of a bundled recipe, with the new name, with the new file in the
+    commands of the header, and with relative paths that lead to the same files from the new folder.
 
-    Raises RecipeError for a name that cannot be one, for a source that is wrong, and if the file is there already.
+    Raises RecipeError for an invalid name, an invalid source, and an existing file.
     """
     plugins = load_plugins() if plugins is None else plugins
     if not re.fullmatch(NAME_PATTERN, name):
-        wanted = "letters, digits, ., - and _, beginning with a letter or digit"
-        raise RecipeError(Problem(f"got {name!r} as the name of a recipe, wanted {wanted}", file="command line"))
+        expected = "letters, digits, ., - and _, beginning with a letter or digit"
+        raise RecipeError(Problem(f"got {name!r} as the name of a recipe, expected {expected}", file="command line"))
     target = Path(f"{name}.yaml")
     source_path = find_recipe(str(source), plugins.recipes())
     document = read_document(source_path)
-    # A bundled recipe's files are where the package is installed, which has no fixed place beside the new file.
+    # The files of a bundled recipe are in the installed package, which has no fixed place relative to the new file.
     bundled = source_path in plugins.recipes().values()
     edits = _path_edits(document, plugins, None if bundled else Path.cwd()) | _name_edit(document, name)
     old_names = {str(source), source_path.name, source_path.stem, str(document.data.get("name"))}
@@ -48,31 +48,31 @@ def new_recipe(name: str, source: str | Path, plugins: Plugins | None = None) ->
         with target.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
     except FileExistsError:
-        hint = "choose another name, or move the file away"
-        raise RecipeError(Problem("the file is there already", file=str(target), hint=hint)) from None
+        hint = "choose another name, or move the file"
+        raise RecipeError(Problem("the file exists already", file=str(target), hint=hint)) from None
     except OSError as error:
         raise RecipeError(Problem(f"cannot be written: {error.strerror or error}", file=str(target))) from error
     return target
 
 
 def _path_edits(document: Document, plugins: Plugins, folder: Path | None) -> Edits:
-    """For each relative path in the document, one that starts at ``folder`` instead; an absolute one if it is None."""
+    """Each relative path in the document, rewritten to start at ``folder``; an absolute path if it is None."""
     edits: Edits = {}
     paths = {
         location: path
         for location, path in resolved_paths(with_task_file(document), plugins).items()
-        if document.places.get(location) is not None  # what stands in a task file is not copied
+        if document.places.get(location) is not None  # a task file is not copied
     }
     task_file = task_file_location(document)
     if task_file is not None:
         named = document.data["task"]["use"] if len(task_file) > 1 else document.data["task"]
         paths[task_file] = absolute(named, document.place(task_file).base)
     for location, path in paths.items():
-        written: Any = document.data
+        value: Any = document.data
         for part in location:
-            written = written[part]
+            value = value[part]
         span = document.place(location).span
-        if span is None or Path(written).expanduser().is_absolute():
+        if span is None or Path(value).expanduser().is_absolute():
             continue
         if folder is not None:
             path = Path(os.path.relpath(path, folder)).as_posix()
@@ -82,7 +82,7 @@ def _path_edits(document: Document, plugins: Plugins, folder: Path | None) -> Ed
 
 
 def _name_edit(document: Document, name: str) -> Edits:
-    """The new name in the place of the old one, or in a line of its own before the first key."""
+    """The new name in place of the old one, or on a new line before the first key."""
     span = document.place(("name",)).span
     assert span is not None  # a document read from a file has a span for every value
     if "name" in document.data:
@@ -98,5 +98,5 @@ def _edited(text: str, edits: Edits) -> str:
 
 
 def _with_commands(text: str, old_names: set[str], new_name: str) -> str:
-    """The text with ``gpttasks run OLD`` and ``gpttasks check OLD`` in its comments made to name the new file."""
+    """The text with the new file in place of OLD in comments such as ``gpttasks run OLD``."""
     return _COMMAND.sub(lambda match: match[1] + (new_name if match[2] in old_names else match[2]), text)

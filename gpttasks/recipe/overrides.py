@@ -1,4 +1,4 @@
-"""``KEY=VALUE`` from the command line, put into a document."""
+"""Overrides: ``KEY=VALUE`` from the command line, applied to a document."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .document import Document, IncompleteDocument, Location, Mark, Place, dotte
 
 COMMAND_LINE = "command line"
 
-# Where a component's name may stand in short form; a metric's is one level below the list.
+# Where a component may be given by its name alone; a metric is one level below the list.
 _SHORT_FORMS = {("backbone",), ("task",), ("head",), ("adapt",)}
 _METRICS = ("score", "metrics")
 
@@ -21,13 +21,13 @@ _HINT = "write KEY=VALUE, such as train.epochs=2 or score.limit=null"
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
-    """A new document with each ``KEY=VALUE`` put in, in their order.
+    """A new document with each ``KEY=VALUE`` applied, in order.
 
-    KEY is a dotted path in which a number counts a list's entries from 0; VALUE is YAML. A key below a name in short
-    form (``adapt: lora`` and ``adapt.rank=4``) makes it ``{use: lora, rank: 4}``. Relative paths in values start at
-    the working directory.
+    KEY is a dotted path in which a number is the index of a list entry, from 0; VALUE is YAML. A key below a component
+    that is given by its name (``adapt: lora`` and ``adapt.rank=4``) makes it ``{use: lora, rank: 4}``. Relative paths
+    in values start at the working directory.
 
-    Raises RecipeError with every override that cannot be read or put in.
+    Raises RecipeError with every override that cannot be read or applied.
     """
     data = copy.deepcopy(document.data)
     places = dict(document.places)
@@ -38,7 +38,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         try:
             key, text = _split(override)
             if key in seen:
-                raise _refusal("given twice on the command line", key)
+                raise _refusal("appears twice on the command line", key)
             seen.add(key)
             holder, location = _find_holder(data, places, key, base)
             value, value_places = parse_value(text, base, location, COMMAND_LINE)
@@ -58,15 +58,17 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
 def _split(override: str) -> tuple[str, str]:
     key, equals, text = override.partition("=")
     if not equals or not all(part.strip() == part != "" for part in key.split(".")):
-        raise RecipeError(Problem(f"got {override!r}, which is no KEY=VALUE", COMMAND_LINE, hint=_HINT))
+        raise RecipeError(Problem(f"got {override!r}, expected KEY=VALUE", COMMAND_LINE, hint=_HINT))
     if not text.strip():
-        raise _refusal("there is no value after the =", key, f"{key}=null is no value, {key}='\"\"' an empty text")
-    # A lone dash begins a list in YAML; here it is the name of standard input.
+        raise _refusal(
+            "there is no value after =", key, f"write {key}=null for no value, {key}='\"\"' for an empty text"
+        )
+    # In YAML a lone dash begins a list; here it means standard input.
     return key, '"-"' if text == "-" else text
 
 
 def _find_holder(data: Any, places: dict[Location, Place], key: str, base: Path) -> tuple[Any, Location]:
-    """The dict or list that a key's last part is set in, made where there is none, and the key's location."""
+    """The dict or list that holds the last part of a key, created if needed, and the location of the key."""
     mark = Mark(COMMAND_LINE)
     holder: Any = data
     location: Location = ()
@@ -92,8 +94,8 @@ def _find_holder(data: Any, places: dict[Location, Place], key: str, base: Path)
 def _step(holder: Any, part: str, location: Location, key: str) -> str | int:
     if isinstance(holder, list):
         if not part.isdecimal() or int(part) >= len(holder):
-            wanted = f"a number from 0 to {len(holder) - 1}" if holder else "nothing, it is empty"
-            raise _refusal(f"got {part!r} as an entry of the list {dotted(location)}, wanted {wanted}", key)
+            allowed = f"a number from 0 to {len(holder) - 1}" if holder else "none: the list is empty"
+            raise _refusal(f"got {part!r} as an entry of the list {dotted(location)}, expected {allowed}", key)
         return int(part)
     if part not in holder and part.isdecimal() and int(part) in holder:
         return int(part)

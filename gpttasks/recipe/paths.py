@@ -1,4 +1,4 @@
-"""Which values of a recipe are paths, and where they lead."""
+"""Which values of a recipe are paths, and how they are resolved."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ..data.sources import STANDARD_INPUT
 from ..tasks.extensions import current_extensions
 
 BUNDLED_RECIPES = (Path(__file__).parents[1] / "bundled_recipes", Path(__file__).parents[2] / "recipes")
-"""Where the recipes that come with gpttasks are: installed, and in a checkout."""
+"""The folders of the bundled recipes: installed, and in a checkout."""
 
 
 def wherever_installed(text: str) -> str:
-    """A path among the bundled recipes, or in a Python package, as it is on every machine; other text as it is."""
+    """A path in the bundled recipes or in a Python package, in a form that is the same on every machine; other text
+    unchanged."""
     for folder in BUNDLED_RECIPES:
         prefix = str(folder) + os.sep
         if text.startswith(prefix):
@@ -29,13 +30,13 @@ def wherever_installed(text: str) -> str:
 
 
 def _package_of(path: Path) -> Path | None:
-    """The folder of the outermost Python package that a path leads into, None if it leads into none."""
+    """The folder of the outermost Python package that contains a path; None if no package does."""
     inside = [folder for folder in path.parents if (folder / "__init__.py").is_file()]
     return inside[-1] if inside else None
 
 
 def path_keys(model: type[BaseModel]) -> list[str]:
-    """The keys of a model's fields that hold a :data:`~gpttasks.component.RecipePath`, an optional one or a list."""
+    """The keys of a model's fields of the type :data:`~gpttasks.component.RecipePath`, an optional one or a list."""
     return [
         field.alias or name
         for name, field in model.model_fields.items()
@@ -44,12 +45,12 @@ def path_keys(model: type[BaseModel]) -> list[str]:
 
 
 def absolute(text: str, base: Path) -> str:
-    """The absolute path of ``text``, which starts at ``base`` unless it is absolute or begins with ``~``."""
+    """The absolute path of ``text``; a relative one starts at ``base``, and ``~`` is the home folder."""
     return os.path.normpath(base / Path(text).expanduser())
 
 
 def absolute_or_hub_id(text: str, base: Path) -> str:
-    """The absolute path of ``text`` if it looks like a path or is there, else ``text`` itself: a Hub id."""
+    """The absolute path of ``text`` if it looks like a path or exists, else ``text`` itself: a Hub id."""
     if text == STANDARD_INPUT:
         return text
     is_file_name = Path(text).suffix.lower() in current_extensions().readers

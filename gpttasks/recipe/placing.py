@@ -1,4 +1,4 @@
-"""Problems that show only when a recipe is carried out, told at the place of the key that they are about."""
+"""The places of problems that appear only while a recipe runs: those of the keys that they are about."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .document import Document, Location, find_recipe
 
 @contextmanager
 def problems_placed(name: str, overrides: Iterable[str], plugins: Plugins) -> Iterator[None]:
-    """Gives a UserError's problems that name a key of the recipe, and no file, the file, line and column of the key."""
+    """Add file, line and column to the problems of a UserError that name a key of the recipe but no file."""
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""From a document to a recipe: names looked up, options checked, paths made absolute, and all that is wrong told."""
+"""From a document to a recipe: looks up names, checks options, makes paths absolute, and collects all problems."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .schema import (
 )
 
 KEYS = ("name", "backbone", "encoder", "task", "head", "adapt", "train", "score", "seed", "runtime")
-"""The recipe's keys, in the order in which they are written."""
+"""The keys of a recipe, in the order in which they are written."""
 
 HUB_BACKBONE = "hf"
-"""The backbone for a name that is not registered: its option ``path`` is a Hub id or a folder."""
+"""The backbone for names that are not registered: its option ``path`` is a Hub id or a folder."""
 
 RUN_RECORD = "run.json"
-"""The file that makes a folder a run, for which the backbone is :data:`RUN_BACKBONE`."""
+"""The file that marks a folder as a run, whose backbone is :data:`RUN_BACKBONE`."""
 
 _REQUIRED = {
     "backbone": "a model: a Hub id, a folder or a registered name",
@@ -49,9 +49,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_recipe(name: str | Path, overrides: Iterable[str] = (), plugins: Plugins | None = None) -> Recipe:
-    """The recipe in a file, or the bundled one of that name, with ``KEY=VALUE`` overrides put in.
+    """The recipe in a file, or the bundled one of that name, with ``KEY=VALUE`` overrides applied.
 
-    Raises RecipeError with every problem found; nothing but the recipe is opened.
+    Raises RecipeError with every problem. Opens no files except the recipe and its task file.
     """
     plugins = load_plugins() if plugins is None else plugins
     document, problems = assemble(find_recipe(str(name), plugins.recipes()), overrides)
@@ -65,22 +65,22 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = (), plugins: Plugin
 
 
 def resolve(document: Document, plugins: Plugins) -> Recipe:
-    """The recipe that a document describes. Raises RecipeError with every problem found.
+    """The recipe that a document describes. Raises RecipeError with every problem.
 
-    It holds none where all that is wrong is what could not be read, which was told already.
+    The error has no problems if the only ones are unreadable parts, which have been reported.
     """
     return _Resolver(document, plugins).recipe()
 
 
 def resolved_paths(document: Document, plugins: Plugins) -> dict[Location, str]:
-    """Every value that names a file or folder, as an absolute path. Raises RecipeError as :func:`resolve` does."""
+    """The absolute path of every value that names a file or folder. Raises RecipeError as :func:`resolve` does."""
     resolver = _Resolver(document, plugins)
     resolver.recipe()
     return resolver.paths
 
 
 class _Resolver:
-    """Resolves one document; a part that cannot be resolved is None, and the reason is among ``problems``."""
+    """Resolves one document. A part that cannot be resolved is None, and ``problems`` holds the reason."""
 
     def __init__(self, document: Document, plugins: Plugins) -> None:
         self.document = document
@@ -96,7 +96,7 @@ class _Resolver:
     def _recipe(self) -> Recipe:
         self.problems += unknown_keys(self.document, (), self.data, KEYS)
         self.problems += [
-            missing(self.document, (key,), f"wanted {text}")
+            missing(self.document, (key,), f"expected {text}")
             for key, text in _REQUIRED.items()
             if key not in self.data and key not in self.document.unread
         ]
@@ -119,8 +119,8 @@ class _Resolver:
         return Recipe(name=identity.name, seed=identity.seed, **parts)
 
     def _identity(self) -> Identity | None:
-        given = {key: self.data[key] for key in ("name", "seed") if key in self.data}
-        return self._checked(Identity, {"name": Path(self.document.file).stem, **given}, ())
+        identity = {key: self.data[key] for key in ("name", "seed") if key in self.data}
+        return self._checked(Identity, {"name": Path(self.document.file).stem, **identity}, ())
 
     def _required(self, key: str, reserved: tuple[str, ...] = ()) -> Use | None:
         return self._component(key, self.data[key], (key,), reserved) if key in self.data else None
@@ -135,7 +135,7 @@ class _Resolver:
                 return self._own_data(name, task.get("data", {}) if isinstance(task, dict) else {}, location)
         if not isinstance(task, dict) or "data" not in task:
             if isinstance(task, (dict, str)):
-                self.problems.append(missing(self.document, location, "wanted {path: ...}: where the rows come from"))
+                self.problems.append(missing(self.document, location, "expected {path: ...}: where the rows come from"))
             return None
         raw = task["data"]
         if isinstance(raw, dict) and "path" in raw:
@@ -143,14 +143,14 @@ class _Resolver:
         return self._checked(DataOptions, raw, location)
 
     def _own_data(self, name: str, raw: Any, location: Location) -> SplitOptions | None:
-        """What may be said of the data of a task that brings its own: anything but where they are."""
+        """The data options of a task that brings its own data: all but those that say where the data are."""
         placing = DataOptions.model_fields.keys() - SplitOptions.model_fields.keys()
-        given = [key for key in raw if key in placing] if isinstance(raw, dict) else []
-        message = f"the task {name!r} brings its own data, so they cannot be read from anywhere else"
+        misplaced = [key for key in raw if key in placing] if isinstance(raw, dict) else []
+        message = f"the task {name!r} brings its own data and cannot read other data"
         self.problems += [
-            self.document.problem(message, (*location, key), hint=f"leave {key} out", at_key=True) for key in given
+            self.document.problem(message, (*location, key), hint=f"remove {key}", at_key=True) for key in misplaced
         ]
-        rest = {key: value for key, value in raw.items() if key not in placing} if given else raw
+        rest = {key: value for key, value in raw.items() if key not in placing} if misplaced else raw
         return self._checked(SplitOptions, rest, location)
 
     def _train(self, adapt: Use | None) -> TrainOptions | None:
@@ -163,7 +163,7 @@ class _Resolver:
         if isinstance(raw, dict) and isinstance(raw.get("metrics"), list):
             metrics = [self._metric(value, index) for index, value in enumerate(raw["metrics"])]
             known = tuple(metric for metric in metrics if metric is not None)
-            if len(known) < len(metrics):  # told already; the other keys are checked all the same
+            if len(known) < len(metrics):  # these are reported; the other keys are still checked
                 raw = {**raw, "metrics": known or (_STAND_IN,)}
                 self._checked(ScoreOptions, raw, ("score",))
                 return None
@@ -185,23 +185,23 @@ class _Resolver:
         try:
             return MetricUse(name=use.name, options=use.options, key=key, baseline=baseline)
         except ValidationError:
-            wanted = "a key of letters, digits, - and _, beginning with a letter or digit"
-            self.problems.append(self.document.problem(f"got {show(key)}, wanted {wanted}", (*location, "as")))
+            expected = "letters, digits, - and _, beginning with a letter or digit"
+            self.problems.append(self.document.problem(f"got {show(key)}, expected {expected}", (*location, "as")))
             return None
 
     def _component(self, kind: str, value: Any, location: Location, reserved: tuple[str, ...] = ()) -> Use | None:
-        """The component that ``value``, a name or ``{use: name, ...}``, stands for."""
+        """The component that ``value`` names: a name or ``{use: name, ...}``."""
         at = location
         options: dict[Any, Any] = {}
         name = value
         if isinstance(value, dict):
             if "use" not in value:
-                self.problems.append(missing(self.document, (*location, "use"), f"wanted the name of a {kind}"))
+                self.problems.append(missing(self.document, (*location, "use"), f"expected the name of a {kind}"))
                 return None
             name, at = value["use"], (*location, "use")
             options = {key: option for key, option in value.items() if key not in ("use", *reserved)}
         if not isinstance(name, str):
-            message = f"got {show(name)}, wanted the name of a {kind}, or {{use: NAME, ...its options}}"
+            message = f"got {show(name)}, expected the name of a {kind}, or {{use: NAME, ...its options}}"
             self.problems.append(self.document.problem(message, at))
             return None
         known = self.plugins.names(kind)
@@ -219,7 +219,7 @@ class _Resolver:
         return None if checked is None else Use(name=name, options=checked)
 
     def _misspelt_backbone(self, name: str, at: Location) -> list[Problem]:
-        """A name without a slash, of no folder, that is nearly a registered one: hardly a Hub id."""
+        """The problem of a name that resembles a registered one, has no slash and is not a folder: hardly a Hub id."""
         hint = did_you_mean(name, self.plugins.names("backbone"))
         if hint is None or "/" in name or Path(absolute(name, self.document.place(at).base)).exists():
             return []
@@ -229,7 +229,7 @@ class _Resolver:
     def _options(
         self, component: type[Component], raw: dict[Any, Any], location: Location, path_at: Location | None
     ) -> Options | None:
-        """The component's options; ``path_at`` is where the option ``path`` stands if it is not under its own key."""
+        """The component's options; ``path_at`` is the location of the option ``path`` if it has no key."""
         options = dict(raw)
         for key in path_keys(component.Options):
             may_be_hub_id = component.kind == "encoder" or component.name == HUB_BACKBONE
@@ -238,7 +238,7 @@ class _Resolver:
                 options[key] = self._path(options[key], at, may_be_hub_id)
         try:
             return self._checked(component.Options, options, location)
-        except Exception as error:  # a validator of the plugin's own
+        except Exception as error:  # from a validator of the plugin
             message = (
                 f"the {component.kind} {component.name!r} failed on these options: {type(error).__name__}: {error}"
             )
@@ -246,7 +246,7 @@ class _Resolver:
             return None
 
     def _path(self, value: Any, location: Location, may_be_hub_id: bool = False) -> Any:
-        """A path, or each of a list of paths, made absolute; anything else is left to the check of its type."""
+        """A path, or each of a list of paths, made absolute; other values are left to the check of their type."""
         if isinstance(value, list):
             return [self._path(item, (*location, index), may_be_hub_id) for index, item in enumerate(value)]
         if not isinstance(value, str):
@@ -269,5 +269,5 @@ _STAND_IN = MetricUse(name="unknown", options=Options(), key="unknown")
 
 
 def _order(problem: Problem) -> tuple[int, int]:
-    """Down the file; what was given on the command line comes last."""
+    """By line; problems of the command line come last."""
     return (problem.line or 2**31, problem.column or 0)

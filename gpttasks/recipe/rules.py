@@ -1,4 +1,4 @@
-"""What a recipe's parts must have to do with each other: fit follows from fields, never from lists of names."""
+"""Whether the parts of a recipe fit each other: this follows from declared fields, never from lists of names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ..errors import GpttasksError, Problem, did_you_mean
+from ..errors import GpttasksError, Problem, comma_separated, did_you_mean
 from ..example import renamed_field
 from ..plugins import Plugins
 from .backbone_rules import backbone_problems
@@ -15,7 +15,7 @@ from .document import Document, Location
 from .schema import MetricUse, ScoreOptions, TrainOptions, Use
 
 RUN_BACKBONE = "run"
-"""The backbone that is a finished run, and may bring a trained head with it."""
+"""The backbone that is a finished run, which may include a trained head."""
 
 
 def trains(plugins: Plugins, adapt: Use) -> bool:
@@ -24,7 +24,7 @@ def trains(plugins: Plugins, adapt: Use) -> bool:
 
 
 def rule_problems(document: Document, plugins: Plugins, parts: Mapping[str, Any]) -> list[Problem]:
-    """All problems between the parts (by the recipe's keys) that were resolved; a part that was not is None."""
+    """All problems between the parts, by the recipe's keys; a part that could not be resolved is None."""
     rules = _Rules(document, plugins, parts)
     backbone = backbone_problems(document, plugins, parts, rules.head)
     problems = [*rules.training(), *backbone, *rules.fit(), *rules.scoring()]
@@ -50,13 +50,13 @@ class _Rules:
         self.backbone = None if backbone is None else plugins.get("backbone", backbone.name)
 
     def training(self) -> Iterator[Problem]:
-        """What is trained, and whether it can be."""
+        """Whether the parts that are to be trained can be."""
         if self.adapt is None:
             return
         name = self.adapt.name
         if not trains(self.plugins, self.adapt):
             if self.document.data.get("train") is not None:
-                message = f"adapt is {name!r}, which trains nothing, but train is given"
+                message = f"adapt is {name!r}, which trains nothing, but train is set"
                 hint = "write train: null, or choose an adaptation such as adapt: lora"
                 yield self.document.problem(message, ("train",), hint=hint, at_key=True)
             from_run = self.backbone is not None and self.backbone.name == RUN_BACKBONE
@@ -67,38 +67,38 @@ class _Rules:
         if "train" in self.document.data and self.document.data["train"] is None:
             message = f"train is null, but adapt is {name!r}, which trains"
             yield self.document.problem(
-                message, ("train",), hint="leave train out for its defaults, or write adapt: none"
+                message, ("train",), hint="remove train to use its defaults, or write adapt: none"
             )
         keeps = getattr(self.plugins.get("adaptation", name), "keeps", None)
         if keeps is None and self.encoder is None and self.head is not None and not self.head.needs_training:
-            message = f"adapt is {name!r}, but the head {self.head.name!r} has nothing of its own to train"
+            message = f"adapt is {name!r}, but the head {self.head.name!r} has no layers to train"
             yield self.document.problem(message, ("adapt",), hint="choose lora or full, or adapt: none")
         if self.head is not None and not self.head.trainable:
-            message = f"adapt is {name!r}, but the head {self.head.name!r} only asks: it has no items to train on"
+            message = f"adapt is {name!r}, but the head {self.head.name!r} cannot be trained: it has no items"
             yield self.document.problem(message, ("adapt",), hint="write adapt: none, or choose another head")
 
     def fit(self) -> Iterator[Problem]:
-        """Whether the task's examples hold what head and metrics read, and the metrics score what the head gives."""
+        """Whether the task fills the fields that head and metrics need, and the metrics score what the head gives."""
         if self.head is not None:
             yield from self._head_fit(self.head)
         for index, metric in enumerate(self.score.metrics if self.score else ()):
             yield from self._metric_fit(metric, ("score", "metrics", index))
 
     def scoring(self) -> Iterator[Problem]:
-        """Keys that name a metric, and shots."""
+        """Whether keys that name a metric are unique and known, and shots are possible."""
         if self.score is None:
             return
         seen: set[str] = set()
         for index, metric in enumerate(self.score.metrics):
             if metric.key in seen:
                 message = f"a second metric with the key {metric.key!r}"
-                hint = f"give it a key of its own: {{use: {metric.name}, as: KEY}}"
+                hint = f"give it another key: {{use: {metric.name}, as: KEY}}"
                 yield self.document.problem(message, ("score", "metrics", index), hint=hint)
             seen.add(metric.key)
         best = self.train.validate_.best if self.train and self.train.validate_ else None
         baselines = {metric.key for metric in self.score.metrics if metric.baseline is not None}
         if best is not None and best not in seen - baselines:
-            message = f"got {best!r}, wanted the key of one of the recipe's metrics"
+            message = f"got {best!r}, expected the key of one of the recipe's metrics"
             yield self.document.problem(
                 message, ("train", "validate", "best"), hint=f"metrics: {', '.join(sorted(seen - baselines))}"
             )
@@ -106,13 +106,13 @@ class _Rules:
             yield from self._shots(self.score)
 
     def _shots(self, score: ScoreOptions) -> Iterator[Problem]:
-        """Whether the shots make sense for the head, and are never examples that are scored."""
+        """Whether the head can use shots, and they are not taken from the scored examples."""
         if self.head is not None and not self.head.prompted:
-            message = f"the head {self.head.name!r} takes no solved examples in front of the prompt"
+            message = f"the head {self.head.name!r} cannot use shots"
             yield self.document.problem(message, ("score", "shots"), hint="write shots: 0")
         if score.shots_from == score.split:
-            message = f"shots would come from {score.split}, the split that is scored"
-            hint = "write shots_from: pool, which holds them out of it, or another split"
+            message = f"the shots would come from {score.split}, the scored split"
+            hint = "write shots_from: pool to hold them out of it, or name another split"
             yield self.document.problem(message, ("score", "shots_from"), hint=hint)
 
     def _head_fit(self, head: Declared) -> Iterator[Problem]:
@@ -126,8 +126,9 @@ class _Rules:
         lacking = self._head_needs(head) - self.fields
         if lacking:
             fields = self.fields
+            filled = comma_separated(fields)
             yield self.document.problem(
-                f"the head {head.name!r} needs {_listed(lacking)}, but the task fills only {_listed(fields)}",
+                f"the head {head.name!r} needs {comma_separated(lacking)}, but the task fills only {filled}",
                 ("head",),
                 hint=self._fitting("head", lambda other: self._head_needs(other) <= fields) + _renamed(lacking, fields),
             )
@@ -139,17 +140,19 @@ class _Rules:
         hint = partial(self._fitting, "metric", lambda other: other.serves(self.gives, self.fields))
         if self.head is not None and not self.gives <= metric.takes:
             message = (
-                f"the metric {use.name!r} scores {_listed(metric.takes)}, "
-                f"but the head {self.head.name!r} gives {_listed(self.gives)}"
+                f"the metric {use.name!r} scores {comma_separated(metric.takes)}, "
+                f"but the head {self.head.name!r} gives {comma_separated(self.gives)}"
             )
             yield self.document.problem(message, location, hint=hint())
         lacking = frozenset() if self.fields is None else metric.needs - self.fields
         if lacking:
-            message = f"the metric {use.name!r} needs {_listed(lacking)}, which the task does not fill"
+            message = f"the metric {use.name!r} needs {comma_separated(lacking)}, which the task does not fill"
             yield self.document.problem(message, location, hint=hint() + _renamed(lacking, self.fields))
         if use.baseline is not None and "detail" in metric.reads:
-            message = f"the metric {use.name!r} reads what only a model's answers have, so no baseline can be scored"
-            yield self.document.problem(message, (*location, "baseline"), hint="leave baseline out, or score accuracy")
+            message = (
+                f"the metric {use.name!r} reads fields that only a model's answers have, so it cannot score a baseline"
+            )
+            yield self.document.problem(message, (*location, "baseline"), hint="remove baseline, or score accuracy")
         elif use.baseline is not None:
             yield from self._baseline_fit(use.baseline, (*location, "baseline"))
 
@@ -159,8 +162,8 @@ class _Rules:
 
         baseline = self._declared("baseline", use, location)
         if baseline is not None and not fits(baseline):
-            kinds = _listed(self.gives)
-            message = f"the baseline {use.name!r} has no answers of the kind {kinds} to this task"
+            kinds = comma_separated(self.gives)
+            message = f"the baseline {use.name!r} cannot give answers of the kind {kinds} for this task"
             yield self.document.problem(message, location, hint=self._fitting("baseline", fits))
 
     def _fitting(self, kind: str, fits: Callable[[Declared], bool]) -> str:
@@ -170,7 +173,7 @@ class _Rules:
         return f"{kind}s that fit: {', '.join(names) or 'none'}"
 
     def _head_needs(self, head: Declared) -> frozenset[str]:
-        """The fields that the head reads to answer, and to train where it is trained."""
+        """The fields that the head reads to answer, and to train if it is trained."""
         trained = self.adapt is not None and trains(self.plugins, self.adapt)
         return head.needs | head.trains_on if trained else head.needs
 
@@ -179,7 +182,7 @@ class _Rules:
         return ", ".join(name for name in names if getattr(self.plugins.get("adaptation", name), "trains", True))
 
     def _declared(self, kind: str, use: Use | None, location: Location) -> Declared | None:
-        """What the component declares; None, with the problem among ``failed``, where its code fails on the options."""
+        """The declarations of a component; None, with the problem in ``failed``, if its code fails on the options."""
         if use is None:
             return None
         try:
@@ -190,12 +193,8 @@ class _Rules:
 
 
 def _renamed(lacking: frozenset[str], fields: frozenset[str] | None) -> str:
-    """What to write in a plugin that names a field which examples no longer have, or no longer for this; else empty."""
+    """A hint for a plugin that uses a former field of examples, or a field with another meaning; else empty."""
     if lacking == {"label"} and "value" in (fields or ()):
         return "; the number that regression predicts is the field 'value'"
     renamed = renamed_field(lacking)
     return f"; {renamed}" if renamed else ""
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"

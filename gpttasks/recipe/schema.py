@@ -1,4 +1,4 @@
-"""What a resolved recipe holds: every key of the core with its type, default and description."""
+"""A resolved recipe: every key of the core with its type, default and description."""
 
 from __future__ import annotations
 

@@ -93,9 +93,9 @@ class TestMistakes:
         [
             ("majorty", "there is no baseline 'majorty'; did you mean 'majority'?"),
             ("best", f"there is no baseline 'best'; known: {NAMES}"),
-            ("3", "got 3, wanted the name of a baseline, or {use: NAME, ...its options}"),
+            ("3", "got 3, expected the name of a baseline, or {use: NAME, ...its options}"),
             ("''", f"there is no baseline ''; known: {NAMES}"),
-            ("[majority]", 'got ["majority"], wanted the name of a baseline'),
+            ("[majority]", 'got ["majority"], expected the name of a baseline'),
         ],
     )
     def test_a_name_that_is_none(self, value, hint):
@@ -112,12 +112,12 @@ class TestMistakes:
 
     def test_a_key_that_is_none(self):
         (line,) = complaints(metrics("{use: accuracy, baseline: majority, as: a b}"))
-        assert line.startswith("command line: score.metrics.0.as: got 'a b', wanted a key of letters, digits")
+        assert line.startswith("command line: score.metrics.0.as: got 'a b', expected letters, digits")
 
     def test_the_best_validation_cannot_be_that_of_a_baseline(self):
         (line,) = complaints("train.validate.best=accuracy_majority")
         assert line == (
-            "command line: train.validate.best: got 'accuracy_majority', wanted the key of one of the recipe's "
+            "command line: train.validate.best: got 'accuracy_majority', expected the key of one of the recipe's "
             "metrics; metrics: accuracy"
         )
 
@@ -143,15 +143,15 @@ class TestMistakes:
     def test_one_that_does_not_answer_as_the_head_does(self, overrides, metric, baseline, kind, fitting):
         (line,) = complaints(*overrides, metrics(metric, f"{{use: {metric}, baseline: {baseline}}}"))
         assert line == (
-            f"command line: score.metrics.1.baseline: the baseline {baseline!r} has no answers of the kind {kind} "
-            f"to this task; baselines that fit: {fitting}"
+            f"command line: score.metrics.1.baseline: the baseline {baseline!r} cannot give answers of the kind {kind} "
+            f"for this task; baselines that fit: {fitting}"
         )
         for name in fitting.split(", ") if fitting != "none" else ():
             assert resolved(*overrides, metrics(f"{{use: {metric}, baseline: {name}}}")).score.metrics[0].baseline
 
     def test_a_metric_that_reads_more_than_a_baseline_has(self):
         (line,) = complaints(metrics("{use: normalised_accuracy, baseline: majority}"))
-        assert line.startswith("command line: score.metrics.0.baseline: the metric 'normalised_accuracy' reads what")
+        assert line.startswith("command line: score.metrics.0.baseline: the metric 'normalised_accuracy' reads fields")
 
 
 def test_the_schema_knows_them():

@@ -221,7 +221,7 @@ def test_values_that_no_recipe_can_hold_are_refused():
 
     recipe = resolved()
     odd = recipe.model_copy(update={"head": Use(name="choice", options=Odd(value=object()))})
-    with pytest.raises(TypeError, match="recipes hold text, numbers, lists, mappings"):
+    with pytest.raises(TypeError, match="a recipe holds text, numbers, lists and mappings"):
         recipe_as_dict(odd)
 
 

@@ -86,19 +86,19 @@ def test_json_is_read_as_json_and_every_scalar_stands_where_its_place_says(data)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", ["r.yaml:1:1: the recipe is empty; it begins with name: ..."]),
-        ("# only a comment\n", ["r.yaml:1:1: the recipe is empty; it begins with name: ..."]),
-        ("- a\n", ["r.yaml:1:1: got a list, wanted a mapping such as name: ..."]),
-        ("\nword\n", ["r.yaml:2:1: got 'word', wanted a mapping such as name: ..."]),
-        ("a: 1\nb:\n  c: 1\n  c: 2\n", ["r.yaml:4:3: b.c: duplicate key; it stands in line 3 already"]),
+        ("", ["r.yaml:1:1: the recipe is empty; begin with name: ..."]),
+        ("# only a comment\n", ["r.yaml:1:1: the recipe is empty; begin with name: ..."]),
+        ("- a\n", ["r.yaml:1:1: got a list, expected a mapping such as name: ..."]),
+        ("\nword\n", ["r.yaml:2:1: got 'word', expected a mapping such as name: ..."]),
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", ["r.yaml:4:3: b.c: duplicate key; the first one is in line 3"]),
         (
             "a: 1\nb: 2\na: 3\nb: 4\n",
             [
-                "r.yaml:3:1: a: duplicate key; it stands in line 1 already",
-                "r.yaml:4:1: b: duplicate key; it stands in line 2 already",
+                "r.yaml:3:1: a: duplicate key; the first one is in line 1",
+                "r.yaml:4:1: b: duplicate key; the first one is in line 2",
             ],
         ),
-        ("a: {b: 1, b: 2}\n", ["r.yaml:1:11: a.b: duplicate key; it stands in line 1 already"]),
+        ("a: {b: 1, b: 2}\n", ["r.yaml:1:11: a.b: duplicate key; the first one is in line 1"]),
         ("a:\n\tb: 2\n", ["r.yaml:2:1: a tab cannot indent YAML; indent with spaces"]),
         ("a:\n  b: 1\n\tc: 2\n", ["r.yaml:3:1: a tab cannot indent YAML; indent with spaces"]),
         ("a: 'x\n", ["r.yaml:2:1: while scanning a quoted scalar: found unexpected end of stream"]),
@@ -112,7 +112,7 @@ def test_json_is_read_as_json_and_every_scalar_stands_where_its_place_says(data)
         ),
         (
             "a: 1\n---\nb: 2\n",
-            ["r.yaml:2:1: a second document begins here; a recipe is one document: leave out the ---"],
+            ["r.yaml:2:1: a second document begins here; a recipe is one document: remove the ---"],
         ),
         (
             "task:\n  prompt: {{ text }}\n",
@@ -124,15 +124,15 @@ def test_json_is_read_as_json_and_every_scalar_stands_where_its_place_says(data)
         ("a: 1\nb: \x01\n", ["r.yaml:2:4: the character '\\x01' is not allowed in YAML"]),
         ("a: !!python/name:os.system x\n", ["r.yaml:1:4: the tag !!python/name:os.system is not allowed in a recipe"]),
         ("a: !x [1]\n", ["r.yaml:1:4: the tag !x is not allowed in a recipe"]),
-        ("a: !!int x\n", ["r.yaml:1:4: 'x' is no !!int"]),
+        ("a: !!int x\n", ["r.yaml:1:4: 'x' is not a valid !!int"]),
         ("? [1, 2]\n: 3\n", ["r.yaml:1:3: a key must be a word or a number"]),
         (
             'a: "\\ud83d\\ude00"\n',
-            ["r.yaml:1:4: an escape from \\ud800 to \\udfff is no character; write it as \\U0001F600"],
+            ["r.yaml:1:4: an escape from \\ud800 to \\udfff is not a character; write it as \\U0001F600"],
         ),
         ("null: 3\n", ["r.yaml:1:1: a key must be a word or a number"]),
         ("a: *b\n", ["r.yaml:1:4: found undefined alias 'b'"]),
-        ("a: &x [*x]\n", ["r.yaml:1:4: this alias stands within what it names"]),
+        ("a: &x [*x]\n", ["r.yaml:1:4: this alias is inside the value that it refers to"]),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(text, expected):
@@ -191,10 +191,10 @@ class TestFiles:
             (tmp_path / path).write_text("")
         with pytest.raises(RecipeError) as caught:
             find_recipe(name, {"sorter": Path("sorter.yaml")})
-        assert str(caught.value) == f"{name}: there is no such file and no bundled recipe of that name; {hint}"
+        assert str(caught.value) == f"{name}: there is neither a file nor a bundled recipe of this name; {hint}"
 
     def test_a_folder(self, tmp_path):
-        with pytest.raises(RecipeError, match="this is a folder, wanted a recipe file"):
+        with pytest.raises(RecipeError, match="got a folder, expected a recipe file"):
             find_recipe(str(tmp_path), {})
         with pytest.raises(RecipeError, match="cannot be read: Is a directory"):
             read_document(tmp_path)

@@ -84,14 +84,14 @@ def test_a_source_without_a_name_gets_one(source):
 
 def test_nothing_is_overwritten(source):
     Path("mine.yaml").write_text("precious")
-    with pytest.raises(RecipeError, match=r"^mine\.yaml: the file is there already; choose another name"):
+    with pytest.raises(RecipeError, match=r"^mine\.yaml: the file exists already; choose another name"):
         new_recipe("mine", source, PLUGINS)
     assert Path("mine.yaml").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".a", "a b", "-a", "a\n"])
 def test_names_that_are_none(source, name):
-    with pytest.raises(RecipeError, match=r"command line: got .* as the name of a recipe, wanted letters"):
+    with pytest.raises(RecipeError, match=r"command line: got .* as the name of a recipe, expected letters"):
         new_recipe(name, source, PLUGINS)
     assert list(Path().iterdir()) == []
 
@@ -100,6 +100,6 @@ def test_wrong_sources_write_nothing(source):
     source.write_text(SOURCE.replace("head:", "haed:"))
     with pytest.raises(RecipeError, match="haed: unknown key"):
         new_recipe("mine", source, PLUGINS)
-    with pytest.raises(RecipeError, match="there is no such file"):
+    with pytest.raises(RecipeError, match="there is neither a file"):
         new_recipe("mine", "nothing.yaml", PLUGINS)
     assert list(Path().iterdir()) == []

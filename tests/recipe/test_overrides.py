@@ -109,12 +109,12 @@ def test_scalars_are_what_yaml_says(integer, number, flag):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("b", "got 'b', which is no KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null"),
-        ("=3", "got '=3', which is no KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null"),
-        ("a..b=3", "got 'a..b=3', which is no KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null"),
-        ("a b =3", "got 'a b =3', which is no KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null"),
-        ("seed=", "seed: there is no value after the =; seed=null is no value, seed='\"\"' an empty text"),
-        ("seed=# 3", "seed: cannot read '# 3' as YAML: it holds no value"),
+        ("b", "got 'b', expected KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null"),
+        ("=3", "got '=3', expected KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null"),
+        ("a..b=3", "got 'a..b=3', expected KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null"),
+        ("a b =3", "got 'a b =3', expected KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null"),
+        ("seed=", "seed: there is no value after =; write seed=null for no value, seed='\"\"' for an empty text"),
+        ("seed=# 3", "seed: cannot read '# 3' as YAML: the value is empty"),
         (
             "seed=[1",
             "seed: cannot read '[1' as YAML: "
@@ -130,11 +130,11 @@ def test_scalars_are_what_yaml_says(integer, number, flag):
         ("task.use.x=3", "task.use.x: task.use is 'sort', which has no keys below it"),
         (
             "score.metrics.2=f1",
-            "score.metrics.2: got '2' as an entry of the list score.metrics, wanted a number from 0 to 1",
+            "score.metrics.2: got '2' as an entry of the list score.metrics, expected a number from 0 to 1",
         ),
         (
             "score.metrics.f1=3",
-            "score.metrics.f1: got 'f1' as an entry of the list score.metrics, wanted a number from 0 to 1",
+            "score.metrics.f1: got 'f1' as an entry of the list score.metrics, expected a number from 0 to 1",
         ),
     ],
 )
@@ -144,8 +144,8 @@ def test_what_is_wrong_is_told(override, message):
 
 def test_all_that_is_wrong_is_told_at_once():
     assert refusals("seed=1", "b", "seed=2", "name=[") == [
-        "command line: got 'b', which is no KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null",
-        "command line: seed: given twice on the command line",
+        "command line: got 'b', expected KEY=VALUE; write KEY=VALUE, such as train.epochs=2 or score.limit=null",
+        "command line: seed: appears twice on the command line",
         "command line: name: cannot read '[' as YAML: while parsing a flow node: "
         "expected the node content, but found '<stream end>'",
     ]

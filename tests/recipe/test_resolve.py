@@ -167,31 +167,31 @@ runtime: {precision: fp23, trackers: tensorboard, threads: true}
 def test_all_at_once_in_the_order_of_the_file():
     known = "known: accuracy, f1, overlap"
     assert complaints(WRONG) == [
-        "r.yaml:1:1: head: is missing; wanted the name of a head",
-        "r.yaml:1:7: name: got 'my recipe', wanted text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "r.yaml:1:1: head: is missing; expected the name of a head",
+        "r.yaml:1:7: name: got 'my recipe', expected text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$",
         "r.yaml:2:23: backbone.contxt: unknown key; did you mean 'context'?",
         "r.yaml:4:8: task.use: there is no task 'srt'; did you mean 'sort'?; known: anything, sort, write",
-        "r.yaml:5:28: task.data.holdout: got 3, wanted a mapping",
+        "r.yaml:5:28: task.data.holdout: got 3, expected a mapping",
         "r.yaml:5:31: task.data.idd: unknown key; did you mean 'id'?",
         "r.yaml:6:1: haed: unknown key; did you mean 'head'?",
         "r.yaml:7:20: adapt.rnak: unknown key; did you mean 'rank'?",
-        "r.yaml:7:35: adapt.rank: got 'x', wanted an integer",
-        "r.yaml:7:51: adapt.targets.1: got 1, wanted text",
-        "r.yaml:7:62: adapt.alpha: got 0, wanted a number above 0",
-        "r.yaml:8:17: train.epochs: got 'three', wanted a number",
+        "r.yaml:7:35: adapt.rank: got 'x', expected an integer",
+        "r.yaml:7:51: adapt.targets.1: got 1, expected text",
+        "r.yaml:7:62: adapt.alpha: got 0, expected a number above 0",
+        "r.yaml:8:17: train.epochs: got 'three', expected a number",
         "r.yaml:8:24: train.betas.1: is missing",
         "r.yaml:8:49: train.validate.evry: unknown key; did you mean 'every'?",
-        "r.yaml:8:69: train.schedule: got 'liner', wanted 'linear', 'cosine' or 'constant'; did you mean 'linear'?",
-        "r.yaml:8:82: train.clip: got Infinity, wanted a finite number",
-        "r.yaml:9:16: score.split: got 'tst', wanted 'train', 'validation' or 'test'; did you mean 'test'?",
-        "r.yaml:9:60: score.metrics.1.average: got 'makro', wanted 'macro' or 'weighted'; did you mean 'macro'?",
-        "r.yaml:9:68: score.metrics.2.use: is missing; wanted the name of a metric",
+        "r.yaml:8:69: train.schedule: got 'liner', expected 'linear', 'cosine' or 'constant'; did you mean 'linear'?",
+        "r.yaml:8:82: train.clip: got Infinity, expected a finite number",
+        "r.yaml:9:16: score.split: got 'tst', expected 'train', 'validation' or 'test'; did you mean 'test'?",
+        "r.yaml:9:60: score.metrics.1.average: got 'makro', expected 'macro' or 'weighted'; did you mean 'macro'?",
+        "r.yaml:9:68: score.metrics.2.use: is missing; expected the name of a metric",
         f"r.yaml:9:86: score.metrics.3: there is no metric 'acuracy'; did you mean 'accuracy'?; {known}",
-        "r.yaml:9:95: score.metrics.4: got 3, wanted the name of a metric, or {use: NAME, ...its options}",
-        "r.yaml:10:7: seed: got 1.5, wanted an integer",
-        "r.yaml:11:22: runtime.precision: got 'fp23', wanted 'auto', 'fp32', 'bf16' or 'fp16'; did you mean 'fp32'?",
-        "r.yaml:11:38: runtime.trackers: got 'tensorboard', wanted a list",
-        "r.yaml:11:60: runtime.threads: got true, wanted an integer",
+        "r.yaml:9:95: score.metrics.4: got 3, expected the name of a metric, or {use: NAME, ...its options}",
+        "r.yaml:10:7: seed: got 1.5, expected an integer",
+        "r.yaml:11:22: runtime.precision: got 'fp23', expected 'auto', 'fp32', 'bf16' or 'fp16'; did you mean 'fp32'?",
+        "r.yaml:11:38: runtime.trackers: got 'tensorboard', expected a list",
+        "r.yaml:11:60: runtime.threads: got true, expected an integer",
     ]
 
 
@@ -201,20 +201,20 @@ def test_all_at_once_in_the_order_of_the_file():
         (
             "  data: {path: org/things}\n",
             "",
-            ["6:1: task.data: is missing; wanted {path: ...}: where the rows come from"],
+            ["6:1: task.data: is missing; expected {path: ...}: where the rows come from"],
         ),
         ("{path: org/things}", "{}", ["8:3: task.data.path: is missing; expected a Hub id, a folder, a file "]),
-        ("{path: org/things}", "things", ["8:9: task.data: got 'things', wanted a mapping"]),
+        ("{path: org/things}", "things", ["8:9: task.data: got 'things', expected a mapping"]),
         ('  prompt: "{{ text }}"\n', "", ["6:1: task.prompt: is missing; expected the template of the prompt"]),
-        ("  use: sort\n", "", ["6:1: task.use: is missing; wanted the name of a task"]),
-        ("use: sort", "use: [sort]", ['7:8: task.use: got ["sort"], wanted the name of a task, or']),
-        ("[good, bad]", "3", ["10:11: task.labels: got 3, wanted a list or a mapping"]),
-        ("[good, bad]", "[good, [bad]]", ['10:18: task.labels.1: got ["bad"], wanted text']),
+        ("  use: sort\n", "", ["6:1: task.use: is missing; expected the name of a task"]),
+        ("use: sort", "use: [sort]", ['7:8: task.use: got ["sort"], expected the name of a task, or']),
+        ("[good, bad]", "3", ["10:11: task.labels: got 3, expected a list or a mapping"]),
+        ("[good, bad]", "[good, [bad]]", ['10:18: task.labels.1: got ["bad"], expected text']),
         ("[good, bad]", "[good]", ["10:11: task.labels: wanted at least two"]),
         (
             "head: choice",
             "head: null",
-            ["11:7: head: got null, wanted the name of a head, or {use: NAME, ...its options}"],
+            ["11:7: head: got null, expected the name of a head, or {use: NAME, ...its options}"],
         ),
         (
             "head: choice",
@@ -224,28 +224,32 @@ def test_all_at_once_in_the_order_of_the_file():
         ("head: choice", "head: classifier\nseeds: 3", ["12:1: seeds: unknown key; did you mean 'seed'?"]),
         ("epochs: 2", "epochs: 2, steps: 3", ["13:27: train.steps: give epochs or steps, not both; with steps write"]),
         ("epochs: 2", "epochs: null", ["13:17: train.epochs: give epochs or steps, both are null"]),
-        ("epochs: 2", "epochs: 0", ["13:17: train.epochs: got 0, wanted a number above 0"]),
-        ("epochs: 2", "epochs: true", ["13:17: train.epochs: got true, wanted a number"]),
-        ("epochs: 2", 'epochs: "2"', ["13:17: train.epochs: got '2', wanted a number"]),
+        ("epochs: 2", "epochs: 0", ["13:17: train.epochs: got 0, expected a number above 0"]),
+        ("epochs: 2", "epochs: true", ["13:17: train.epochs: got true, expected a number"]),
+        ("epochs: 2", 'epochs: "2"', ["13:17: train.epochs: got '2', expected a number"]),
         (
             "{best: accuracy}",
             "{best: f2}",
-            ["13:37: train.validate.best: got 'f2', wanted the key of one of the recipe's"],
+            ["13:37: train.validate.best: got 'f2', expected the key of one of the recipe's"],
         ),
         ("{best: accuracy}", "{patience: 2}", ["13:41: train.validate.patience: it counts validations without a new"]),
         (
             "[accuracy, ",
             "[f1, ",
-            ["14:23: score.metrics.1: a second metric with the key 'f1'; give it a key of its own:"],
+            ["14:23: score.metrics.1: a second metric with the key 'f1'; give it another key:"],
         ),
         (
             "use: f1,",
             "use: f1, as: a.b,",
-            ["14:43: score.metrics.1.as: got 'a.b', wanted a key of letters, digits, - and _"],
+            ["14:43: score.metrics.1.as: got 'a.b', expected letters, digits, - and _"],
         ),
-        ("metrics: [accuracy", "metrics: accuracy #", ["14:18: score.metrics: got 'accuracy', wanted a list"]),
-        ("metrics: [accuracy", "shots: -1, metrics: [accuracy", ["14:16: score.shots: got -1, wanted at least 0"]),
-        ("[accuracy, {use: f1, average: weighted}]", "[]", ["14:18: score.metrics: got [], wanted at least 1 of them"]),
+        ("metrics: [accuracy", "metrics: accuracy #", ["14:18: score.metrics: got 'accuracy', expected a list"]),
+        ("metrics: [accuracy", "shots: -1, metrics: [accuracy", ["14:16: score.shots: got -1, expected at least 0"]),
+        (
+            "[accuracy, {use: f1, average: weighted}]",
+            "[]",
+            ["14:18: score.metrics: got [], expected at least 1 of them"],
+        ),
     ],
 )
 def test_one_thing_that_is_wrong(old, new, expected):
@@ -265,13 +269,13 @@ def test_one_thing_that_is_wrong(old, new, expected):
     [
         (
             ["adapt=none"],
-            "r.yaml:13:1: train: adapt is 'none', which trains nothing, but train is given; "
+            "r.yaml:13:1: train: adapt is 'none', which trains nothing, but train is set; "
             "write train: null, or choose an adaptation such as adapt: lora",
         ),
         (
             ["train=null"],
             "command line: train: train is null, but adapt is 'lora', which trains; "
-            "leave train out for its defaults, or write adapt: none",
+            "remove train to use its defaults, or write adapt: none",
         ),
         (
             ["head=classifier", "adapt=none", "train=null"],
@@ -280,20 +284,20 @@ def test_one_thing_that_is_wrong(old, new, expected):
         ),
         (
             ["adapt=head-only"],
-            "command line: adapt: adapt is 'head-only', but the head 'choice' has nothing of its own to train; "
+            "command line: adapt: adapt is 'head-only', but the head 'choice' has no layers to train; "
             "choose lora or full, or adapt: none",
         ),
         (
             ["head=asking"],
-            "r.yaml:12:8: adapt: adapt is 'lora', but the head 'asking' only asks: it has no items to train on; "
+            "r.yaml:12:8: adapt: adapt is 'lora', but the head 'asking' cannot be trained: it has no items; "
             "write adapt: none, or choose another head\n"
             "command line: head: the head 'asking' needs source, but the task fills only choices, label, prompt; "
             "heads that fit: choice, classifier",
         ),
         (
             ["score.shots=2", "score.split=train"],
-            "r.yaml:14:8: score.shots_from: shots would come from train, the split that is scored; "
-            "write shots_from: pool, which holds them out of it, or another split",
+            "r.yaml:14:8: score.shots_from: the shots would come from train, the scored split; "
+            "write shots_from: pool to hold them out of it, or name another split",
         ),
         (
             ["backbone=served"],
@@ -322,8 +326,7 @@ def test_one_thing_that_is_wrong(old, new, expected):
         ),
         (
             ["head=classifier", "score.shots=2"],
-            "command line: score.shots: the head 'classifier' takes no solved examples in front of the prompt; "
-            "write shots: 0",
+            "command line: score.shots: the head 'classifier' cannot use shots; write shots: 0",
         ),
     ],
 )
@@ -358,7 +361,7 @@ def test_fields_that_depend_on_options():
 
 
 def test_a_file_name_that_is_no_recipe_name():
-    with pytest.raises(RecipeError, match=r"my recipe\.yaml:1:1: name: got 'my recipe', wanted text that matches"):
+    with pytest.raises(RecipeError, match=r"my recipe\.yaml:1:1: name: got 'my recipe', expected text that matches"):
         resolved(MINIMAL, file="my recipe.yaml")
 
 

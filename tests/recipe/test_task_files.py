@@ -162,42 +162,42 @@ class TestMistakes:
         missing = folder / "tasks" / "sortng.yaml"
         write_recipe(folder, "../tasks/sortng.yaml")
         (line,) = complaints()
-        assert line.startswith("../recipes/r.yaml:2:7: task: there is no task file ")
-        assert Path(line.split("task file ")[1].split(";")[0]).resolve() == missing
+        assert line.startswith("../recipes/r.yaml:2:7: task: the task file ")
+        assert Path(line.split("task file ")[1].split(" does not exist")[0]).resolve() == missing
         assert line.endswith("; its path starts at this file")
         write_recipe(folder, "{data: {path: x}, use: ../tasks/sortng.yaml}")
         (line,) = complaints()
-        assert line.startswith("../recipes/r.yaml:2:30: task.use: there is no task file ")
+        assert line.startswith("../recipes/r.yaml:2:30: task.use: the task file ")
 
     def test_a_file_on_the_command_line_that_is_not_there(self, folder):
         (line,) = complaints("task=./nothing.yaml", "task.prompt=x")
-        assert line.startswith("command line: task.use: there is no task file ")
-        assert line.endswith("nothing.yaml; its path starts at the working directory")
+        assert line.startswith("command line: task.use: the task file ")
+        assert line.endswith("nothing.yaml does not exist; its path starts at the working directory")
 
     def test_a_folder(self, folder):
         (folder / "tasks" / "folder.yaml").mkdir()
         write_recipe(folder, "../tasks/folder.yaml")
         (line,) = complaints()
-        assert "there is no task file" in line
+        assert "the task file" in line
 
     @pytest.mark.parametrize(
         ("text", "place", "message"),
         [
-            ("[use, sort]\n", "1:1", "got a list, wanted a mapping"),
-            ("sort\n", "1:1", "got 'sort', wanted a mapping"),
+            ("[use, sort]\n", "1:1", "got a list, expected a mapping"),
+            ("sort\n", "1:1", "got 'sort', expected a mapping"),
             ("", "1:1", "is empty"),
             ("use: sort\n\tprompt: x\n", "2:1", "a tab cannot indent YAML; indent with spaces"),
-            (TASK + 'prompt: "{{ a }}"\n', "7:1", "duplicate key; it stands in line 4 already"),
-            (TASK.replace("use: sort\n", ""), "2:1", "use: a task file says which task it is: got use: None, wanted"),
-            ("use: [sort]\n", "1:6", "use: a task file says which task it is: got use: ['sort'], wanted the name"),
-            ("use: other.yaml\n", "1:6", "use: a task file says which task it is: got use: 'other.yaml', wanted"),
-            ("task: {use: ./other.yaml}\n", "1:13", "task.use: a task file says which task it is: got use: './other"),
+            (TASK + 'prompt: "{{ a }}"\n', "7:1", "duplicate key; the first one is in line 4"),
+            (TASK.replace("use: sort\n", ""), "2:1", "use: got use: None in a task file, expected"),
+            ("use: [sort]\n", "1:6", "use: got use: ['sort'] in a task file, expected the name"),
+            ("use: other.yaml\n", "1:6", "use: got use: 'other.yaml' in a task file, expected"),
+            ("task: {use: ./other.yaml}\n", "1:13", "task.use: got use: './other"),
             (TASK.replace("use: sort", "use: srot"), "2:6", "task.use: there is no task 'srot'; did you mean 'sort'?"),
             (TASK + "lable: stars\n", "7:1", "task.lable: unknown key; did you mean 'label'?"),
             (TASK.replace("[good, bad]", "[good]"), "5:9", "task.labels: wanted at least two"),
             (TASK.replace("id: name", "ids: name"), "3:56", "task.data.ids: unknown key; did you mean 'id'?"),
-            (TASK.replace("id: name", "id: 3"), "3:60", "task.data.id: got 3, wanted text"),
-            (TASK.replace("[./words]", "[./words, 3]"), "6:18", "task.lists.1: got 3, wanted text"),
+            (TASK.replace("id: name", "id: 3"), "3:60", "task.data.id: got 3, expected text"),
+            (TASK.replace("[./words]", "[./words, 3]"), "6:18", "task.lists.1: got 3, expected text"),
             ("task:\n  use: sort\n  label: 3\n  prompt: x\n  labels: [a, b]\n  data: {path: x}\n", "3:10", "got 3"),
         ],
     )  # fmt: skip
@@ -278,7 +278,7 @@ class TestNewRecipe:
 
     def test_a_file_that_is_not_there_writes_nothing(self, folder):
         write_recipe(folder, "./nothing.yaml")
-        with pytest.raises(RecipeError, match="there is no task file"):
+        with pytest.raises(RecipeError, match="the task file"):
             new_recipe("mine", "../recipes/r.yaml", PLUGINS)
         assert not Path("mine.yaml").exists()
 
