@@ -1,6 +1,6 @@
-"""The command ``gpttasks``: one module a verb, and here what all verbs share.
+"""The command ``gpttasks``: one module per verb, and here the code that all verbs share.
 
-A verb returns its JSON document (or None) and prints for people on stderr; an error it raises becomes messages and an
+A verb returns its JSON document (or None) and prints messages for people on stderr. Its errors become messages and an
 exit status here. 0: done; 1: the run failed, or there is a bug; 2: the user's input is wrong; 130: interrupted.
 """
 
@@ -26,55 +26,55 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out a command line (by default the process's own) and return the exit status.
+    """Run a command line (by default that of the process) and return the exit status.
 
-    With ``--json``, stdout gets exactly one JSON document; whatever else is printed on the way goes to stderr.
+    With ``--json``, stdout gets exactly one JSON document; any other output goes to stderr.
     """
-    if is_helper():  # the first of several processes speaks for all
+    if is_helper():  # the first of several processes prints for all
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-            return _carry_out(list(sys.argv[1:] if arguments is None else arguments))[0]
-    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    as_json = "--json" in given
+            return _run(list(sys.argv[1:] if arguments is None else arguments))[0]
+    command_line = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    as_json = "--json" in command_line
     stdout = sys.stdout
     try:
         with redirect_stdout(sys.stderr) if as_json else nullcontext(), warnings.catch_warnings():
-            if not sys.warnoptions:  # what libraries tell those who program with them
+            if not sys.warnoptions:  # meant for programmers who use the libraries
                 warnings.simplefilter("ignore", FutureWarning)
-            status, document = _carry_out(given)
+            status, document = _run(command_line)
         if as_json and document is not None:
             print_json(document, stdout)
         stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has stopped reading
         close_quietly(stdout)
         status = 0
     return status
 
 
-def _carry_out(arguments: list[str]) -> tuple[int, Mapping[str, Any] | None]:
+def _run(arguments: list[str]) -> tuple[int, Mapping[str, Any] | None]:
     """The exit status and, if there is one, the JSON document. Raises only BrokenPipeError."""
-    # Starting up makes many objects that stay: looking among them for garbage takes a twentieth of a second.
+    # Start-up creates many lasting objects: collecting garbage among them takes a twentieth of a second.
     gc.set_threshold(20_000, 10, 10)
     try:
-        # Not command.main(): it would turn Ctrl-C and closed pipes into statuses and texts of its own.
+        # Not command.main(): it would handle Ctrl-C and closed pipes with other messages and statuses.
         command = build()
         with command.make_context("gpttasks", arguments) as context:
             return 0, command.invoke(context)
     except typer.Exit as end:  # --help and --version
         return end.exit_code, None
     except UsageError as error:
-        return _told(_as_user_error(error))
+        return _report(_as_user_error(error))
     except GpttasksError as error:
-        return _told(error)
+        return _report(error)
     except KeyboardInterrupt:
-        return _told(Interrupted("stopped"))
+        return _report(Interrupted("stopped"))
     except BrokenPipeError:
         raise
     except Exception as error:
-        return _told(describe_bug(error))
+        return _report(describe_bug(error))
 
 
-def _told(error: GpttasksError) -> tuple[int, Mapping[str, Any]]:
-    """Say what is wrong; the document is the run as far as it got, or the list of errors."""
+def _report(error: GpttasksError) -> tuple[int, Mapping[str, Any]]:
+    """Print the errors. The document is the record of the run that failed, or the list of errors."""
     say(str(error))
     run = getattr(error, "run", None)
     if run is not None and not isinstance(error, UserError):
@@ -83,7 +83,7 @@ def _told(error: GpttasksError) -> tuple[int, Mapping[str, Any]]:
 
 
 def _as_user_error(error: Any) -> UserError:
-    """A wrong command line, as the command-line library reports it, in our words."""
+    """An error of the command-line library as an error of gpttasks."""
     path = error.ctx.command_path if error.ctx is not None else "gpttasks"
     message = error.format_message().rstrip(".")
     return UserError(Problem(message, file="command line", hint=f"see {path} --help"))

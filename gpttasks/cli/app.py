@@ -1,4 +1,4 @@
-"""The verbs, put together into one command."""
+"""The command line: all verbs in one command."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 def build() -> Any:
     """The whole command line."""
-    # Plain help texts instead of rich ones: they take a quarter of the time.
+    # Plain help texts take a quarter of the time of rich ones.
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(gpttasks)
     for verb in (run, check, predict, export, show):
         app.command()(verb)
     app.command("list")(list_names)
-    new = typer.Typer(rich_markup_mode=None, help="Write a new file to begin with.")
+    new = typer.Typer(rich_markup_mode=None, help="Create a recipe or a plugin package.")
     new.callback()(_new)
     new.command("recipe")(new_recipe)
     new.command("plugin")(new_plugin)
@@ -35,8 +35,8 @@ def build() -> Any:
     return typer.main.get_command(app)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from gpttasks import __version__
 
         typer.echo(f"gpttasks {__version__}")
@@ -45,14 +45,14 @@ def _version(wanted: bool) -> None:
 
 def gpttasks(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Prompt a GPT for a language task, fine-tune it, and score both alike.
+    """Prompt a GPT for a language task, fine-tune it, and score both in the same way.
 
-    Begin with: gpttasks run quickstart
+    Start with: gpttasks run quickstart
     """
 
 
 def _new() -> None:
-    """Write a new file to begin with."""
+    """Create a recipe or a plugin package."""

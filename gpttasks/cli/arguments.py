@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs share."""
+"""Arguments and options of several verbs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Changes: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="KEY=VALUE",
-        help="Keys of the recipe to set to another value, such as train.epochs=2; relative paths start here.",
+        help="Recipe keys with new values, such as train.epochs=2. Relative paths start at the working directory.",
         show_default=False,
     ),
 ]
 RunName: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 PluginFiles: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="Load a Python file as a plugin; may be given several times."),
+    typer.Option("--plugin", metavar="FILE", help="Load a Python file as a plugin; can be repeated."),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

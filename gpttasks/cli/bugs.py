@@ -1,4 +1,4 @@
-"""Errors that nobody raised on purpose: whose bug it is, with the traceback if it is ours."""
+"""Unexpected errors: whose bug they are, with the traceback if it is in gpttasks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .output import say
 
 
 def describe_bug(error: Exception) -> GpttasksError:
-    """Print the traceback on stderr; the error to report instead names the culprit.
+    """Print the traceback on stderr, and return an error that names the culprit.
 
-    Of a bug in a plugin that is not bundled the traceback is shown where ``GPTTASKS_TRACEBACK=1`` asks for it.
+    The traceback of a bug in a third-party plugin is printed only with ``GPTTASKS_TRACEBACK=1``.
     """
     culprit, is_ours = _culprit(error)
     if is_ours:
@@ -20,14 +20,14 @@ def describe_bug(error: Exception) -> GpttasksError:
         show_traceback(error)
         culprit = f"{culprit}; {TRACEBACK}=1 shows the traceback"
     cause = " ".join(f"{type(error).__name__}: {error}".split())
-    told = GpttasksError(Problem(f"internal error: {cause}", hint=f"this is a bug in {culprit}"))
-    if hasattr(error, "run"):  # the run that was going on, for --json
-        told.run = error.run  # type: ignore[attr-defined]
-    return told
+    bug = GpttasksError(Problem(f"internal error: {cause}", hint=f"this is a bug in {culprit}"))
+    if hasattr(error, "run"):  # the interrupted run, for --json
+        bug.run = error.run  # type: ignore[attr-defined]
+    return bug
 
 
 def _culprit(error: Exception) -> tuple[str, bool]:
-    """``gpttasks``, or the plugin to which the innermost frame of ours or of one belongs; and whether that is ours."""
+    """The culprit, and whether it is gpttasks: the plugin or gpttasks, whichever has the innermost frame."""
     from importlib.metadata import entry_points
 
     from ..plugins.loading import FILE_MODULE

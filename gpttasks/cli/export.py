@@ -1,4 +1,4 @@
-"""``gpttasks export``: what a run trained, for other tools."""
+"""``gpttasks export``: the trained weights of a run, for other tools."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ def export(
     run: RunName,
     merged: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write the backbone with the adapter merged into it to this new folder."),
+        typer.Option(
+            metavar="DIR", help="Write the backbone with the adapter merged into its weights to this new folder."
+        ),
     ] = None,
     precision: Annotated[
         Literal["fp32", "bf16", "fp16"] | None,
-        typer.Option(help="The precision of the merged weights: fp32 by default."),
+        typer.Option(help="The precision of the merged weights; by default fp32."),
     ] = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Hand what a run trained to other tools.
+    """Export the trained weights of a run for other tools.
 
-    Says where the adapter is, or writes the whole model with the adapter merged into it.
+    Prints where the adapter is, or writes the whole model with the adapter merged into its weights.
 
     Example: gpttasks export runs/imdb-lora-0a1b2c3d4e5f --merged imdb-gpt2
     """
@@ -34,6 +36,6 @@ def export(
     from ..plugins import load_plugins
 
     if precision and merged is None:
-        raise UserError("--precision is about merged weights, and --merged was not given")
+        raise UserError("--precision needs --merged")
     folder = export_run(run, merged, load_plugins(plugin or []), precision or "fp32")
-    say(f"{'the merged model' if merged else 'what was trained'} is in {folder}")
+    say(f"the {'merged model is' if merged else 'trained weights are'} in {folder}")

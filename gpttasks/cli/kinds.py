@@ -18,16 +18,16 @@ KIND_NAMES = "|".join(PLURALS)
 
 
 def kind_named(word: str) -> str:
-    """The kind that a word names, singular or plural. Raises UserError."""
+    """The kind with this name, singular or plural. Raises UserError for an unknown one."""
     kind = PLURALS.get(word, word)
     if kind not in KINDS:
-        hint = did_you_mean(word, PLURALS) or f"wanted one of {', '.join(PLURALS)}"
+        hint = did_you_mean(word, PLURALS) or f"expected one of {', '.join(PLURALS)}"
         raise UserError(Problem(f"there is no kind {word!r}", file="command line", key="KIND", hint=hint))
     return kind
 
 
 def doc_of(thing: type) -> str:
-    """The docstring of a class itself, not of a base; empty if it has none."""
+    """The docstring of a class, not that of a base class; empty if it has none."""
     return inspect.cleandoc(thing.__doc__ or "") if "__doc__" in vars(thing) else ""
 
 

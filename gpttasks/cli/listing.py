@@ -1,4 +1,4 @@
-"""``gpttasks list``: what there is."""
+"""``gpttasks list``: the names of one kind."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def list_names(
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> Mapping[str, Any]:
-    """List the names that a recipe may use.
+    """List the names that a recipe can use.
 
-    Each comes with the distribution that it belongs to.
+    Each name is shown with the distribution that registers it.
 
     Example: gpttasks list heads
     """
     from ..plugins import load_plugins
 
-    wanted = kind_named(kind)
+    listed_kind = kind_named(kind)
     plugins = load_plugins(plugin or [])
-    if wanted == "plugin":
+    if listed_kind == "plugin":
         items = [asdict(record) for record in plugins.records]
         rows = [_plugin_row(record) for record in plugins.records]
     else:
-        items = [_item(plugins, wanted, name) for name in plugins.names(wanted)]
-        rows = [(item["name"], _origin(plugins.owner(wanted, item["name"])), item["summary"]) for item in items]
+        items = [_item(plugins, listed_kind, name) for name in plugins.names(listed_kind)]
+        rows = [(item["name"], _origin(plugins.owner(listed_kind, item["name"])), item["summary"]) for item in items]
     if not as_json:
-        # The table is what was asked for, so it goes to stdout, where grep and less can take it.
-        typer.echo(aligned(rows)) if rows else say(f"there are no {wanted}s")
-    return {"schema": LIST_SCHEMA, "kind": wanted, "items": items}
+        # The table is the result, so it goes to stdout, for grep and less.
+        typer.echo(aligned(rows)) if rows else say(f"there are no {listed_kind}s")
+    return {"schema": LIST_SCHEMA, "kind": listed_kind, "items": items}
 
 
 def _item(plugins: Plugins, kind: str, name: str) -> dict[str, Any]:

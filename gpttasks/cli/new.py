@@ -1,4 +1,4 @@
-"""``gpttasks new``: files to begin with."""
+"""``gpttasks new``: new recipes and plugin packages."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from .output import say
 def new_recipe(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new recipe; the file is NAME.yaml.")],
     source: Annotated[
-        str, typer.Option("--from", metavar="RECIPE", help="The recipe to begin with: a file or a bundled one's name.")
+        str,
+        typer.Option("--from", metavar="RECIPE", help="The recipe to copy: a file or the name of a bundled recipe."),
     ],
     plugin: PluginFiles = None,
 ) -> None:
-    """Write a new recipe file, made from another recipe.
+    """Create a recipe file from another recipe.
 
     Example: gpttasks new recipe my-reviews --from imdb-lora
     """
@@ -26,7 +27,7 @@ def new_recipe(
     from ..recipe import new_recipe as write_recipe
 
     path = write_recipe(name, source, load_plugins(plugin or []))
-    say(f"{path} is written; run it with: gpttasks run {path}")
+    say(f"created {path}; run it with: gpttasks run {path}")
 
 
 def new_plugin(
@@ -35,10 +36,10 @@ def new_plugin(
         Literal["task", "head", "metric", "encoder", "backbone"], typer.Option("--kind", help="What the plugin adds.")
     ] = "task",
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder to write, instead of gpttasks-NAME.")
+        Path | None, typer.Option(metavar="DIR", help="The folder to create, instead of gpttasks-NAME.")
     ] = None,
 ) -> None:
-    """Write a package with a new component, its tests and, where it can be scored by itself, a recipe.
+    """Create a package with a new component, its tests and, if the component can be scored alone, a recipe.
 
     Example: gpttasks new plugin sarcasm --kind task
     """
@@ -46,5 +47,5 @@ def new_plugin(
     from ..plugins.new import new_plugin as write_plugin
 
     folder = write_plugin(name, kind, out)
-    then = f" && gpttasks run {name}-demo" if kind in WITH_RECIPE else ""
-    say(f"{folder} is written; try it with: cd {folder} && pip install -e '.[dev]' && pytest{then}")
+    run_demo = f" && gpttasks run {name}-demo" if kind in WITH_RECIPE else ""
+    say(f"created {folder}; try it with: cd {folder} && pip install -e '.[dev]' && pytest{run_demo}")

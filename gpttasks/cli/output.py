@@ -1,4 +1,4 @@
-"""What goes to whom: words for people to stderr, documents for programs to stdout."""
+"""Output: messages for people on stderr, documents for programs on stdout."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ERROR_SCHEMA = "gpttasks.error/1"
 
 
 def say(text: str = "") -> None:
-    """A line for people, on stderr."""
+    """Print a line on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
-    """One JSON document. Raises ValueError for NaN or infinity, which JSON does not have."""
-    # Half a surrogate pair, from a file name or from data, has no UTF-8 of its own: escape all that is not ASCII then.
+    """Print one JSON document. Raises ValueError for NaN and infinity, which JSON does not have."""
+    # A lone surrogate, from a file name or from data, has no UTF-8 form: escape everything but ASCII then.
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     if not _encodable(text, stream):
         text = json.dumps(document, indent=2, allow_nan=False)
@@ -31,17 +31,17 @@ def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
 
 
 def json_line(values: Any) -> str:
-    """A line of JSON Lines: JSON of ASCII characters only, so that any stream and any reader takes it."""
+    """A line of JSON Lines, in ASCII, for any stream and reader."""
     return json.dumps(values, allow_nan=False)
 
 
 def error_document(error: GpttasksError) -> dict[str, Any]:
-    """All that is wrong, for programs."""
+    """The problems of an error, for programs."""
     return {"schema": ERROR_SCHEMA, "errors": [problem.as_dict() for problem in error.problems]}
 
 
 def aligned(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Lines with the cells of a column below each other; the last column is as long as it is."""
+    """Rows as lines with aligned columns; the last column is not padded."""
     if all(cell.isascii() for row in rows for cell in row):
         cell_len: Callable[[str], int] = len
     else:
@@ -62,24 +62,24 @@ def counted(number: float, noun: str) -> str:
 
 
 def use_text(use: Use) -> str:
-    """``lora (rank: 4)``: a component's name and the options that are not as by default."""
-    given = use.options.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    options = ", ".join(f"{key}: {value}" for key, value in given.items())
+    """``lora (rank: 4)``: a component's name and the options that differ from their defaults."""
+    changed = use.options.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    options = ", ".join(f"{key}: {value}" for key, value in changed.items())
     return f"{use.name} ({options})" if options else use.name
 
 
 def on_one_line(text: str, width: int) -> str:
-    """A text of any origin as at most ``width`` printable characters: nothing in it can move a terminal's cursor."""
+    """A text as at most ``width`` printable characters, without control sequences for a terminal."""
     flat = " ".join(text.split())
     safe = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in flat)
     return safe if len(safe) <= width else safe[: width - 1] + "…"
 
 
 def close_quietly(stream: TextIO) -> None:
-    """Let the interpreter flush a broken stdout at exit without a message."""
+    """Avoid the interpreter's error message when it flushes a closed stdout at exit."""
     try:
         number = stream.fileno()
-    except (OSError, ValueError):  # a stream of a test, without a file behind it
+    except (OSError, ValueError):  # a stream without a file, in a test
         return
     os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 

@@ -30,22 +30,26 @@ def predict(
     run: RunName,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts for the task's one input column.", show_default=False),
+        typer.Argument(
+            metavar="TEXT", help="Texts for the input column, if the task has only one.", show_default=False
+        ),
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="A .csv, .tsv, .jsonl or .txt file; - is JSON Lines on stdin."),
+        typer.Option(
+            "--input", metavar="FILE", help="A .csv, .tsv, .jsonl or .txt file; - reads JSON Lines from stdin."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the rows with their answers to this .csv or .jsonl file.")
+        Path | None, typer.Option(metavar="FILE", help="Write the rows and their answers to this .csv or .jsonl file.")
     ] = None,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> Mapping[str, Any]:
     """Answer new input with the model of a finished run.
 
-    Rows of a file keep their columns and get the column prediction and, where there are choices, one column
-    probability_CHOICE each. Without --output, a terminal shows a table and a pipe gets JSON Lines.
+    Rows of a file keep their columns and get a column prediction and, if there are choices, a column
+    probability_CHOICE for each. Without --output, a terminal shows a table and a pipe gets JSON Lines.
 
     Example: gpttasks predict runs/imdb-lora-0a1b2c3d4e5f "A film to remember."
     """
@@ -70,12 +74,12 @@ def predict(
 def _check_input(texts: list[str] | None, source: Path | None) -> None:
     """Raises UserError for both or neither of texts and a file."""
     if bool(texts) == (source is not None):
-        got = "both" if texts else "neither"
-        raise UserError(Problem(f"got {got}, wanted texts or --input FILE", file="command line"))
+        got = "both texts and --input" if texts else "no input"
+        raise UserError(Problem(f"got {got}, expected texts or --input FILE", file="command line"))
 
 
 def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list[Path]) -> list[Prediction]:
-    """The answers to the texts, or to the rows of the file. Raises DataError where there are none."""
+    """The answers to the texts, or to the rows of the file. Raises DataError if there are no rows."""
     from ..pipeline.predict import Predictor
     from ..plugins import load_plugins
 
@@ -85,7 +89,7 @@ def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list
     check_columns(rows)
     predictions = list(predictor.predict(rows))
     if not predictions:
-        raise DataError(f"there are no rows in {source}", hint="give a file with rows to answer")
+        raise DataError(f"there are no rows in {source}", hint="give a file with rows")
     _mention_cuts(predictions)
     return predictions
 
@@ -108,7 +112,7 @@ def _read(predictor: Predictor, source: Path, readers: Mapping[str, FileReader])
 def _mention_cuts(predictions: list[Prediction]) -> None:
     cut = sum(prediction.cut_tokens > 0 for prediction in predictions)
     if cut:
-        say(f"warning: {cut:,} of {len(predictions):,} inputs exceed the context and were cut at their passage")
+        say(f"warning: {cut:,} of {len(predictions):,} inputs exceed the context, and their passages were cut")
 
 
 def _print(predictions: list[Prediction], answered: list[dict[str, Any]]) -> None:
@@ -119,6 +123,6 @@ def _print(predictions: list[Prediction], answered: list[dict[str, Any]]) -> Non
     rows = [("prediction", "probability", "input")]
     for prediction in predictions:
         probability = f"{max(prediction.scores.values()):.3f}" if prediction.scores else "-"
-        given = " | ".join(str(value) for value in prediction.row.values())
-        rows.append((on_one_line(prediction.text, _SHOWN_WIDTH), probability, on_one_line(given, _SHOWN_WIDTH)))
+        values = " | ".join(str(value) for value in prediction.row.values())
+        rows.append((on_one_line(prediction.text, _SHOWN_WIDTH), probability, on_one_line(values, _SHOWN_WIDTH)))
     print(aligned(rows))

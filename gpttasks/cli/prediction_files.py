@@ -1,4 +1,4 @@
-"""Predictions as rows, and files of them."""
+"""Predictions as rows and files."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ SUFFIXES = (".csv", ".jsonl")
 
 
 def check_output(output: Path | None, source: Path | None) -> None:
-    """Raise UserError for an output file that cannot be written, before anything is loaded."""
+    """Raises UserError for an output file that cannot be written, before anything is loaded."""
     if output is None:
         return
     if output.suffix.lower() not in SUFFIXES:
-        raise UserError(Problem(f"got {output.name}, wanted a name that ends in .csv or .jsonl", key="--output"))
+        raise UserError(Problem(f"got {output.name}, expected a name that ends in .csv or .jsonl", key="--output"))
     if not output.parent.is_dir():
-        raise UserError(Problem(f"the folder {output.parent} is not there", key="--output"))
+        raise UserError(Problem(f"the folder {output.parent} does not exist", key="--output"))
     if source is not None and source.exists() and output.exists() and output.samefile(source):
-        raise UserError(Problem(f"{output} is the input too", key="--output", hint="give another name"))
+        raise UserError(Problem(f"{output} is also the input", key="--output", hint="choose another name"))
 
 
 def check_columns(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Raise DataError for a row that has the column that is added to all, before anything is loaded."""
+    """Raises DataError for a row that has the column ``prediction`` already, before anything is loaded."""
     if any(PREDICTION in row for row in rows):
         raise _taken(PREDICTION)
 
 
 def _taken(column: str) -> DataError:
-    message = f"the input has a column {column!r} already, which would be written over"
-    return DataError(Problem(message, hint="give it another name in the input"))
+    message = f"the input has a column {column!r}, which would be overwritten"
+    return DataError(Problem(message, hint="rename it in the input"))
 
 
 def output_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Each row's own columns, then ``prediction`` and ``probability_<choice>``.
+    """The columns of each row, then ``prediction`` and ``probability_<choice>``.
 
     Raises DataError for a row that has one of these columns already.
     """
@@ -59,9 +59,9 @@ def _output_row(prediction: Prediction) -> dict[str, Any]:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows as CSV or JSON Lines, by the name's end, whole or not at all.
+    """Write rows as CSV or JSON Lines, by the suffix of the name, completely or not at all.
 
-    Raises DataError for rows with different columns, which CSV cannot hold, and RunFailed if it cannot be written.
+    Raises DataError for rows with different columns, which CSV cannot hold, and RunFailed if writing fails.
     """
     try:
         with atomic_file(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
@@ -75,19 +75,19 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     columns = list(rows[0])
-    # All text in quotes: the csv module would leave a lone carriage return bare, and readers end the row there.
+    # Quote all text: the csv module does not quote a lone carriage return, at which readers would end the row.
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(columns)
     for number, row in enumerate(rows, 1):
         if row.keys() != set(columns):
             different = ", ".join(sorted(row.keys() ^ set(columns)))
-            message = f"row {number} has other columns than the first row ({different}), which CSV cannot hold"
-            raise DataError(Problem(message, key="--output", hint="give a name that ends in .jsonl"))
+            message = f"row {number} and the first row have different columns ({different}), which CSV cannot hold"
+            raise DataError(Problem(message, key="--output", hint="choose a name that ends in .jsonl"))
         writer.writerow([_cell(row[column]) for column in columns])
 
 
 def _cell(value: Any) -> str | int | float:
-    """Text and numbers as they are, null as nothing, and whatever else as JSON."""
+    """Text and numbers unchanged, null as an empty cell, other values as JSON."""
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return value
     return "" if value is None else json_line(value)

@@ -1,4 +1,4 @@
-"""``gpttasks run``: train and score."""
+"""``gpttasks run``: train and score a recipe."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def run(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The run folder, instead of runs/NAME-DIGEST.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Move an existing run folder aside and start anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Move an existing run folder aside and start again.")] = False,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
 ) -> Mapping[str, Any]:
     """Train and score a recipe.
 
-    A run that was interrupted goes on where it stopped; a finished one is not repeated, its scores are shown again.
-    The exit status is 0 when it is done, 1 when it failed, 2 when the input is wrong, and 130 when it was interrupted.
+    An interrupted run is resumed; a finished run is not repeated, and its scores are shown again. The exit status is 0
+    if the run is done, 1 if it failed, 2 if the input is wrong, and 130 if it was interrupted.
 
     Example: gpttasks run imdb-lora backbone=nano train.epochs=2
     """
@@ -56,11 +56,11 @@ def _announcement(recipe: Recipe, folder: Path) -> str:
 
 
 def _show_result(run: Run) -> None:
-    """The scores with their intervals, the warnings, and where the report is."""
+    """Print the scores with their intervals, the warnings, and the path of the report."""
     from ..records.folder import REPORT
 
     if run.reused:
-        say("This run was finished before; its scores are reused (--force repeats it).")
+        say("This run is already finished; its scores are reused (--force repeats it).")
     rows = [("metric", "value", "interval", "n")]
     for key, score in run.scores.items():
         bounds = f"{_number(score.low)} to {_number(score.high)} ({score.level * 100:g} %)"

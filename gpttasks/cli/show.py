@@ -1,4 +1,4 @@
-"""``gpttasks show``: all about one thing."""
+"""``gpttasks show``: the details of one name."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="One of the names that gpttasks list KIND shows.")],
     plugin: PluginFiles = None,
 ) -> None:
-    """Show what a name stands for.
+    """Show the details of one name.
 
-    This is a description and the options with their defaults, or the text of a recipe.
+    These are the description and the options with their defaults, or the text of a recipe.
 
     Example: gpttasks show adaptation lora
     """
     from ..plugins import load_plugins
 
-    wanted = kind_named(kind)
+    shown_kind = kind_named(kind)
     plugins = load_plugins(plugin or [])
-    if wanted == "recipe":
-        owner = plugins.owner(wanted, name)
+    if shown_kind == "recipe":
+        owner = plugins.owner(shown_kind, name)
         path = plugins.recipes()[name]
         say(f"# {path}, from the {owner.title}")
         typer.echo(path.read_text("utf-8"), nl=False)
-    elif wanted == "plugin":
+    elif shown_kind == "plugin":
         typer.echo(_plugin_text(plugins, name))
-    elif wanted in EXTENSION_KINDS:
-        owner = plugins.owner(wanted, name)
-        description = plugins.extensions.get(wanted, name).description
-        typer.echo(f"{wanted} {name}, from the {owner.title}\n\n{description or '(no description)'}")
+    elif shown_kind in EXTENSION_KINDS:
+        owner = plugins.owner(shown_kind, name)
+        description = plugins.extensions.get(shown_kind, name).description
+        typer.echo(f"{shown_kind} {name}, from the {owner.title}\n\n{description or '(no description)'}")
     else:
-        typer.echo(_component_text(plugins, wanted, name))
+        typer.echo(_component_text(plugins, shown_kind, name))
 
 
 def _component_text(plugins: Plugins, kind: str, name: str) -> str:
@@ -96,7 +96,7 @@ def _type_of(field: FieldInfo) -> str:
 
 
 def type_name(annotation: Any) -> str:
-    """A type as a recipe's author thinks of it: ``integer or null``, ``list of text``, ``none, tokens or bytes``."""
+    """A type in the words of a recipe: ``integer or null``, ``list of text``, ``none, tokens or bytes``."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return type_name(inner[0])

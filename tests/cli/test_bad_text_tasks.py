@@ -229,9 +229,12 @@ def test_a_classification_prompt_with_the_label(folder, capsys):
     ("metric", "message"),
     [
         ("{use: accuracy, baseline: majorty}", "there is no baseline 'majorty'; did you mean 'majority'?"),
-        ("{use: accuracy, baseline: copy}", "the baseline 'copy' has no answers of the kind label to this task; "),
+        (
+            "{use: accuracy, baseline: copy}",
+            "the baseline 'copy' cannot give answers of the kind label for this task; ",
+        ),
         ("{use: accuracy, baseline: [copy]}", 'got ["copy"], '),
-        ("{use: normalised_accuracy, baseline: random}", "reads what only a model's answers have"),
+        ("{use: normalised_accuracy, baseline: random}", "reads fields that only a model's answers have"),
     ],
 )
 def test_baselines(folder, capsys, metric, message):
@@ -244,8 +247,9 @@ def test_baselines(folder, capsys, metric, message):
 def test_a_task_file_that_is_not_there(folder, capsys):
     write("classification")
     text = refused(capsys, "task=./mine.yaml")
-    assert text == f"command line: there is no task file {folder}/mine.yaml; its path starts at the working directory" \
-        .replace(f"{folder}/", "")  # fmt: skip
+    assert text.replace(f"{folder}/", "") == (
+        "command line: the task file mine.yaml does not exist; its path starts at the working directory"
+    )
 
 
 def test_a_mistake_in_a_task_file(folder, capsys):

@@ -71,7 +71,7 @@ def test_a_column_that_would_be_written_over_is_told_before_the_work(folder, cap
     monkeypatch.setattr(FakePredictor, "predict", None)
     (folder / "in.csv").write_text("text,prediction\na film,good\n")
     assert main(["predict", "runs/x", "--input", "in.csv"]) == 2
-    assert "the input has a column 'prediction' already" in capsys.readouterr().err
+    assert "the input has a column 'prediction', which" in capsys.readouterr().err
 
 
 def test_json_is_one_document(folder, capsys):
@@ -135,25 +135,25 @@ def test_output_with_json_tells_where_the_rows_are(folder, capsys):
 def test_cuts_are_counted(folder, capsys, monkeypatch):
     monkeypatch.setattr(FakePredictor, "cut_tokens", 5)
     assert main(["predict", "runs/x", "a film"]) == 0
-    assert "1 of 1 inputs exceed the context and were cut" in capsys.readouterr().err
+    assert "1 of 1 inputs exceed the context, and their passages were cut" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "command line: got neither, wanted texts or --input FILE"),
-        (["a", "--input", "in.csv"], "command line: got both, wanted texts or --input FILE"),
+        ([], "command line: got no input, expected texts or --input FILE"),
+        (["a", "--input", "in.csv"], "command line: got both texts and --input, expected texts or --input FILE"),
         (["--input", "in.xlsx"], "in.xlsx: no reader for this kind of file"),
         (["--input", "nowhere.csv"], "nowhere.csv: the file cannot be read"),
         (["--input", "ragged.csv"], "ragged.csv:3: got 1 field, expected 2"),
         (["--input", "header.csv"], "there are no rows in header.csv"),
-        (["--input", "in.csv", "--output", "in.csv"], "--output: in.csv is the input too"),
-        (["--input", "in.csv", "--output", "out.xls"], "--output: got out.xls, wanted a name that ends in"),
-        (["--input", "in.csv", "--output", "no/out.csv"], "--output: the folder no is not there"),
-        (["--input", "taken.csv"], "the input has a column 'prediction' already"),
+        (["--input", "in.csv", "--output", "in.csv"], "--output: in.csv is also the input"),
+        (["--input", "in.csv", "--output", "out.xls"], "--output: got out.xls, expected a name that ends in"),
+        (["--input", "in.csv", "--output", "no/out.csv"], "--output: the folder no does not exist"),
+        (["--input", "taken.csv"], "the input has a column 'prediction', which"),
         (
             ["--input", "uneven.jsonl", "--output", "out.csv"],
-            "--output: row 2 has other columns than the first row (a, b)",
+            "--output: row 2 and the first row have different columns (a, b)",
         ),
     ],
 )

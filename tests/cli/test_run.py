@@ -85,7 +85,7 @@ def test_a_finished_run_is_not_repeated_unless_forced(folder, capsys):
     assert main(["run", "small.yaml", "--out", "here", "--json"]) == 0
     out, err = capsys.readouterr()
     assert out == first
-    assert "This run was finished before; its scores are reused" in err
+    assert "This run is already finished; its scores are reused" in err
     assert main(["run", "small.yaml", "--out", "here", "--force"]) == 0
     assert "reused" not in capsys.readouterr().err
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith("here")) == ["here", "here.old-1"]
@@ -144,7 +144,7 @@ def test_export_names_the_adapter_and_writes_the_merged_model(lora_run, tmp_path
 
     run, _ = lora_run
     assert main(["export", str(run)]) == 0
-    assert capsys.readouterr().err == f"what was trained is in {run / 'adapter'}\n"
+    assert capsys.readouterr().err == f"the trained weights are in {run / 'adapter'}\n"
     merged = tmp_path / "merged"
     assert main(["export", str(run), "--merged", str(merged)]) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"the merged model is in {merged}"
@@ -166,7 +166,7 @@ def test_export_of_a_run_without_training_is_refused(folder, capsys):
 
 def test_a_new_recipe_is_checked_and_run_like_its_source(folder, capsys):
     assert main(["new", "recipe", "mine", "--from", "small.yaml"]) == 0
-    assert "mine.yaml is written" in capsys.readouterr().err
+    assert "created mine.yaml" in capsys.readouterr().err
     assert (folder / "mine.yaml").read_text().startswith("# Film reviews.\n")
     assert main(["run", "mine.yaml", "--out", "here", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "mine"
