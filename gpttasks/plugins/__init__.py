@@ -1,4 +1,4 @@
-"""Plugins: what they register, and how they are found."""
+"""Plugins: how they are found and loaded, and what they register."""
 
 from .loading import VARIABLE, load_plugins
 from .register import RECIPE, Register

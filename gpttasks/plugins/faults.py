@@ -1,8 +1,8 @@
-"""What a plugin's component raises in the middle of a run, told as one message: which plugin, doing what, on what.
+"""Errors in a plugin's code, reported in one message: which plugin, in which method, on which example or row.
 
-The contract's methods of a component that is not ours are wrapped when it is made, so that whoever calls them (a
-stage, an engine, the trainer) gets one of our errors. Ours are left as they are: their errors are bugs, which are shown
-with a traceback.
+When a component of a third-party plugin is created, the methods of its contract are wrapped, so that their callers (a
+stage, an engine, the trainer) get an error of gpttasks. The components of gpttasks are not wrapped: their errors are
+bugs, which are shown with a traceback.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "adaptation": ("apply", "save", "load", "remove"),
     "baseline": ("answers",),
 }
-"""What is wrapped, by kind. A task's ``examples`` and a metric's ``prepare``, ``sample`` and ``total`` are called where
-their errors are told already; :func:`blamed` adds whose they are."""
+"""The methods that are wrapped, by kind. The callers of a task's ``examples`` and of a metric's ``prepare``, ``sample``
+and ``total`` report their errors already; :func:`blamed` adds the plugin."""
 
 SHOWN = 3
-"""How many of the examples of a batch a message names."""
+"""The number of examples of a batch that a message names."""
 
 _WATCH = "_gpttasks_watch"
-_example: ContextVar[Example | None] = ContextVar("the example that is being looked at", default=None)
+_example: ContextVar[Example | None] = ContextVar("current example", default=None)
 
 
 @dataclass
 class Watch:
-    """A component of a plugin (or its class, while it is made), and all that is needed to tell its errors.
+    """A component of a plugin (or its class, while it is created), and what its error messages need.
 
     examples:
-        the ids of the examples that media (by digest) and training items (by identity) belong to.
+        The ids of the examples to which media (by digest) and training items (by identity) belong.
     """
 
     component: Component | type[Component]
@@ -68,24 +68,24 @@ class Watch:
     examples: dict[str | int, str] = field(default_factory=dict)
 
     def wrap(self, name: str) -> None:
-        """Put a method that tells its errors in place of the component's own."""
+        """Replace a method of the component by one that reports its errors."""
         method = getattr(self.component, name)
 
         @functools.wraps(method)
-        def told(*given: Any, **named: Any) -> Any:
+        def reporting(*arguments: Any, **named: Any) -> Any:
             current = _example.get()
             if current is not None:
-                self.examples.update((one.digest, current.id) for one in given if isinstance(one, Media))
-            with self.telling(name, given):
-                made = method(*given, **named)
-            return self._one_by_one(name, given, made) if isinstance(made, Iterator) else made
+                self.examples.update((one.digest, current.id) for one in arguments if isinstance(one, Media))
+            with self.reporting(name, arguments):
+                result = method(*arguments, **named)
+            return self._iterate(name, arguments, result) if isinstance(result, Iterator) else result
 
-        setattr(self.component, name, told)
+        setattr(self.component, name, reporting)
 
     @contextmanager
-    def telling(self, doing: str, given: Sequence[Any] = ()) -> Iterator[None]:
-        """Raises PluginError for what the plugin's code raises, but for our own errors, a full disk and memory that ran
-        out, which others see to.
+    def reporting(self, method: str, arguments: Sequence[Any] = ()) -> Iterator[None]:
+        """Raises PluginError for errors in the plugin's code. Errors of gpttasks, a full disk and exhausted memory are
+        left to the callers.
         """
         try:
             yield
@@ -95,10 +95,10 @@ class Watch:
             if full_disk(error) or _out_of_memory(error):
                 raise
             show_traceback(error)
-            raise PluginError(self._problem(error, doing, given)) from error
+            raise PluginError(self._problem(error, method, arguments)) from error
 
     def signed(self, problem: Problem, cause: BaseException | None) -> Problem:
-        """A problem with the component, told by who met it, with the plugin's name and, if it raised, its line."""
+        """A problem that a caller reported, with the plugin's name and, if it raised the cause, with its line."""
         problem = replace(problem, message=f"the {self.owner.title}: {problem.message}")
         if cause is None:
             return problem
@@ -106,22 +106,22 @@ class Watch:
         place = _line_in(cause, _package(self.component))
         return problem if problem.file or place is None else replace(problem, file=place[0], line=place[1])
 
-    def _problem(self, error: BaseException, doing: str, given: Sequence[Any]) -> Problem:
-        """At the row's place where there is a row, else at the plugin's own line."""
+    def _problem(self, error: BaseException, method: str, arguments: Sequence[Any]) -> Problem:
+        """The problem at the place of the row among the arguments, else at the plugin's line."""
         component, place = self.component, _line_in(error, _package(self.component))
-        message = f"the {component.kind} {component.name!r} of the {self.owner.title} failed in {doing}()"
-        row = next((one for one in given if isinstance(one, Row)), None)
+        message = f"the {component.kind} {component.name!r} of the {self.owner.title} failed in {method}()"
+        row = next((one for one in arguments if isinstance(one, Row)), None)
         if row is not None:
             at = f" at {Path(place[0]).name}:{place[1]}" if place else ""
             return row.problem(f"{message}{at}: {one_line(error)}", FIX_PLUGIN)
-        about = self._about(given)
+        about = self._about(arguments)
         file, line = place or (None, None)
         return Problem(f"{message}{f', on {about}' if about else ''}: {one_line(error)}", file, line, hint=FIX_PLUGIN)
 
-    def _about(self, given: Sequence[Any]) -> str | None:
-        """The examples that a call was about, as far as its arguments tell."""
+    def _about(self, arguments: Sequence[Any]) -> str | None:
+        """The examples that a call was about, if its arguments name any."""
         ids: list[str] = []
-        for one in given:
+        for one in arguments:
             for part in one if isinstance(one, (list, tuple)) else [one]:
                 known = part.id if isinstance(part, Example) else self.examples.get(_key(part))
                 ids += [known] if known is not None and known not in ids else []
@@ -133,13 +133,13 @@ class Watch:
         more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
         return f"example{'s' if len(ids) > 1 else ''} {', '.join(ids[:SHOWN])}{more}"
 
-    def _one_by_one(self, doing: str, given: Sequence[Any], made: Iterator[Any]) -> Iterator[Any]:
-        """The same values, which may be made only now; the trainer keeps them, so that their identities last."""
-        example = next((one for one in given if isinstance(one, Example)), None)
+    def _iterate(self, method: str, arguments: Sequence[Any], values: Iterator[Any]) -> Iterator[Any]:
+        """The same values, computed lazily. The trainer keeps them alive, so that their identities stay unique."""
+        example = next((one for one in arguments if isinstance(one, Example)), None)
         while True:
-            with self.telling(doing, given):
+            with self.reporting(method, arguments):
                 try:
-                    value = next(made)
+                    value = next(values)
                 except StopIteration:
                     return
             if example is not None:
@@ -148,20 +148,20 @@ class Watch:
 
 
 def watch(component: Component, owner: PluginRecord) -> None:
-    """Have a plugin's component tell its errors: those of the contract's methods that are the plugin's own code."""
+    """Have a plugin's component report its errors: wrap the methods of the contract that the plugin implements."""
     if owner.distribution == PROJECT:
         return
     watched = Watch(component, owner)
     setattr(component, _WATCH, watched)
     for name in METHODS.get(component.kind, ()):
-        if _is_own(type(component), name):
+        if _is_implemented(type(component), name):
             watched.wrap(name)
 
 
 @contextmanager
-def making(made: type[Component], owner: PluginRecord) -> Iterator[None]:
-    """Tells what is raised while a plugin's component is made."""
-    with Watch(made, owner).telling("__init__") if owner.distribution != PROJECT else nullcontext():
+def creating(cls: type[Component], owner: PluginRecord) -> Iterator[None]:
+    """Report errors while a plugin's component is created."""
+    with Watch(cls, owner).reporting("__init__") if owner.distribution != PROJECT else nullcontext():
         yield
 
 
@@ -171,7 +171,7 @@ def create(plugins: Plugins, kind: str, name: str, options: BaseModel) -> Any:
     Raises PluginError for a name that is not registered.
     """
     cls, owner = plugins.get(kind, name), plugins.owner(kind, name)
-    with plugins.extensions.in_use(), making(cls, owner):
+    with plugins.extensions.in_use(), creating(cls, owner):
         component: Any = cls(options)
     if kind == "head":
         component.answer_kinds = plugins.answer_kinds
@@ -180,14 +180,14 @@ def create(plugins: Plugins, kind: str, name: str, options: BaseModel) -> Any:
 
 
 @contextmanager
-def blamed(component: object, doing: str) -> Iterator[None]:
-    """Tells what a component raises, and whose component it is where an error about it does not say so yet."""
+def blamed(component: object, method: str) -> Iterator[None]:
+    """Report the errors of a component, and add its plugin to errors about it that do not name it."""
     watched: Watch | None = getattr(component, _WATCH, None)
     if watched is None:
         yield
         return
     try:
-        with watched.telling(doing):
+        with watched.reporting(method):
             yield
     except (PluginError, BackboneError) as error:
         if watched.owner.title in str(error) or getattr(error, "names_owner", False):
@@ -196,9 +196,9 @@ def blamed(component: object, doing: str) -> Iterator[None]:
 
 
 def fault_of_plugin(error: BaseException, plugins: Plugins) -> PluginError | None:
-    """The error to raise for one that comes from a plugin's code, and was not told where it arose; else None.
+    """The error to raise for one from a plugin's code that has not been reported; None for any other error.
 
-    Such code is what no method of the contract called: a property, a thread, a function that another plugin uses.
+    Such code runs outside the methods of the contract: a property, a thread, a function that another plugin uses.
     """
     if isinstance(error, GpttasksError) or not isinstance(error, (Exception, SystemExit)):
         return None
@@ -212,7 +212,7 @@ def fault_of_plugin(error: BaseException, plugins: Plugins) -> PluginError | Non
 
 @contextmanager
 def looking_at(example: Example) -> Iterator[None]:
-    """While this lasts, what is asked of an encoder is about this example."""
+    """Inside the ``with`` block, calls of an encoder are about this example."""
     token = _example.set(example)
     try:
         yield
@@ -220,15 +220,15 @@ def looking_at(example: Example) -> Iterator[None]:
         _example.reset(token)
 
 
-def _is_own(made: type, name: str) -> bool:
-    """Whether a class has a method that the plugin wrote, and not one of ours that it inherits."""
-    home = next((base for base in made.__mro__ if name in vars(base)), None)
+def _is_implemented(cls: type, name: str) -> bool:
+    """Whether the plugin implements a method of a class, instead of inheriting it from gpttasks."""
+    home = next((base for base in cls.__mro__ if name in vars(base)), None)
     return home is not None and _package(home) != PROJECT
 
 
-def _package(made: object) -> str:
-    """The outermost package of a class, or of an object's class."""
-    return str(made.__module__).partition(".")[0]
+def _package(component: object) -> str:
+    """The top-level package of a class, or of the class of an object."""
+    return str(component.__module__).partition(".")[0]
 
 
 def _key(value: Any) -> str | int:
@@ -236,7 +236,7 @@ def _key(value: Any) -> str | int:
 
 
 def _line_in(error: BaseException, package: str) -> tuple[str, int] | None:
-    """The file and line of a plugin's package where an error arose: its innermost frame; None if it arose elsewhere."""
+    """The file and line of the innermost frame of a package in an error's traceback; None if there is none."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
             return frame.f_code.co_filename, line
@@ -244,7 +244,7 @@ def _line_in(error: BaseException, package: str) -> tuple[str, int] | None:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Whether an engine may go on with a smaller batch."""
+    """Whether an engine may continue with a smaller batch."""
     if isinstance(error, MemoryError):
         return True
     if not isinstance(error, RuntimeError):

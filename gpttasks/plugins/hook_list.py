@@ -1,6 +1,6 @@
 """The hooks as Markdown, for the author's manual: generated from the signatures and docstrings of ``hookspecs``.
 
-``python -m gpttasks.plugins.hook_list plugins/README.md`` updates the list in that file, between its two markers.
+``python -m gpttasks.plugins.hook_list plugins/README.md`` updates the list in that file, between its markers.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def renewed(text: str) -> str:
 
 
 def _parameters(function: Callable[..., Any]) -> str:
-    """Its parameters with their types as they are written."""
+    """The parameters with their types as written in the source."""
     parameters = inspect.signature(function).parameters.values()
     return ", ".join(f"{parameter.name}: {parameter.annotation}" for parameter in parameters)
 
 
 def _text(documented: object) -> str:
-    """A docstring of reStructuredText in Markdown, as far as ours use it: an indented block is code in both."""
+    """A reStructuredText docstring in Markdown, for the syntax of the hooks: an indented block is code in both."""
     text = (inspect.getdoc(documented) or "").replace("::\n", ":\n").replace("``", "`")
     return re.sub(r"^(\w+):\n +", r"- `\1`: ", text, flags=re.MULTILINE)
 

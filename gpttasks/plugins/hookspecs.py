@@ -1,17 +1,17 @@
 """The hooks of a gpttasks plugin.
 
-A plugin is a module with functions that are marked ``@hookimpl`` and named as one of the hooks below. It is found by
-an entry point in the group ``gpttasks`` of an installed distribution::
+A plugin is a module with functions that are marked ``@hookimpl`` and have the names of hooks below. It is found by an
+entry point in the group ``gpttasks`` of an installed distribution::
 
     [project.entry-points.gpttasks]
     sarcasm = "gpttasks_sarcasm"
 
-or given on the command line as ``--plugin FILE``. A hook function may leave out arguments that it does not need, but
-may not name others. A function whose name begins with ``gpttasks_`` and is no hook is an error, so a misspelt hook
-never goes unnoticed.
+or given on the command line as ``--plugin FILE``. A hook function may omit arguments that it does not need, but may not
+have others. A function whose name begins with ``gpttasks_`` but is not the name of a hook is an error, so that misspelt
+hooks are found.
 
-A lifecycle hook that raises stops no run: its first failure is a warning, on stderr and in ``run.json``, and it is
-called again the next time.
+A lifecycle hook that raises does not stop the run: its first failure becomes a warning, on stderr and in ``run.json``,
+and it is called again the next time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RunInfo:
     """The run that a lifecycle hook is called for.
 
     recipe:
-        the resolved recipe with every default written out, in plain Python containers.
+        the resolved recipe with every default, in plain Python containers.
     digest:
         the recipe's digest, SHA-256 in hex.
     resumed_from:
@@ -53,46 +53,45 @@ class RunInfo:
 
 @hookspec
 def gpttasks_register(register: Register) -> None:
-    """Make components and recipes known; called once, when the plugin is loaded.
+    """Register components and recipes; called once, when the plugin is loaded.
 
     ``register`` has the methods ``task``, ``head``, ``metric``, ``backbone``, ``encoder``, ``adaptation`` and
-    ``baseline``, each of which takes a class, and ``recipes``, which takes a folder with one ``NAME.yaml`` a recipe::
+    ``baseline``, each of which takes a class, and ``recipes``, which takes a folder with one ``NAME.yaml`` per recipe::
 
         @hookimpl
         def gpttasks_register(register: Register) -> None:
             register.task(Sarcasm)
             register.recipes(Path(__file__).parent / "recipes")
 
-    ``Register`` can be imported from gpttasks, for those who annotate. A class has a ``name`` of small letters, digits,
-    ``-`` and ``_``, by which recipes call it, and may have ``Options``. The hook is not called again, so nothing should
-    be loaded here: a plugin that imports torch only where it is needed keeps ``gpttasks check`` quick.
-    ``register.answer_kind(AnswerKind(...))`` makes a kind of answer known, which heads may then give and metrics take.
-    ``register.later(kind, name, "package.module:Class")`` registers a class that is imported when a recipe or a list
-    first names it.
+    Import ``Register`` from gpttasks to annotate the parameter. A class has a ``name`` of lower-case letters, digits,
+    ``-`` and ``_``, which recipes use, and may have ``Options``. Load nothing here: a plugin that imports torch only
+    where it is needed keeps ``gpttasks check`` quick. ``register.later(kind, name, "package.module:Class")`` registers
+    a class that is imported when a recipe or a list first names it.
 
-    ``template_filter``, ``reader`` and ``media_type`` register functions by which data are read; see ``Register``.
+    ``register.answer_kind(AnswerKind(...))`` registers a kind of answer, which heads may give and metrics take.
+    ``template_filter``, ``reader`` and ``media_type`` extend how data are read.
 
-    A name that another plugin has registered already is an error that names both distributions: this plugin is then
-    refused as a whole.
+    A name that another plugin has registered is an error that names both distributions, and nothing of this plugin is
+    registered.
     """
 
 
 @hookspec
 def gpttasks_run_started(run: RunInfo) -> None:
-    """A run starts, or resumes after an interruption (``run.resumed_from``): its folder exists, and all is loaded."""
+    """A run starts, or resumes after an interruption (``run.resumed_from``): its folder exists, and everything is loaded."""
 
 
 @hookspec
 def gpttasks_logged(run: RunInfo, step: int, values: Mapping[str, float]) -> None:
-    """The training log got a line: ``values`` by name (``loss``, ``learning_rate``, ``tokens_per_second``, ...).
+    """The training log has a new line: ``values`` by name (``loss``, ``learning_rate``, ``tokens_per_second``, ...).
 
-    ``step`` counts optimiser steps from 1. Called by the main process only, as are all lifecycle hooks.
+    ``step`` counts optimiser steps from 1. Called by the main process only, like all lifecycle hooks.
     """
 
 
 @hookspec
 def gpttasks_validated(run: RunInfo, step: int, scores: Mapping[str, float | None]) -> None:
-    """The adaptation was validated after ``step`` steps; the scores by metric key, None where undefined."""
+    """The adaptation was validated after ``step`` steps; ``scores`` by metric key, None if undefined."""
 
 
 @hookspec
@@ -113,9 +112,9 @@ def gpttasks_add_to_report(run: RunInfo, scores: Mapping[str, Any]) -> str | Non
 
 @hookspec
 def gpttasks_run_finished(run: RunInfo, scores: Mapping[str, Any]) -> None:
-    """The run is finished and its folder complete; ``scores`` as ``run.json`` holds them, by metric key."""
+    """The run is finished and its folder is complete; ``scores`` by metric key, as in ``run.json``."""
 
 
 @hookspec
 def gpttasks_run_failed(run: RunInfo, error: BaseException) -> None:
-    """The run stopped with ``error`` (KeyboardInterrupt if the user stopped it); what was reached is kept."""
+    """The run stopped with ``error`` (KeyboardInterrupt if the user stopped it); its progress is kept."""

@@ -1,4 +1,4 @@
-"""Finds and loads plugins: the core's components, then entry points (the bundled ones first), then files."""
+"""Finds and loads plugins: first the core, then entry points (the bundled ones first), then files."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .registry import Broken, PluginRecord, Plugins
 
 VARIABLE = "GPTTASKS_PLUGINS"
 """The environment variable that restricts the entry points: unset loads all, ``""`` none, ``"a,b"`` only these,
-``"-a,-b"`` all but these. The core's own components are always there."""
+``"-a,-b"`` all but these. The core is always loaded."""
 
 CORE = "gpttasks.builtin"
 
 FILE_MODULE = "gpttasks_file_"
-"""What the names of modules made from plugin files begin with."""
+"""The prefix of the names of modules that are loaded from plugin files."""
 
-_ON_US = re.compile(rf"{PROJECT}\s*([\[(<>=!~;@]|$)", re.IGNORECASE)
-"""The lines of a distribution's requirements that are about gpttasks."""
+_ON_GPTTASKS = re.compile(rf"{PROJECT}\s*([\[(<>=!~;@]|$)", re.IGNORECASE)
+"""Matches the requirements of a distribution on gpttasks."""
 _AT_LEAST = frozenset((">=", ">", "~=", "=="))
-"""The operators of a version that ours may be too old for."""
+"""The operators of requirements for which this version can be too old."""
 
 _loaded: dict[object, Plugins] = {}
 
@@ -39,8 +39,8 @@ _loaded: dict[object, Plugins] = {}
 def load_plugins(files: Sequence[Path] = ()) -> Plugins:
     """The core, the entry points that ``GPTTASKS_PLUGINS`` allows, and the plugins in ``files``.
 
-    A broken entry point is told on one line on stderr and recorded as ``broken``; the others are loaded all the same.
-    Loaded once a process: the same files and environment give the same object.
+    A broken entry point is reported in one line on stderr and recorded as ``broken``; the others are loaded. The same
+    files and environment give the same object within a process.
 
     Raises PluginError for a file that is missing or broken, and for a wrong ``GPTTASKS_PLUGINS``.
     """
@@ -64,17 +64,17 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
 
 def _load_core(plugins: Plugins) -> None:
     try:
-        own_version = version(PROJECT)
+        installed = version(PROJECT)
     except PackageNotFoundError:  # run from a source tree that is not installed
-        own_version = "not installed"
-    record = PluginRecord("core", PROJECT, own_version, CORE, "core")
+        installed = "not installed"
+    record = PluginRecord("core", PROJECT, installed, CORE, "core")
     plugins.adopt(record, lambda: importlib.import_module(CORE))
 
 
 def _load_entry_points(plugins: Plugins) -> None:
-    found = sorted(entry_points(group=PROJECT), key=_order)
-    allowed = _allowed([entry_point.name for entry_point in found])
-    for entry_point in found:
+    points = sorted(entry_points(group=PROJECT), key=_order)
+    allowed = _allowed([entry_point.name for entry_point in points])
+    for entry_point in points:
         record = _record_of(entry_point)
         if entry_point.name not in allowed:
             plugins.records.append(replace(record, state="disabled", reason=f"left out by {VARIABLE}"))
@@ -88,72 +88,71 @@ def _load_entry_points(plugins: Plugins) -> None:
 
 
 def _order(entry_point: EntryPoint) -> tuple[bool, str, str]:
-    """The bundled plugins come first, so that a clash of names is never theirs."""
+    """Bundled plugins first, so that a clash of names is never reported as theirs."""
     distribution = _record_of(entry_point).distribution or ""
     return distribution != PROJECT, distribution, entry_point.name
 
 
 def _check_version(entry_point: EntryPoint) -> None:
-    """Raises Broken for a plugin whose distribution asks for another gpttasks than this one.
+    """Raises Broken for a plugin whose distribution requires another version of gpttasks.
 
-    pip sees to it where it resolves dependencies; with ``--no-deps``, or where gpttasks was changed afterwards, nobody
-    has.
+    pip checks this when it resolves dependencies, but not with ``--no-deps``, or if gpttasks was changed afterwards.
     """
     dist = entry_point.dist
-    wanted = [line for line in (dist.requires or () if dist else ()) if _ON_US.match(line)]
-    if dist is None or not wanted or dist.name == PROJECT:
+    requirements = [line for line in (dist.requires or () if dist else ()) if _ON_GPTTASKS.match(line)]
+    if dist is None or not requirements or dist.name == PROJECT:
         return
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.version import Version
 
     try:
-        own = version(PROJECT)
-    except PackageNotFoundError:  # run from a source tree that is not installed: there is nothing to compare
+        installed = version(PROJECT)
+    except PackageNotFoundError:  # run from a source tree that is not installed: there is no version to compare
         return
-    for line in wanted:
+    for line in requirements:
         try:
-            asked = Requirement(line)
+            requirement = Requirement(line)
         except InvalidRequirement as error:
             raise Broken(f"its metadata has a requirement that cannot be read: {one_line(error)}") from error
-        if asked.marker is not None and not asked.marker.evaluate({"extra": ""}):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        if not asked.specifier.contains(own, prereleases=True):
+        if not requirement.specifier.contains(installed, prereleases=True):
             too_old = any(
-                part.operator in _AT_LEAST and Version(part.version.removesuffix(".*")) > Version(own)
-                for part in asked.specifier
+                part.operator in _AT_LEAST and Version(part.version.removesuffix(".*")) > Version(installed)
+                for part in requirement.specifier
             )
             raise Broken(
-                f"it asks for {PROJECT}{asked.specifier}, and this is {PROJECT} {own}; "
+                f"it requires {PROJECT}{requirement.specifier}, but {PROJECT} {installed} is installed; "
                 f"update with: pip install -U {PROJECT if too_old else dist.name}"
             )
 
 
 def _record_of(entry_point: EntryPoint) -> PluginRecord:
     dist = entry_point.dist
-    name, own_version = (dist.name, dist.version) if dist else (None, None)
-    return PluginRecord(entry_point.name, name, own_version, entry_point.value, "entry point")
+    name, installed = (dist.name, dist.version) if dist else (None, None)
+    return PluginRecord(entry_point.name, name, installed, entry_point.value, "entry point")
 
 
 def _allowed(names: Sequence[str]) -> set[str]:
-    """The entry points that ``GPTTASKS_PLUGINS`` lets through. Raises PluginError for a name that is none of them."""
+    """The entry points that ``GPTTASKS_PLUGINS`` allows. Raises PluginError for a name that is not installed."""
     value = os.environ.get(VARIABLE)
     if value is None:
         return set(names)
-    listed = [item.strip() for item in value.split(",") if item.strip()]
-    excluded = [item[1:].strip() for item in listed if item.startswith("-")]
-    if excluded and len(excluded) < len(listed):
+    items = [item.strip() for item in value.split(",") if item.strip()]
+    excluded = [item[1:].strip() for item in items if item.startswith("-")]
+    if excluded and len(excluded) < len(items):
         raise PluginError(f"{VARIABLE}={value!r} mixes names with and without '-'", hint="write 'a,b' or '-a,-b'")
     problems = [
         Problem(
             f"{VARIABLE} names the plugin {name!r}, which is not installed",
             hint=did_you_mean(name, names) or f"installed: {', '.join(names) or 'none'}",
         )
-        for name in excluded or listed
+        for name in excluded or items
         if name not in names
     ]
     if problems:
         raise PluginError(problems)
-    return set(names) - set(excluded) if excluded else set(listed)
+    return set(names) - set(excluded) if excluded else set(items)
 
 
 def _file_digest(path: Path) -> str:
@@ -164,7 +163,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _load_file(plugins: Plugins, path: Path, sha256: str) -> None:
-    # The name tells apart files of one name: two of them would otherwise be one module to Python.
+    # The digest distinguishes files of the same name, which Python would take for one module.
     unique = text_digest(f"{path}\n{sha256}")[:12]
     module_name = f"{FILE_MODULE}{path.stem}_{unique}"
     record = PluginRecord(path.stem, module=module_name, origin=str(path), sha256=sha256)
@@ -177,7 +176,7 @@ def _load_file(plugins: Plugins, path: Path, sha256: str) -> None:
 
 
 def _line_of(error: BaseException | None, file: str) -> int | None:
-    """The line of ``file`` in which an error arose, or that is no Python; None if it arose elsewhere."""
+    """The line of ``file`` where an error arose or the syntax is wrong; None if it arose elsewhere."""
     if isinstance(error, SyntaxError) and error.filename == file:
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__) if error is not None else []
@@ -189,7 +188,7 @@ def _import_file(path: Path, module_name: str) -> ModuleType:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"{path.name} is no Python file", hint="wanted a file that ends in .py")
+        raise PluginError(f"{path.name} is not a Python file", hint="expected a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:

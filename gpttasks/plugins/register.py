@@ -1,4 +1,4 @@
-"""The object that a plugin's ``gpttasks_register`` is given."""
+"""The argument of a plugin's ``gpttasks_register``."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ..tasks.extensions import Extension
 from ..tasks.filters import TemplateFilter
 
 RECIPE = "recipe"
-"""The kind under which recipes stand beside :data:`gpttasks.component.KINDS`."""
+"""The kind of recipes, in addition to :data:`gpttasks.component.KINDS`."""
 
 ANSWER_KIND = "answer kind"
-"""What an :class:`gpttasks.AnswerKind` is registered as."""
+"""The kind under which an :class:`gpttasks.AnswerKind` is registered."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_WANTED_NAME = "wanted small letters, digits, - and _, beginning with a letter or digit"
+_EXPECTED_NAME = "expected lower-case letters, digits, - and _, beginning with a letter or digit"
 _PLACE = re.compile(r"[\w.]+:\w+")
 _FILTER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _SUFFIX = re.compile(r"\.[a-z0-9_-]+")
 _MIME_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*")
 
-# Keys that belong to the core wherever a component's options are written, by kind.
+# Keys that belong to the core where a component's options are written, by kind.
 _RESERVED = {"task": {"use", "data"}, "metric": {"use", "as", "baseline"}}
 
 
 class Register:
-    """Collects what one plugin registers; each method raises PluginError for what cannot be registered."""
+    """Collects what one plugin registers; each method raises PluginError for a value that cannot be registered."""
 
     def __init__(self) -> None:
         self.components: dict[tuple[str, str], type[Component] | str] = {}
@@ -75,9 +75,9 @@ class Register:
     def answer_kind(self, kind: AnswerKind) -> None:
         """Register a kind of answer, which heads may then give and metrics take."""
         if not isinstance(kind, AnswerKind):
-            raise PluginError(f"register.answer_kind: got {kind!r}, wanted a gpttasks.AnswerKind")
+            raise PluginError(f"register.answer_kind: got {kind!r}, expected a gpttasks.AnswerKind")
         if not _NAME.fullmatch(kind.name):
-            raise PluginError(f"the answer kind has the name {kind.name!r}, {_WANTED_NAME}")
+            raise PluginError(f"the answer kind has the name {kind.name!r}, {_EXPECTED_NAME}")
         if kind.name in self.answer_kinds:
             raise PluginError(f"the answer kind {kind.name!r} is registered twice by the same plugin")
         self.answer_kinds[kind.name] = kind
@@ -136,21 +136,21 @@ class Register:
         self._put_extension(MediaType(name, checked))
 
     def later(self, kind: str, name: str, where: str) -> None:
-        """Register the component ``where``, such as ``gpttasks_sarcasm.task:Sarcasm``, under the name it has.
+        """Register the component at ``where``, such as ``gpttasks_sarcasm.task:Sarcasm``; ``name`` must be its name.
 
-        It is imported when a recipe or a list first names it: for components that take long to import.
+        It is imported when a recipe or a list first names it: use this for components that take long to import.
         """
         if kind not in KINDS:
-            raise PluginError(f"register.later: got the kind {kind!r}, wanted one of {', '.join(KINDS)}")
+            raise PluginError(f"register.later: got the kind {kind!r}, expected one of {', '.join(KINDS)}")
         if not _NAME.fullmatch(name) or not _PLACE.fullmatch(where):
-            raise PluginError(f"register.later: got {name!r} and {where!r}, wanted a name and package.module:Class")
+            raise PluginError(f"register.later: got {name!r} and {where!r}, expected a name and package.module:Class")
         self._put(kind, name, where)
 
     def recipes(self, folder: Path | str) -> None:
         """Register every ``NAME.yaml`` in ``folder`` as the recipe NAME."""
         folder = Path(folder)
         if not folder.is_dir():
-            raise PluginError(f"recipes: there is no folder {folder}")
+            raise PluginError(f"recipes: the folder {folder} does not exist")
         files = sorted(folder.glob("*.yaml"))
         if not files:
             raise PluginError(f"recipes: the folder {folder} has no .yaml file")
@@ -163,13 +163,13 @@ class Register:
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """(kind, name) of all that was registered."""
+        """(kind, name) of everything that is registered."""
         kinds = ((ANSWER_KIND, name) for name in self.answer_kinds)
         return [*self.components, *((RECIPE, name) for name in self.recipe_files), *kinds, *self.extensions]
 
     @property
     def names(self) -> dict[str, list[str]]:
-        """The sorted names of all that was registered, by kind."""
+        """The sorted names of everything that is registered, by kind."""
         names: dict[str, list[str]] = {}
         for kind, name in sorted(self.keys):
             names.setdefault(kind, []).append(name)
@@ -204,7 +204,7 @@ def _checked_signature(name: str, signature: Any) -> tuple[tuple[int, bytes], ..
 
 
 def imported(kind: str, name: str, where: str) -> type[Component]:
-    """The component that was registered for later. Raises PluginError if it is not what was said."""
+    """Import a component that was registered with ``later``. Raises PluginError if it has another name or kind."""
     module, _, attribute = where.partition(":")
     try:
         component = getattr(importlib.import_module(module), attribute)
@@ -212,22 +212,22 @@ def imported(kind: str, name: str, where: str) -> type[Component]:
         raise PluginError(f"the {kind} {name!r} cannot be imported from {where}: {error}") from error
     if checked_name(kind, component) != name:
         raise PluginError(f"the {kind} {component.name!r} was registered as {name!r}")
-    found: type[Component] = component
-    return found
+    checked: type[Component] = component
+    return checked
 
 
 def checked_name(kind: str, component: Any) -> str:
-    """The name of a component. Raises PluginError if it is none of that kind, or its options cannot be used."""
+    """The name of a component. Raises PluginError if it has another kind, or unusable options."""
     if not (inspect.isclass(component) and issubclass(component, Component)):
         raise PluginError(
-            f"register.{kind}: got {component!r}, wanted a class derived from gpttasks.{kind.capitalize()}"
+            f"register.{kind}: got {component!r}, expected a class derived from gpttasks.{kind.capitalize()}"
         )
-    own_kind = getattr(component, "kind", None)
-    if own_kind != kind:
-        raise PluginError(f"register.{kind}: got {component.__name__}, whose kind is {own_kind!r}")
+    component_kind = getattr(component, "kind", None)
+    if component_kind != kind:
+        raise PluginError(f"register.{kind}: got {component.__name__}, whose kind is {component_kind!r}")
     name = getattr(component, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise PluginError(f"the {kind} {component.__name__} has the name {name!r}, {_WANTED_NAME}")
+        raise PluginError(f"the {kind} {component.__name__} has the name {name!r}, {_EXPECTED_NAME}")
     _check_fields(kind, name, component)
     _check_options(kind, name, component.Options)
     return name
@@ -244,11 +244,11 @@ def _check_fields(kind: str, name: str, component: type[Component]) -> None:
 def _check_options(kind: str, name: str, options: Any) -> None:
     if not (inspect.isclass(options) and issubclass(options, Options)):
         raise PluginError(
-            f"the {kind} {name!r} has Options = {options!r}, wanted a class derived from gpttasks.Options"
+            f"the {kind} {name!r} has Options = {options!r}, expected a class derived from gpttasks.Options"
         )
     if options.model_config.get("extra") != "forbid":
-        raise PluginError(f"the {kind} {name!r} has Options that let unknown keys pass; leave out extra=...")
+        raise PluginError(f"the {kind} {name!r} has Options that allow unknown keys; remove extra=...")
     keys = {field.alias or key for key, field in options.model_fields.items()}
     taken = sorted(keys & _RESERVED.get(kind, {"use"}))
     if taken:
-        raise PluginError(f"the {kind} {name!r} has the option {taken[0]!r}, a key that belongs to recipes themselves")
+        raise PluginError(f"the {kind} {name!r} has the option {taken[0]!r}, a key that is reserved for recipes")

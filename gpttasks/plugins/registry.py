@@ -1,4 +1,4 @@
-"""All plugins of a process, what they registered, and their hooks."""
+"""Loaded plugins: their components, extensions and hooks."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class PluginRecord:
     origin:
         ``core``, ``entry point``, or the path of a file.
     sha256:
-        of the file, for a plugin that was given as one.
+        The SHA-256 of the file, for a plugin that is a file.
     registers:
-        the names it registers, by kind (``recipe`` among them).
+        The names that it registers, by kind, including ``recipe``.
     reason:
-        why it is broken or disabled.
+        Why it is broken or disabled.
     """
 
     name: str
@@ -58,16 +58,16 @@ class PluginRecord:
 
     @property
     def package(self) -> str:
-        """The outermost package of its module."""
+        """The top-level package of its module."""
         return self.module.partition(".")[0]
 
 
 class Broken(Exception):
-    """A plugin that cannot be used; the text is the reason, on one line."""
+    """A plugin that cannot be used; the message is the reason, on one line."""
 
 
 class Plugins:
-    """The plugins of a process and all that they registered; see :func:`gpttasks.plugins.load_plugins`."""
+    """Plugins and everything that they registered; see :func:`gpttasks.plugins.load_plugins`."""
 
     def __init__(self) -> None:
         self.records: list[PluginRecord] = []
@@ -81,13 +81,13 @@ class Plugins:
 
     @property
     def hook(self) -> pluggy.HookRelay:
-        """The hooks of all plugins. Call lifecycle hooks by :meth:`call`, which says whose failure it was."""
+        """The hooks of all plugins. Call lifecycle hooks with :meth:`call`, which says which plugin failed."""
         return self._manager.hook
 
     def register_module(self, module: object, *, origin: str = "", name: str | None = None) -> PluginRecord:
-        """Register a module, or any object with hook functions, that is already imported.
+        """Register an imported module, or any object with hook functions.
 
-        All of it or nothing: raises PluginError, with nothing of it registered, for whatever is wrong with it.
+        Raises PluginError, and registers nothing of it, if anything is wrong with it.
         """
         module_name = getattr(module, "__name__", type(module).__name__)
         record = PluginRecord(name=name or module_name, module=module_name, origin=origin)
@@ -97,9 +97,9 @@ class Plugins:
             raise PluginError(f"the {record.title} cannot be used: {broken}") from broken
 
     def adopt(self, record: PluginRecord, load: Callable[[], object]) -> PluginRecord:
-        """Import a plugin, try it on a manager of its own, and take all of it over if all is well.
+        """Import a plugin, try it on a separate manager, and register it.
 
-        Raises Broken with the reason, and nothing of the plugin is registered, if not.
+        Raises Broken with the reason, and registers nothing of the plugin, if anything is wrong with it.
         """
         register = Register()
         try:
@@ -110,7 +110,7 @@ class Plugins:
             trial.check_pending()
             trial.hook.gpttasks_register(register=register)
             self._check_clashes(register, record)
-        except (Exception, SystemExit) as error:  # whatever the plugin's own code raises
+        except (Exception, SystemExit) as error:  # the plugin's code may raise anything
             show_traceback(error)
             raise Broken(one_line(error)) from error
         record = replace(record, registers=register.names)
@@ -131,7 +131,7 @@ class Plugins:
         if (kind, name) not in self._components:
             raise PluginError(self.unknown(kind, name))
         component = self._components[kind, name]
-        if isinstance(component, str):  # registered for later
+        if isinstance(component, str):  # registered with later()
             try:
                 component = self._components[kind, name] = imported(kind, name, component)
             except (PluginError, SystemExit) as error:
@@ -140,7 +140,7 @@ class Plugins:
         return component
 
     def unknown(self, kind: str, name: str) -> Problem:
-        """What is wrong with a name that is not registered: what is known, and which plugins might have held it."""
+        """The problem of a name that is not registered, with known names and the unusable plugins that may have it."""
         known = self.names(kind)
         hints = [did_you_mean(name, known), f"known: {', '.join(known) or 'none'}"]
         hints += [
@@ -151,11 +151,11 @@ class Plugins:
         return Problem(f"there is no {kind} {name!r}", hint="; ".join(hint for hint in hints if hint))
 
     def names(self, kind: str) -> list[str]:
-        """The sorted names of all components of a kind; of all bundled recipes for the kind ``recipe``."""
-        return sorted(name for owned_kind, name in self._owners if owned_kind == kind)
+        """The sorted names of everything that is registered under a kind, such as ``task`` or ``recipe``."""
+        return sorted(name for registered_kind, name in self._owners if registered_kind == kind)
 
     def owner(self, kind: str, name: str) -> PluginRecord:
-        """The plugin that registered it. Raises PluginError if none did."""
+        """The plugin that registered a name. Raises PluginError for an unknown name."""
         if (kind, name) not in self._owners:
             raise PluginError(self.unknown(kind, name))
         return self._owners[kind, name]
@@ -170,7 +170,7 @@ class Plugins:
         return MappingProxyType(self._answer_kinds)
 
     def call(self, hook_name: str, **arguments: Any) -> dict[str, BaseException]:
-        """Call a lifecycle hook of every plugin, in the order in which they were loaded.
+        """Call a lifecycle hook of every plugin, in the order in which the plugins were loaded.
 
         Returns the errors by the titles of the plugins that raised them; every plugin is called.
         """
@@ -212,7 +212,7 @@ class Plugins:
                 yield record, [], error
 
     def culprit(self, error: BaseException) -> PluginRecord | None:
-        """The plugin, of another distribution than ours, whose code raised an error; None if no such plugin's did."""
+        """The third-party plugin whose code raised an error; None if gpttasks or another package did."""
         others = {record.package: record for record in self.records if record.distribution != PROJECT}
         for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
             package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
@@ -230,7 +230,7 @@ class Plugins:
             if (kind, name) in self._owners
         ]
         clashes += [
-            f"its name is that of the {other.title}"
+            f"it has the name of the {other.title}"
             for other in self.records
             if other.name == record.name and other.state == "ok"
         ]
@@ -238,7 +238,7 @@ class Plugins:
             raise PluginError([Problem(clash) for clash in clashes])
 
     def _extension_clashes(self, register: Register, record: PluginRecord) -> Iterator[str]:
-        """Filters that Jinja has already, and signatures that are those of another media type."""
+        """Filters that Jinja has, and signatures that another media type has."""
         names = [name for kind, name in register.extensions if kind == TemplateFilter.kind]
         if names and record.distribution != PROJECT:  # importing Jinja takes a tenth of a second
             from jinja2.filters import FILTERS
@@ -262,22 +262,22 @@ def _new_manager() -> pluggy.PluginManager:
 
 
 def _check_hook_names(plugin: object) -> None:
-    """Refuse what pluggy would pass over in silence: misspelt hooks, hooks without the mark, no hook at all."""
+    """Raises PluginError for what pluggy would ignore: misspelt hooks, hooks without the mark, no hook at all."""
     problems = []
-    found = False
+    has_hook = False
     for name in dir(plugin):
         value = getattr(plugin, name, None)
         marked = hasattr(value, _MARK)
-        found = found or marked
+        has_hook = has_hook or marked
         if isinstance(value, ModuleType) or not callable(value) or not (marked or name.startswith(f"{PROJECT}_")):
             continue
         if name not in _HOOKS:
             problems.append(
-                Problem(f"{name} is no hook", hint=did_you_mean(name, _HOOKS) or f"hooks: {_known_hooks()}")
+                Problem(f"{name} is not a hook", hint=did_you_mean(name, _HOOKS) or f"hooks: {_known_hooks()}")
             )
         elif not marked:
             problems.append(Problem(f"{name} is not marked as a hook", hint=f"write @{PROJECT}.hookimpl above it"))
-    if not found and not problems:
+    if not has_hook and not problems:
         problems.append(Problem("it has no hook function", hint=f"hooks: {_known_hooks()}"))
     if problems:
         raise PluginError(problems)

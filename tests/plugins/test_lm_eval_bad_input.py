@@ -192,7 +192,7 @@ def test_a_metric_of_texts_says_what_to_use(refused):
         ),
         (["head=choice"], "the metric 'lm-eval' scores responses, but the head 'choice' gives label"),
         (["score.metrics=[accuracy]"], "the metric 'accuracy' scores label, but the head 'lm-eval' gives responses"),
-        (["score.shots=2"], "the head 'lm-eval' takes no solved examples in front of the prompt"),
+        (["score.shots=2"], "the head 'lm-eval' cannot use shots"),
         (["score.metrics=[{use: lm-eval, baseline: majority}]"], "the baseline 'majority' has no answers"),
         (["score.metrics=[lm-eval, {use: lm-eval, name: acc}]"], "a second metric with the key 'lm-eval'"),
         (["head={use: lm-eval, generation: {beams: 2}}", "task.task=tiny-written"], "the task asks for beams"),

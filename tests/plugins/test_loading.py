@@ -106,7 +106,7 @@ def test_loaded_once(site):
         ("raise SystemExit('no')", "SystemExit: no"),
         ("", "it has no hook function"),
         (SOURCE.format(kind="task", name="Bad Name"), "has the name 'Bad Name'"),
-        (SOURCE.format(kind="task", name="a").replace("gpttasks_register", "gpttasks_registre"), "is no hook"),
+        (SOURCE.format(kind="task", name="a").replace("gpttasks_register", "gpttasks_registre"), "is not a hook"),
     ],
 )
 def test_a_broken_plugin_is_one_loud_line(site, capsys, source, cause):
@@ -223,10 +223,10 @@ def test_a_plugin_for_another_gpttasks_is_left_out_before_it_is_imported(
     assert plugins.names("task") == ["sound"]
     assert capsys.readouterr().err == (
         "gpttasks: the plugin 'late' (late 2.0, entry point plugin_late) is broken and left out: "
-        f"it asks for gpttasks{wanted}, and this is gpttasks 0.1.7; update with: pip install -U {update}\n"
+        f"it requires gpttasks{wanted}, but gpttasks 0.1.7 is installed; update with: pip install -U {update}\n"
     )
     assert records(plugins)["late"].state == "broken"
-    with pytest.raises(PluginError, match=r"it may be in the plugin 'late' .* which is broken: it asks for gpttasks"):
+    with pytest.raises(PluginError, match=r"it may be in the plugin 'late' .* which is broken: it requires gpttasks"):
         plugins.get("task", "late")
 
 
@@ -291,7 +291,7 @@ class TestFiles:
             ("bad.py", "x = 1\ndef broken(:\n", ":2: ", "SyntaxError"),
             ("bad.py", "x = 1\nimport plugin_not_there\n", ":2: ", "No module named 'plugin_not_there'"),
             ("bad.py", "x = 1\n", ": ", "it has no hook function"),
-            ("bad.txt", "x = 1\n", ": ", "bad.txt is no Python file; wanted a file that ends in .py"),
+            ("bad.txt", "x = 1\n", ": ", "bad.txt is not a Python file; expected a file that ends in .py"),
         ],
     )
     def test_a_broken_file_is_an_error(self, tmp_path, name, content, place, cause):

@@ -54,7 +54,7 @@ def test_check_reads_them_with_the_options(recipe: str) -> None:
     (line,) = complaints(recipe, "score.metrics=[{use: at-most, limit: 3}]")
     assert "the metric 'at-most' scores number, but the head 'length' gives label; metrics that fit: accuracy" in line
     (line,) = complaints(recipe, "head=length", "score.metrics=[{use: at-most, limit: 3}]", "score.shots=1")
-    assert "the head 'length' takes no solved examples in front of the prompt" in line
+    assert "the head 'length' cannot use shots" in line
     generation = "task={use: generation, data: {path: data}, prompt: '{{ text }}', target: '{{ label }}'}"
     head, metric = complaints(recipe, generation)
     assert "the head 'length' needs choices, but the task fills only prompt, references, target" in head + metric

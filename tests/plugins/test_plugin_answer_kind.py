@@ -146,7 +146,7 @@ def test_a_head_of_an_unknown_kind_says_which_are_known() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (str, r"register.answer_kind: got <class 'str'>, wanted a gpttasks.AnswerKind"),
+        (str, r"register.answer_kind: got <class 'str'>, expected a gpttasks.AnswerKind"),
         (AnswerKind("Word Set", ""), r"the answer kind has the name 'Word Set', wanted small letters"),
     ],
 )

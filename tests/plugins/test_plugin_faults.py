@@ -381,7 +381,7 @@ def test_predict_names_the_plugin_too(folder: Path, training: list[str], capsys)
 )
 def test_memory_and_disks_that_are_full_are_left_to_those_who_see_to_them(error: Exception) -> None:
     def answer() -> None:
-        with Watch(None, None).telling("answer"):
+        with Watch(None, None).reporting("answer"):
             raise error
 
     with pytest.raises(type(error)) as caught:

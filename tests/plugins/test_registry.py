@@ -125,7 +125,7 @@ def test_recipes_clash_too(tmp_path):
 def test_same_plugin_name_twice_is_refused():
     plugins = Plugins()
     plugins.register_module(registering(component("task", "a")))
-    with pytest.raises(PluginError, match="its name is that of the plugin 'sample'"):
+    with pytest.raises(PluginError, match="it has the name of the plugin 'sample'"):
         plugins.register_module(registering(component("task", "b")))
     assert plugins.names("task") == ["a"]
 
@@ -140,13 +140,13 @@ class TestHookNames:
 
     def test_misspelt_hook(self):
         message = self.refusal(module_with(gpttasks_registr=lambda register: None))
-        assert "gpttasks_registr is no hook; did you mean 'gpttasks_register'?" in message
+        assert "gpttasks_registr is not a hook; did you mean 'gpttasks_register'?" in message
 
     def test_misspelt_hook_without_mark(self):
-        assert "gpttasks_loged is no hook" in self.refusal(module_with(mark=None, gpttasks_loged=lambda run: None))
+        assert "gpttasks_loged is not a hook" in self.refusal(module_with(mark=None, gpttasks_loged=lambda run: None))
 
     def test_marked_function_of_another_name(self):
-        assert "setup is no hook" in self.refusal(module_with(setup=lambda register: None))
+        assert "setup is not a hook" in self.refusal(module_with(setup=lambda register: None))
 
     def test_forgotten_mark(self):
         message = self.refusal(module_with(mark=None, gpttasks_register=lambda register: None))
@@ -196,16 +196,16 @@ class WithAs(Options):
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
-        ("task", "classification", "wanted a class derived from gpttasks.Task"),
-        ("task", dict, "wanted a class derived from gpttasks.Task"),
+        ("task", "classification", "expected a class derived from gpttasks.Task"),
+        ("task", dict, "expected a class derived from gpttasks.Task"),
         ("task", component("head", "a"), "whose kind is 'head'"),
         ("task", Component, "whose kind is None"),
         ("task", component("task", "Upper"), "has the name 'Upper'"),
         ("task", component("task", "-a"), "has the name '-a'"),
         ("task", component("task", "a.b"), "has the name 'a.b'"),
         ("task", type("Nameless", (Component,), {"kind": "task"}), "has the name None"),
-        ("head", component("head", "a", dict), "wanted a class derived from gpttasks.Options"),
-        ("head", component("head", "a", Loose), "let unknown keys pass"),
+        ("head", component("head", "a", dict), "expected a class derived from gpttasks.Options"),
+        ("head", component("head", "a", Loose), "allow unknown keys"),
         ("head", component("head", "a", WithUse), "has the option 'use'"),
         ("task", component("task", "a", WithData), "has the option 'data'"),
         ("metric", component("metric", "a", WithAs), "has the option 'as'"),
@@ -243,7 +243,7 @@ def test_one_plugin_registers_a_name_twice():
 
 
 def test_recipe_folders_must_hold_recipes(tmp_path):
-    with pytest.raises(PluginError, match="there is no folder"):
+    with pytest.raises(PluginError, match="does not exist"):
         Register().recipes(tmp_path / "none")
     with pytest.raises(PluginError, match=r"has no \.yaml file"):
         Register().recipes(tmp_path)

@@ -1,4 +1,4 @@
-"""A new plugin package: one that installs, passes its own tests and can be scored at once."""
+"""A new plugin package, which can be installed, passes its tests and can be scored at once."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def new_plugin(name: str, kind: Kind = "task", folder: Path | None = None) -> Path:
-    """Write the package of a plugin with one component of a kind; gives its folder, ``gpttasks-NAME`` if none is given.
+    """Write a plugin package with one component of a kind. Returns its folder, by default ``gpttasks-NAME``.
 
-    Raises UserError for a name that cannot be one, FolderError if the folder is there already or cannot be written.
+    Raises UserError for an invalid name, FolderError if the folder is not empty or cannot be written.
     """
     module = "gpttasks_" + name.replace("-", "_")
     if not _NAME.fullmatch(name) or keyword.iskeyword(module):
-        wanted = "small letters and digits in words joined by -, beginning with a letter, such as sarcasm or two-words"
-        raise UserError(Problem(f"got {name!r} as the name of a plugin, wanted {wanted}", file="command line"))
+        expected = "lower-case words of letters and digits joined by -, such as sarcasm or two-words"
+        raise UserError(Problem(f"got {name!r} as the name of a plugin, expected {expected}", file="command line"))
     target = folder or Path(f"gpttasks-{name}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FolderError(f"{target} is there already and not empty", hint="choose another name, or move it away")
+        raise FolderError(f"{target} exists and is not empty", hint="choose another name, or move the folder")
     try:
         with atomic_folder(target) as aside:
             for file, text in _files(name, module, kind).items():
