@@ -1,4 +1,4 @@
-"""The memory allocator of the C library, set so that training and scoring on a CPU wait less for the system."""
+"""Settings of the C library's memory allocator that speed up training and scoring on a CPU."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's allocator to keep what is freed for the next tensor, on Linux; elsewhere nothing happens.
+    """Have glibc's allocator keep freed memory for the next tensor, on Linux; does nothing elsewhere.
 
-    By default it gives every large block back to the system and asks for it again, and up to half of the time of a
-    forward and backward pass on a CPU goes into the kernel's page faults. The peak of memory stays the same, but it
-    is held until the process ends. ``benchmarks/allocator.py`` measures it.
+    By default it returns every large block to the system and requests it again, and page faults take up to half of the
+    time of a forward and backward pass on a CPU. The peak of memory stays the same, but the memory is held until the
+    process ends. ``benchmarks/allocator.py`` measures it.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -24,4 +24,4 @@ def keep_freed_memory() -> None:
 
 
 MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 2**28}
-"""M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of mallopt(3): no block of its own, no trimming, grow by 256 MiB."""
+"""M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of mallopt(3): no separate mappings, no trimming, growth by 256 MiB."""

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written aside, flushed to disk, then renamed."""
+"""Atomic files and folders: written under another name, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SUFFIX = ".tmp"
-"""What the name of a file or folder ends in, and a point what it begins with, while it is being written."""
+"""While a file or folder is being written, its name begins with a dot and ends with this suffix."""
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a file or folder was left behind by a process that was killed while it wrote."""
+    """Whether a file or folder was left by a process that was killed while it wrote it."""
     return path.name.startswith(".") and path.name.endswith(SUFFIX)
 
 
@@ -21,8 +21,8 @@ def is_unfinished(path: Path) -> bool:
 def atomic_file(target: Path) -> Iterator[Path]:
     """A path beside ``target`` to write to; renamed to ``target`` at the end of the block.
 
-    A reader sees the old file or the new one, never half of it, after a crash of the machine too. If the block raises,
-    the old file stays and nothing is left behind. Folders above the target are made.
+    A reader sees the old file or the complete new one, even after a crash of the machine. If the block raises, the old
+    file stays and nothing else is left. Parent folders of the target are created.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
@@ -38,9 +38,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside ``target`` to fill; it takes the place of ``target`` at the end of the block.
+    """An empty folder beside ``target`` to fill; it replaces ``target`` at the end of the block.
 
-    A folder that is there already is replaced. If the block raises, it stays as it was and nothing is left behind.
+    If the block raises, an existing folder stays unchanged and nothing else is left.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
@@ -61,7 +61,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a text file whole or not at all, as UTF-8 with ``\\n`` at the ends of lines; half surrogate pairs pass."""
+    """Write a text file completely or not at all, in UTF-8 with ``\\n`` line ends; lone surrogates are allowed."""
     with atomic_file(target) as aside, open(aside, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
         file.write(text)
 
@@ -71,8 +71,8 @@ def _aside(target: Path) -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Have the system write a file, or a folder's list of names, to the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+    """Flush a file, or the entries of a folder, to disk."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
         return
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""What a person sees of a long job: how far it is, how fast, and how long it will take."""
+"""The progress of a long job for people: how much is done, how fast, and the time left."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Any, TextIO
 
 SECONDS_BETWEEN_LINES = 15.0
-"""Without a terminal, progress is a line now and then instead of a bar."""
+"""Without a terminal, progress is a line at this interval instead of a bar."""
 
 
 class Progress:
-    """A bar on a terminal, a line every 15 seconds elsewhere; with useful (unpadded) tokens a second and time left.
+    """A bar on a terminal, a line every 15 seconds elsewhere; with tokens per second (without padding) and time left.
 
     Use it as a context manager and call ``advance(done, tokens)``; ``note`` adds a word such as the loss.
     """
@@ -43,7 +43,7 @@ class Progress:
             print(self.line(), file=self.stream, flush=True)
 
     def advance(self, done: int, tokens: int = 0) -> None:
-        """``done`` more units, holding ``tokens`` real tokens, are finished."""
+        """Add ``done`` finished units, with ``tokens`` tokens without padding."""
         self.done += done
         self.tokens += tokens
         if self._bar is not None:
@@ -53,21 +53,21 @@ class Progress:
             print(self.line(), file=self.stream, flush=True)
 
     def resume(self, done: int) -> None:
-        """``done`` units were finished by an earlier process: they count as done, not as this one's speed."""
+        """Add ``done`` units that an earlier process finished: they do not count for the speed."""
         self._done_before = done
         self.advance(done)
 
     def note(self, text: str) -> None:
-        """Words to show beside the speed until the next note."""
+        """Show a text beside the speed until the next note."""
         self._note = text
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """The seconds since the start."""
         return time.monotonic() - self._start
 
     def line(self) -> str:
-        """The state as one line of text."""
+        """The progress as one line of text."""
         here = self.done - self._done_before
         if self.done >= self.total:
             ending = f"took {_duration(self.seconds)}"

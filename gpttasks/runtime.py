@@ -7,30 +7,30 @@ from typing import Literal
 from .errors import Problem, UserError
 
 
-def choose_device(wanted: str) -> str:
-    """The torch device: ``auto`` is the first GPU, else the CPU. Raises UserError for one that is not there."""
+def choose_device(device: str) -> str:
+    """The torch device: ``auto`` is the first GPU, else the CPU. Raises UserError for a device that cannot be used."""
     import torch
 
-    if wanted == "auto":
+    if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.zeros(1, device=wanted)
+        torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
         reason = str(error).splitlines()[0]
-        problem = Problem(f"{wanted!r} cannot be used: {reason}", key="runtime.device", hint="use auto or cpu")
+        problem = Problem(f"{device!r} cannot be used: {reason}", key="runtime.device", hint="use auto or cpu")
         raise UserError(problem) from error
-    return wanted
+    return device
 
 
-def choose_precision(wanted: str, device: str) -> Precision:
-    """fp32, bf16 or fp16; ``auto`` is bf16 on a GPU that has it, else fp32.
+def choose_precision(precision: str, device: str) -> Precision:
+    """fp32, bf16 or fp16; ``auto`` is bf16 on a GPU that supports it, else fp32.
 
-    Never bf16 by itself on a CPU: most emulate it, up to 50 times slower, and it moves scores; it can be asked for.
+    ``auto`` is never bf16 on a CPU: most CPUs emulate it, up to 50 times slower, and it changes scores.
     """
     import torch
 
-    if wanted != "auto":
-        return wanted  # type: ignore[return-value]
+    if precision != "auto":
+        return precision  # type: ignore[return-value]
     return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
 
 

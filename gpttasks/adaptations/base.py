@@ -1,4 +1,4 @@
-"""The adaptation contract: how a backbone is made trainable, and what is kept of it."""
+"""The adaptation contract: which weights of a backbone are trained, and how they are saved."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Adaptation(Component):
-    """How the backbone is fitted to the task.
+    """How the backbone is adapted to the task.
 
     trains:
-        whether anything is trained at all (the head's modules included).
+        Whether anything is trained, including the head's modules.
     trains_weights:
-        whether the backbone's own weights change, and so have to be held in fp32.
+        Whether the backbone's own weights change, so that they must be in fp32.
     keeps:
-        the folder of the run that ``save`` fills: ``adapter``, ``model``, or None if there is nothing to keep.
+        The folder of the run that ``save`` fills: ``adapter``, ``model``, or None if there is nothing to save.
     """
 
     kind = "adaptation"
@@ -28,17 +28,17 @@ class Adaptation(Component):
     keeps: ClassVar[str | None] = None
 
     def apply(self, backbone: CausalLM) -> None:
-        """Mark what is trained (``requires_grad``), or wrap ``backbone.model``. Raises UserError if it cannot."""
+        """Mark the trained weights (``requires_grad``), or wrap ``backbone.model``. Raises UserError if it cannot."""
         raise NotImplementedError
 
     def save(self, backbone: CausalLM, folder: Path) -> None:
-        """Write what was trained of the backbone, in the field's own formats, into ``folder``.
+        """Write the trained weights of the backbone, in standard formats, into ``folder``.
 
-        The folder is there and empty; it becomes the run's ``keeps`` when this returns.
+        The folder exists and is empty; it becomes the run's ``keeps`` when this returns.
         """
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
-        """Put what ``save`` wrote on a backbone that was loaded as it was before ``apply``."""
+        """Load the output of ``save`` into a backbone that is as it was before ``apply``."""
         raise NotImplementedError
 
     def remove(self, backbone: CausalLM) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Full(Adaptation):
-    """All weights of the backbone are trained; pretraining is this on a backbone made from a config."""
+    """All weights of the backbone are trained; with a backbone made from a config this is pretraining."""
 
     name = "full"
     trains_weights = True
@@ -23,7 +23,7 @@ class Full(Adaptation):
         backbone.model.requires_grad_(True)
 
     def save(self, backbone: CausalLM, folder: Path) -> None:
-        """The model and its tokenizer, as a stock Hugging Face folder."""
+        """Write the model and its tokenizer as a standard Hugging Face folder."""
         from ..model.folder import quiet_transformers
 
         with quiet_transformers():
@@ -31,7 +31,7 @@ class Full(Adaptation):
         backbone.tokenizer.inner.save_pretrained(folder)
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
-        """Replace the weights by the trained ones."""
+        """Replace the weights with the trained ones."""
         from ..model.folder import load_causal_lm
 
         backbone.replace_weights(load_causal_lm(folder, str(backbone.device)))

@@ -1,4 +1,4 @@
-"""``head-only``: a frozen backbone, and the head's own modules trained."""
+"""``head-only``: the backbone is frozen, and the head's modules are trained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .none import NoAdaptation
 
 
 class HeadOnly(NoAdaptation):
-    """The backbone stays frozen; only the head's own modules are trained (a linear probe)."""
+    """The backbone stays frozen; only the head's modules are trained (a linear probe)."""
 
     name = "head-only"
     trains = True

@@ -1,4 +1,4 @@
-"""The adaptations of the core: ``none``, ``head-only``, ``full`` and ``lora``."""
+"""``lora``: low-rank updates through PEFT."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class LoraOptions(Options):
-    """The LoRA options that most people set; ``peft`` reaches all others."""
+    """The most common LoRA options; ``peft`` takes all others."""
 
     rank: int = Field(8, ge=1, description="the rank of the update matrices")
     alpha: float = Field(16, gt=0, description="the update is scaled by alpha / rank")
@@ -52,19 +52,19 @@ class LoraOptions(Options):
     @field_validator("peft")
     @classmethod
     def _known_to_peft(cls, value: dict[str, Any]) -> dict[str, Any]:
-        known = lora_config_fields() if value else frozenset()  # most recipes need no look into PEFT's source
+        known = lora_config_fields() if value else frozenset()  # most recipes do not need PEFT's source
         for name in value:
             if name in SET_HERE:
-                raise ValueError(f"{name!r} is set by gpttasks; leave it out")
-            if name in OWN_NAMES:
-                raise ValueError(f"{name!r} is the option {OWN_NAMES[name]!r} of lora itself; set it there")
+                raise ValueError(f"{name!r} is set by gpttasks; remove it")
+            if name in RENAMED:
+                raise ValueError(f"{name!r} is the option {RENAMED[name]!r} of lora; set that")
             if name not in known:
                 hint = did_you_mean(name, known)
                 raise ValueError(f"peft.LoraConfig has no option {name!r}" + (f"; {hint}" if hint else ""))
         return value
 
 
-OWN_NAMES = {
+RENAMED = {
     "r": "rank",
     "lora_alpha": "alpha",
     "lora_dropout": "dropout",
@@ -73,16 +73,16 @@ OWN_NAMES = {
     "use_rslora": "rslora",
     "use_dora": "dora",
 }
-"""The options of ``peft.LoraConfig`` that lora has under a name of its own."""
+"""The options of ``peft.LoraConfig`` that are options of lora, most of them under another name."""
 
 SET_HERE = frozenset({"task_type", "peft_type", "inference_mode"})
-"""The options of ``peft.LoraConfig`` that leave nothing to choose for a causal language model in training."""
+"""The options of ``peft.LoraConfig`` with only one possible value for training a causal language model."""
 
 
 @lru_cache(maxsize=1)
 def lora_config_fields() -> frozenset[str]:
     """The options of the installed ``peft.LoraConfig``, read from its source: importing peft takes seconds."""
-    found: set[str] = set()
+    names: set[str] = set()
     spec = importlib.util.find_spec("peft")
     assert spec is not None
     assert spec.origin is not None
@@ -95,13 +95,13 @@ def lora_config_fields() -> frozenset[str]:
         for node in ast.walk(ast.parse((package / file).read_text("utf-8"))):
             if isinstance(node, ast.ClassDef) and node.name == name:
                 fields = (item.target for item in node.body if isinstance(item, ast.AnnAssign))
-                found |= {target.id for target in fields if isinstance(target, ast.Name)}
-    return frozenset(found)
+                names |= {target.id for target in fields if isinstance(target, ast.Name)}
+    return frozenset(names)
 
 
 @contextmanager
-def _peft_warnings_understood() -> Iterator[None]:
-    """Keeps quiet what PEFT warns of and then does rightly by itself."""
+def _peft_warnings_ignored() -> Iterator[None]:
+    """Ignore warnings of PEFT about problems that it then solves itself."""
     with warnings.catch_warnings():
         # On Conv1D layers (GPT-1, GPT-2) it sets fan_in_fan_out itself.
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
@@ -119,14 +119,14 @@ class Lora(Adaptation):
 
     options: LoraOptions
     base: str | None = None
-    """What the adapter stands on, where that is a run and not a model by itself."""
+    """The base of the adapter, if that is a run and not a model."""
     _merged = False
     """Whether the adapter of that run was merged into the weights."""
 
     def apply(self, backbone: CausalLM) -> None:
-        """Wrap the model with a fresh adapter; one that came with the backbone is merged into its weights first.
+        """Wrap the model with a fresh adapter; an adapter of the backbone is merged into its weights first.
 
-        Raises UserError with PEFT's own words if it does not fit.
+        Raises UserError with PEFT's message if the options do not fit.
         """
         from peft import get_peft_model
 
@@ -134,15 +134,15 @@ class Lora(Adaptation):
         if self._merged:  # the new adapter needs the run, with its adapter merged, as its base
             self.base = backbone.adapter_source
         try:
-            with _peft_warnings_understood():
+            with _peft_warnings_ignored():
                 backbone.model = get_peft_model(backbone.model, self.config())
-        except Exception as error:  # PEFT's options are many, and so are the types of what it raises for wrong ones
+        except Exception as error:  # PEFT raises errors of many types for wrong options
             raise UserError(
-                f"LoRA cannot be put on this backbone: {one_line(error)}", hint="look at the options under adapt"
+                f"LoRA cannot be applied to this backbone: {one_line(error)}", hint="check the options under adapt"
             ) from error
 
     def config(self) -> LoraConfig:
-        """The ``peft.LoraConfig`` of these options, a causal LM's."""
+        """The ``peft.LoraConfig`` of these options for a causal language model."""
         from peft import LoraConfig
 
         options = self.options
@@ -159,7 +159,7 @@ class Lora(Adaptation):
         )
 
     def save(self, backbone: CausalLM, folder: Path) -> None:
-        """A plain PEFT adapter (safetensors)."""
+        """Write a plain PEFT adapter (safetensors)."""
         backbone.model.save_pretrained(folder, safe_serialization=True)
         file = folder / "adapter_config.json"
         config = json.loads(file.read_text("utf-8"))
@@ -167,14 +167,14 @@ class Lora(Adaptation):
         if isinstance(config["target_modules"], list):  # a set in PEFT, in another order each time
             config["target_modules"].sort()
         file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card is a form that nobody filled in
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card is an empty template
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
-        """Wrap the model with the saved adapter; one that came with the backbone is merged, as for ``apply``."""
+        """Wrap the model with the saved adapter; an adapter of the backbone is merged, as in ``apply``."""
         from peft import PeftModel
 
         merge_adapter(backbone)
-        with _peft_warnings_understood():
+        with _peft_warnings_ignored():
             backbone.model = PeftModel.from_pretrained(backbone.model, folder)
 
     def remove(self, backbone: CausalLM) -> bool:
@@ -185,7 +185,7 @@ class Lora(Adaptation):
 
 
 def merge_adapter(backbone: CausalLM) -> bool:
-    """Merge the adapter that a run brought along, if there is one, into the weights; whether there was."""
+    """Merge the adapter of the run that is the backbone into the weights; returns whether there is one."""
     from peft import PeftModel
 
     if not isinstance(backbone.model, PeftModel):
@@ -195,7 +195,7 @@ def merge_adapter(backbone: CausalLM) -> bool:
 
 
 def _without_peft(model: PreTrainedModel) -> PreTrainedModel:
-    """A model whose adapter was taken off: what PEFT leaves behind would be taken for a second adapter later."""
+    """A model without its adapter. PEFT's remaining attribute is removed: it would later look like a second adapter."""
     if hasattr(model, "peft_config"):
         del model.peft_config
     return model

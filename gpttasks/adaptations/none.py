@@ -1,4 +1,4 @@
-"""``none``: the backbone as it is."""
+"""``none``: the unchanged backbone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class NoAdaptation(Adaptation):
-    """The backbone as it is: prompting, zero- or few-shot."""
+    """The unchanged backbone: zero-shot or few-shot prompting."""
 
     name = "none"
     trains = False
@@ -22,8 +22,8 @@ class NoAdaptation(Adaptation):
         backbone.model.requires_grad_(False)
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
-        """Nothing was kept, so there is nothing to put back."""
+        """Does nothing: nothing was saved."""
 
     def remove(self, backbone: CausalLM) -> bool:
-        """Nothing was changed."""
+        """Nothing to undo."""
         return True

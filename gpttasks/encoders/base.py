@@ -1,4 +1,4 @@
-"""The encoder contract: audio or an image becomes embeddings that stand in the prompt where it stood."""
+"""The encoder contract: embeddings take the place of audio or an image in the prompt."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Encoder(Component):
-    """How audio or an image becomes embeddings in front of the text, for any head.
+    """How audio or an image becomes embeddings in the prompt, for any head.
 
     reads:
-        the kinds of media it reads: what stands before the slash in a MIME type, such as ``audio``.
+        The kinds of media that it reads: the part before the slash in a MIME type, such as ``audio``.
     sample_media:
-        two or more that it can read, on which the conformance kit checks it; needed where it reads no audio.
+        Two or more media that it can read, with which the conformance kit checks it; needed unless it reads audio.
     """
 
     kind = "encoder"
@@ -28,20 +28,20 @@ class Encoder(Component):
     sample_media: ClassVar[Sequence[Media]] = ()
 
     def bind(self, hidden_size: int) -> None:
-        """Called once before all else, with the width of the backbone's embeddings: make or load the modules.
+        """Make or load the modules. Called once, before all other methods, with the width of the backbone's embeddings.
 
-        Random weights are drawn from torch's generator, which is seeded. Raises UserError for what is missing.
+        Draw random weights from torch's generator, which is seeded. Raises UserError for a missing model or library.
         """
         raise NotImplementedError
 
     def modules(self) -> nn.ModuleDict:
-        """The modules that are trained, saved in the run's ``head/``: a projector, or all of a tuned encoder."""
+        """The modules that are trained and saved in the run's ``head/``: a projector, or a whole tuned encoder."""
         raise NotImplementedError
 
     def length(self, media: Media) -> int:
-        """How many embeddings it makes of this, at least 1: asked before anything is computed, for batches and cuts.
+        """The number of embeddings for this medium, at least 1. Batches and cuts are planned with it.
 
-        Raises DataError for what it cannot read, saying what was got and what is wanted.
+        Raises DataError for media that it cannot read, with what it got and what it expected.
         """
         raise NotImplementedError
 
@@ -50,5 +50,5 @@ class Encoder(Component):
         raise NotImplementedError
 
     def digest(self) -> str | None:
-        """SHA-256 of the weights that are not trained, None if there are none."""
+        """The SHA-256 of the weights that are not trained; None if there are none."""
         return None

@@ -1,4 +1,4 @@
-"""Training state in one safetensors file: trained tensors, optimizer moments and where the training stands."""
+"""Checkpoints: trained tensors, optimiser moments and training state in one safetensors file."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ WEIGHT, MOMENT = "weight:", "moment:"
 
 
 def trained_parameters(model: nn.Module, modules: nn.ModuleDict | None) -> dict[str, nn.Parameter]:
-    """The parameters that are trained, by name: the backbone's under ``backbone.``, the head's under ``head.``."""
-    found = {f"backbone.{name}": value for name, value in model.named_parameters() if value.requires_grad}
+    """The trained parameters by name: those of the backbone as ``backbone.…``, those of the head as ``head.…``."""
+    parameters = {f"backbone.{name}": value for name, value in model.named_parameters() if value.requires_grad}
     if modules is not None:
-        found |= {f"head.{name}": value for name, value in modules.named_parameters() if value.requires_grad}
-    return found
+        parameters |= {f"head.{name}": value for name, value in modules.named_parameters() if value.requires_grad}
+    return parameters
 
 
 def save_checkpoint(
     file: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
 ) -> None:
-    """Write weights, Adam's moments and ``state`` (JSON values), whole or not at all."""
+    """Write weights, Adam's moments and ``state`` (JSON values), completely or not at all."""
     from safetensors.torch import save_file
 
     tensors = {WEIGHT + name: value.detach().contiguous() for name, value in parameters.items()}
@@ -55,7 +55,7 @@ def saved_step(file: Path) -> int:
 def load_checkpoint(
     file: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer | None = None
 ) -> dict[str, Any]:
-    """Put weights and moments back and return the state. Raises FolderError if the file is damaged or does not fit."""
+    """Restore weights and moments, and return the state. Raises FolderError if the file is damaged or does not fit."""
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -69,7 +69,7 @@ def load_checkpoint(
         ) from error
     saved = {name.removeprefix(WEIGHT): value.shape for name, value in tensors.items() if name.startswith(WEIGHT)}
     if saved != {name: value.shape for name, value in parameters.items()}:
-        raise FolderError(f"the checkpoint {file} is of another model", hint="run with --force to start again")
+        raise FolderError(f"the checkpoint {file} belongs to another model", hint="run with --force to start again")
     with torch.no_grad():
         for name, value in parameters.items():
             value.copy_(tensors[WEIGHT + name])

@@ -1,4 +1,4 @@
-"""The items that a training draws its steps from: made at once, or, where an example makes just one, when needed."""
+"""The items for training: made in advance or, if each example has exactly one, when they are needed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..item import Item
 
 
 class LazyItems(Sequence[Item]):
-    """The one item of each example, made when it is first asked for, and kept.
+    """The only item of each example, made when it is first read, and kept.
 
-    ``IndexError`` beyond the end; RunFailed where the head makes none or several.
+    Raises IndexError beyond the end, and RunFailed if the head makes no item or several items of an example.
     """
 
     def __init__(self, head: Head, examples: Sequence[Example]) -> None:
         self.head, self.examples = head, examples
-        self._made: dict[int, Item] = {}
+        self._items: dict[int, Item] = {}
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -31,22 +31,22 @@ class LazyItems(Sequence[Item]):
     def __getitem__(self, index: int | slice) -> Item | list[Item]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        if index not in self._made:
-            made = list(self.head.items(self.examples[index]))
-            if len(made) != 1:
+        if index not in self._items:
+            items = list(self.head.items(self.examples[index]))
+            if len(items) != 1:
                 raise RunFailed(
-                    f"head {self.head.name!r} made {len(made)} items of example {self.examples[index].id}, "
-                    "and says that it makes one of each",
+                    f"head {self.head.name!r} made {len(items)} items of example {self.examples[index].id}, "
+                    "but declares one_item = True",
                     hint="set one_item = False in the head",
                 )
-            self._made[index] = made[0]
-        return self._made[index]
+            self._items[index] = items[0]
+        return self._items[index]
 
 
 def may_not_fit(example: Example, context: int) -> bool:
-    """Whether the text of an example that must not be cut may be longer than the context.
+    """Whether the text of an example that cannot be cut may be longer than the context.
 
-    No token is shorter than a byte, so that fewer bytes than tokens always fit, whatever the tokenizer.
+    A token has at least one byte, so text with no more bytes than the context has tokens fits with any tokenizer.
     """
     fixed = sum(len(part.text.encode("utf-8", "surrogatepass")) for part in example.prompt if part.kind == "fixed")
     answers = (*example.choices, *example.references, example.target or "")
@@ -54,4 +54,4 @@ def may_not_fit(example: Example, context: int) -> bool:
 
 
 SPECIAL_TOKENS = 16
-"""More than a head puts around the text: a beginning, an end, a separator."""
+"""An upper bound for the tokens that a head adds to the text: a start, an end, a separator."""

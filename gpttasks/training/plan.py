@@ -1,4 +1,4 @@
-"""Which items make up which step: a function of the seed and the items alone, so that a run can go on anywhere."""
+"""The items of each step: they depend on the seed and the items only, so that a run can resume after any step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..item import Item
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a training, by epochs (a broken number sees part of the last one) or by a number of steps.
+    """The steps of a training, for a number of epochs (which may be fractional) or a number of steps.
 
-    Exactly one of ``epochs`` and ``steps`` is given. A step is found from the number of items seen before it, and asks
-    for the tokens of no item but its own, so that items can be made as they are needed.
+    Exactly one of ``epochs`` and ``steps`` is set. A step is determined by the number of items before it, and needs the
+    number of tokens of its own items only, so that items can be made when they are needed.
 
-    Raises ValueError without items, or with both or none of ``epochs`` and ``steps``.
+    Raises ValueError without items, or with both or neither of ``epochs`` and ``steps``.
     """
 
     items: int
@@ -31,24 +31,24 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.items or (self.epochs is None) == (self.steps is None):
             raise ValueError(
-                f"wanted items and either epochs or steps, got {self.items} items, {self.epochs=}, {self.steps=}"
+                f"got {self.items} items, {self.epochs=}, {self.steps=}; expected items, and either epochs or steps"
             )
 
     @property
     def total_items(self) -> int | None:
         """The items of all epochs; None if the training ends after a number of steps."""
-        # Rounded first: 1.1 epochs of 10 items are a little more than 11, and must not count as one item more.
+        # Rounded first: 1.1 epochs of 10 items are slightly more than 11 in floating point, which must not become 12.
         return None if self.epochs is None else math.ceil(round(self.epochs * self.items, 6))
 
     def share(self, step: int, seen: int) -> float:
-        """How much of the training is done after ``step`` steps that saw ``seen`` items, from 0 to 1."""
+        """The share of the training that is done after ``step`` steps and ``seen`` items, from 0 to 1."""
         total = self.total_items
         return seen / total if total is not None else step / (self.steps or 1)
 
     def next_step(self, seen: int, tokens_of: Callable[[int], int]) -> list[int]:
         """The indices of the items of the step after ``seen`` items: shuffled, at least ``tokens_per_step`` tokens.
 
-        No item is dropped: the last step of an epoch has what is left.
+        No item is dropped: the last step of an epoch has the remaining ones.
         """
         epoch, position = divmod(seen, self.items)
         order = shuffled(self.items, self.seed, epoch)
@@ -70,7 +70,7 @@ def shuffled(items: int, seed: int, epoch: int) -> tuple[int, ...]:
 
 
 def micro_batches(items: Sequence[Item], tokens_per_batch: int) -> Iterator[list[Item]]:
-    """A step's items in micro-batches of similar length; the rows of an item stay together.
+    """The items of a step in micro-batches of similar length; the rows of an item stay together.
 
     Each row of an item counts as long as the longest.
     """
@@ -82,11 +82,11 @@ def micro_batches(items: Sequence[Item], tokens_per_batch: int) -> Iterator[list
 def learning_rate(
     step: int, before: float, after: float, warmed: float, *, peak: float, warmup: float, schedule: str
 ) -> tuple[float, float]:
-    """The learning rate of ``step`` (from 0), and how much of the training was done when the warm-up ended.
+    """The learning rate of ``step`` (from 0), and the share of the training that was done when the warm-up ended.
 
     A linear rise, then constant, linear or cosine decay to 0. ``before`` and ``after`` are the shares of the training
-    done before and after the step, ``warmed`` is what this gave for the step before it (0 for the first). ``warmup``
-    below 1 is a share of the training, otherwise a number of steps.
+    done before and after the step; ``warmed`` is the second result for the previous step (0 for the first step).
+    ``warmup`` below 1 is a share of the training, otherwise a number of steps.
     """
     if warmup >= 1 and step < int(warmup):
         return peak * (step + 1) / int(warmup), after

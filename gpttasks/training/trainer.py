@@ -1,4 +1,4 @@
-"""The training loop: items in, trained weights out; every step is a function of the seed and its number."""
+"""The training loop, from items to trained weights; each step depends on the seed and its number only."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """What the trainer is told beside the recipe's ``train`` section.
+    """The settings of the trainer beside the recipe's ``train`` section.
 
     checkpoints:
-        the folder for ``last.safetensors`` and ``best.safetensors``.
+        The folder for ``last.safetensors`` and ``best.safetensors``.
     validate:
-        gives the task's own metrics by key, on the validation examples; None without validation.
+        Returns the metrics on the validation examples by key; None without validation.
     best_is_higher:
-        whether a higher value of the ``validate.best`` metric is better.
+        Whether a higher value of the ``validate.best`` metric is better.
     log:
-        takes each event (a mapping of JSON values) as it happens.
+        Called with each event, a mapping of JSON values.
     stop_asked:
-        whether the user asked to stop; looked at after every step.
+        Whether the user asked to stop; called after every step.
     resumed:
-        told the step from which a training goes on, so that what was logged after it can be dropped.
+        Called with the step from which training resumes, so that later log entries can be dropped.
     """
 
     seed: int
@@ -59,29 +59,29 @@ class TrainerSettings:
 
 @dataclass
 class TrainingState:
-    """Where a training stands; saved with every checkpoint, of JSON values."""
+    """The progress of a training, in JSON values; saved with every checkpoint."""
 
     step: int = 0
     seen: int = 0
-    """Items so far, each once an epoch."""
+    """The number of items so far; an item counts once per epoch."""
     cut: int = 0
-    """Items of the first epoch that were longer than the context."""
+    """The number of items in the first epoch that were longer than the context."""
     tokens: int = 0
     warmed: float = 0.0
-    """How much of the training was done when the warm-up ended."""
+    """The share of the training that was done when the warm-up ended."""
     seconds: float = 0.0
     loss: float | None = None
     best_value: float | None = None
     best_step: int | None = None
     owes_validation: bool = False
-    """Whether the validation after the last step is still to be done."""
+    """Whether the validation after the last step has not been done yet."""
     bad_validations: int = 0
     stopped_early: bool = False
     resumed_at: list[int] = field(default_factory=list)
 
 
 class Trainer:
-    """Trains what the adaptation left trainable, and the head's modules, with AdamW under Accelerate."""
+    """Trains the weights that the adaptation has marked, and the head's modules, with AdamW and Accelerate."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Trainer:
         settings: TrainerSettings,
         modules: nn.ModuleDict | None = None,
     ) -> None:
-        """``modules`` are what is trained beside the backbone; None: those of the head."""
+        """``modules``: the modules to train beside the backbone; None trains those of the head."""
         import torch
 
         self.backbone, self.head, self.options, self.settings = backbone, head, options, settings
@@ -101,11 +101,13 @@ class Trainer:
         self.parameters = trained_parameters(backbone.model, self.modules)
         if not self.parameters:
             raise UserError(
-                f"there is nothing to train: the backbone is frozen and head {head.name!r} has no modules of its own",
+                f"there is nothing to train: the backbone is frozen, and the head {head.name!r} has no modules",
                 hint="choose another adaptation or another head",
             )
         decayed = [value for value in self.parameters.values() if value.dim() > 1]
-        others = [value for value in self.parameters.values() if value.dim() <= 1]  # biases and norms are never decayed
+        others = [
+            value for value in self.parameters.values() if value.dim() <= 1
+        ]  # biases and norms have no weight decay
         groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.raw_optimizer = torch.optim.AdamW(
             [group for group in groups if group["params"]], lr=options.learning_rate, betas=options.betas
@@ -116,14 +118,14 @@ class Trainer:
 
     @property
     def last_checkpoint(self) -> Path:
-        """Where the newest state is kept."""
+        """The file of the latest state."""
         return self.settings.checkpoints / LAST
 
     def fit(self, items: Sequence[Item]) -> TrainingState:
         """Train on the items, from the last checkpoint if there is one.
 
-        Raises RunFailed on a loss or gradient that is not finite, naming the step, and Interrupted when the user asked
-        to stop; both after a checkpoint of the last good weights.
+        Raises RunFailed for a loss or gradient that is not finite, with its step, and Interrupted if the user asked to
+        stop; both after saving a checkpoint of the last good weights.
         """
         options = self.options
         self.plan = plan = Plan(
@@ -151,7 +153,7 @@ class Trainer:
                     self._save()
                     raise Interrupted(
                         f"stopped after step {self.state.step}, {self._share():.0%} of the training; "
-                        "the same command goes on from there"
+                        "the same command resumes it"
                     )
         self._save()
         self._restore_best()
@@ -165,14 +167,14 @@ class Trainer:
         self._began = time.monotonic() - self.state.seconds
 
     def _share(self) -> float:
-        """How much of the training is done, from 0 to 1."""
+        """The share of the training that is done, from 0 to 1."""
         return self.plan.share(self.state.step, self.state.seen)
 
     def _done(self) -> bool:
         return self._share() >= 1
 
     def _validates_now(self, items: int) -> bool:
-        """Whether validation is due after a step of so many items: at its interval or once an epoch, and at the end."""
+        """Whether validation is due after a step of ``items`` items: at its interval or once per epoch, and last."""
         validate = self.options.validate_
         if self.settings.validate is None or validate is None:
             return False
@@ -183,7 +185,7 @@ class Trainer:
         return due or self._done()
 
     def _step(self, items: list[Item]) -> int:
-        """One optimizer step; the losses are divided by their counts over the whole step. Gives its real tokens."""
+        """One optimiser step; losses are divided by their counts in the whole step. Returns the tokens of the step."""
         number = self.state.step
         counts: Counter[str] = Counter()
         for item in items:
@@ -204,12 +206,12 @@ class Trainer:
         return sum(item.tokens for item in items)
 
     def _update(self, items: int) -> tuple[float, float | None]:
-        """Clip the gradients and move the weights; gives the learning rate and the norm before clipping."""
+        """Clip the gradients and update the weights; returns the learning rate and the norm before clipping."""
         norm = None
         state, options = self.state, self.options
         if options.clip:
             norm = float(self.accelerator.clip_grad_norm_(list(self.parameters.values()), options.clip))
-            # With fp16 the loss scaler meets overflows by leaving the step out.
+            # With fp16 the loss scaler skips steps with an overflow.
             if not math.isfinite(norm) and self.accelerator.scaler is None:
                 raise self._diverged(f"the gradient of step {state.step + 1} has the norm {norm}")
         rate, state.warmed = learning_rate(
@@ -241,14 +243,14 @@ class Trainer:
             losses = self.head.loss(outputs, batch)
         unknown = sorted(set(losses) - set(counts))
         if unknown:
-            raise RunFailed(f"head {self.head.name!r} returned the loss {unknown[0]!r}, which none of its items counts")
+            raise RunFailed(f"head {self.head.name!r} returned the loss {unknown[0]!r}, for which no item has a count")
         total: torch.Tensor = sum(value / counts[name] for name, value in losses.items())  # type: ignore[assignment]
         self.accelerator.backward(total)
         for name, value in losses.items():
             sums[name] += float(value.detach())
 
     def _seed_dropout(self, step: int, batch: int) -> None:
-        """Dropout depends on the step's number, not on what was drawn before: a resumed run goes on identically."""
+        """Dropout depends on the number of the step, not on earlier draws: a resumed run continues identically."""
         import torch
 
         torch.manual_seed(seeded_hash(self.settings.seed, "dropout", str(step), str(batch)) >> 1)
@@ -278,14 +280,14 @@ class Trainer:
         )
 
     def _validate(self) -> None:
-        """Score the validation examples, remember the best weights, and stop when patience has run out."""
+        """Score the validation examples, keep the best weights, and stop when the patience is exhausted."""
         assert self.settings.validate is not None
         assert self.options.validate_ is not None
         scores = dict(self.settings.validate())
         state, validate = self.state, self.options.validate_
         state.owes_validation = False
-        told = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-        self.settings.log({"event": "validation", "step": state.step, "scores": told})
+        finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+        self.settings.log({"event": "validation", "step": state.step, "scores": finite})
         if validate.best is None:
             return
         value = scores[validate.best]

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gpttasks.adaptations.full import Full
 from gpttasks.adaptations.head_only import HeadOnly
-from gpttasks.adaptations.lora import OWN_NAMES, SET_HERE, Lora, LoraOptions, lora_config_fields
+from gpttasks.adaptations.lora import RENAMED, SET_HERE, Lora, LoraOptions, lora_config_fields
 from gpttasks.adaptations.none import NoAdaptation
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
@@ -99,19 +99,19 @@ def test_options_become_a_peft_config():
 
 
 def test_targets_that_are_not_there(tiny_gpt2_folder):
-    with pytest.raises(UserError, match=r"LoRA cannot be put on this backbone.*query") as caught:
+    with pytest.raises(UserError, match=r"LoRA cannot be applied to this backbone.*query") as caught:
         Lora(LoraOptions(targets=["query"])).apply(load(tiny_gpt2_folder))
-    assert "look at the options under adapt" in str(caught.value)
+    assert "check the options under adapt" in str(caught.value)
 
 
 def test_every_option_of_peft_can_be_reached():
     fields = {field.name: field for field in dataclasses.fields(LoraConfig)}
     assert lora_config_fields() == set(fields)
     assert all(field.init for field in fields.values()), "LoraConfig takes each of them"
-    assert set(OWN_NAMES) | SET_HERE <= set(fields)
-    assert set(OWN_NAMES.values()) < set(LoraOptions.model_fields)
+    assert set(RENAMED) | SET_HERE <= set(fields)
+    assert set(RENAMED.values()) < set(LoraOptions.model_fields)
     for name, field in fields.items():
-        if name not in OWN_NAMES and name not in SET_HERE:
+        if name not in RENAMED and name not in SET_HERE:
             made = field.default_factory() if field.default is dataclasses.MISSING else field.default
             Lora(LoraOptions(peft={name: made})).config()
 
@@ -119,7 +119,7 @@ def test_every_option_of_peft_can_be_reached():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("r", "'r' is the option 'rank' of lora itself"),
+        ("r", "'r' is the option 'rank' of lora"),
         ("task_type", "'task_type' is set by gpttasks"),
         ("exclude_module", "no option 'exclude_module'; did you mean 'exclude_modules'"),
         ("zzz", "peft.LoraConfig has no option 'zzz'"),

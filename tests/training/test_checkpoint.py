@@ -96,5 +96,5 @@ def test_a_checkpoint_of_another_model(tmp_path):
     fewer = {name: value for name, value in parameters.items() if name != "head.classifier.bias"}
     reshaped = parameters | {"head.classifier.bias": torch.nn.Parameter(torch.zeros(3))}
     for other in (fewer, reshaped, trained_parameters(model, None)):
-        with pytest.raises(FolderError, match="is of another model"):
+        with pytest.raises(FolderError, match="belongs to another model"):
             load_checkpoint(file, other)

@@ -80,7 +80,7 @@ def test_order_follows_seed_and_epoch():
     ("lengths", "epochs", "steps"), [([], 1.0, None), ([], None, 5), ([1], None, None), ([1], 1.0, 5)]
 )
 def test_nothing_to_plan(lengths, epochs, steps):
-    with pytest.raises(ValueError, match="wanted items and either epochs or steps"):
+    with pytest.raises(ValueError, match="expected items, and either epochs or steps"):
         Plan(len(lengths), 10, 1, epochs=epochs, steps=steps)
 
 

@@ -186,7 +186,9 @@ def test_head_only_leaves_the_backbone_alone(tiny_gpt2_folder, tmp_path):
 
 @pytest.mark.parametrize("adapt", [HeadOnly, NoAdaptation])
 def test_nothing_to_train(tiny_gpt2_folder, tmp_path, adapt):
-    with pytest.raises(UserError, match="nothing to train: the backbone is frozen and head 'choice' has no modules"):
+    with pytest.raises(
+        UserError, match="nothing to train: the backbone is frozen, and the head 'choice' has no modules"
+    ):
         make(tiny_gpt2_folder, tmp_path, head="choice", adapt=adapt())
 
 
@@ -272,7 +274,7 @@ def test_a_diverging_step_is_named_and_the_weights_before_it_are_kept(tiny_gpt2_
 def test_a_loss_that_no_item_counts(tiny_gpt2_folder, tmp_path):
     made = make(tiny_gpt2_folder, tmp_path, head="lm")
     made.head.loss = lambda outputs, items: {"other": outputs.states.sum()}
-    with pytest.raises(RunFailed, match="head 'lm' returned the loss 'other', which none of its items counts"):
+    with pytest.raises(RunFailed, match="head 'lm' returned the loss 'other', for which no item has a count"):
         made.trainer.fit(made.items)
 
 

@@ -1,4 +1,4 @@
-"""The encoder ``log-mel``: log-mel features, two strided convolutions and a projector, trained from nothing."""
+"""The encoder ``log-mel``: log-mel features, two strided convolutions and a projector, trained from scratch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ...example import Media
 
 HELD = 4096
-"""Audio files whose features are remembered: training meets each of them again in every epoch."""
+"""The number of audio files whose features are cached: training reads each of them again in every epoch."""
 QUIET = 1e-10
-"""Power below which all is equally quiet."""
+"""The minimum power; lower values are set to it."""
 
 
 class LogMelOptions(Options):
@@ -38,7 +38,7 @@ class LogMelOptions(Options):
 
 
 class LogMel(Encoder):
-    """Log-mel features (each audio's own mean and spread taken out), a quarter as many embeddings as frames.
+    """Log-mel features, normalised per audio file, with a quarter as many embeddings as frames.
 
     Two convolutions of width 3 and stride 2 with GELU, layer norm, and a linear layer to the backbone's width.
     """
@@ -83,7 +83,7 @@ class LogMel(Encoder):
         return _halved(_halved(len(self._features(media))))
 
     def embed(self, media: Sequence[Media]) -> list[torch.Tensor]:
-        """All in one batch: padding stands on the right, and no length's embeddings see any of it."""
+        """All media in one batch, padded on the right; the padding does not affect the embeddings."""
         import torch
 
         device = next(self._projector.parameters()).device
@@ -94,12 +94,12 @@ class LogMel(Encoder):
             states = torch.nn.functional.gelu(convolution(states))
             lengths = [_halved(length) for length in lengths]
             inside = torch.arange(states.shape[-1]) < torch.tensor(lengths)[:, None]
-            states = states * inside[:, None].to(device)  # what a convolution makes of padding is no padding
+            states = states * inside[:, None].to(device)  # a convolution makes padding non-zero
         projected = self._projector(states.transpose(1, 2))
         return [row[:length] for row, length in zip(projected, lengths, strict=True)]
 
     def _compute(self, media: Media) -> torch.Tensor:
-        """[frames, mels], of mean 0 and spread 1."""
+        """[frames, mels], with mean 0 and standard deviation 1."""
         import torch
 
         samples = torch.from_numpy(read_audio(media, self.options.sample_rate, self.options.max_seconds))
@@ -112,5 +112,5 @@ class LogMel(Encoder):
 
 
 def _halved(length: int) -> int:
-    """What a convolution of width 3 and stride 2, padded by 1, leaves of so many frames."""
+    """The output length of a convolution of width 3 and stride 2, padded by 1."""
     return (length + 1) // 2

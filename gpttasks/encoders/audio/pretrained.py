@@ -1,4 +1,4 @@
-"""The encoder ``pretrained-audio``: Whisper, wav2vec 2.0, HuBERT and their like, with a projector that is trained."""
+"""The encoder ``pretrained-audio``: Whisper, wav2vec 2.0, HuBERT and similar models, with a trained projector."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...example import Media
 
 HELD = 1024
-"""Audio files whose states are remembered while the model is frozen: each epoch asks for them again."""
+"""The number of audio files whose states are cached while the model is frozen: each epoch needs them again."""
 
 
 class PretrainedAudioOptions(Options):
@@ -42,9 +42,9 @@ class PretrainedAudioOptions(Options):
 class PretrainedAudio(Encoder):
     """The hidden states of a pretrained encoder, ``stack`` frames at a time through layer norm and a linear layer.
 
-    Models that say how many frames an audio makes can be used: Whisper's encoder (which reads 30 s, padded; the frames
-    of the padding are left out), and those that read samples, such as wav2vec 2.0, HuBERT, WavLM, UniSpeech.
-    Each audio is read by itself, since some of them hear the padding of a batch.
+    It supports models whose number of frames is known: Whisper's encoder (which reads 30 s with padding; the frames of
+    the padding are dropped), and models that read samples, such as wav2vec 2.0, HuBERT, WavLM and UniSpeech. Each audio
+    file is encoded alone, since the padding of a batch affects some models.
     """
 
     name = "pretrained-audio"
@@ -59,7 +59,7 @@ class PretrainedAudio(Encoder):
         self._frozen_states = lru_cache(maxsize=HELD)(self._states)
 
     def bind(self, hidden_size: int) -> None:
-        """Load the model. Raises BackboneError for one that cannot be loaded, or does not tell its lengths."""
+        """Load the model. Raises BackboneError if it cannot be loaded, or its number of frames is unknown."""
         from torch import nn
 
         folder = find_folder(self.options.path, self.options.revision)
@@ -71,7 +71,7 @@ class PretrainedAudio(Encoder):
         if not self._wave and not self._is_whisper:
             kind = self._model.config.model_type
             raise BackboneError(
-                f"{folder} is of type {kind!r}, which does not tell how many frames an audio makes",
+                f"{folder} is of type {kind!r}, whose number of frames is unknown",
                 hint="use Whisper, wav2vec 2.0, HuBERT, WavLM or another model that reads samples",
             )
         width = self._model.config.hidden_size * self.options.stack
@@ -81,30 +81,30 @@ class PretrainedAudio(Encoder):
         """The projector, and the model if it is tuned."""
         from torch import nn
 
-        own: dict[str, nn.Module] = {"projector": self._projector}
+        modules: dict[str, nn.Module] = {"projector": self._projector}
         if self.options.tune:
-            own["model"] = self._model
-        return nn.ModuleDict(own)
+            modules["model"] = self._model
+        return nn.ModuleDict(modules)
 
     def digest(self) -> str | None:
-        """Of the model as it was loaded."""
+        """The digest of the model as it was loaded."""
         return self._digest
 
     def length(self, media: Media) -> int:
-        """The frames, ``stack`` at a time."""
+        """The number of frames divided by ``stack``, rounded up."""
         frames = self._frames(len(self._samples(media)))
         if frames < 1:
-            raise DataError(f"the audio {media.digest[:8]} is too short for {self.options.path}: it makes no frame")
+            raise DataError(f"the audio {media.digest[:8]} is too short for {self.options.path}: it gives no frame")
         return -(-frames // self.options.stack)
 
     def embed(self, media: Sequence[Media]) -> list[torch.Tensor]:
-        """One after another; while the model is frozen, its states are remembered."""
+        """One medium after another; the states of a frozen model are cached."""
         import torch
 
         device = next(self._projector.parameters()).device
         if next(self._model.parameters()).device != device:
             self._model.to(device)
-        found = []
+        embeddings = []
         for one in media:
             if self.options.tune:
                 states = self._states(one)
@@ -113,8 +113,8 @@ class PretrainedAudio(Encoder):
                     states = self._frozen_states(one)
             missing = -len(states) % self.options.stack
             states = torch.nn.functional.pad(states, (0, 0, 0, missing))
-            found.append(self._projector(states.reshape(-1, states.shape[1] * self.options.stack)))
-        return found
+            embeddings.append(self._projector(states.reshape(-1, states.shape[1] * self.options.stack)))
+        return embeddings
 
     @property
     def _is_whisper(self) -> bool:
@@ -123,8 +123,8 @@ class PretrainedAudio(Encoder):
     def _read(self, media: Media) -> Any:
         rate, longest = int(self._extractor.sampling_rate), self.options.max_seconds
         if self._is_whisper and self._extractor.chunk_length < longest:
-            # Its feature extractor would cut the rest off without a word.
-            return read_audio(media, rate, float(self._extractor.chunk_length), "cut it: Whisper reads no more at once")
+            # Its feature extractor would drop the rest without an error.
+            return read_audio(media, rate, float(self._extractor.chunk_length), "cut it: Whisper reads no longer audio")
         return read_audio(media, rate, longest)
 
     def _frames(self, samples: int) -> int:
@@ -151,7 +151,7 @@ def load_audio_model(folder: Any) -> tuple[Any, Any]:
         with quiet_transformers():
             extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
             model = AutoModel.from_pretrained(folder, dtype="float32", trust_remote_code=False, use_safetensors=True)
-    except Exception as error:  # transformers raises whatever the missing or damaged part made it raise
+    except Exception as error:  # transformers may raise anything for missing or damaged files
         raise BackboneError(f"the audio model in {folder} cannot be loaded: {one_line(error)}") from error
     if model.config.is_encoder_decoder:
         model = model.get_encoder()

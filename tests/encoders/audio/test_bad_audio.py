@@ -70,11 +70,11 @@ CASES = {
     "absent": (None, "bad.wav cannot be read: No such file"),
     "text": (b"<html>not found</html>", "unknown format, begins with b'<html>no'"),
     "corrupt": (b"RIFF not audio at all", "cannot be read (libsndfile:"),
-    "a lost tail": (wav(tone(0.2))[:1000], "is cut off: its header says that 5,444 bytes more should follow"),
-    "half an MP3": (audio(tone(0.5), kind="MP3").data[:900], "is cut off: its header says 8,000 samples, and"),
+    "a lost tail": (wav(tone(0.2))[:1000], "is cut off: its header declares 5,444 more bytes"),
+    "half an MP3": (audio(tone(0.5), kind="MP3").data[:900], "is cut off: its header declares 8,000 samples, but"),
     "no samples": (wav(np.zeros(0, dtype="float32")), "has no samples"),
     "silent": (wav(np.zeros(3200, dtype="float32")), "is silent from beginning to end"),
-    "minutes": (LONG, "lasts 180.0 s, and the encoder reads 30 s"),
+    "minutes": (LONG, "lasts 180.0 s, but the encoder reads at most 30 s"),
 }
 
 
@@ -167,7 +167,7 @@ def test_whisper_never_cuts_what_is_longer_than_its_window(tmp_path: Path) -> No
     encoder = PretrainedAudio(PretrainedAudioOptions(path=str(tmp_path / "whisper"), max_seconds=60))
     encoder.bind(8)
     assert encoder.length(audio(tone(2.0))) == 25  # 100 states of 20 ms, four at a time
-    with pytest.raises(DataError, match=r"lasts 2\.5 s, and the encoder reads 2 s; cut it: Whisper reads no more"):
+    with pytest.raises(DataError, match=r"lasts 2\.5 s, but the encoder reads at most 2 s; cut it: Whisper"):
         encoder.length(audio(tone(2.5)))
 
 
