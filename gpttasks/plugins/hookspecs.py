@@ -78,7 +78,7 @@ def gpttasks_register(register: Register) -> None:
 
 @hookspec
 def gpttasks_run_started(run: RunInfo) -> None:
-    """A run starts, or resumes after an interruption (``run.resumed_from``): its folder exists, and its parts are loaded."""
+    """A run starts, or resumes after an interruption (``run.resumed_from``): folder, data and model are ready."""
 
 
 @hookspec
