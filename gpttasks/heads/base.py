@@ -123,6 +123,18 @@ class Head(Component):
         """Whether :meth:`tune` is to be called after training, or without any where ``tunes_untrained`` says so."""
         return type(self).tune is not Head.tune
 
+    def check(self, example: Example) -> None:
+        """Called for each example that is asked about, trained on or tuned on, before anything is loaded.
+
+        Raises DataError for one of which it cannot make requests. It has no backbone yet, so that no text is tokenised.
+        """
+
+    def check_to_train(self, example: Example) -> None:
+        """Called for each training example after :meth:`check`. Raises DataError for one that ``items`` cannot use."""
+
+    def check_to_tune(self, example: Example) -> None:
+        """Called for each example that ``tune`` gets, after :meth:`check`. Raises DataError for one it cannot use."""
+
     def bind(self, backbone: Backbone, example: Example) -> None:
         """Called once before all else, with the loaded backbone and one example of the task."""
         self.backbone = backbone

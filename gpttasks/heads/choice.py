@@ -47,11 +47,14 @@ class Choice(TextHead):
 
     options: ChoiceOptions
 
+    def check_to_train(self, example: Example) -> None:
+        """Raises DataError if the right choice is not known."""
+        right_choice(example)
+
     def items(self, example: Example) -> Iterator[Item]:
         """The prompt with the right choice, whose tokens are the targets."""
-        if example.label is None:
-            raise DataError(f"example {example.id} has no label: the right choice is not known")
-        yield self.item(self.rows(self.requests(example)[example.label]), example.label)
+        label = right_choice(example)
+        yield self.item(self.rows(self.requests(example)[label]), label)
 
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood an option; with ``unconditional`` as many again without the prompt."""
@@ -89,6 +92,18 @@ def continuations(example: Example, choices: Iterable[str], separator: str) -> t
     """What follows the prompt for each choice: the choice, after the separator where one is needed."""
     prompt = prompt_text(example.prompt)
     return tuple(answer_after(example, prompt, choice, separator) for choice in choices)
+
+
+def right_choice(example: Example) -> int:
+    """The label. Raises DataError if it is not known, or is not the index of a choice."""
+    if example.label is None:
+        raise DataError(f"example {example.id} has no label: the right choice is not known")
+    if example.label >= len(example.choices):
+        raise DataError(
+            f"example {example.id} has the label {example.label}, expected the index of one of "
+            f"{len(example.choices)} choices"
+        )
+    return example.label
 
 
 def softmax(values: Sequence[float]) -> tuple[float, ...]:

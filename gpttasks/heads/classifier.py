@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..answer import Answer
-from ..errors import DataError
 from ..example import Example
 from ..item import Item
 from ..requests import Reply, near_tie
-from .choice import softmax
+from .choice import right_choice, softmax
 from .linear import ChoicesHead, LinearOptions, added
 
 if TYPE_CHECKING:
@@ -30,11 +29,13 @@ class Classifier(ChoicesHead):
     trains_on = frozenset({"prompt", "choices", "label"})
     gives = "label"
 
+    def check_to_train(self, example: Example) -> None:
+        """Raises DataError if the right choice is not known."""
+        right_choice(example)
+
     def labelled(self, item: Item, example: Example) -> Item:
         """The item with the index of the right choice."""
-        if example.label is None:
-            raise DataError(f"example {example.id} has no label: the right choice is not known")
-        return replace(item, label=example.label)
+        return replace(item, label=right_choice(example))
 
     def layer_loss(self, logits: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
         """Cross-entropy of the labels."""

@@ -81,18 +81,25 @@ class GenerateText(TextHead):
         super().__init__(options)
         self.one_item = self.options.train_on == "target"
 
+    def check_to_train(self, example: Example) -> None:
+        """Raises DataError if there is no text to train on."""
+        self._texts(example)
+
     def items(self, example: Example) -> Iterator[Item]:
-        """Prompt, answer and end token, with answer and end as the targets; one a text to train on."""
-        if self.options.train_on == "references":
-            # An empty reference says that there is no answer; what is written then is the target.
-            written = dict.fromkeys(reference for reference in example.references if reference.strip())
-            texts: Sequence[str | None] = tuple(written) or (example.gold_text,)
-        else:
-            texts = (example.gold_text,)
-        for text in texts:
-            if text is None:
-                raise DataError(f"example {example.id} has no text to train on", hint="fill its target")
+        """Prompt, answer and end token, with answer and end as the targets; one for each text to train on."""
+        for text in self._texts(example):
             yield self._item(example, text)
+
+    def _texts(self, example: Example) -> tuple[str, ...]:
+        """The texts to train on, one or more. Raises DataError if there is none."""
+        if self.options.train_on == "references":
+            texts = tuple(dict.fromkeys(reference for reference in example.references if reference.strip()))
+            if texts:
+                return texts
+            # An empty reference says that there is no answer; what is written then is the target.
+        if example.gold_text is None:
+            raise DataError(f"example {example.id} has no text to train on", hint="fill its target")
+        return (example.gold_text,)
 
     def _item(self, example: Example, text: str) -> Item:
         prompt, backbone = prompt_text(example.prompt), self.backbone

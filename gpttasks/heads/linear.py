@@ -75,6 +75,10 @@ class LinearHead(Head):
         """The sum of the loss over the items, from float32 [items, outputs]."""
         raise NotImplementedError
 
+    def check(self, example: Example) -> None:
+        """Raises DataError if the prompt cannot be put in both orders."""
+        self._orders(example)
+
     def bind(self, backbone: Backbone, example: Example) -> None:
         """Make the layer."""
         import torch
@@ -130,7 +134,13 @@ class ChoicesHead(LinearHead):
     needs = frozenset({"prompt", "choices"})
 
     choices: tuple[str, ...] | None = None
-    """Those of the outputs, in their order; None before ``bind``."""
+    """Those of the outputs, in their order: the choices of the first example that ``check`` or ``bind`` gets."""
+
+    def check(self, example: Example) -> None:
+        """Raises DataError for other choices than those of the outputs."""
+        super().check(example)
+        self.choices = self.choices or example.choices
+        self._check_choices(example)
 
     def outputs(self, example: Example) -> int:
         """As many as the example has choices."""

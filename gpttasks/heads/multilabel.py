@@ -40,6 +40,14 @@ class MultiLabel(ChoicesHead):
     trains_on = frozenset({"prompt", "choices", "labels"})
     gives = "labels"
 
+    def check_to_train(self, example: Example) -> None:
+        """Raises DataError if the right labels are not known."""
+        _right_labels(example)
+
+    def check_to_tune(self, example: Example) -> None:
+        """Raises DataError if the right labels are not known."""
+        _right_labels(example)
+
     def labelled(self, item: Item, example: Example) -> Item:
         """The item with a 1 or 0 for each label, each of which is one term of the loss."""
         labels = _right_labels(example)

@@ -29,11 +29,13 @@ class Regression(LinearHead):
         """One."""
         return 1
 
+    def check_to_train(self, example: Example) -> None:
+        """Raises DataError if the right number is not known."""
+        _right_number(example)
+
     def labelled(self, item: Item, example: Example) -> Item:
         """The item with the right number."""
-        if example.value is None:
-            raise DataError(f"example {example.id} has no value: the right number is not known")
-        return replace(item, label=example.value)
+        return replace(item, label=_right_number(example))
 
     def layer_loss(self, logits: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
         """The squared errors."""
@@ -46,3 +48,9 @@ class Regression(LinearHead):
         """The output."""
         (value,) = added(replies)
         return Answer(value, f"{value:g}")
+
+
+def _right_number(example: Example) -> float:
+    if example.value is None:
+        raise DataError(f"example {example.id} has no value: the right number is not known")
+    return example.value

@@ -102,15 +102,26 @@ class Rescore(TextHead):
         weights = self.options.weights or self.tuned.get("weights") or {LIKELIHOOD: 1.0}
         return {name: float(weights.get(name, 0.0)) for name in self.options.names}
 
+    def check(self, example: Example) -> None:
+        """Raises DataError for an example that lacks a feature, or has another number of them than hypotheses."""
+        for name in self.options.features:
+            _feature(example, name)
+
+    def check_to_train(self, example: Example) -> None:
+        """Raises DataError if there is no text to train on, or an empty one."""
+        _transcript(example)
+
+    def check_to_tune(self, example: Example) -> None:
+        """Raises DataError for an example with a hypothesis to pick, and without a reference or a right answer."""
+        if _places(example):
+            _references(example)
+
     def items(self, example: Example) -> Iterator[Item]:
         """The prompt and the right transcript, whose tokens are the targets.
 
         Raises DataError for an example without one, or with an empty one.
         """
-        text = example.gold_text
-        if not text:
-            raise DataError(f"example {example.id} has no text to train on", hint="fill its target")
-        (continuation,) = continuations(example, (text,), self.separator)
+        (continuation,) = continuations(example, (_transcript(example),), self.separator)
         yield self.item(self.rows(LogLikelihood(example.prompt, continuation, self._continuations(example))))
 
     def requests(self, example: Example) -> list[Request]:
@@ -175,12 +186,7 @@ class Rescore(TextHead):
         return rows
 
     def _word_errors(self, example: Example) -> list[int]:
-        gold = example.gold_text
-        references = example.references or (() if gold is None else (gold,))
-        if not references:
-            raise DataError(
-                f"example {example.id} has no reference to tune the weights for", hint="give fixed weights instead"
-            )
+        references = _references(example)
         texts = [example.choices[place] for place in _places(example)]
         counts = {text: word_errors(text, references, self.options.normaliser)[0] for text in set(texts)}
         return [counts[text] for text in texts]
@@ -196,6 +202,24 @@ def _feature(example: Example, name: str) -> tuple[float, ...]:
             hint=f"name the column that holds them in the task's option features: {{{name}: COLUMN}}",
         )
     return numbers
+
+
+def _transcript(example: Example) -> str:
+    """The text to train on. Raises DataError if there is none."""
+    if not example.gold_text:
+        raise DataError(f"example {example.id} has no text to train on", hint="fill its target")
+    return example.gold_text
+
+
+def _references(example: Example) -> tuple[str, ...]:
+    """The transcripts that count as right, one or more. Raises DataError if there is none."""
+    gold = example.gold_text
+    references = example.references or (() if gold is None else (gold,))
+    if not references:
+        raise DataError(
+            f"example {example.id} has no reference to tune the weights for", hint="give fixed weights instead"
+        )
+    return references
 
 
 def _places(example: Example) -> list[int]:

@@ -90,6 +90,14 @@ class Span(Head):
     options: SpanOptions
     layers: nn.ModuleDict
 
+    def check(self, example: Example) -> None:
+        """Raises DataError unless the prompt has one passage."""
+        _passage_index(example)
+
+    def check_to_train(self, example: Example) -> None:
+        """Raises DataError for an answer that is not in the passage."""
+        _gold(example)
+
     def bind(self, backbone: Backbone, example: Example) -> None:
         """Make the layer: two outputs a token, its fitness as a start and as an end."""
         import torch

@@ -1,14 +1,101 @@
-"""Whether the examples can be scored, checked before anything is loaded or trained."""
+"""Whether the examples can be trained on, asked about and scored, checked before anything is loaded or trained."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..errors import DataError, Problem
+from ..example import Example
+from ..heads.base import Head
+from ..tasks.splits import ExampleSet, scored_set
+from .find_row import placed_problem
 from .parts import RunParts
 
 
+@dataclass(frozen=True)
+class _Check:
+    """One check of a component, for all examples of a set; ``who`` and ``doing`` are for the message."""
+
+    part: ExampleSet
+    who: str
+    doing: str
+    check: Callable[[Example], None]
+
+
 def check_examples(parts: RunParts) -> None:
-    """Check that there are shots for each scored example, and that the metrics can score it. Raises DataError."""
-    for example in parts.scored:
-        if parts.shots is not None:
+    """Call the checks of head and metrics for each example that is trained on, tuned on or scored, and draw its shots.
+
+    Raises DataError with one problem for each component and set: how many examples it refuses, and the first of them
+    with its id, at the place of its row. A problem with a recipe key, and not with an example, is raised at once.
+    """
+    problems = [problem for check in _checks(parts) if (problem := _problem(parts, check)) is not None]
+    if problems:
+        raise DataError(problems)
+    if parts.shots is not None:
+        for example in parts.scored:
             parts.shots.draw(example, parts.recipe.score.shots)
-        for metric in parts.metrics.values():
-            metric.check(example)
+
+
+def _checks(parts: RunParts) -> Iterator[_Check]:
+    head, train = parts.head, parts.recipe.train
+    who = f"head {head.name!r}"
+    yield from _scoring(parts, scored_set(parts.sets, parts.recipe.score.split))
+    if parts.adaptation.trains and train is not None:
+        yield _Check(parts.sets["train"], who, "be trained on", _both(parts, head.check_to_train))
+        validation = parts.sets.get("validation")
+        if validation is not None and train.validate_ is not None:
+            yield from _scoring(parts, validation)
+        if validation is not None and head.tunes:
+            yield _Check(validation, who, "be tuned on", _both(parts, head.check_to_tune))
+    elif parts.tunes_without_training:
+        yield _Check(parts.sets["train"], who, "be tuned on", _both(parts, head.check_to_tune))
+
+
+def _scoring(parts: RunParts, part: ExampleSet) -> Iterator[_Check]:
+    """The checks of examples that are answered and scored."""
+    yield _Check(part, f"head {parts.head.name!r}", "answer", _both(parts))
+    for key, metric in parts.metrics.items():
+        named = f"metric {metric.name!r}" + ("" if key == metric.name else f" ({key})")
+        yield _Check(part, named, "score", metric.check)
+
+
+def _both(parts: RunParts, more: Callable[[Example], None] | None = None) -> Callable[[Example], None]:
+    """The head's check of any example, and one of those for a purpose."""
+
+    def check(example: Example) -> None:
+        _check_contexts(parts.head, example)
+        parts.head.check(example)
+        if more is not None:
+            more(example)
+
+    return check
+
+
+def _check_contexts(head: Head, example: Example) -> None:
+    """Raises DataError for several contexts where the head does not read them: they would be ignored."""
+    if example.contexts and "contexts" not in head.needs | head.trains_on:
+        raise DataError(
+            f"example {example.id} has {len(example.contexts)} contexts, and head {head.name!r} reads one prompt",
+            hint="choose a head that names contexts in needs",
+        )
+
+
+def _problem(parts: RunParts, check: _Check) -> Problem | None:
+    """How many examples of the set are refused, and the first of them; None if none is."""
+    refused = [(example, problem) for example in check.part.examples if (problem := _refusal(check, example))]
+    if not refused:
+        return None
+    of = f"{len(refused)} of {len(check.part.examples)} examples of {check.part.split}"
+    return placed_problem(parts, check.part, *refused[0], f"{check.who} cannot {check.doing} {of}; the first: ")
+
+
+def _refusal(check: _Check, example: Example) -> Problem | None:
+    """Why the example is refused; None if it is not."""
+    try:
+        check.check(example)
+    except DataError as error:
+        if any(problem.key is not None for problem in error.problems):
+            raise
+        return error.problems[0]
+    return None

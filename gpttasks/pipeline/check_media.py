@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..data.rows import Row
-from ..errors import BackboneError, DataError, GpttasksError, Problem
+from ..errors import BackboneError, DataError, Problem
 from ..example import Example, Media
 from ..plugins.faults import blamed, looking_at
 from ..progress import Progress
-from ..tasks.reading import ADVICE, ExampleReader
-from ..tasks.splits import ExampleSet, set_digest, source_of
+from ..tasks.reading import ADVICE
+from ..tasks.splits import ExampleSet, set_digest
+from .find_row import placed_problem
 
 if TYPE_CHECKING:
     from ..encoders.base import Encoder
@@ -111,26 +111,5 @@ def _problem_with(parts: RunParts, part: ExampleSet, bad: dict[str, Problem]) ->
     """How many rows are bad, and the first of them at its place."""
     first = next(example for example in part.examples if example.id in bad)
     problem = bad[first.id]
-    row = _row_of(parts, part, first)
-    placed = Problem(f"example {first.id}: {problem.message}") if row is None else row.problem(problem.message)
-    message = f"{len(bad)} of {part.rows} rows cannot be used; the first: {placed.message}"
-    return replace(placed, message=message, hint=problem.hint or ADVICE)
-
-
-def _row_of(parts: RunParts, part: ExampleSet, example: Example) -> Row | None:
-    """The row that an example was made of, found by reading the split again; None if that is not possible."""
-    if parts.rows:
-        return parts.rows[part.examples.index(example)]
-    last: list[Row] = []
-
-    def remembered(rows: Iterator[Row]) -> Iterator[Row]:
-        for row in rows:
-            last[:] = [row]
-            yield row
-
-    try:
-        source = source_of(parts.task, parts.recipe.data)
-        read = ExampleReader(parts.task, parts.recipe.data).read(remembered(iter(source.rows(part.split))))
-        return next((last[0] for found in read if found.id == example.id), None)
-    except GpttasksError:  # a stream is read once
-        return None
+    count = f"{len(bad)} of {part.rows} rows cannot be used; the first: "
+    return placed_problem(parts, part, first, replace(problem, hint=problem.hint or ADVICE), count)

@@ -18,6 +18,7 @@ from ..tasks.reading import ExampleReader
 from ..tasks.splits import ExampleSet
 from ..tasks.task import Task
 from .answering import answer_all
+from .check_examples import check_examples
 from .parts import PreparedRun
 from .session import Session
 
@@ -98,4 +99,5 @@ class Predictor:
         )
         parts = session.parts(recipe)
         parts.task, parts.sets, parts.rows = self.task, {"test": given}, rows
+        check_examples(parts)
         return session.loaded(parts, *session.set_up(recipe.runtime))

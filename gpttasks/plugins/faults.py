@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 METHODS: Mapping[str, tuple[str, ...]] = {
     "task": ("example", "source"),
-    "head": ("bind", "modules", "fits", "items", "loss", "requests", "answer", "tune"),
+    "head": (
+        *("check", "check_to_train", "check_to_tune"),
+        *("bind", "modules", "fits", "items", "loss", "requests", "answer", "tune"),
+    ),
     "metric": ("check", "signature", "errors"),
     "encoder": ("bind", "modules", "length", "embed", "digest"),
     "backbone": ("load", "load_tokenizer", "engine", "digests", "capabilities", "answer", "forward"),

@@ -66,13 +66,17 @@ class HarnessHead(TextHead):
 
     options: HarnessHeadOptions
 
+    def check(self, example: Example) -> None:
+        """Raises DataError for an example that is not a document of the harness."""
+        _instances(example)
+
+    def check_to_train(self, example: Example) -> None:
+        """Raises DataError for an example without a right answer, or with several contexts."""
+        _right_text(example)
+
     def items(self, example: Example) -> Iterator[Item]:
         """The right answer after the prompt. Raises DataError for an example without any, or with several contexts."""
-        text = example.gold_text
-        if text is None:
-            hint = "its document has no one right answer after one context; text alone is trained with head: lm"
-            raise DataError(f"example {example.id} has nothing to train on", hint=hint)
-        answer = (example.separator or "") + text
+        answer = (example.separator or "") + _right_text(example)
         if _instances(example)[0].request_type == "generate_until":
             request = Generate(example.prompt, 1, keep_space=True)
             yield self.item([row_with_answer(self.backbone.tokenizer, request, answer, self.backbone.context)])
@@ -146,6 +150,13 @@ class HarnessHead(TextHead):
             return (Part(context),)
         cut = next(left_cuts(tokenizer, context, continuation, room))
         return tuple(part for part in (Part(context[:cut], "passage"), Part(context[cut:])) if part.text)
+
+
+def _right_text(example: Example) -> str:
+    if example.gold_text is None:
+        hint = "its document has no one right answer after one context; text alone is trained with head: lm"
+        raise DataError(f"example {example.id} has nothing to train on", hint=hint)
+    return example.gold_text
 
 
 def _instances(example: Example) -> tuple[Any, ...]:
