@@ -12,10 +12,12 @@ import pytest
 
 from gpttasks.cli import main
 from gpttasks.errors import DataError, GpttasksError, Interrupted, Problem, RunFailed
-from gpttasks.records.run import Run
+from gpttasks.records.run import Run, RunRecord
 
 VERBS = ("run", "check", "predict", "export", "list", "show", "new")
-RECORD = {"schema": "gpttasks.run/1", "state": "failed", "warnings": [], "scores": {}}
+RECORD = RunRecord(
+    state="failed", name="x", folder="runs/x", digest="0" * 64, seed=1, started="2026-01-01T00:00:00+00:00"
+)
 
 
 def command(*arguments, **options):
@@ -122,7 +124,7 @@ def test_a_run_that_stops_has_its_status_and_message(error, status, failing, cap
 def test_json_of_a_run_that_stops_is_its_record(kind, status, failing, capsys):
     failing(with_run(kind("why")))
     assert main(["run", "quickstart", "--json"]) == status
-    assert json.loads(capsys.readouterr().out) == RECORD
+    assert json.loads(capsys.readouterr().out) == RECORD.as_json()
 
 
 def test_json_of_a_run_that_stops_before_its_folder_is_there_is_the_errors(failing, capsys):

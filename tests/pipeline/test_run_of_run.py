@@ -163,7 +163,7 @@ def test_a_run_of_a_plugin_file_needs_the_file_again_and_its_tuned_settings_come
         "score.metrics=[accuracy]",
         plugins=plugin,
     )
-    assert [row["text"] for row in samples(again.folder)] == [row["text"] for row in rows]
+    assert [row.answer for row in samples(again.folder)] == [row.answer for row in rows]
 
 
 class TestExport:

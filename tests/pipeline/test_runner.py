@@ -44,7 +44,7 @@ class TestFolder:
         rows = samples(done.folder)
         right = [row.answer == row.right for row in rows]
         assert done.scores["accuracy"].value == pytest.approx(sum(right) / 12)
-        assert [row["stats_accuracy"] for row in rows] == [[float(one)] for one in right]
+        assert [list(row.statistics["accuracy"]) for row in rows] == [[float(one)] for one in right]
         assert all(sum(list(row.scores)) == pytest.approx(1) for row in rows)
 
     def test_training_fits_what_it_was_shown(self, recipe: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import gpttasks
-import pyarrow.parquet as pq
 import pytest
 from gpttasks import Row, UnusableRow
 from gpttasks.testing import assert_conforms, check_task
@@ -129,5 +128,4 @@ def test_a_sentence_can_be_picked_instead(tmp_path: Path) -> None:
     backbone = {"use": "mock", "script": script, "mode": "uniform"}
     head = {"use": "rescore", "weights": {"log_likelihood": 1.0}}
     run = gpttasks.run("scitldr-demo", backbone=backbone, head=head, out=tmp_path / "run")
-    samples = pq.read_table(run.folder / "samples.parquet", columns=["text"]).to_pylist()
-    assert [sample["text"] for sample in samples] == [row["source"][1] for row in rows]
+    assert [sample.answer for sample in run.samples()] == [row["source"][1] for row in rows]
