@@ -90,25 +90,66 @@ class RollingReply:
     bytes: int
 
 
+Span: TypeAlias = tuple[int, int]
+"""(First character, character after the last) in a text."""
+
+Pooling = Literal["last", "first", "mean", "max"]
+"""How the states of several tokens become one vector."""
+
+
 @dataclass(frozen=True)
 class Readout:
-    """What does the head's own ``module`` say of the hidden states ``at`` some tokens of the prompt?
+    """What does the head's own ``module`` compute from hidden states of the prompt?
 
-    ``last`` is the prompt's last token. ``passage`` are the tokens of its one passage and then the last token; the
-    passage must fit.
+    at:
+        ``last``: from the state of the prompt's last token. ``passage``: from the state of each token of its passage,
+        and then of the last token. Spans, each (first character, character after the last) in the passage: from one
+        vector for each span, made of the states of its tokens. Pairs of spans: from the vectors of both, one after the
+        other. Except for ``last``, the prompt has one passage, and must fit the context.
+    layer:
+        which hidden states, as transformers numbers them: 0 are the embeddings, k those after block k, -1 the last
+        ones, after the final normalisation, which the LM head reads.
+    pooling:
+        how the states of a span become one vector: that of the last or the first token, the mean or the maximum. With
+        ``passage`` the tokens of the passage become one vector, instead of one each and the last token. None takes
+        the last token of a span, and pools nothing else.
+
+    Raises ValueError for spans that are empty or begin before 0, for a mixture of spans and pairs, and for a pooling of
+    the last token.
     """
 
     prompt: Prompt
     module: str
-    at: Literal["last", "passage"] = "last"
+    at: Literal["last", "passage"] | tuple[Span, ...] | tuple[tuple[Span, Span], ...] = "last"
+    layer: int = -1
+    pooling: Pooling | None = None
+
+    def __post_init__(self) -> None:
+        if self.at == "last" and self.pooling is not None:
+            raise ValueError(f"pooling: got {self.pooling!r} with at 'last', which is one token; leave it out")
+        if isinstance(self.at, str):
+            return
+        groups = self.spans
+        if not groups or len({len(group) for group in groups}) != 1:
+            raise ValueError(f"at: got {self.at!r}, expected one or more spans, or one or more pairs of spans")
+        for first, end in (span for group in groups for span in group):
+            if not 0 <= first < end:
+                raise ValueError(f"at: got the span ({first}, {end}), expected 0 <= first character < end")
+
+    @property
+    def spans(self) -> list[tuple[Span, ...]]:
+        """The spans of each vector that the module reads, one or two; empty for ``last`` and ``passage``."""
+        if isinstance(self.at, str):
+            return []
+        return [(one,) if isinstance(one[0], int) else one for one in self.at]
 
 
 @dataclass(frozen=True)
 class ReadoutReply:
-    """The module's outputs there, as floats, one token after another.
+    """The module's outputs, as floats, one vector that it read after another.
 
     places:
-        where each token of the passage stands in it, as (first character, character after the last).
+        where each token of the passage is in it, as (first character, character after the last), for ``at`` "passage".
     """
 
     values: tuple[float, ...]

@@ -143,10 +143,10 @@ class Mock(Backbone):
         if values is None:
             raise BackboneError(f"the mock has no values for {_short(request.prompt)}", hint="add them to its values")
         (row,) = rows_of_request(self.tokenizer, request, self.context)
-        if request.at == "passage" and (not values or len(values) % len(row.at)):
+        if request.at != "last" and (not values or len(values) % row.vectors):
             raise BackboneError(
                 f"the mock has {len(values)} values for {_short(request.prompt)}, expected the same number for each of "
-                f"{len(row.at)} tokens: the {len(row.at) - 1} of its passage and the last one"
+                f"{row.vectors} vectors" + (": one per token of its passage, and the last one" if row.places else "")
             )
         return ReadoutReply(tuple(values), row.cut, row.places), len(row.ids)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, RunFailed
 from ..example import prompt_text
+from ..model.states import pooled
 from ..requests import (
     Generate,
     GenerateReply,
@@ -30,6 +31,7 @@ from .batches import TokenBudget
 from .generation import generate
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from ..model.causal_lm import CausalLM
@@ -125,8 +127,9 @@ class LocalEngine:
         replies = [RowReply()] * len(rows)
 
         def read(batch: list[int]) -> tuple[int, tuple[list[int], list[RowReply]]]:
-            outputs = self.backbone.forward([rows[index].ids for index in batch])
-            return outputs.ids.numel(), (batch, self._read(outputs, [rows[index] for index in batch]))
+            some = [rows[index] for index in batch]
+            outputs = self.backbone.forward([row.ids for row in some], {row.layer for row in some})
+            return outputs.ids.numel(), (batch, self._read(outputs, some))
 
         for batch, read_out in self.budget.spend([len(row.ids) for row in rows], read):
             for index, reply in zip(batch, read_out, strict=True):
@@ -160,14 +163,26 @@ class LocalEngine:
             for place, (values, likeliest) in enumerate(parts):
                 if rows[place].module is None:
                     replies[place] = RowReply(float(values.double().sum()), bool(likeliest.all()))
-        for name in {row.module for row in rows if row.module is not None}:
-            assert self.modules is not None
-            places = [place for place, row in enumerate(rows) if row.module == name]
-            states = outputs.states_at([rows[place].at if place in places else () for place in range(len(rows))])
-            values = self.modules[name](states.float()).float().cpu()
-            for place, part in zip(places, torch.split(values, [len(rows[p].at) for p in places]), strict=True):
-                replies[place] = RowReply(values=tuple(part.reshape(-1).tolist()))
+        for name, layer in {(row.module, row.layer) for row in rows if row.module is not None}:
+            places = [place for place, row in enumerate(rows) if (row.module, row.layer) == (name, layer)]
+            read = set(places)
+            states = outputs.states_at([row.at if place in read else () for place, row in enumerate(rows)], layer)
+            for place, reply in zip(places, self._module_replies(name, states, [rows[p] for p in places]), strict=True):
+                replies[place] = reply
         return replies
+
+    def _module_replies(self, name: str, states: torch.Tensor, rows: Sequence[TokenRow]) -> list[RowReply]:
+        """What a module of the head makes of the states [n, hidden] at the rows' indices, row after row."""
+        import torch
+
+        assert self.modules is not None
+        parts = torch.split(states, [len(row.at) for row in rows])
+        vectors = torch.cat([pooled(part, row) for part, row in zip(parts, rows, strict=True)])
+        values = self.modules[name](vectors.float()).float().cpu()
+        return [
+            RowReply(values=tuple(part.reshape(-1).tolist()))
+            for part in torch.split(values, [row.vectors for row in rows])
+        ]
 
 
 @contextmanager

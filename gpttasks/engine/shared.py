@@ -47,10 +47,15 @@ class SharedEngine(LocalEngine):
         """The reply to each row; ``report`` is told the rows that are done."""
         if not self.backbone.supports.sharing:
             return super()._read_rows(rows, report)
-        replies: dict[int, RowReply] = {}
+        # The states of inner layers are read the plain way: the fast passes give the last ones only.
+        inner = [index for index, row in enumerate(rows) if row.layer != -1]
+        plain = super()._read_rows([rows[index] for index in inner], lambda done: report([inner[one] for one in done]))
+        replies: dict[int, RowReply] = dict(zip(inner, plain, strict=True))
         same: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
-            same[(tuple(row.ids), row.start, row.module, row.at)].append(index)
+            if row.layer != -1:
+                continue
+            same[(tuple(row.ids), row.start, row.module, row.at, row.groups, row.pooling)].append(index)
         twins = {indices[0]: indices for indices in same.values()}
         paths = {index: rows[index] for index in twins}
         families: dict[Any, list[int]] = defaultdict(list)
@@ -120,11 +125,9 @@ class SharedEngine(LocalEngine):
             for index, values, likeliest in parts:
                 replies[index] = RowReply(float(values.sum()), bool(likeliest.all()))
         for name in {module for index in at if (module := rows[index].module) is not None}:
-            assert self.modules is not None
             read = [index for index in at if rows[index].module == name]
-            values = self.modules[name](flat[[place for index in read for place in at[index]]].float()).float().cpu()
-            for index, part in zip(read, torch.split(values, [len(at[index]) for index in read]), strict=True):
-                replies[index] = RowReply(values=tuple(part.reshape(-1).tolist()))
+            states = flat[[place for index in read for place in at[index]]]
+            replies.update(zip(read, self._module_replies(name, states, [rows[index] for index in read]), strict=True))
         return replies
 
     def _write(

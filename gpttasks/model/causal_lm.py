@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -110,8 +110,12 @@ class CausalLM:
         embed = self.causal_lm.get_input_embeddings()
         return {"inputs_embeds": self.media.put_in(ids, embed(ids.clamp(min=0).to(self.device)))}
 
-    def forward(self, rows: Sequence[Sequence[int]]) -> Forward:
-        """Run rows of token ids, padded on the right, through the model."""
+    def forward(self, rows: Sequence[Sequence[int]], layers: Collection[int] = ()) -> Forward:
+        """Run rows of token ids, padded on the right, through the model.
+
+        ``layers`` are those whose states are needed beside the last ones. Raises BackboneError for one that the model
+        does not have.
+        """
         import torch
 
         lengths = [len(row) for row in rows]
@@ -121,11 +125,15 @@ class CausalLM:
         inputs = self.inputs(ids)
         ids = ids.to(self.device)
         # No attention mask: attention is causal and padding stands on the right, so no real token ever sees any.
+        others = set(layers) - {-1}
         if self.supports.direct_head:
-            output = self.causal_lm.base_model(**inputs, use_cache=False)
-            return Forward(ids, lengths, output.last_hidden_state, head=self.causal_lm.get_output_embeddings())
+            output = self.causal_lm.base_model(**inputs, use_cache=False, output_hidden_states=bool(others))
+            chosen = _chosen_layers(output.hidden_states, others) if others else None
+            head = self.causal_lm.get_output_embeddings()
+            return Forward(ids, lengths, output.last_hidden_state, head=head, layers=chosen)
         output = self.causal_lm(**inputs, use_cache=False, output_hidden_states=True)
-        return Forward(ids, lengths, output.hidden_states[-1], logits=output.logits)
+        chosen = _chosen_layers(output.hidden_states, others)
+        return Forward(ids, lengths, output.hidden_states[-1], logits=output.logits, layers=chosen)
 
     def _some_ids(self) -> torch.Tensor:
         import torch
@@ -176,3 +184,14 @@ class CausalLM:
             return False
         state, config = state_digest(self.model.state_dict()), config_digest(self.model)
         return (state, config) == (self._weights_digest, self._config_digest)
+
+
+def _chosen_layers(states: Sequence[torch.Tensor], layers: Collection[int]) -> dict[int, torch.Tensor]:
+    """The hidden states of some layers. Raises BackboneError for a layer that the model does not have."""
+    for layer in layers:
+        if not -len(states) <= layer < len(states):
+            raise BackboneError(
+                f"a readout of layer {layer}, but the model has the layers 0 (embeddings) to {len(states) - 1}",
+                hint="layer -1 is the last one",
+            )
+    return {layer: states[layer] for layer in layers}

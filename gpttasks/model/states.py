@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+    from ..tokens.rows import TokenRow
+
+
+def pooled(states: torch.Tensor, row: TokenRow) -> torch.Tensor:
+    """[vectors, width]: what a row's module reads, of the states [len(row.at), hidden] at the row's indices."""
+    import torch
+
+    if not row.groups:
+        return states
+    return torch.stack([torch.cat([_pool(states[list(span)], row.pooling) for span in group]) for group in row.groups])
+
+
+def _pool(states: torch.Tensor, pooling: str) -> torch.Tensor:
+    """[hidden]: one vector of the states [tokens, hidden]."""
+    if pooling == "mean":
+        return states.mean(0)
+    if pooling == "max":
+        return states.amax(0)
+    return states[0 if pooling == "first" else -1]
 
 
 class Forward:
@@ -15,7 +35,7 @@ class Forward:
 
     ids: [rows, length], padded on the right with zeros; lengths: the real length of each row; states: [rows, length,
     hidden], the last hidden states; head: the LM head, which makes logits of states, or else logits: [rows, length,
-    vocabulary].
+    vocabulary]; layers: the states of other layers, by the number that :class:`gpttasks.Readout` gives them.
     """
 
     def __init__(
@@ -25,12 +45,14 @@ class Forward:
         states: torch.Tensor,
         head: Callable[[torch.Tensor], torch.Tensor] | None = None,
         logits: torch.Tensor | None = None,
+        layers: Mapping[int, torch.Tensor] | None = None,
     ) -> None:
         self.ids = ids
         self.lengths = lengths
         self.states = states
         self._head = head
         self._logits = logits
+        self._layers = {-1: states, **(layers or {})}
 
     def last_states(self) -> torch.Tensor:
         """[rows, hidden]: the state at each row's last real token."""
@@ -39,14 +61,27 @@ class Forward:
         last = torch.tensor(self.lengths, device=self.states.device) - 1
         return self.states[torch.arange(len(self.lengths), device=self.states.device), last]
 
-    def states_at(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-        """[n, hidden]: the states at the given tokens of each row, row after row."""
+    def read(self, rows: Sequence[TokenRow]) -> torch.Tensor:
+        """[n, width]: the vectors that the rows' module reads, ``row.vectors`` of each row, row after row.
+
+        ``rows`` are all rows of the pass, which read the same layer. The width is that of the states, or twice as much
+        for pairs of spans.
+        """
+        import torch
+
+        (layer,) = {row.layer for row in rows}
+        states = self.states_at([row.at for row in rows], layer)
+        parts = torch.split(states, [len(row.at) for row in rows])
+        return torch.cat([pooled(part, row) for part, row in zip(parts, rows, strict=True)])
+
+    def states_at(self, tokens: Sequence[Sequence[int]], layer: int = -1) -> torch.Tensor:
+        """[n, hidden]: the states of a layer at the given tokens of each row, row after row."""
         import torch
 
         counts = torch.tensor([len(row) for row in tokens])
         rows = torch.repeat_interleave(torch.arange(len(tokens)), counts).to(self.states.device)
         places = torch.tensor([place for row in tokens for place in row], dtype=torch.long, device=self.states.device)
-        return self.states[rows, places]
+        return self._layers[layer][rows, places]
 
     def targets(self, starts: Sequence[int]) -> Targets:
         """Each row's tokens from ``starts[row]`` (at least 1) to its end; only they go through the LM head."""

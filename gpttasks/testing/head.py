@@ -212,7 +212,8 @@ def losses_add_up(subject: HeadSubject) -> Iterator[str]:
 
 
 def _losses(subject: HeadSubject, items: Sequence[Item]) -> dict[str, float]:
-    outputs = subject.backbone.forward([row.ids for row in rows_of_items(items)])
+    rows = rows_of_items(items)
+    outputs = subject.backbone.forward([row.ids for row in rows], {row.layer for row in rows})
     return {name: float(value) for name, value in subject.head.loss(outputs, items).items()}
 
 

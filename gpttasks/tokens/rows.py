@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from ..errors import BackboneError, DataError
 from ..example import Prompt, prompt_text
-from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Readout, Request, Rolling
+from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling, Span
 from .cut import fit
 from .tokenizer import Tokenizer
 
@@ -30,6 +30,9 @@ class TokenRow:
         whether a token crosses the boundary between prompt and answer, which therefore lies before the prompt's end.
     module:
         the name of the head's module that reads the states ``at`` these indices; None where tokens are predicted.
+    layer, pooling, groups:
+        see :class:`~gpttasks.Readout`. ``groups`` holds, for each vector that the module reads, the indices in ``at``
+        of the tokens of one span or two; empty if the module reads each state by itself.
     places:
         where each token of the passage is in it, as (first character, character after the last).
     cut:
@@ -44,6 +47,9 @@ class TokenRow:
     crosses: bool = False
     module: str | None = None
     at: tuple[int, ...] = ()
+    layer: int = -1
+    pooling: Pooling = "last"
+    groups: tuple[tuple[tuple[int, ...], ...], ...] = ()
     places: tuple[tuple[int, int], ...] = ()
     cut: Cut = NOTHING_CUT
     family: Hashable = None
@@ -57,6 +63,11 @@ class TokenRow:
     def fed(self) -> int:
         """The number of tokens that the model has to process, from the first on."""
         return max(self.at) + 1 if self.module is not None else len(self.ids) - 1
+
+    @property
+    def vectors(self) -> int:
+        """The number of vectors that ``module`` reads."""
+        return len(self.groups) or len(self.at)
 
     @property
     def predicted(self) -> int:
@@ -236,38 +247,90 @@ def _rows_of_generate(tokenizer: Tokenizer, request: Generate, context: int) -> 
 
 
 def _rows_of_readout(tokenizer: Tokenizer, request: Readout, context: int) -> list[TokenRow]:
-    if request.at == "passage":
+    if request.at != "last":
         return [_passage_row(tokenizer, request, context)]
     prompt, cut = fit(
         tokenizer, request.prompt, context, lambda some: len(_prompt_ids(tokenizer, _text_of(tokenizer, some)))
     )
     ids = _prompt_ids(tokenizer, _text_of(tokenizer, prompt))
     last = len(ids)
-    return [TokenRow(ids, last, module=request.module, at=(last - 1,), cut=cut, family=request.prompt)]
+    return [
+        TokenRow(ids, last, module=request.module, at=(last - 1,), layer=request.layer, cut=cut, family=request.prompt)
+    ]
 
 
 def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenRow:
     """The row of a prompt with one passage, which must fit; a token that crosses its border belongs to the passage."""
-    prompt = request.prompt
-    if any(part.media for part in prompt):
-        raise DataError("spans are found in text, and the prompt has audio or images", hint="use another head")
-    passages = [index for index, part in enumerate(prompt) if part.kind == "passage"]
-    if len(passages) != 1:
-        raise DataError(
-            f"the prompt has {len(passages)} passages, expected one", hint="mark one column: {{ context | passage }}"
-        )
-    begin = sum(len(part.text) for part in prompt[: passages[0]])
-    finish = begin + len(prompt[passages[0]].text)
-    text = prompt_text(prompt)
-    ids = [*tokenizer.starts_with, *tokenizer.encode(text)]
+    ids, inside, places = _placed_passage(tokenizer, request.prompt)
     if len(ids) > context:
         raise DataError(f"the prompt has {len(ids)} tokens, but the context holds {context}")
-    offsets = tokenizer.offsets(text)
-    inside = [index for index, (start, end) in enumerate(offsets) if max(start, begin) < min(end, finish)]
-    skip = len(tokenizer.starts_with)
-    places = tuple((max(offsets[i][0], begin) - begin, min(offsets[i][1], finish) - begin) for i in inside)
-    at = (*(index + skip for index in inside), len(ids) - 1)
-    return TokenRow(ids, len(ids), module=request.module, at=at, places=places, family=prompt)
+    row = TokenRow(
+        ids,
+        len(ids),
+        module=request.module,
+        at=(*inside, len(ids) - 1),
+        layer=request.layer,
+        pooling=request.pooling or "last",
+        places=places,
+        family=request.prompt,
+    )
+    if request.at == "passage":
+        if request.pooling is None:
+            return row
+        if not inside:
+            raise DataError("the passage has no tokens to pool")
+        return replace(row, at=inside, groups=((tuple(range(len(inside))),),))
+    length = next(len(part.text) for part in request.prompt if part.kind == "passage")
+    groups = [[_tokens_in(span, places, length) for span in spans] for spans in request.spans]
+    at = sorted({token for group in groups for span in group for token in span})  # only what the module reads
+    order = {token: index for index, token in enumerate(at)}
+    return replace(
+        row,
+        at=tuple(inside[token] for token in at),
+        groups=tuple(tuple(tuple(order[token] for token in span) for span in group) for group in groups),
+        places=(),
+    )
+
+
+def _placed_passage(
+    tokenizer: Tokenizer, prompt: Prompt
+) -> tuple[list[int], tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """The ids of a prompt with one passage, which of them are the passage's, and where each is in the passage."""
+    count = sum(part.kind == "passage" for part in prompt)
+    if count != 1:
+        raise DataError(
+            f"the prompt has {count} passages, expected one", hint="mark one column: {{ context | passage }}"
+        )
+    ids = list(tokenizer.starts_with)
+    inside: list[int] = []
+    places: list[tuple[int, int]] = []
+    for is_media, group in groupby(prompt, key=lambda part: part.media is not None):
+        parts = list(group)
+        if is_media:
+            ids += [id for part in parts if part.media is not None for id in tokenizer.media_ids(part.media)]
+            continue
+        text = "".join(part.text for part in parts)
+        passage = next((index for index, part in enumerate(parts) if part.kind == "passage"), None)
+        if passage is not None:
+            begin = sum(len(part.text) for part in parts[:passage])
+            end = begin + len(parts[passage].text)
+            for index, (first, last) in enumerate(tokenizer.offsets(text)):
+                if max(first, begin) < min(last, end):
+                    inside.append(len(ids) + index)
+                    places.append((max(first, begin) - begin, min(last, end) - begin))
+        ids += tokenizer.encode(text)
+    return ids, tuple(inside), tuple(places)
+
+
+def _tokens_in(span: Span, places: Sequence[tuple[int, int]], length: int) -> tuple[int, ...]:
+    """Which tokens of a passage of ``length`` characters hold a character of the span. Raises DataError for none."""
+    first, end = span
+    if end > length:
+        raise DataError(f"got the span ({first}, {end}), but the passage has {length} characters")
+    tokens = tuple(index for index, (start, stop) in enumerate(places) if start < end and stop > first)
+    if not tokens:
+        raise DataError(f"the span ({first}, {end}) of the passage has no tokens")
+    return tokens
 
 
 def _rows_of_rolling(tokenizer: Tokenizer, request: Rolling, context: int) -> list[TokenRow]:

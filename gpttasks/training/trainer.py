@@ -239,7 +239,8 @@ class Trainer:
 
     def _backward(self, batch: list[Item], counts: Mapping[str, int], sums: dict[str, float]) -> None:
         with self.accelerator.autocast():
-            outputs = self.backbone.forward([row.ids for row in rows_of_items(batch)])
+            rows = rows_of_items(batch)
+            outputs = self.backbone.forward([row.ids for row in rows], {row.layer for row in rows})
             losses = self.head.loss(outputs, batch)
         unknown = sorted(set(losses) - set(counts))
         if unknown:

@@ -148,7 +148,7 @@ def test_values_at_the_tokens_of_a_passage():
     (reply,) = mock(values={"aé": values}).answer([Readout(prompt, "span", "passage")])
     assert (reply.values, reply.places) == (tuple(values), ((0, 1), (1, 2), (1, 2), (2, 3)))
     for wrong in ([], values[:9], values[:4]):
-        with pytest.raises(BackboneError, match=rf"{len(wrong)} values .* 5 tokens: the 4 of its passage and the last"):
+        with pytest.raises(BackboneError, match=rf"{len(wrong)} values .* 5 vectors: one per token of its passage"):
             mock(values={"aé": wrong}).answer([Readout(prompt, "span", "passage")])
     with pytest.raises(DataError, match="2 passages"):
         mock(values={"": values}).answer([Readout(prompt + prompt, "span", "passage")])

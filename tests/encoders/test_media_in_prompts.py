@@ -117,12 +117,24 @@ def test_what_cannot_be_read_is_told(load, tiny_folder):
         LocalEngine(backbone).answer([LogLikelihood((Part(kind="media", media=Media(b"abc", "image/raw")),), " a")])
     with pytest.raises(DataError, match="have no likelihood"):
         LocalEngine(backbone).answer([Rolling((image(1),))])
-    with pytest.raises(DataError, match="spans are found in text"):
-        LocalEngine(backbone).answer([Readout((image(1), Part("text", "passage")), "read", "passage")])
+    with pytest.raises(DataError, match="the prompt has 0 passages"):
+        LocalEngine(backbone).answer([Readout((image(1),), "read", "passage")])
     without = HuggingFace(HuggingFaceOptions(path=str(tiny_folder("gpt2"))))
     without.load(LoadSettings())
     with pytest.raises(DataError, match="the prompt has image/raw, and the recipe names no encoder"):
         LocalEngine(without).answer([LogLikelihood((image(1),), " a")])
+
+
+@pytest.mark.parametrize("at", ["passage", ((0, 5), (6, 10))])
+def test_a_passage_beside_an_image_is_read(load, at):
+    backbone = load("llama")
+    modules = torch.nn.ModuleDict({"read": torch.nn.Linear(backbone.hidden_size, 2)})
+    prompts = [(image(seed), Part("This: "), Part("black text", "passage"), Part("?")) for seed in (1, 2)]
+    asked = [Readout(prompt, "read", at) for prompt in prompts]
+    plain, shared = (engine(backbone, modules).answer(asked) for engine in (LocalEngine, SharedEngine))
+    for one, other in zip(plain, shared, strict=True):
+        assert one.values == pytest.approx(other.values, abs=1e-4)
+    assert plain[0].values != pytest.approx(plain[1].values, abs=1e-4), "the image before the passage matters"
 
 
 def test_an_image_counts_when_prompts_are_cut(load):
@@ -170,7 +182,7 @@ def test_every_head_learns_from_images(colours: Path, head: str, capsys: pytest.
         "train=null",
         plugins=PLUGIN,
     )
-    assert [one["answer"] for one in samples(again.folder)] == [one["answer"] for one in samples(trained.folder)]
+    assert [one.answer for one in samples(again.folder)] == [one.answer for one in samples(trained.folder)]
     assert "encoder:pixels" in next(iter(again.scores.values())).way
 
 
@@ -188,7 +200,7 @@ def test_an_encoder_that_nothing_trains_is_refused(colours: Path) -> None:
     )
     with pytest.raises(BackboneError, match="is a run of no encoder"):
         run(colours, "out", "adapt=none", "train=null", f"backbone={plain.folder}", plugins=PLUGIN)
-    with pytest.raises(UserError, match="reads text only"):
+    with pytest.raises(UserError, match="takes text only"):
         run(colours, "out", "backbone=mock", "adapt=none", "train=null", plugins=PLUGIN)
 
 

@@ -135,9 +135,8 @@ class TaggerOptions(Options):
 
 @dataclass(frozen=True)
 class TaggedItem(Item):
-    """A sentence to train on: the last token of each word, and its right tag."""
+    """A sentence to train on, and the right tag of each word."""
 
-    at: tuple[int, ...] = ()
     gold: tuple[int, ...] = ()
 
 
@@ -187,23 +186,20 @@ class Tagger(Head):
         if not tags or not set(tags) <= set(self.tags):
             raise DataError(f"example {example.id}: got the tags {tags}, expected some of {self.tags}")
         (row,) = self.rows(self.requests(example)[0])
-        at = tuple(row.at[place] for place in _last_tokens(example, row.places))
-        gold = tuple(self.tags.index(tag) for tag in tags)
-        yield TaggedItem((row,), {self.name: len(at)}, at=at, gold=gold)
+        yield TaggedItem((row,), {self.name: len(tags)}, gold=tuple(self.tags.index(tag) for tag in tags))
 
     def loss(self, outputs: Forward, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         """The cross-entropy of all words' tags."""
         import torch
 
         tagged = [item for item in items if isinstance(item, TaggedItem)]
-        logits = self.layers[self.name](outputs.states_at([item.at for item in tagged]).float())
+        logits = self.layers[self.name](outputs.read([row for item in tagged for row in item.rows]).float())
         gold = torch.tensor([tag for item in tagged for tag in item.gold], device=logits.device)
         return {self.name: torch.nn.functional.cross_entropy(logits, gold, reduction="sum")}
 
     def requests(self, example: Example) -> list[Request]:
-        """One readout at all tokens of the sentence."""
-        _word_ends(example)
-        return [Readout(example.prompt, self.name, "passage")]
+        """One readout at the last token of each word."""
+        return [Readout(example.prompt, self.name, tuple(_word_spans(example)))]
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The likeliest tag of each word."""
@@ -211,28 +207,23 @@ class Tagger(Head):
         assert isinstance(reply, ReadoutReply)
         width = len(self.tags)
         chosen = []
-        for place in _last_tokens(example, reply.places):
-            outputs = reply.values[place * width : (place + 1) * width]
+        for first in range(0, len(reply.values), width):
+            outputs = reply.values[first : first + width]
             chosen.append(self.tags[outputs.index(max(outputs))])
         return Answer(chosen)
 
 
-def _word_ends(example: Example) -> list[int]:
-    """The character after each word. Raises DataError where the passage does not hold the words, joined by spaces."""
+def _word_spans(example: Example) -> list[tuple[int, int]]:
+    """Where each word is in the passage. Raises DataError if the passage is not the words, joined by spaces."""
     words = words_of(example)
     passage = "".join(part.text for part in example.prompt if part.kind == "passage")
     if not words or passage != " ".join(words):
         raise DataError(f"example {example.id}: the passage is not its words, joined by spaces")
-    ends, end = [], -1
+    spans, start = [], 0
     for word in words:
-        end += 1 + len(word)
-        ends.append(end)
-    return ends
-
-
-def _last_tokens(example: Example, places: Sequence[tuple[int, int]]) -> list[int]:
-    """The number of each word's last token: the first one that reaches the word's end."""
-    return [next(place for place, (_, last) in enumerate(places) if last >= end) for end in _word_ends(example)]
+        spans.append((start, start + len(word)))
+        start += len(word) + 1
+    return spans
 
 
 class EntityF1(Metric):
