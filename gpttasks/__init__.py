@@ -14,19 +14,17 @@ if TYPE_CHECKING:
     from .answer import Answer, AnswerKind
     from .backbones.base import Backbone, LoadSettings
     from .backbones.local import LocalBackbone
-    from .component import Component, Options, RecipePath
+    from .component import Options, RecipePath
     from .data.rows import Row
     from .data.sources import Source
     from .encoders.base import Encoder
     from .errors import (
         BackboneError,
         DataError,
-        FolderError,
         GpttasksError,
         Interrupted,
         PluginError,
         Problem,
-        RecipeError,
         RunFailed,
         UnusableRow,
         UserError,
@@ -64,7 +62,7 @@ if TYPE_CHECKING:
     from .tasks.baselines import Baseline
     from .tasks.task import Task
     from .tasks.template import ListColumn, Template, TemplateText, TextList
-    from .tasks.transcripts import TranscriptNormaliser, normalised_transcript, word_errors
+    from .tasks.transcripts import normalised_transcript, word_errors
     from .tokens.rows import TokenRow, row_with_answer, rows_of_request, rows_of_text
     from .tokens.tokenizer import Tokenizer
 
@@ -78,13 +76,11 @@ __all__ = [
     "BackboneError",
     "Baseline",
     "CausalLM",
-    "Component",
     "Cut",
     "DataError",
     "Encoder",
     "Engine",
     "Example",
-    "FolderError",
     "Forward",
     "Generate",
     "GenerateReply",
@@ -106,7 +102,6 @@ __all__ = [
     "Prompt",
     "Readout",
     "ReadoutReply",
-    "RecipeError",
     "RecipePath",
     "Register",
     "Reply",
@@ -128,7 +123,6 @@ __all__ = [
     "TextList",
     "TokenRow",
     "Tokenizer",
-    "TranscriptNormaliser",
     "UnusableRow",
     "UserError",
     "__version__",
@@ -153,19 +147,17 @@ _MODULES = {
     ".answer": ("Answer", "AnswerKind"),
     ".backbones.base": ("Backbone", "LoadSettings"),
     ".backbones.local": ("LocalBackbone",),
-    ".component": ("Component", "Options", "RecipePath"),
+    ".component": ("Options", "RecipePath"),
     ".data.rows": ("Row",),
     ".data.sources": ("Source",),
     ".encoders.base": ("Encoder",),
     ".errors": (
         "BackboneError",
         "DataError",
-        "FolderError",
         "GpttasksError",
         "Interrupted",
         "PluginError",
         "Problem",
-        "RecipeError",
         "RunFailed",
         "UnusableRow",
         "UserError",
@@ -203,7 +195,7 @@ _MODULES = {
     ".tasks.baselines": ("Baseline",),
     ".tasks.task": ("Task",),
     ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
-    ".tasks.transcripts": ("TranscriptNormaliser", "normalised_transcript", "word_errors"),
+    ".tasks.transcripts": ("normalised_transcript", "word_errors"),
     ".tokens.rows": ("TokenRow", "row_with_answer", "rows_of_request", "rows_of_text"),
     ".tokens.tokenizer": ("Tokenizer",),
 }

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from . import Register
+    from .register import Register
 
 PROJECT = "gpttasks"
 

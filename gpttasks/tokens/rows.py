@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from ..errors import BackboneError, DataError
 from ..example import Prompt, prompt_text
-from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling, Span
+from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
 from .cut import fit
+from .passage import place_passage, tokens_in_span
 from .tokenizer import Tokenizer
 
 
@@ -261,7 +262,7 @@ def _rows_of_readout(tokenizer: Tokenizer, request: Readout, context: int) -> li
 
 def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenRow:
     """The row of a prompt with one passage, which must fit; a token that crosses its border belongs to the passage."""
-    ids, inside, places = _placed_passage(tokenizer, request.prompt)
+    ids, inside, places = place_passage(tokenizer, request.prompt)
     if len(ids) > context:
         raise DataError(f"the prompt has {len(ids)} tokens, but the context holds {context}")
     row = TokenRow(
@@ -281,7 +282,7 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
             raise DataError("the passage has no tokens to pool")
         return replace(row, at=inside, groups=((tuple(range(len(inside))),),))
     length = next(len(part.text) for part in request.prompt if part.kind == "passage")
-    groups = [[_tokens_in(span, places, length) for span in spans] for spans in request.spans]
+    groups = [[tokens_in_span(span, places, length) for span in spans] for spans in request.spans]
     at = sorted({token for group in groups for span in group for token in span})  # only what the module reads
     order = {token: index for index, token in enumerate(at)}
     return replace(
@@ -290,47 +291,6 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
         groups=tuple(tuple(tuple(order[token] for token in span) for span in group) for group in groups),
         places=(),
     )
-
-
-def _placed_passage(
-    tokenizer: Tokenizer, prompt: Prompt
-) -> tuple[list[int], tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """The ids of a prompt with one passage, which of them are the passage's, and where each is in the passage."""
-    count = sum(part.kind == "passage" for part in prompt)
-    if count != 1:
-        raise DataError(
-            f"the prompt has {count} passages, expected one", hint="mark one column: {{ context | passage }}"
-        )
-    ids = list(tokenizer.starts_with)
-    inside: list[int] = []
-    places: list[tuple[int, int]] = []
-    for is_media, group in groupby(prompt, key=lambda part: part.media is not None):
-        parts = list(group)
-        if is_media:
-            ids += [id for part in parts if part.media is not None for id in tokenizer.media_ids(part.media)]
-            continue
-        text = "".join(part.text for part in parts)
-        passage = next((index for index, part in enumerate(parts) if part.kind == "passage"), None)
-        if passage is not None:
-            begin = sum(len(part.text) for part in parts[:passage])
-            end = begin + len(parts[passage].text)
-            for index, (first, last) in enumerate(tokenizer.offsets(text)):
-                if max(first, begin) < min(last, end):
-                    inside.append(len(ids) + index)
-                    places.append((max(first, begin) - begin, min(last, end) - begin))
-        ids += tokenizer.encode(text)
-    return ids, tuple(inside), tuple(places)
-
-
-def _tokens_in(span: Span, places: Sequence[tuple[int, int]], length: int) -> tuple[int, ...]:
-    """Which tokens of a passage of ``length`` characters hold a character of the span. Raises DataError for none."""
-    first, end = span
-    if end > length:
-        raise DataError(f"got the span ({first}, {end}), but the passage has {length} characters")
-    tokens = tuple(index for index, (start, stop) in enumerate(places) if start < end and stop > first)
-    if not tokens:
-        raise DataError(f"the span ({first}, {end}) of the passage has no tokens")
-    return tokens
 
 
 def _rows_of_rolling(tokenizer: Tokenizer, request: Rolling, context: int) -> list[TokenRow]:
