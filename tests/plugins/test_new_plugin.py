@@ -41,7 +41,7 @@ def test_it_installs_type_checks_and_passes_its_own_tests(
 def test_names_that_cannot_be_are_told(name: str, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["new", "plugin", name]) == 2
-    assert "wanted small letters" in capsys.readouterr().err
+    assert "expected lower-case words" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -50,4 +50,4 @@ def test_nothing_is_written_over(tmp_path: Path, monkeypatch, capsys) -> None:
     assert main(["new", "plugin", "sarcasm"]) == 0
     assert "gpttasks run sarcasm-demo" in capsys.readouterr().err
     assert main(["new", "plugin", "sarcasm", "--kind", "head"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists and is not empty" in capsys.readouterr().err
