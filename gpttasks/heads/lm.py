@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..answer import Answer
 from ..component import Options
+from ..errors import BackboneError
 from ..example import Example, answer_after, prompt_text
 from ..item import Item
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
@@ -64,6 +65,11 @@ class LanguageModel(TextHead):
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The negative log-likelihood in nats of the text, or of the target."""
         (reply,) = replies
+        if isinstance(reply, LogLikelihoodReply) and not reply.bytes:
+            raise BackboneError(
+                f"example {example.id}: the reply to a log-likelihood has 0 bytes, of which perplexity is computed",
+                hint="the backbone has to fill LogLikelihoodReply.bytes",
+            )
         detail = {"greedy": reply.greedy} if isinstance(reply, LogLikelihoodReply) else {}
         assert isinstance(reply, (LogLikelihoodReply, RollingReply))
         return Answer(-reply.logprob, "", (-reply.logprob, float(reply.tokens), float(reply.bytes)), detail)

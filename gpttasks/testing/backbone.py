@@ -90,6 +90,10 @@ def bounds(subject: BackboneSubject) -> Iterator[str]:
             if not (math.isfinite(reply.logprob) and reply.logprob <= 0 and reply.tokens >= 1):
                 yield f"got {reply.logprob} nats of {reply.tokens} tokens, wanted 0 or less, finite, of 1 or more"
                 return
+            size = len(getattr(request, "continuation", "").encode())
+            if reply.bytes < size:
+                yield f"got {reply.bytes} predicted bytes, expected at least the {size} of the continuation"
+                return
         elif isinstance(reply, GenerateReply) and isinstance(request, Generate):
             if reply.tokens > request.max_tokens or any(stop in reply.text for stop in request.stop):
                 yield f"got {reply.tokens} tokens {reply.text!r}, wanted {request.max_tokens} or less, no stop"

@@ -96,6 +96,21 @@ def write(backbone, prompt, max_tokens=50, **options):
     return reply
 
 
+@pytest.mark.parametrize(
+    ("prompt", "text", "keep", "written"),
+    [
+        ("Colour:", " red\nmore", False, " red"),
+        ("Colour: ", " red\nmore", False, "red"),
+        ("Colour:\n", "\nred\nmore", False, "red"),  # the line break of the prompt is not the stop
+        ("Colour:\n", "\nred\nmore", True, ""),
+        ("Colour: ", " red\nmore", True, " red"),
+        ("Colour: ", "red", False, "red"),
+    ],
+)
+def test_white_space_at_the_prompts_end_is_removed_from_the_text_once(prompt, text, keep, written):
+    assert write(mock(texts={"Colour": text}), prompt, stop=("\n",), keep_space=keep).text == written
+
+
 TEXTS = {"price": " 3 dollars.\nNext", "": " größer"}
 
 

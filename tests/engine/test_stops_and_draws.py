@@ -44,9 +44,19 @@ class Model:
     __call__ = forward
 
 
+def backbone_of(model, tokenizer=BPE):
+    return SimpleNamespace(
+        tokenizer=tokenizer,
+        context=256,
+        device="cpu",
+        causal_lm=model,
+        inputs=lambda ids: {"input_ids": ids},
+        supports=SimpleNamespace(cache_name=None),
+    )
+
+
 def ask(model, max_tokens=100, **options):
-    backbone = SimpleNamespace(tokenizer=BPE, context=256, device="cpu", media=None, causal_lm=model)
-    return generate(backbone, Generate(QUESTION, max_tokens, **options))
+    return generate(backbone_of(model), Generate(QUESTION, max_tokens, **options))
 
 
 STOPS = st.lists(st.text("god film,", min_size=1, max_size=5), max_size=3).map(tuple)
@@ -106,7 +116,7 @@ def test_tokens_are_drawn_as_often_as_transformers_says(temperature, top_k, top_
         warpers.insert(1, TopKLogitsWarper(top_k))
     wanted = warpers(None, torch.tensor([LOGITS]))[0].softmax(-1)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    backbone = SimpleNamespace(tokenizer=SpellingIds(), context=256, device="cpu", media=None, causal_lm=Model(LOGITS))
+    backbone = backbone_of(Model(LOGITS), SpellingIds())
     drawn = [int(generate(backbone, Generate(QUESTION, 1, seed=seed, **options)).text) for seed in range(DRAWS)]
     counts = torch.bincount(torch.tensor(drawn), minlength=len(LOGITS))
     assert not counts[wanted == 0].any()
@@ -129,7 +139,7 @@ class SpellingIds:
 
 def test_tokens_ruled_out_with_minus_infinity_are_never_drawn():
     model = Model([-torch.inf] * 7 + [1.0])
-    backbone = SimpleNamespace(tokenizer=SpellingIds(), context=256, device="cpu", media=None, causal_lm=model)
+    backbone = backbone_of(model, SpellingIds())
     for temperature in (0.0, 2.0):
         reply = generate(backbone, Generate(QUESTION, 3, temperature=temperature))
         assert (reply.text, reply.logprob) == ("7 7 7", 0.0)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from gpttasks.answer import Answer
 from gpttasks.backbones.scratch import train_bpe
+from gpttasks.errors import BackboneError
 from gpttasks.example import Example, Part, join_answer, prompt_text
 from gpttasks.heads.lm import LanguageModel, LanguageModelOptions
 from gpttasks.requests import Cut, LogLikelihood, LogLikelihoodReply, Rolling, RollingReply
@@ -87,6 +88,11 @@ def test_of_an_example_with_a_target_the_target_is_asked_for(prompt, separator, 
     for greedy in (True, False):
         answer = head.answer(example, [LogLikelihoodReply(-3.5, 2, greedy, bytes=7)])
         assert answer == Answer(3.5, "", (3.5, 2.0, 7.0), {"greedy": greedy})
+
+
+def test_a_reply_without_bytes_is_refused():
+    with pytest.raises(BackboneError, match="example e1: the reply to a log-likelihood has 0 bytes"):
+        LanguageModel().answer(Example("the", target="film", id="e1"), [LogLikelihoodReply(-3.5, 2, True)])
 
 
 @given(
