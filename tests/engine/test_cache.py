@@ -221,7 +221,7 @@ def test_runs_share_replies_and_say_so(recipe, tiny_gpt2_folder, tmp_path, monke
     again = run(recipe, "again", *changes)
     assert first.document["cache"]["hits"] == 0
     assert again.document["cache"]["hits"] == again.document["cache"]["asked"] == 24
-    assert "24 of 24 replies were in the cache" in capsys.readouterr().err
+    assert "24 of 24 replies were found in the cache" in capsys.readouterr().err
     work = first.document["engine"]
     assert (work["engine"], again.document["engine"]["tokens_asked"]) == ("shared", 0), "what was known is not read"
     assert 0 < work["tokens_read"] < work["tokens_asked"]
