@@ -1,0 +1,148 @@
+"""Two checkouts of gpttasks against each other, in alternating pairs: scoring, and how long commands take.
+
+python benchmarks/versions.py --before CHECKOUT --data DATA [--cases hellaswag:0:40 ...] [--pairs 3]
+
+Scores with the 124M GPT-2 shape and random weights, by each checkout's own benchmarks/scoring_sides.py, on one core:
+CPU seconds from strings to numbers, medians and ranges over the pairs. Then ``import gpttasks``, ``gpttasks --help``,
+``gpttasks check`` and ``gpttasks run quickstart`` as whole processes, the last one to its first optimiser step and to
+its end. Prints one table and writes ``benchmarks/results/versions.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from result_files import RESULTS
+from scoring_cases import case_documents, model_folder
+
+HERE = Path(__file__).resolve().parents[1]
+CASES = ("hellaswag:0:40", "hellaswag:5:20", "sst2:16:100")
+COMMANDS = {
+    "import gpttasks": ["-c", "import gpttasks"],
+    "gpttasks --help": ["-m", "gpttasks", "--help"],
+    "gpttasks check imdb-lora": ["-m", "gpttasks", "check", "imdb-lora"],
+}
+
+
+def processor() -> str:
+    """The processor's model name and its instructions for half precision, as Linux gives them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    names = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in names.get("flags", "").split()]
+    return f"{names.get('model name', 'unknown')} ({', '.join(flags)})"
+
+
+def environment(checkout: Path) -> dict[str, str]:
+    """The environment in which a checkout's own packages are imported, on one thread, without a cache of replies."""
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
+    paths = os.pathsep.join(str(checkout / folder) for folder in (".", "plugins", "benchmarks"))
+    return os.environ | one | {"PYTHONPATH": paths, "GPTTASKS_CACHE": "off", "HF_HUB_OFFLINE": "1"}
+
+
+def scoring(checkout: Path, requests: Path, model: Path) -> dict[str, Any]:
+    """What one checkout answers, and its CPU seconds."""
+    script = checkout / "benchmarks" / "scoring_sides.py"
+    command = [sys.executable, str(script), "gpttasks", str(requests), str(model), "--threads", "1", "--batches", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(checkout), check=True)
+    answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answers
+
+
+def seconds(checkout: Path, arguments: list[str]) -> float:
+    """The wall-clock seconds of a whole process."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, *arguments], env=environment(checkout), cwd=folder, check=True, capture_output=True
+        )
+    return time.perf_counter() - began
+
+
+def quickstart(checkout: Path) -> tuple[float, float]:
+    """The seconds from ``gpttasks run quickstart`` to its first optimiser step, and to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.time()
+        command = [sys.executable, "-m", "gpttasks", "run", "quickstart", "--out", "run"]
+        process = subprocess.Popen(command, env=environment(checkout), cwd=folder, stderr=subprocess.DEVNULL)
+        events = Path(folder, "run", "events.jsonl")
+        first = 0.0
+        while process.poll() is None:
+            if not first and events.exists() and events.stat().st_size:
+                first = time.time() - began
+            time.sleep(0.02)
+        return first, time.time() - began
+
+
+def summary(before: list[float], after: list[float]) -> dict[str, Any]:
+    """Medians, ranges, and the median and range of the ratio after / before, pair by pair."""
+    ratios = [new / old for old, new in zip(before, after, strict=True)]
+    return {
+        name: {"median": statistics.median(values), "low": min(values), "high": max(values), "values": values}
+        for name, values in (("before", before), ("after", after), ("ratio", ratios))
+    }
+
+
+def main() -> None:
+    """Measure, print the table, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, required=True, help="the other checkout")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the public data sets")
+    parser.add_argument("--cases", nargs="*", default=CASES, help="NAME:SHOTS:DOCUMENTS")
+    parser.add_argument("--pairs", type=int, default=3)
+    arguments = parser.parse_args()
+    arguments.documents, arguments.fresh_shots = None, False
+    sides = {"before": arguments.before.resolve(), "after": HERE}
+    rows: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        model = model_folder("gpt2-small", Path(scratch))
+        for case in arguments.cases:
+            requests = Path(scratch) / "requests.json"
+            requests.write_text(json.dumps(case_documents(case, arguments, model)))
+            runs: dict[str, list[dict[str, Any]]] = {"before": [], "after": []}
+            for pair in range(arguments.pairs):
+                for side in sides if pair % 2 == 0 else reversed(sides):
+                    runs[side].append(scoring(sides[side], requests, model))
+            rows[case] = summary(*([run["cpu_seconds"] for run in runs[side]] for side in ("before", "after")))
+            pairs = zip(runs["before"][0]["values"], runs["after"][0]["values"], strict=True)
+            rows[case]["largest_difference_nats"] = max(abs(old - new) for old, new in pairs)
+            print(
+                case,
+                json.dumps({name: rows[case][name]["median"] for name in ("before", "after", "ratio")}),
+                flush=True,
+            )
+    for name, command in COMMANDS.items():
+        times: dict[str, list[float]] = {"before": [], "after": []}
+        for pair in range(2 * arguments.pairs + 1):
+            for side in sides if pair % 2 == 0 else reversed(sides):
+                times[side].append(seconds(sides[side], command))
+        rows[name] = summary(times["before"], times["after"])
+    starts: dict[str, list[tuple[float, float]]] = {"before": [], "after": []}
+    for pair in range(arguments.pairs):
+        for side in sides if pair % 2 == 0 else reversed(sides):
+            starts[side].append(quickstart(sides[side]))
+    for place, name in enumerate(("quickstart: first step", "quickstart: end")):
+        rows[name] = summary(*([one[place] for one in starts[side]] for side in ("before", "after")))
+    print("| | before | after | after / before |\n|---|---|---|---|")
+    for name, row in rows.items():
+        cells = [f"{row[side]['median']:.2f} s ({row[side]['low']:.2f} to {row[side]['high']:.2f})" for side in sides]
+        ratio = row["ratio"]
+        print(f"| {name} | {' | '.join(cells)} | {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |")
+    (RESULTS / "versions.json").write_text(
+        json.dumps({"processor": processor(), "rows": rows}, indent=2) + "\n", "utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()
