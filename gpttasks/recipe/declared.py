@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..component import Component, Options
-from ..errors import GpttasksError, PluginError
+from ..errors import GpttasksError, PluginError, one_line
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def declared(component: type[Component], options: Options) -> Declared:
         return Declared(component.name, **values)
     except GpttasksError:
         raise
-    except Exception as error:  # the plugin's own code
-        message = f"the {component.kind} {component.name!r} failed on these options: {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # the plugin's own code
+        message = f"the {component.kind} {component.name!r} failed on these options: {one_line(error)}"
         raise PluginError(message) from error
 
 

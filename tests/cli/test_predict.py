@@ -180,7 +180,7 @@ def test_an_output_that_cannot_be_written_is_status_1(folder, capsys):
 
 def test_a_folder_that_is_no_run(tmp_path, capsys):
     assert main(["predict", str(tmp_path), "a film", "--json"]) == 2
-    assert "is no run folder" in json.loads(capsys.readouterr().out)["errors"][0]["message"]
+    assert "is not a run folder" in json.loads(capsys.readouterr().out)["errors"][0]["message"]
 
 
 def test_a_column_that_would_be_written_over_is_an_error():

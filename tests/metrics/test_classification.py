@@ -141,7 +141,7 @@ def test_no_metric_depends_on_the_order(pairs, random):
         (2, 0, "label is 2"),
         (0, 2, "value is 2"),
         (0, -1, "-1"),
-        (0.5, 0, "0.5"),
+        (0, 0.5, "0.5"),
         (0, None, "None"),
         (0, "pos", "'pos'"),
     ],

@@ -184,7 +184,7 @@ def test_a_metric_of_texts_says_what_to_use(refused):
     [
         (
             ["task.task=tiny-written", "head=choice", "score.metrics=[accuracy]"],
-            "there is no choices and no label; head",
+            "there is no choices and no label; the head",
         ),
         (
             ["task.task=tiny-contexts", "head=choice", "score.metrics=[accuracy]"],
@@ -193,7 +193,7 @@ def test_a_metric_of_texts_says_what_to_use(refused):
         (["head=choice"], "the metric 'lm-eval' scores responses, but the head 'choice' gives label"),
         (["score.metrics=[accuracy]"], "the metric 'accuracy' scores label, but the head 'lm-eval' gives responses"),
         (["score.shots=2"], "the head 'lm-eval' cannot use shots"),
-        (["score.metrics=[{use: lm-eval, baseline: majority}]"], "the baseline 'majority' has no answers"),
+        (["score.metrics=[{use: lm-eval, baseline: majority}]"], "the baseline 'majority' cannot give answers"),
         (["score.metrics=[lm-eval, {use: lm-eval, name: acc}]"], "a second metric with the key 'lm-eval'"),
         (["head={use: lm-eval, generation: {beams: 2}}", "task.task=tiny-written"], "the task asks for beams"),
         (["task.task=tiny-contexts", "adapt=lora"], "has nothing to train on"),
@@ -217,7 +217,7 @@ def test_the_data_are_the_tasks_own(key, refused):
     said = refused(f"task.data={{{key}, id: number}}", verb="check")
     name = key.partition(":")[0]
     assert f"task.data.{name}: the task 'lm-eval' brings its own data" in said
-    assert f"leave {name} out" in said
+    assert f"remove {name}" in said
 
 
 def test_other_keys_of_data_are_known(refused):

@@ -147,7 +147,7 @@ def test_a_head_of_an_unknown_kind_says_which_are_known() -> None:
     ("kind", "message"),
     [
         (str, r"register.answer_kind: got <class 'str'>, expected a gpttasks.AnswerKind"),
-        (AnswerKind("Word Set", ""), r"the answer kind has the name 'Word Set', wanted small letters"),
+        (AnswerKind("Word Set", ""), r"the answer kind has the name 'Word Set', expected lower-case letters"),
     ],
 )
 def test_what_cannot_be_registered(kind: object, message: str) -> None:

@@ -159,7 +159,6 @@ def finished(capsys: pytest.CaptureFixture[str], out: str, *changes: str) -> dic
 @pytest.mark.parametrize(
     ("fault", "call", "about"),
     [
-        ("head __init__", 1, ""),
         ("head bind", 1, r", on example test-\d+"),
         ("head requests", 3, ", on example test-2"),
         ("head answer", 3, ", on example test-2"),
@@ -184,6 +183,14 @@ def test_one_message_names_plugin_component_and_example(
     assert re.match(rf"{about}: {cause}; fix the plugin, then run the same command again", message[len(wanted) :])
     write(folder)
     assert finished(capsys, "out")["scores"] == finished(capsys, "whole")["scores"]
+
+
+@pytest.mark.parametrize("error", ["KeyError('lost')", "SystemExit('lost')"])
+def test_a_component_that_cannot_be_made_is_found_when_the_recipe_is_read(folder: Path, error: str, capsys) -> None:
+    write(folder, "head __init__", 1, error)
+    assert main(["check", "films.yaml", "--plugin", "faulty.py"]) == 2
+    cause = "KeyError: 'lost'" if "Key" in error else "SystemExit: lost"
+    assert f"films.yaml:3:7: head: the head 'pick' failed on these options: {cause}" in capsys.readouterr().err
 
 
 def test_a_task_that_raises_is_told_at_the_row(folder: Path, capsys) -> None:
@@ -296,7 +303,7 @@ def test_a_lifecycle_hook_that_fails_loses_no_run(folder: Path, hook: str, train
         f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}, and the run goes on without it: KeyError: 'lost'"
     )
     assert record["warnings"] == [warning]
-    assert read_run("out").record == record
+    assert read_run("out").document == record
     assert finished(capsys, "out", *training)["scores"] == record["scores"]
 
 

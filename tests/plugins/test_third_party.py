@@ -139,7 +139,7 @@ def test_what_is_shown_of_it_names_its_distribution_and_its_options(command):
 def test_its_options_are_checked_as_any_others(command):
     _, said = command("check", "scitldr-demo", "task.sentence=3", "task.characters=0", status=2)
     assert "task.sentence: unknown key; did you mean 'sentences'?" in said
-    assert "task.characters: got 0, wanted at least 1" in said
+    assert "task.characters: got 0, expected at least 1" in said
 
 
 def test_its_recipe_gives_the_scores_that_its_samples_have(command, tmp_path):
