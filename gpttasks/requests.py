@@ -194,7 +194,7 @@ class Generate:
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
-            raise ValueError(f"max_tokens is {self.max_tokens}, wanted 1 or more")
+            raise ValueError(f"max_tokens is {self.max_tokens}, expected 1 or more")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ HEADS = {
 }
 IN_SHORT = {
     "the first one had": "each row has its own choices",
-    "does not stand in the passage": "the answer is not in the passage",
+    "is not in the passage": "the answer is not in the passage",
 }
 """Reasons that name an example, by words of theirs."""
 ADAPTATIONS = ("none", "lora", "head-only", "full")

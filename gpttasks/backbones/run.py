@@ -150,6 +150,6 @@ def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:
     run = read_run(folder)
     if run.state != "finished":
         raise FolderError(
-            f"the run {folder} is {run.state}, wanted a finished one", hint="run its recipe again to finish it"
+            f"the run {folder} is {run.state}, expected a finished one", hint="run its recipe again to finish it"
         )
     return load_recipe(str(folder / RECIPE), [], plugins)

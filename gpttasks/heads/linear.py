@@ -178,10 +178,10 @@ def other_order(example: Example, delimiter: str) -> Prompt:
     fixed = [part.text if part.kind == "fixed" else "" for part in prompt]
     count = sum(text.count(delimiter) for text in fixed)
     if count != 1:
-        times = {0: "does not stand", 2: "stands twice"}.get(count, f"stands {count} times")
+        times = {0: "does not occur", 2: "occurs twice"}.get(count, f"occurs {count} times")
         raise DataError(
             f"example {example.id}: the delimiter {delimiter!r} {times} in the fixed text of the prompt, "
-            "wanted exactly once",
+            "expected exactly once",
             hint="mark both texts as passages: '{{ a | passage }}" + delimiter + "{{ b | passage }}'",
         )
     place = next(place for place, text in enumerate(fixed) if delimiter in text)

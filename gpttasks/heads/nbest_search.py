@@ -44,7 +44,7 @@ def fewest_errors(
         if best is None or found.errors < best.errors:
             best = found
     if best is None:
-        raise ValueError("there are no weights to start from, wanted one list or more")
+        raise ValueError("there are no weights to start from, expected one list or more")
     return best
 
 

@@ -62,7 +62,7 @@ class RescoreOptions(Options):
         if unknown:
             raise ValueError(f"weights: got {unknown[0]!r}, expected one of {', '.join(self.names)}")
         if not all(map(math.isfinite, self.weights.values())) or not any(self.weights.values()):
-            raise ValueError(f"weights: got {self.weights}, wanted finite numbers, and not all of them 0")
+            raise ValueError(f"weights: got {self.weights}, expected finite numbers, and not all of them 0")
         return self
 
     @property

@@ -136,7 +136,7 @@ class Span(Head):
         if room <= self.options.overlap:
             raise DataError(
                 f"example {example.id}: the question leaves {max(0, room)} tokens of {self.backbone.context} for a "
-                f"window of its passage, wanted more than the overlap of {self.options.overlap}",
+                f"window of its passage, expected more than the overlap of {self.options.overlap}",
                 hint="lower head.overlap, or use a larger context",
             )
         found = []
@@ -278,5 +278,5 @@ def _gold(example: Example) -> tuple[int, int] | None:
     passage = example.prompt[_passage_index(example)].text
     start = passage.find(text) if example.answer_start is None else example.answer_start
     if start < 0 or passage[start : start + len(text)] != text:
-        raise DataError(f"example {example.id}: the answer {text!r} does not stand in the passage at {start}")
+        raise DataError(f"example {example.id}: the answer {text!r} is not in the passage at {start}")
     return start, start + len(text)

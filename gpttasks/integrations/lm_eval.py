@@ -59,7 +59,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         if not path or unknown:
             got = f"unknown {', '.join(sorted(unknown))}" if unknown else "no path"
             raise UserError(
-                f"--model_args: {got}", hint="wanted path=MODEL,context=N,precision=fp32,tokens_per_batch=N"
+                f"--model_args: {got}", hint="expected path=MODEL,context=N,precision=fp32,tokens_per_batch=N"
             )
         if launched() > 1:
             raise UserError(

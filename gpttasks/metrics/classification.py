@@ -27,10 +27,10 @@ def _class_index(value: Any, what: str, example: Example) -> int:
     try:
         index = operator.index(value)
     except TypeError:
-        raise ValueError(f"the {what} is {value!r}, wanted a class index (a whole number)") from None
+        raise ValueError(f"the {what} is {value!r}, expected a class index (a whole number)") from None
     if index < 0 or (example.choices and index >= len(example.choices)):
         count = f"0 to {len(example.choices) - 1}" if example.choices else "0 or more"
-        raise ValueError(f"the {what} is {index}, wanted a class index, {count}")
+        raise ValueError(f"the {what} is {index}, expected a class index, {count}")
     return index
 
 
@@ -43,12 +43,14 @@ def _gold_and_probabilities(example: Example, answer: Answer) -> tuple[int, tupl
     gold = _class_index(example.label, "label", example)
     scores = answer.scores
     if example.choices and len(scores) != len(example.choices):
-        raise ValueError(f"the answer has {len(scores)} scores, wanted one for each of {len(example.choices)} choices")
+        raise ValueError(
+            f"the answer has {len(scores)} scores, expected one for each of {len(example.choices)} choices"
+        )
     if gold >= len(scores):
         raise ValueError(f"the label is {gold}, but the answer has {len(scores)} scores")
     total = math.fsum(scores)
     if not all(0 <= score <= 1 + SUM_TOLERANCE for score in scores) or abs(total - 1) > SUM_TOLERANCE:
-        raise ValueError(f"the answer's scores sum to {total:.6g}, wanted probabilities, 0 to 1, that sum to 1")
+        raise ValueError(f"the answer's scores sum to {total:.6g}, expected probabilities, 0 to 1, that sum to 1")
     return gold, scores
 
 

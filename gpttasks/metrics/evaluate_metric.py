@@ -40,27 +40,27 @@ class PairForm:
 
 def _class_index(number: float | None) -> int:
     if number is None or not float(number).is_integer():
-        raise ValueError(f"got {number!r}, wanted a class index (a whole number)")
+        raise ValueError(f"got {number!r}, expected a class index (a whole number)")
     return int(number)
 
 
 def _numbers(numbers: list[float] | None) -> tuple[float, ...]:
     if not numbers or any(number is None for number in numbers):
-        raise ValueError(f"got {numbers!r}, wanted a list of numbers")
+        raise ValueError(f"got {numbers!r}, expected a list of numbers")
     return tuple(numbers)
 
 
 def _no_text(prediction: Any, reference: Any) -> str | None:
-    return None if isinstance(prediction, str) else f"the prediction is {prediction!r}, wanted a string"
+    return None if isinstance(prediction, str) else f"the prediction is {prediction!r}, expected a string"
 
 
 def _no_text_with_references(prediction: Any, references: Any) -> str | None:
     # A single string would count as a list of letters, each of them a reference.
     if not isinstance(references, (list, tuple)) or not references:
-        return f"the references are {references!r}, wanted a list of one or more strings for each prediction"
+        return f"the references are {references!r}, expected a list of one or more strings for each prediction"
     for reference in references:
         if not isinstance(reference, str):
-            return f"a reference is {reference!r}, wanted a string: each prediction has one list of strings"
+            return f"a reference is {reference!r}, expected a string: each prediction has one list of strings"
     return _no_text(prediction, references)
 
 
@@ -109,7 +109,7 @@ def _chosen(example: Example, answer: Answer) -> list[float]:
 def _indices_of(chosen: list[float] | None, right: list[float] | None) -> list[int]:
     numbers = _numbers(chosen)
     if any(number not in (0, 1) for number in numbers) or len(numbers) != len(right or ()):
-        raise ValueError(f"got {chosen!r}, wanted a 1 or 0 for each of {len(right or ())} labels")
+        raise ValueError(f"got {chosen!r}, expected a 1 or 0 for each of {len(right or ())} labels")
     return [index for index, number in enumerate(numbers) if number]
 
 
@@ -307,7 +307,7 @@ def _check_pairs(metric: Metric, form: PairForm, predictions: Any, references: A
         return
     for what, given in (("predictions", predictions), ("references", references)):
         if (given is None or isinstance(given, str)) and (what == "predictions" or form.reference):
-            raise UserError(f"metric {metric.name!r}: the {what} are {given!r}, wanted a list", hint=form.description)
+            raise UserError(f"metric {metric.name!r}: the {what} are {given!r}, expected a list", hint=form.description)
     if form.reference is None:
         references = [None] * len(predictions)
     if len(predictions) != len(references):

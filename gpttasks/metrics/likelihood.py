@@ -28,7 +28,7 @@ class _Likelihood(Metric):
 def _nats_tokens_bytes(answer: Answer) -> tuple[float, float, float]:
     """The three numbers of an answer of kind ``nll``; raises ValueError if they are not three of 0 or more."""
     if len(answer.scores) != 3 or not all(math.isfinite(score) and score >= 0 for score in answer.scores):
-        raise ValueError(f"the answer's scores are {answer.scores}, wanted (nats, tokens, bytes), each 0 or more")
+        raise ValueError(f"the answer's scores are {answer.scores}, expected (nats, tokens, bytes), each 0 or more")
     nats, tokens, size = answer.scores
     return nats, tokens, size
 
@@ -119,7 +119,7 @@ class GreedyMatch(Metric):
         """(1 if each token was the likeliest, else 0)."""
         greedy = answer.detail.get("greedy")
         if not isinstance(greedy, bool):
-            raise ValueError(f"the answer's detail has greedy {greedy!r}, wanted true or false")
+            raise ValueError(f"the answer's detail has greedy {greedy!r}, expected true or false")
         return (float(greedy),)
 
     def total(self, rows: np.ndarray) -> float:

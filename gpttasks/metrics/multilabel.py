@@ -48,13 +48,13 @@ def _right_and_chosen(example: Example, answer: Answer) -> tuple[tuple[float, ..
     """A 1 or 0 for each choice, by the example and by the answer; raises ValueError for what are no labels."""
     right, value, choices = right_labels(example), answer.value, len(example.choices)
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"the answer's value is {value!r}, wanted a list of class indices")
+        raise ValueError(f"the answer's value is {value!r}, expected a list of class indices")
     try:
         chosen = {operator.index(index) for index in value}
     except TypeError:
-        raise ValueError(f"the answer's value is {value!r}, wanted whole numbers in it, 0 to {choices - 1}") from None
+        raise ValueError(f"the answer's value is {value!r}, expected whole numbers in it, 0 to {choices - 1}") from None
     if any(not 0 <= index < choices for index in chosen):
-        raise ValueError(f"the answer's value is {value!r}, wanted class indices, 0 to {choices - 1}")
+        raise ValueError(f"the answer's value is {value!r}, expected class indices, 0 to {choices - 1}")
     return right, tuple(float(index in chosen) for index in range(choices))
 
 
@@ -164,7 +164,7 @@ class MeanAveragePrecision(_Labels):
         """(the right labels as 1 and 0, the scores of all labels)."""
         right, scores = right_labels(example), answer.scores
         if len(scores) != len(right):
-            raise ValueError(f"the answer has {len(scores)} scores, wanted one for each of {len(right)} choices")
+            raise ValueError(f"the answer has {len(scores)} scores, expected one for each of {len(right)} choices")
         return (*right, *scores)
 
     def total(self, rows: np.ndarray) -> float:

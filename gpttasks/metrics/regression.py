@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def _number(value: Any, what: str) -> float:
     """``value`` as a float; raises ValueError if it is not a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"the {what} is {value!r}, wanted a finite number")
+        raise ValueError(f"the {what} is {value!r}, expected a finite number")
     return float(value)
 
 

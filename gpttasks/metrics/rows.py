@@ -25,7 +25,9 @@ def sample_rows(metric: Metric, examples: Sequence[Example], answers: Sequence[A
     import numpy as np
 
     if len(examples) != len(answers):
-        raise RunFailed(f"metric {key!r}: {len(examples)} examples and {len(answers)} answers, wanted one answer each")
+        raise RunFailed(
+            f"metric {key!r}: {len(examples)} examples and {len(answers)} answers, expected one answer each"
+        )
     if not examples:
         raise RunFailed(f"metric {key!r}: nothing to score, there are no answered examples")
     lacking = [example for example in examples if not metric.needs <= example.fields]

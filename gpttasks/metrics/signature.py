@@ -34,11 +34,11 @@ def parse_signature(signature: str) -> dict[str, str]:
         match = _FIELD.match(signature, position)
         if match is None or signature[match.end() : match.end() + 1] not in ("", "|"):
             raise UserError(
-                f"not a signature at character {position + 1}: {signature!r}", hint="wanted key:value|key:value"
+                f"not a signature at character {position + 1}: {signature!r}", hint="expected key:value|key:value"
             )
         key, value = (re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) for text in match.groups())
         if key in fields:
-            raise UserError(f"the key {key!r} stands twice in the signature {signature!r}")
+            raise UserError(f"the key {key!r} occurs twice in the signature {signature!r}")
         fields[key] = value
         position = match.end() + 1
     return fields

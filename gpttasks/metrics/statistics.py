@@ -51,7 +51,7 @@ def bootstrap_interval(
     import numpy as np
 
     if not 0 < level < 1 or resamples < 1:
-        raise ValueError(f"wanted a level between 0 and 1 and resamples of 1 or more, got {level} and {resamples}")
+        raise ValueError(f"expected a level between 0 and 1 and resamples of 1 or more, got {level} and {resamples}")
     draw, units = _sampler(rows, groups)
     count = None if groups is None else units
     if units < 2:
@@ -79,7 +79,7 @@ def _sampler(rows: np.ndarray, groups: Sequence[str | None] | None) -> tuple[Cal
     if groups is None:
         return lambda drawn: rows.take(drawn, axis=0), len(rows)
     if len(groups) != len(rows):
-        raise ValueError(f"wanted one group a row, got {len(groups)} groups and {len(rows)} rows")
+        raise ValueError(f"expected one group a row, got {len(groups)} groups and {len(rows)} rows")
     members: dict[str | int, list[int]] = {}
     for index, group in enumerate(groups):
         members.setdefault(index if group is None else group, []).append(index)

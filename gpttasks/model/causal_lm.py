@@ -52,7 +52,7 @@ class CausalLM:
         self.context = usable_context(model.config, context)
         self._check_causal()
         self.supports = inspected(model, tokenizer.inner)
-        direct = None if self._head_gives_logits() else "its logits are no linear function of its last hidden states"
+        direct = None if self._head_gives_logits() else "its logits are not a linear function of its last hidden states"
         self.supports = replace(self.supports, direct_head=unless(direct))
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())

@@ -53,7 +53,7 @@ def check_folder(folder: Path) -> None:
     except ValueError as error:
         raise BackboneError(f"{config_file} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
-        raise BackboneError(f"{config_file} holds a {type(config).__name__}, wanted an object")
+        raise BackboneError(f"{config_file} holds a {type(config).__name__}, expected an object")
     from transformers import CONFIG_MAPPING
 
     if config.get("model_type") not in CONFIG_MAPPING:
@@ -66,7 +66,7 @@ def check_folder(folder: Path) -> None:
         pickles = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in folder.glob(pattern))
         found = f"only pickle weights ({', '.join(pickles)})" if pickles else "no weights"
         raise BackboneError(
-            f"{folder} has {found}; wanted *.safetensors",
+            f"{folder} has {found}; expected *.safetensors",
             hint="pickle files can run code when they are loaded; convert them with model.save_pretrained(folder)",
         )
 

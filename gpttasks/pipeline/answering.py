@@ -101,7 +101,7 @@ def _answered(head: Head, example: Example, asked: Example, replies: tuple[Reply
     answer, kind = head.answer(asked, replies), head.answer_kind
     with blamed(head, "answer"):
         if not isinstance(answer, Answer):
-            raise PluginError(f"head {head.name!r} gave example {example.id} {answer!r}, wanted an Answer")
+            raise PluginError(f"head {head.name!r} gave example {example.id} {answer!r}, expected an Answer")
         if not answer.text and not kind.measures:
             answer = replace(answer, text=kind.show(example, answer))
         stored = kind.store(answer.value)

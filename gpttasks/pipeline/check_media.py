@@ -60,7 +60,7 @@ def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
         got = list(made.shape)
         if got != wanted:
             raise BackboneError(
-                f"encoder {encoder.name!r} made embeddings of shape {got}, wanted {wanted}: as many as its length() "
+                f"encoder {encoder.name!r} made embeddings of shape {got}, expected {wanted}: as many as its length() "
                 f"says, and of the hidden size of the backbone, {wide}",
                 hint="bind() receives the hidden size: the last layer of the encoder must have that width",
             )

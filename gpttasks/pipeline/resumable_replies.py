@@ -30,7 +30,7 @@ class CountedReplies:
         given = self.inner.answer(requests, advance)
         with blamed(self.inner, "answer"):
             if len(given) != len(requests):
-                raise PluginError(f"{len(given)} replies to {len(requests)} requests, wanted one each")
+                raise PluginError(f"{len(given)} replies to {len(requests)} requests, expected one each")
         return given
 
 

@@ -79,7 +79,7 @@ def _misfit(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor
     for name in sorted({*found, *wanted}):
         got, own = (str(list(some[name].shape)) if name in some else "nothing" for some in (found, wanted))
         if got != own:
-            return f"{name} has the shape {got}, wanted {own}"
+            return f"{name} has the shape {got}, expected {own}"
     return None
 
 

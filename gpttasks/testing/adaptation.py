@@ -153,13 +153,14 @@ def trains_as_said(subject: AdaptationSubject) -> Iterator[str]:
     """Part of the backbone is trained if and only if ``keeps`` names a folder for it."""
     adaptation, trained = subject.adaptation, subject.trained
     if adaptation.keeps not in (None, ADAPTER, MODEL):
-        yield f"got keeps {adaptation.keeps!r}, wanted {ADAPTER!r}, {MODEL!r} or None"
+        yield f"got keeps {adaptation.keeps!r}, expected {ADAPTER!r}, {MODEL!r} or None"
     if adaptation.keeps is not None and not adaptation.trains:
-        yield f"got keeps {adaptation.keeps!r} with trains False, wanted trains True"
+        yield f"got keeps {adaptation.keeps!r} with trains False, expected trains True"
     if adaptation.keeps is not None and trained.changeable == 0:
-        yield "got no trainable parameter, wanted one or more"
+        yield "got no trainable parameter, expected one or more"
     if adaptation.keeps is None and trained.changeable:
-        yield f"got {trained.changeable} trainable parameters that are not kept, wanted none, or keeps to name a folder"
+        count = trained.changeable
+        yield f"got {count} trainable parameters that are not kept, expected none, or keeps to name a folder"
 
 
 @rule("freeze the backbone with requires_grad_(False), or set trains_weights")
@@ -169,9 +170,9 @@ def base_frozen_as_said(subject: AdaptationSubject) -> Iterator[str]:
     touched = trained.opened or trained.moved
     if touched and not subject.adaptation.trains_weights:
         named = ", ".join(touched[:3])
-        yield f"got {len(touched)} weights of the backbone trained ({named}), wanted none, as trains_weights is False"
+        yield f"got {len(touched)} weights of the backbone trained ({named}), expected none, as trains_weights is False"
     if subject.adaptation.trains_weights and not trained.moved:
-        yield "got no weight of the backbone trained, wanted some, as trains_weights is True"
+        yield "got no weight of the backbone trained, expected some, as trains_weights is True"
 
 
 @rule("connect what is trained to the output of the model")
@@ -181,9 +182,9 @@ def learns(subject: AdaptationSubject) -> Iterator[str]:
 
     now = logits(subject.trained.backbone)
     if not torch.isfinite(now).all():
-        yield "got logits that are not finite after a step, wanted finite ones"
+        yield "got logits that are not finite after a step, expected finite ones"
     elif subject.trained.changeable and torch.equal(now, subject.trained.start):
-        yield "got the same logits after a training step, wanted others"
+        yield "got the same logits after a training step, expected others"
 
 
 @rule("draw random weights from torch's generator, which is seeded, and from no other")
@@ -193,7 +194,7 @@ def deterministic(subject: AdaptationSubject) -> Iterator[str]:
 
     one, other = (logits(subject.applied(subject.again())) for _ in range(2))
     if not torch.equal(one, other):
-        yield f"got logits that differ by {_apart(one, other):.1e} from one start to the next, wanted the same"
+        yield f"got logits that differ by {_apart(one, other):.1e} from one start to the next, expected the same"
 
 
 @rule("write tensors as .safetensors and all else as text")
@@ -201,16 +202,16 @@ def saves_no_pickle(subject: AdaptationSubject) -> Iterator[str]:
     """It saves safetensors and text files only, the same ones each time, and none without ``keeps``."""
     files = subject.saved
     if subject.adaptation.keeps is None and files:
-        yield f"got {', '.join(files)} written, wanted no file, as keeps is None"
+        yield f"got {', '.join(files)} written, expected no file, as keeps is None"
     if subject.adaptation.keeps is not None and not any(name.endswith(".safetensors") for name in files):
-        yield f"got {', '.join(files) or 'no file'} written, wanted a .safetensors file among them"
+        yield f"got {', '.join(files) or 'no file'} written, expected a .safetensors file among them"
     for name, content in files.items():
         if not (_is_safetensors(content) if name.endswith(".safetensors") else _is_text(content)):
-            yield f"got {name} written, which is neither text nor safetensors, wanted nothing else"
+            yield f"got {name} written, which is neither text nor safetensors, expected nothing else"
     again = subject._written(subject.trained.backbone)
     if again != files:
         other = sorted(name for name in again.keys() | files.keys() if again.get(name) != files.get(name))
-        yield f"got other bytes in {', '.join(other)} when it is saved again, wanted the same"
+        yield f"got other bytes in {', '.join(other)} when it is saved again, expected the same"
 
 
 def _is_text(content: bytes) -> bool:
@@ -237,7 +238,7 @@ def saved_equals_loaded(subject: AdaptationSubject) -> Iterator[str]:
     wanted = logits(subject.trained.backbone)
     apart = _apart(wanted, logits(subject.loaded(subject.saved)))
     if not apart <= CLOSE:
-        yield f"got logits that differ by {apart:.1e} after saving and loading, wanted the same within {CLOSE:.0e}"
+        yield f"got logits that differ by {apart:.1e} after saving and loading, expected the same within {CLOSE:.0e}"
 
 
 def _apart(left: torch.Tensor, right: torch.Tensor) -> float:
@@ -287,7 +288,7 @@ def run_round_trip(subject: AdaptationSubject) -> Iterator[str]:
         except Exception as error:
             found = told(error)
         if found is not None:
-            yield f"got {found} predicted by the folder of a run, wanted the same as in the run"
+            yield f"got {found} predicted by the folder of a run, expected the same as in the run"
 
 
 RULES = (

@@ -66,7 +66,7 @@ def deterministic(subject: BackboneSubject) -> Iterator[str]:
     """The same requests get the same replies."""
     found = difference(subject.ask(subject.requests), subject.ask(subject.requests), subject.requests)
     if found is not None:
-        yield f"got {found} from one call to the next, wanted the same"
+        yield f"got {found} from one call to the next, expected the same"
 
 
 @rule("answer each request by itself, and give the replies in the order of the requests")
@@ -79,7 +79,7 @@ def order_does_not_matter(subject: BackboneSubject) -> Iterator[str]:
     for what, other in (("in another order", [turned[place] for place in range(len(plain))]), ("alone", alone)):
         found = difference(plain, other, subject.requests)
         if found is not None:
-            yield f"got {found} {what}, wanted the same within {CLOSE:.0e}"
+            yield f"got {found} {what}, expected the same within {CLOSE:.0e}"
 
 
 @rule("sum the natural logarithms of the continuation's tokens alone, and cut a text at its first stop")
@@ -88,7 +88,7 @@ def bounds(subject: BackboneSubject) -> Iterator[str]:
     for request, reply in zip(subject.requests, subject.ask(subject.requests), strict=True):
         if isinstance(reply, LogLikelihoodReply):
             if not (math.isfinite(reply.logprob) and reply.logprob <= 0 and reply.tokens >= 1):
-                yield f"got {reply.logprob} nats of {reply.tokens} tokens, wanted 0 or less, finite, of 1 or more"
+                yield f"got {reply.logprob} nats of {reply.tokens} tokens, expected 0 or less, finite, of 1 or more"
                 return
             size = len(getattr(request, "continuation", "").encode())
             if reply.bytes < size:
@@ -96,10 +96,11 @@ def bounds(subject: BackboneSubject) -> Iterator[str]:
                 return
         elif isinstance(reply, GenerateReply) and isinstance(request, Generate):
             if reply.tokens > request.max_tokens or any(stop in reply.text for stop in request.stop):
-                yield f"got {reply.tokens} tokens {reply.text!r}, wanted {request.max_tokens} or less, no stop"
+                yield f"got {reply.tokens} tokens {reply.text!r}, expected {request.max_tokens} or less, no stop"
                 return
         else:
-            yield f"got a {type(reply).__name__} for a {type(request).__name__}, wanted a {type(request).__name__}Reply"
+            kind = type(request).__name__
+            yield f"got a {type(reply).__name__} for a {kind}, expected a {kind}Reply"
             return
 
 
@@ -109,7 +110,7 @@ def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
     if subject.backbone.lm is not None:
         found = shared_difference(subject.backbone.lm, None, subject.requests)
         if found is not None:
-            yield f"got {found} from the plain engine and the shared one, wanted the same within {CLOSE:.0e}"
+            yield f"got {found} from the plain engine and the shared one, expected the same within {CLOSE:.0e}"
 
 
 @rule("take the SHA-256 of all that settles the answers, and of nothing else")
@@ -117,11 +118,11 @@ def digests(subject: BackboneSubject) -> Iterator[str]:
     """It has SHA-256 digests, also of the weights, and loading it again gives the same ones."""
     found = subject.backbone.digests()
     if "weights" not in found or not all(re.fullmatch(r"[0-9a-f]{64}", value) for value in found.values()):
-        yield f"got the digests {found}, wanted 64 hex digits each, and one of weights"
+        yield f"got the digests {found}, expected 64 hex digits each, and one of weights"
     again = type(subject.backbone)(subject.backbone.options)
     again.load(SETTINGS)
     if again.digests() != found:
-        yield "got other digests after another load, wanted the same"
+        yield "got other digests after another load, expected the same"
 
 
 @rule("set context when it is loaded, and describe with texts, numbers, lists and mappings")
@@ -129,11 +130,11 @@ def describes_itself(subject: BackboneSubject) -> Iterator[str]:
     """It has a context length and capabilities of JSON types."""
     context = subject.backbone.context
     if not isinstance(context, int) or context < 8:
-        yield f"got the context {context!r}, wanted a number of tokens, 8 or more"
+        yield f"got the context {context!r}, expected a number of tokens, 8 or more"
     try:
         json.dumps(subject.backbone.capabilities(), allow_nan=False)
     except (TypeError, ValueError) as error:
-        yield f"got capabilities that are not of JSON types ({error}), wanted plain values"
+        yield f"got capabilities that are not of JSON types ({error}), expected plain values"
     if subject.backbone.trainable and subject.backbone.lm is None:
         yield "got trainable from a backbone without a model in memory, expected trainable = False, or a LocalBackbone"
     if not subject.backbone.answers:
@@ -147,9 +148,9 @@ def tokenizer(subject: BackboneSubject) -> Iterator[str]:
     for what, text in HARD_TEXTS.items():
         ids, places, ends = tokenizer.encode(text), tokenizer.offsets(text), tokenizer.token_ends(text)
         if len(ids) != len(places) or any(not 0 <= first <= last <= len(text) for first, last in places):
-            yield f"{what} text: got {len(ids)} tokens and {len(places)} places, wanted one place in the text each"
+            yield f"{what} text: got {len(ids)} tokens and {len(places)} places, expected one place in the text each"
         if list(ends) != sorted(set(ends)) or (text and (not ends or ends[-1] > len(text))):
-            yield f"{what} text: got token ends {list(ends)[:8]}, wanted them ascending within the text"
+            yield f"{what} text: got token ends {list(ends)[:8]}, expected them ascending within the text"
 
 
 @rule("raise DataError for a text that cannot be read")
@@ -165,7 +166,7 @@ def hard_texts(subject: BackboneSubject) -> Iterator[str]:
                 subject.ask([request])
             except Exception as error:
                 if not refused(error):
-                    yield f"{what} text: got {told(error)}, wanted a reply or a gpttasks error"
+                    yield f"{what} text: got {told(error)}, expected a reply or a gpttasks error"
 
 
 @rule("let nothing but the options, the seed and the training texts decide what it answers")
@@ -193,9 +194,10 @@ def round_trip(subject: BackboneSubject) -> Iterator[str]:
             again = carry_out(fresh, keys, run.run.folder.with_name("again"))
         for key, score in run.run.scores.items():
             if score.value != again.run.scores[key].value:
-                yield f"got {key} {score.value} in a run and {again.run.scores[key].value} in the next, wanted the same"
+                next_value = again.run.scores[key].value
+                yield f"got {key} {score.value} in a run and {next_value} in the next, expected the same"
         if run.run.record.backbone != again.run.record.backbone:
-            yield "got other digests or capabilities in the next run, wanted the same"
+            yield "got other digests or capabilities in the next run, expected the same"
 
 
 RULES = (

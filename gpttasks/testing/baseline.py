@@ -57,7 +57,7 @@ def answers_in_kind(subject: BaselineSubject) -> Iterator[str]:
     """There is one answer for each example, of each kind that ``gives`` names."""
     unknown = sorted(subject.baseline.gives - subject.known.keys())
     if unknown or not subject.baseline.gives:
-        yield f"got {unknown or 'no kind of answer'} in gives, wanted one or more of {sorted(subject.known)}"
+        yield f"got {unknown or 'no kind of answer'} in gives, expected one or more of {sorted(subject.known)}"
         return
     for kind in subject.kinds:
         answers = subject.answers(subject.examples, kind)
@@ -66,7 +66,7 @@ def answers_in_kind(subject: BaselineSubject) -> Iterator[str]:
             continue
         for example, answer in zip(subject.examples, answers, strict=True):
             if not kind.fits(example, answer):
-                yield f"got the answer {answer.value!r} with scores {answer.scores}, wanted {kind.description}"
+                yield f"got the answer {answer.value!r} with scores {answer.scores}, expected {kind.description}"
                 break
 
 
@@ -75,7 +75,7 @@ def deterministic(subject: BaselineSubject) -> Iterator[str]:
     """The same examples get the same answers."""
     for kind in subject.kinds:
         if subject.answers(subject.examples, kind) != subject.answers(subject.examples, kind):
-            yield f"got other answers of the kind {kind.name!r} to the same examples, wanted the same"
+            yield f"got other answers of the kind {kind.name!r} to the same examples, expected the same"
 
 
 @rule("let no answer depend on where its example stands; add numbers up in a fixed order")
@@ -87,7 +87,7 @@ def order_does_not_matter(subject: BaselineSubject) -> Iterator[str]:
         others = subject.answers([subject.examples[place] for place in order], kind)
         for place, other in zip(order, others, strict=True):
             if not same_answer(kind, answers[place], other):
-                yield f"got {answers[place].value!r} and, in another order, {other.value!r}, wanted the same"
+                yield f"got {answers[place].value!r} and, in another order, {other.value!r}, expected the same"
                 break
 
 
@@ -100,10 +100,10 @@ def hard_texts(subject: BaselineSubject) -> Iterator[str]:
             try:
                 (answer,) = subject.answers([example], kind)
                 if not kind.fits(example, answer):
-                    yield f"{what} text: got the answer {answer.value!r}, wanted {kind.description}"
+                    yield f"{what} text: got the answer {answer.value!r}, expected {kind.description}"
             except Exception as error:
                 if not refused(error):
-                    yield f"{what} text: got {told(error)}, wanted an answer or a gpttasks error"
+                    yield f"{what} text: got {told(error)}, expected an answer or a gpttasks error"
 
 
 @rule("let nothing but its options and the examples decide what it answers")
@@ -124,7 +124,7 @@ def round_trip(subject: BaselineSubject) -> Iterator[str]:
             statistics = [list(sample.statistics["checked"]) for sample in run.samples]
         wanted = [list(metric().sample(example, answer)) for example, answer in zip(examples, answers, strict=True)]
         if statistics != wanted:
-            yield f"got other answers of the kind {kind.name!r} in a run, wanted the same"
+            yield f"got other answers of the kind {kind.name!r} in a run, expected the same"
 
 
 RULES = (answers_in_kind, deterministic, order_does_not_matter, hard_texts, round_trip)

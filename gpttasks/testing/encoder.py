@@ -67,7 +67,7 @@ def names_what_it_reads(subject: EncoderSubject) -> Iterator[str]:
     """``reads`` lists the kinds of media."""
     kinds = {media.type.partition("/")[0] for media in subject.media}
     if not kinds <= subject.encoder.reads:
-        yield f"got reads {sorted(subject.encoder.reads)}, wanted {sorted(kinds)} in it"
+        yield f"got reads {sorted(subject.encoder.reads)}, expected {sorted(kinds)} in it"
 
 
 @rule("let length() say precisely how many embeddings embed() makes")
@@ -76,7 +76,7 @@ def shape_as_said(subject: EncoderSubject) -> Iterator[str]:
     for media, given in zip(subject.media, subject.embeddings(subject.media), strict=True):
         wanted = (subject.encoder.length(media), HIDDEN)
         if tuple(given.shape) != wanted or wanted[0] < 1:
-            yield f"got embeddings {list(given.shape)}, wanted {list(wanted)}, with 1 or more of them"
+            yield f"got embeddings {list(given.shape)}, expected {list(wanted)}, with 1 or more of them"
 
 
 @rule("draw nothing at random outside bind(), and leave dropout to modules in training mode")
@@ -84,7 +84,7 @@ def deterministic(subject: EncoderSubject) -> Iterator[str]:
     """The same media give the same embeddings."""
     difference = _difference(subject.embeddings(subject.media), subject.embeddings(subject.media))
     if difference > 0:
-        yield f"got embeddings that differ by {difference:.1e} from one call to the next, wanted the same"
+        yield f"got embeddings that differ by {difference:.1e} from one call to the next, expected the same"
 
 
 @rule("mask what padding adds, or encode one after another")
@@ -96,7 +96,7 @@ def alone_as_together(subject: EncoderSubject) -> Iterator[str]:
     for what, other in (("alone", alone), ("in another order", turned)):
         difference = _difference(together, other)
         if difference > CLOSE:
-            yield f"got embeddings that differ by {difference:.1e} {what}, wanted at most {CLOSE:.0e}"
+            yield f"got embeddings that differ by {difference:.1e} {what}, expected at most {CLOSE:.0e}"
 
 
 @rule("raise DataError in length(), saying what was got and what is wanted")
@@ -107,9 +107,9 @@ def refuses_what_it_cannot_read(subject: EncoderSubject) -> Iterator[str]:
             subject.encoder.length(Media(data, subject.media[0].type))
         except Exception as error:  # noqa: PERF203 - each by itself
             if not refused(error):
-                yield f"{what}: got {told(error)}, wanted DataError"
+                yield f"{what}: got {told(error)}, expected DataError"
         else:
-            yield f"{what}: got a length, wanted DataError"
+            yield f"{what}: got a length, expected DataError"
 
 
 @rule("compute embed() with gradients, without detach() or no_grad(), where a module is to be trained")
@@ -121,7 +121,7 @@ def trains(subject: EncoderSubject) -> Iterator[str]:
     with torch.enable_grad():
         total = torch.stack([one.float().square().sum() for one in subject.encoder.embed(subject.media)]).sum()
         if wanted and not total.requires_grad:
-            yield "got embeddings without gradients, wanted them to reach its modules"
+            yield "got embeddings without gradients, expected them to reach its modules"
 
 
 @rule("keep all that is trained in modules(), and all else a function of the options")
@@ -141,9 +141,9 @@ def round_trip(subject: EncoderSubject) -> Iterator[str]:
         subject.embeddings(subject.media), EncoderSubject(fresh, subject.media).embeddings(subject.media)
     )
     if difference > CLOSE:
-        yield f"got embeddings that differ by {difference:.1e} after saving and loading, wanted the same"
+        yield f"got embeddings that differ by {difference:.1e} after saving and loading, expected the same"
     if encoder.digest() != fresh.digest():
-        yield f"got the digests {encoder.digest()} and {fresh.digest()}, wanted the same"
+        yield f"got the digests {encoder.digest()} and {fresh.digest()}, expected the same"
 
 
 @rule("resample, mix and pad as it takes, or raise DataError in length()")
@@ -157,11 +157,11 @@ def hard_media_too(subject: EncoderSubject) -> Iterator[str]:
             (given,) = subject.embeddings([media])
         except Exception as error:
             if not refused(error):
-                yield f"{what}: got {told(error)}, wanted embeddings or DataError"
+                yield f"{what}: got {told(error)}, expected embeddings or DataError"
             continue
         if tuple(given.shape) != (length, HIDDEN) or not torch.isfinite(given).all():
             finite = "finite" if torch.isfinite(given).all() else "not finite"
-            yield f"{what}: got {finite} embeddings {list(given.shape)}, wanted finite ones {[length, HIDDEN]}"
+            yield f"{what}: got {finite} embeddings {list(given.shape)}, expected finite ones {[length, HIDDEN]}"
 
 
 @rule("keep all that is trained in modules(), and all else a function of the options")
@@ -183,7 +183,7 @@ def run_round_trip(subject: EncoderSubject) -> Iterator[str]:
         yield from not_given_back(run)
         found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
         if found is not None:
-            yield f"got {found} predicted by the folder of a run, wanted the same as in the run"
+            yield f"got {found} predicted by the folder of a run, expected the same as in the run"
 
 
 def _difference(left: Sequence[torch.Tensor], right: Sequence[torch.Tensor]) -> float:

@@ -72,13 +72,13 @@ def run_rules(kind: str, name: str, make: Callable[[], Subject], rules: Sequence
         try:
             subject = make()
         except Exception as error:  # whatever the component's code raises
-            message = f"got {told(error)}, wanted it made ready without an error"
+            message = f"got {told(error)}, expected it made ready without an error"
             faults.append(Fault(kind, name, "can-be-used", message, "look at what the error says"))
         else:
             for one in rules:
                 faults += [Fault(kind, name, one.name, message, one.hint) for message in _messages(one, subject)]
     if asked:
-        faults.append(Fault(kind, name, "no-network", f"got {asked[0]}, wanted no use of the network", NO_NETWORK))
+        faults.append(Fault(kind, name, "no-network", f"got {asked[0]}, expected no use of the network", NO_NETWORK))
     return faults
 
 
@@ -87,7 +87,7 @@ def _messages(one: Rule[Any], subject: Any) -> list[str]:
     try:
         found.extend(one.find(subject))
     except Exception as error:  # whatever the component's code raises
-        found.append(f"got {told(error)}, wanted no error")
+        found.append(f"got {told(error)}, expected no error")
     return found
 
 

@@ -62,11 +62,11 @@ def deterministic(subject: HeadSubject) -> Iterator[str]:
     """The same example gives the same requests, and the same replies the same answer."""
     for example in subject.examples[:8]:
         if subject.head.requests(example) != subject.head.requests(example):
-            yield "got other requests for the same example, wanted the same"
+            yield "got other requests for the same example, expected the same"
             return
         replies = subject.replies(example)
         if subject.head.answer(example, replies) != subject.head.answer(example, replies):
-            yield "got another answer from the same replies, wanted the same"
+            yield "got another answer from the same replies, expected the same"
             return
 
 
@@ -88,7 +88,7 @@ def order_does_not_matter(subject: HeadSubject) -> Iterator[str]:
     for place, other in zip(order, turned, strict=True):
         one = subject.given[place]
         if not same_answer(subject.kind, one, other):
-            yield f"got {one.value!r} and, in another order, {other.value!r}, wanted the same"
+            yield f"got {one.value!r} and, in another order, {other.value!r}, expected the same"
             return
 
 
@@ -102,11 +102,11 @@ def label_not_in_prompt(subject: HeadSubject) -> Iterator[str]:
         others = {name: getattr(_with_other_answer(example), name) for name in hidden if name not in subject.head.needs}
         changed = replace(example, **others)
         if subject.head.requests(changed) != subject.head.requests(example):
-            yield f"got other requests with another right answer in {sorted(others)}, wanted the same requests"
+            yield f"got other requests with another right answer in {sorted(others)}, expected the same requests"
             return
         replies = subject.replies(example)
         if subject.head.answer(changed, replies) != subject.head.answer(example, replies):
-            yield f"got another answer with another right answer in {sorted(others)}, wanted the same answer"
+            yield f"got another answer with another right answer in {sorted(others)}, expected the same answer"
             return
 
 
@@ -123,7 +123,7 @@ def random_at_chance(subject: HeadSubject) -> Iterator[str]:
     chance, right = 1 / len(subject.examples[0].choices), sum(label == value for label, value in judged)
     bound = SIGMAS * math.sqrt(chance * (1 - chance) / len(judged))
     if abs(right / len(judged) - chance) > bound:
-        yield f"got {right / len(judged):.3f} right by a random model, wanted {chance:.3f} ± {bound:.3f}"
+        yield f"got {right / len(judged):.3f} right by a random model, expected {chance:.3f} ± {bound:.3f}"
 
 
 @rule("set gives to what answer() gives, and let its kind store only JSON types; put only these into detail")
@@ -132,19 +132,20 @@ def answers_in_kind(subject: HeadSubject) -> Iterator[str]:
     kind = subject.kind
     for example, answer in zip(subject.examples, subject.given, strict=True):
         if not kind.fits(example, answer):
-            yield f"got the answer {answer.value!r} with scores {answer.scores}, wanted {kind.description}"
+            yield f"got the answer {answer.value!r} with scores {answer.scores}, expected {kind.description}"
             return
         try:
             stored = json.dumps([kind.store(answer.value), dict(answer.detail)], allow_nan=False)
         except (TypeError, ValueError) as error:
-            yield f"got an answer that is not of JSON types ({error}), wanted texts, finite numbers, lists and mappings"
+            expected = "texts, finite numbers, lists and mappings"
+            yield f"got an answer that is not of JSON types ({error}), expected {expected}"
             return
         again = replace(answer, value=kind.load(json.loads(stored)[0]))
         if not kind.same(answer, again):
-            yield f"got {answer.value!r} and, stored and loaded, {again.value!r}, wanted the same answer"
+            yield f"got {answer.value!r} and, stored and loaded, {again.value!r}, expected the same answer"
             return
         if not kind.measures and not isinstance(kind.show(example, answer), str):
-            yield f"got {kind.show(example, answer)!r} to show for {answer.value!r}, wanted a text"
+            yield f"got {kind.show(example, answer)!r} to show for {answer.value!r}, expected a text"
             return
 
 
@@ -154,7 +155,7 @@ def shared_equals_unshared(subject: HeadSubject) -> Iterator[str]:
     requests = [request for example in subject.examples[:12] for request in subject.head.requests(example)]
     found = shared_difference(subject.backbone, subject.head.modules(), requests)
     if found is not None:
-        yield f"got {found} from the plain engine and the shared one, wanted the same within {CLOSE:.0e}"
+        yield f"got {found} from the plain engine and the shared one, expected the same within {CLOSE:.0e}"
 
 
 @rule("make the rows of items with self.rows(request), or with gpttasks.row_with_answer for what is generated")
@@ -204,11 +205,11 @@ def losses_add_up(subject: HeadSubject) -> Iterator[str]:
         alone = [_losses(subject, [item]) for item in items]
     names = {name for item in items for name in item.counts}
     if set(together) != names:
-        yield f"got the losses {sorted(together)}, wanted those that items count: {sorted(names)}"
+        yield f"got the losses {sorted(together)}, expected those that items count: {sorted(names)}"
     for name, value in together.items():
         total = math.fsum(losses.get(name, 0.0) for losses in alone)
         if not math.isfinite(value) or abs(value - total) > max(CLOSE, CLOSE * abs(total)):
-            yield f"got {name} {value:.5f} of a micro-batch and {total:.5f} of its items, wanted the same finite sum"
+            yield f"got {name} {value:.5f} of a micro-batch and {total:.5f} of its items, expected the same finite sum"
 
 
 def _losses(subject: HeadSubject, items: Sequence[Item]) -> dict[str, float]:
@@ -225,10 +226,10 @@ def hard_texts(subject: HeadSubject) -> Iterator[str]:
         try:
             answer = subject.head.answer(example, subject.replies(example))
             if not subject.kind.fits(example, answer):
-                yield f"{what} text: got the answer {answer.value!r}, wanted {subject.kind.description}"
+                yield f"{what} text: got the answer {answer.value!r}, expected {subject.kind.description}"
         except Exception as error:
             if not refused(error):
-                yield f"{what} text: got {told(error)}, wanted an answer or a gpttasks error"
+                yield f"{what} text: got {told(error)}, expected an answer or a gpttasks error"
 
 
 def _with_other_answer(example: Example) -> Example:

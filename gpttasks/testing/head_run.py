@@ -31,7 +31,7 @@ def gold_scores_best(subject: HeadSubject) -> Iterator[str]:
         wanted = example.label if gives == "label" else gold
         said = answer.value if gives == "label" else str(answer.value).strip()
         if said != wanted:
-            yield f"got {said!r} from a model that is sure of {gold!r}, wanted {wanted!r}"
+            yield f"got {said!r} from a model that is sure of {gold!r}, expected {wanted!r}"
             return
 
 
@@ -57,7 +57,7 @@ def round_trip(subject: HeadSubject) -> Iterator[str]:
     fresh.bind(subject.backbone, subject.examples[0])
     fits = json.loads(json.dumps(head.fits()))
     if fits != json.loads(json.dumps(fresh.fits())):
-        yield f"got fits {fresh.fits()} of a fresh head, wanted {fits}"
+        yield f"got fits {fresh.fits()} of a fresh head, expected {fits}"
     with tempfile.TemporaryDirectory() as folder:
         file, loaded = Path(folder) / "head.safetensors", fresh.modules()
         if modules is not None and loaded is not None:
@@ -73,7 +73,7 @@ def round_trip(subject: HeadSubject) -> Iterator[str]:
     different = [(one, other) for one, other in pairs if not same_answer(subject.kind, one, other)]
     if different:
         one, other = different[0]
-        yield f"got {one.value!r} before and {other.value!r} after saving and loading, wanted the same"
+        yield f"got {one.value!r} before and {other.value!r} after saving and loading, expected the same"
 
 
 @rule("keep all that is trained in modules() and all that is tuned in what tune() gives")
@@ -93,4 +93,4 @@ def run_round_trip(subject: HeadSubject) -> Iterator[str]:
         yield from not_given_back(run)
         found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
         if found is not None:
-            yield f"got {found} predicted by the folder of a run, wanted the same as in the run"
+            yield f"got {found} predicted by the folder of a run, expected the same as in the run"

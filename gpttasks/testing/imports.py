@@ -119,7 +119,7 @@ def _import(module: str, limit: float, patience: float = PATIENCE) -> Imported:
 def imports(found: Imported) -> Iterator[str]:
     """It can be imported."""
     if found.seen.get("error"):
-        yield f"got {found.seen['error']}, wanted no error"
+        yield f"got {found.seen['error']}, expected no error"
 
 
 @rule("import large libraries, read files and compute inside functions")
@@ -127,7 +127,7 @@ def quick_import(found: Imported) -> Iterator[str]:
     """It takes no longer than the time limit."""
     took = float(found.seen.get("seconds", 0))
     if took > found.limit:
-        yield f"got an import of {took:.1f} s, wanted at most {found.limit:g} s"
+        yield f"got an import of {took:.1f} s, expected at most {found.limit:g} s"
 
 
 @rule("import them inside the functions that use them, or register.later the component")
@@ -135,37 +135,37 @@ def light_import(found: Imported) -> Iterator[str]:
     """It does not load a large library."""
     heavy = [name for name in HEAVY if name in found.seen.get("modules", ())]
     if heavy:
-        yield f"got {', '.join(heavy)} imported with it, wanted none of them"
+        yield f"got {', '.join(heavy)} imported with it, expected none of them"
 
 
 @rule("ask when a component is loaded, and only for what the recipe names")
 def no_network_at_import(found: Imported) -> Iterator[str]:
     """It uses no network."""
     if found.seen.get("network"):
-        yield f"got {found.seen['network'][0]}, wanted no use of the network"
+        yield f"got {found.seen['network'][0]}, expected no use of the network"
 
 
 @rule("write inside functions")
 def no_files_at_import(found: Imported) -> Iterator[str]:
     """It writes no file."""
     if found.seen.get("written"):
-        yield f"got {found.seen['written'][0]} written, wanted no file written"
+        yield f"got {found.seen['written'][0]} written, expected no file written"
 
 
 @rule("take the print() out")
 def silent_import(found: Imported) -> Iterator[str]:
     """It prints nothing."""
     if found.output.strip():
-        yield f"got {found.output.strip()[:80]!r} printed, wanted nothing"
+        yield f"got {found.output.strip()[:80]!r} printed, expected nothing"
 
 
 @rule("do it inside functions, where a recipe asks for it")
 def leaves_the_process_alone(found: Imported) -> Iterator[str]:
     """It starts no program and no thread, and does not change what all modules share."""
     if found.seen.get("started"):
-        yield f"got {found.seen['started'][0]} started, wanted nothing started"
+        yield f"got {found.seen['started'][0]} started, expected nothing started"
     if found.seen.get("changed"):
-        yield f"got {', '.join(found.seen['changed'])} changed, wanted them left alone"
+        yield f"got {', '.join(found.seen['changed'])} changed, expected them left alone"
 
 
 RULES = (

@@ -64,7 +64,7 @@ def check_metric(
     kind = next((kind for kind in driven if kind.name in metric.takes), None)
     if kind is None or kind.right is None or kind.drawn is None:
         names = sorted(kind.name for kind in driven)
-        raise ValueError(f"metric {metric.name!r} takes {sorted(metric.takes)}, wanted one of {names}")
+        raise ValueError(f"metric {metric.name!r} takes {sorted(metric.takes)}, expected one of {names}")
     examples = [_in_words(example) for example in sample_examples(200)] if examples is None else examples
     gold = [kind.right(example) for example in examples]
     drawn = [kind.drawn(examples, place) for place in range(len(examples))]
@@ -83,9 +83,9 @@ def deterministic(subject: MetricSubject) -> Iterator[str]:
     """The same samples give the same statistics and the same total."""
     first, again = subject.rows(subject.drawn), subject.rows(subject.drawn)
     if first.shape != again.shape or (first != again).any():
-        yield "got other statistics for the same answers, wanted the same"
+        yield "got other statistics for the same answers, expected the same"
     elif not _same(float(subject.metric.total(first)), float(subject.metric.total(first))):
-        yield "got another total of the same rows, wanted the same"
+        yield "got another total of the same rows, expected the same"
 
 
 @rule("let total() treat all rows alike")
@@ -94,7 +94,7 @@ def order_does_not_matter(subject: MetricSubject) -> Iterator[str]:
     plain = subject.total(subject.drawn)
     other = subject.total(subject.drawn, shuffled(len(subject.examples)))
     if not _same(plain, other):
-        yield f"got {plain} and, in another order, {other}, wanted the same"
+        yield f"got {plain} and, in another order, {other}, expected the same"
 
 
 @rule("correct total(), or set scale to the lowest and highest value there can be (None where there is none)")
@@ -106,7 +106,7 @@ def bounds(subject: MetricSubject) -> Iterator[str]:
         for part in (rows, rows[:1], rows[-1:], rows[:7]):
             value = float(subject.metric.total(part))
             if _is_outside(value, low, high):
-                yield f"got {value} from {len(part)} samples, wanted it in the scale {low} to {high}"
+                yield f"got {value} from {len(part)} samples, expected it in the scale {low} to {high}"
                 return
 
 
@@ -118,7 +118,7 @@ def gold_scores_best(subject: MetricSubject) -> Iterator[str]:
     gold, drawn = subject.total(subject.gold), subject.total(subject.drawn)
     if not (gold > drawn if subject.metric.higher_is_better else gold < drawn):
         better = "higher" if subject.metric.higher_is_better else "lower"
-        yield f"got {gold} for right answers and {drawn} for random ones, wanted the {better} one for right answers"
+        yield f"got {gold} for right answers and {drawn} for random ones, expected the {better} one for right answers"
 
 
 @rule("count a sample only where the answer is the right one")
@@ -138,7 +138,7 @@ def random_at_chance(subject: MetricSubject) -> Iterator[str]:
     bound = SIGMAS * math.sqrt(chance * (1 - chance) / n)
     share = float(rows.mean())
     if abs(share - chance) > bound:
-        yield f"got {share:.3f} for random answers among {choices} choices, wanted {chance:.3f} ± {bound:.3f}"
+        yield f"got {share:.3f} for random answers among {choices} choices, expected {chance:.3f} ± {bound:.3f}"
 
 
 @rule("name each field of the example in needs and each one of the answer in reads")
@@ -148,7 +148,7 @@ def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
     wanted = subject.rows(subject.drawn)
     bare = [needed_fields(example, metric.needs) for example in subject.examples]
     answers = [read_fields(answer, metric.reads) for answer in subject.drawn]
-    hint = f"wanted the same, since needs is {sorted(metric.needs)} and reads is {sorted(metric.reads)}"
+    hint = f"expected the same, since needs is {sorted(metric.needs)} and reads is {sorted(metric.reads)}"
     try:
         found = sample_rows(metric, bare, answers, key=metric.name)
     except Exception as error:
@@ -171,10 +171,10 @@ def hard_texts(subject: MetricSubject) -> Iterator[str]:
             value = float(subject.metric.total(sample_rows(subject.metric, [one], [answer], key=subject.metric.name)))
         except Exception as error:
             if not (refused(error) and isinstance(error.__cause__, ValueError)):
-                yield f"{what} text: got {told(error)}, wanted a score or ValueError"
+                yield f"{what} text: got {told(error)}, expected a score or ValueError"
             continue
         if _is_outside(value, low, high):
-            yield f"{what} text: got {value}, wanted it in the scale {low} to {high}"
+            yield f"{what} text: got {value}, expected it in the scale {low} to {high}"
 
 
 @rule("keep what sample() gives free of anything but the example and the answer, so that it can be computed again")
@@ -196,13 +196,13 @@ def round_trip(subject: MetricSubject) -> Iterator[str]:
         score, samples = run.run.scores["checked"], run.samples
     found = float("nan") if score.value is None else score.value
     if not _same(found, wanted):
-        yield f"got {score.value} in a run and {wanted} of the same answers, wanted the same"
+        yield f"got {score.value} in a run and {wanted} of the same answers, expected the same"
     if [list(sample.statistics["checked"]) for sample in samples] != rows.tolist():
-        yield "got other statistics in samples.parquet than of the same answers, wanted the same"
+        yield "got other statistics in samples.parquet than of the same answers, expected the same"
     low, high = metric.scale
     for bound in (score.low, score.high):
         if bound is not None and _is_outside(bound, low, high):
-            yield f"got the interval {score.low} to {score.high}, wanted it in the scale {low} to {high}"
+            yield f"got the interval {score.low} to {score.high}, expected it in the scale {low} to {high}"
             return
 
 

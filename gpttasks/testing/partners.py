@@ -138,7 +138,7 @@ class SizeEncoder(Encoder):
     def length(self, media: Media) -> int:
         """One embedding each. Raises DataError for media without bytes."""
         if not media.data:
-            raise DataError(f"got {media.type} of no bytes, wanted one or more")
+            raise DataError(f"got {media.type} of no bytes, expected one or more")
         return 1
 
     def embed(self, media: Sequence[Media]) -> list[torch.Tensor]:

@@ -37,7 +37,9 @@ def check_registered(plugins: Plugins, record: PluginRecord, kind: str, name: st
             component = made(plugins.get(kind, name))
             kinds = tuple(plugins.answer_kinds.values())
         except PluginError as error:
-            return [Fault(kind, name, "can-be-used", f"got {told(error)}, wanted a component", "correct what it names")]
+            return [
+                Fault(kind, name, "can-be-used", f"got {told(error)}, expected a component", "correct what it names")
+            ]
         return _CHECKS[kind](component, kinds)
 
 
@@ -46,7 +48,7 @@ def check_plugin_import(name: str, origin: str, broken: str | None) -> list[Faul
     found = check_import(origin)
     if broken is not None and not any(fault.rule == "imports" for fault in found):
         hint = "see the docstrings of gpttasks.plugins.hookspecs for what a plugin registers, and how"
-        found.insert(0, Fault("import", name, "registers", f"got {broken}, wanted a plugin that loads", hint))
+        found.insert(0, Fault("import", name, "registers", f"got {broken}, expected a plugin that loads", hint))
     return found
 
 

@@ -44,7 +44,7 @@ def check_task(task: Task, rows: Sequence[Mapping[str, Any]]) -> list[Fault]:
     Raises ValueError for fewer than two rows.
     """
     if len(rows) < 2:
-        raise ValueError(f"task {task.name!r}: got {len(rows)} rows, wanted two or more with different right answers")
+        raise ValueError(f"task {task.name!r}: got {len(rows)} rows, expected two or more with different right answers")
     return run_rules("task", task.name, lambda: TaskSubject(task, rows), RULES)
 
 
@@ -53,9 +53,9 @@ def reads_its_rows(subject: TaskSubject) -> Iterator[str]:
     """Every sample row can be used."""
     for example in subject.read(subject.rows):
         if isinstance(example, UnusableRow):
-            yield f"got {told(example)}, wanted an example"
+            yield f"got {told(example)}, expected an example"
     if not subject.examples:
-        yield "got no example, wanted one or more"
+        yield "got no example, expected one or more"
 
 
 _ANSWER_FIELDS = frozenset({"target", "label", "labels", "value", "references", "structure"})
@@ -66,18 +66,18 @@ def answers_differ(subject: TaskSubject) -> Iterator[str]:
     """The sample rows have more than one right answer, and not always at the same position among the choices."""
     answers = [{name: getattr(one, name) for name in _ANSWER_FIELDS & one.fields} for one in subject.examples]
     if len(answers) > 1 and answers[0] and all(other == answers[0] for other in answers):
-        yield f"got the same right answer in all of {len(answers)} rows, wanted several"
+        yield f"got the same right answer in all of {len(answers)} rows, expected several"
         return
     judged = [one for one in subject.examples if one.choices and one.label is not None]
     if len(judged) > 2 and len({one.label for one in judged}) == 1:
-        yield f"got the right answer as choice {judged[0].label} of every example, wanted several places"
+        yield f"got the right answer as choice {judged[0].label} of every example, expected several places"
 
 
 @rule("derive what is drawn from the row itself, as by a hash of it, and keep nothing between two reads")
 def deterministic(subject: TaskSubject) -> Iterator[str]:
     """The same rows give the same examples."""
     if subject.examples != subject.examples:
-        yield "got other examples from the same rows, wanted the same"
+        yield "got other examples from the same rows, expected the same"
 
 
 @rule("let example() use nothing but its row: no counter, no row.place")
@@ -86,7 +86,7 @@ def order_does_not_matter(subject: TaskSubject) -> Iterator[str]:
     if subject.by_row:
         turned = [one for one in subject.read(list(reversed(subject.rows))) if isinstance(one, Example)]
         if list(reversed(turned)) != subject.examples:
-            yield "got other examples from the rows in another order, wanted the same"
+            yield "got other examples from the rows in another order, expected the same"
 
 
 @rule("take it out of the prompt, and name the columns that hold it in answer_columns")
@@ -103,10 +103,10 @@ def label_not_in_prompt(subject: TaskSubject) -> Iterator[str]:
                     continue  # nobody said that these columns may be absent
                 made_prompts = _prompts(subject, [made])  # none where the other answer does not suit this row
                 if made_prompts and made_prompts != _prompts(subject, [row]):
-                    yield f"got another prompt with {what} in {sorted(answers)}, wanted the same prompt"
+                    yield f"got another prompt with {what} in {sorted(answers)}, expected the same prompt"
                     return
     elif told_by_prompt(subject.examples):
-        yield "got the right choice, and no other, in the text of every prompt, wanted nothing that tells it"
+        yield "got the right choice, and no other, in the text of every prompt, expected nothing that tells it"
 
 
 def _answer_columns(subject: TaskSubject) -> frozenset[str]:
@@ -145,7 +145,7 @@ def fields_as_declared(subject: TaskSubject) -> Iterator[str]:
     for example in subject.examples if declared is not None else ():
         missing = sorted((declared or frozenset()) - example.fields)
         if missing:
-            yield f"got an example without {', '.join(missing)}, wanted all of fields {sorted(declared or ())}"
+            yield f"got an example without {', '.join(missing)}, expected all of fields {sorted(declared or ())}"
             return
 
 
@@ -155,7 +155,7 @@ def labels_are_indices(subject: TaskSubject) -> Iterator[str]:
     for one in subject.examples:
         indices = [*(() if one.label is None else (one.label,)), *(one.labels or ())]
         if one.choices and max(indices, default=0) >= len(one.choices):
-            yield f"got the label {max(indices)}, wanted an index of {len(one.choices)} choices"
+            yield f"got the label {max(indices)}, expected an index of {len(one.choices)} choices"
             return
 
 
@@ -165,12 +165,12 @@ def gold_scores_best(subject: TaskSubject) -> Iterator[str]:
     for one in subject.examples:
         references = [reference for reference in one.references if reference.strip()]
         if one.target is not None and references and one.target.strip() not in map(str.strip, references):
-            yield f"got the target {one.target!r} and the references {references}, wanted it among them"
+            yield f"got the target {one.target!r} and the references {references}, expected it among them"
             return
         # A list of hypotheses need not hold the target: then the label is the nearest one.
         chosen = one.choices[int(one.label or 0)] if _has_index(one) else one.target
         if one.target in one.choices and chosen != one.target:
-            yield f"got the target {one.target!r} and the label of {chosen!r}, wanted the same answer"
+            yield f"got the target {one.target!r} and the label of {chosen!r}, expected the same answer"
             return
 
 
@@ -183,7 +183,7 @@ def hard_texts(subject: TaskSubject) -> Iterator[str]:
         except Exception as error:  # noqa: PERF203 - each text by itself
             cause = error.__cause__ or error
             if error.__cause__ is not None or not refused(error):
-                yield f"{what} in {column!r}: got {told(cause)}, wanted an example or UnusableRow"
+                yield f"{what} in {column!r}: got {told(cause)}, expected an example or UnusableRow"
 
 
 def _hard_values(row: Mapping[str, Any], answers: frozenset[str]) -> Iterator[tuple[str, str, Any]]:

@@ -71,14 +71,14 @@ def _other_examples(run: TrialRun, examples: Sequence[Example]) -> Iterator[str]
     found = sorted((one.input, one.right or "", one.choices) for one in run.samples)
     for one, other in zip(wanted, found, strict=False):
         if one != other:
-            yield f"got the example {other} in a run on a file of the rows, wanted {one}"
+            yield f"got the example {other} in a run on a file of the rows, expected {one}"
             return
     if len(wanted) != len(found):
-        yield f"got {len(found)} examples in a run on a file of the rows, wanted {len(wanted)}"
+        yield f"got {len(found)} examples in a run on a file of the rows, expected {len(wanted)}"
 
 
 def _predicted_otherwise(run: TrialRun, rows: Sequence[Mapping[str, Any]], answers: frozenset[str]) -> Iterator[str]:
     bare = [{column: value for column, value in row.items() if column not in answers} for row in rows]
     found = answers_differ(run.answers, run.predicted(bare))
     if found is not None:
-        yield f"got {found} predicted from rows without {sorted(answers)}, wanted the same as in the run"
+        yield f"got {found} predicted from rows without {sorted(answers)}, expected the same as in the run"

@@ -145,11 +145,11 @@ def not_given_back(trial: TrialRun) -> Iterator[str]:
     again = trial.scored_again()
     found = answers_differ(trial.answers, again.answers)
     if found is not None:
-        yield f"got {found} from the folder of a finished run, wanted the same answer as in the run"
+        yield f"got {found} from the folder of a finished run, expected the same answer as in the run"
     for key, score in trial.run.scores.items():
         other = again.run.scores[key].value
         if not close(score.value, other):
-            yield f"got {key} {score.value} in a run and {other} from its folder, wanted the same score"
+            yield f"got {key} {score.value} in a run and {other} from its folder, expected the same score"
 
 
 def answers_differ(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> str | None:

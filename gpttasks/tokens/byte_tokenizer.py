@@ -16,11 +16,11 @@ class ByteTokenizer:
     end: int | None = BYTES
 
     def encode(self, text: str) -> list[int]:
-        """The bytes of ``text``. Raises DataError if it is no valid Unicode."""
+        """The bytes of ``text``. Raises DataError if it is not valid Unicode."""
         try:
             return list(text.encode())
         except UnicodeEncodeError as error:
-            raise DataError(f"the text cannot be tokenised, it is no valid Unicode: {text[:80]!r}") from error
+            raise DataError(f"the text cannot be tokenised, it is not valid Unicode: {text[:80]!r}") from error
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """The place of the character behind each byte."""

@@ -88,7 +88,7 @@ class TextTokenizer:
             # verbose=False: no warning about the context, see above
             return tuple(self.inner(text, add_special_tokens=False, verbose=False)["input_ids"])
         except (TypeError, UnicodeEncodeError) as error:  # what tokenizers raise for half a surrogate pair
-            raise DataError(f"the text cannot be tokenised, it is no valid Unicode: {text[:80]!r}") from error
+            raise DataError(f"the text cannot be tokenised, it is not valid Unicode: {text[:80]!r}") from error
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text`` alone, without special tokens."""
@@ -109,7 +109,7 @@ class TextTokenizer:
         """
         if self._backend is None:
             raise BackboneError(
-                "this tokenizer does not tell where its tokens stand in the text",
+                "this tokenizer does not give the offsets of its tokens in the text",
                 hint="save it as a fast tokenizer (tokenizer.json)",
             )
         return list(self._backend.encode(text, add_special_tokens=False).offsets)

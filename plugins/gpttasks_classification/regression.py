@@ -44,6 +44,6 @@ class RegressionTask(PromptTask):
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            message = f"the column {self.options.label!r} holds {value!r}, wanted a finite number"
+            message = f"the column {self.options.label!r} holds {value!r}, expected a finite number"
             raise DataError(row.problem(message))
         return number

@@ -28,7 +28,7 @@ def _distinct(labels: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
     if isinstance(labels, list) and len(set(words)) < len(words):
         raise ValueError(f"got a word twice among {words}; to join values, map them to the same word")
     if len(set(words)) < 2:
-        raise ValueError(f"got {words}, wanted at least two words to choose from")
+        raise ValueError(f"got {words}, expected at least two words to choose from")
     return labels
 
 

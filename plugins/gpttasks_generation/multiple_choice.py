@@ -64,10 +64,10 @@ class MultipleChoice(Task):
         """Raises UnusableRow for fewer than two choices, equal ones, or a label that is none of them."""
         choices = self._choices.render(row)
         if len(choices) < 2 or not all(choice.strip() for choice in choices):
-            raise UnusableRow(row.problem(f"the choices are {list(choices)}, wanted two or more, none of them blank"))
+            raise UnusableRow(row.problem(f"the choices are {list(choices)}, expected two or more, none of them blank"))
         if len(set(choices)) < len(choices) and not self.options.equal_choices:
             hint = "allow it with task.equal_choices: true"
-            raise UnusableRow(row.problem(f"a choice stands twice: {list(choices)}", hint))
+            raise UnusableRow(row.problem(f"a choice occurs twice: {list(choices)}", hint))
         return Example(self._prompt.render(row), choices=choices, label=self._label(row, choices))
 
     def _label(self, row: Row, choices: tuple[str, ...]) -> int | None:
@@ -82,7 +82,7 @@ class MultipleChoice(Task):
                 "letter": f"a letter from A to {chr(ord('A') + len(choices) - 1)}",
                 "text": f"one of {list(choices)}",
             }[self.options.label_as]
-            raise UnusableRow(row.problem(f"the column {self.options.label!r} holds {value!r}, wanted {wanted}"))
+            raise UnusableRow(row.problem(f"the column {self.options.label!r} holds {value!r}, expected {wanted}"))
         return index
 
     def _index(self, value: Any, choices: tuple[str, ...]) -> int | None:

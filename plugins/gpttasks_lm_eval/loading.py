@@ -99,7 +99,7 @@ def _defined_in(include: Sequence[Path]) -> dict[str, Path]:
     for folder in include:
         if not folder.is_dir():
             near = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
-            hint = did_you_mean(folder.name, near) or "wanted the folder with the YAML files of tasks"
+            hint = did_you_mean(folder.name, near) or "expected the folder with the YAML files of tasks"
             problems.append(Problem(f"there is no folder {folder}", key="task.include", hint=hint))
         for file in sorted(folder.rglob("*.yaml")):
             if _CACHES.intersection(file.parts):

@@ -103,13 +103,13 @@ class HarnessMetric(Metric):
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """The numbers of the item that the harness keeps for the document."""
         if example.id not in self._items:
-            raise ValueError("the harness gave no value of this metric for it, wanted one for each document")
+            raise ValueError("the harness gave no value of this metric for it, expected one for each document")
         item = self._items[example.id]
         numbers = tuple(float(number) for number in numbers_in(item))
         if shape_of(item) != shape_of(self._like):
-            raise ValueError(f"the harness gave {item!r}, wanted numbers of the same form as {self._like!r}")
+            raise ValueError(f"the harness gave {item!r}, expected numbers of the same form as {self._like!r}")
         if not all(math.isfinite(number) for number in numbers):
-            raise ValueError(f"the harness gave {item!r}, wanted finite numbers")
+            raise ValueError(f"the harness gave {item!r}, expected finite numbers")
         return numbers
 
     def total(self, rows: np.ndarray) -> float:
@@ -158,7 +158,7 @@ def numbers_in(item: Any) -> Iterator[int | float]:
         for inner in value:
             yield from numbers_in(inner)
     else:
-        raise ValueError(f"got {value!r}, wanted numbers")
+        raise ValueError(f"got {value!r}, expected numbers")
 
 
 def shape_of(item: Any) -> Any:

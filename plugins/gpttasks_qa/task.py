@@ -78,7 +78,7 @@ class QuestionAnswering(Task):
         return frozenset((self.options.answers,))
 
     def example(self, row: Row) -> Example:
-        """Raises UnusableRow where an answer does not stand in the passage, or not where the row says."""
+        """Raises UnusableRow where an answer is not in the passage, or not where the row says."""
         context = str(row[self.options.context])
         prompt = self._prompt.render(row)
         group = hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -106,11 +106,13 @@ def _answers(row: Row, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
         starts = () if starts is None else starts if isinstance(starts, (list, tuple)) else (starts,)
     texts = () if value is None else (value,) if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        wanted = "wanted texts: a list of them, or a mapping with text and answer_start"
+        wanted = "expected texts: a list of them, or a mapping with text and answer_start"
         raise UnusableRow(row.problem(f"the column {column!r} holds {value!r}, {wanted}"))
     if starts and (len(starts) != len(texts) or not all(isinstance(start, int) for start in starts)):
         raise UnusableRow(
-            row.problem(f"the column {column!r} has {len(texts)} texts and the places {list(starts)}, wanted one each")
+            row.problem(
+                f"the column {column!r} has {len(texts)} texts and the places {list(starts)}, expected one each"
+            )
         )
     blank = [text for text in texts if not text.strip()]
     if blank:
@@ -122,7 +124,7 @@ def _check_places(row: Row, context: str, texts: Sequence[str], starts: Sequence
     for text in texts:
         if text not in context:
             hint = "correct it, or write task.extractive: false for answers in other words"
-            raise UnusableRow(row.problem(f"the answer {text!r} does not stand in its passage", hint))
+            raise UnusableRow(row.problem(f"the answer {text!r} is not in its passage", hint))
     for text, start in zip(texts, starts, strict=False):
         found = context[start : start + len(text)] if start >= 0 else ""
         if found != text:

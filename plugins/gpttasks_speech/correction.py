@@ -98,7 +98,7 @@ class TranscriptCorrection(Task):
         if transcript is None:
             return Example(prompt, choices=hypotheses, features=features)  # to be predicted only
         if not isinstance(transcript, str) or not transcript.strip():
-            message = f"the column {self.options.transcript!r} holds {transcript!r}, wanted the right transcript"
+            message = f"the column {self.options.transcript!r} holds {transcript!r}, expected the right transcript"
             raise UnusableRow(row.problem(message))
         if not self.options.other_script:
             _check_script(row, hypotheses, transcript)
@@ -116,18 +116,18 @@ class TranscriptCorrection(Task):
         column = self.options.hypotheses
         value = row[column]
         if not isinstance(value, (list, tuple)):
-            wanted = "wanted an n-best list: texts, the likeliest first"
+            wanted = "expected an n-best list: texts, the likeliest first"
             raise UnusableRow(row.problem(f"the column {column!r} holds {value!r}, {wanted}"))
         for number, text in enumerate(value, 1):
             if not isinstance(text, str):
-                message = f"hypothesis {number} of {len(value)} in the column {column!r} is {text!r}, wanted a text"
+                message = f"hypothesis {number} of {len(value)} in the column {column!r} is {text!r}, expected a text"
                 raise UnusableRow(row.problem(message))
         if not value:
             raise UnusableRow(row.problem(f"the n-best list in the column {column!r} is empty"))
         if not any(text.strip() for text in value):
             raise UnusableRow(row.problem(f"all hypotheses in the column {column!r} are blank"))
         if len(value) == 1 and not self.options.single:
-            message = f"the n-best list in the column {column!r} holds one hypothesis, wanted two or more"
+            message = f"the n-best list in the column {column!r} holds one hypothesis, expected two or more"
             raise UnusableRow(row.problem(message, "allow it with task.single: true"))
         return tuple(value)
 

@@ -68,7 +68,7 @@ class PunctuationRestoration(Task):
         transcript, written = row[column], row.get(self.options.written)
         for name, text in ((column, transcript), (self.options.written, written)):
             if text is not None and (not isinstance(text, str) or not text.strip()):
-                raise UnusableRow(row.problem(f"the column {name!r} holds {text!r}, wanted a text"))
+                raise UnusableRow(row.problem(f"the column {name!r} holds {text!r}, expected a text"))
         if self.options.transcript is None:
             transcript = normalised_transcript(str(written), "basic-english")
             if not transcript:

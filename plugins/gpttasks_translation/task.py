@@ -19,13 +19,13 @@ STYLES = {
 
 def _column(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text):
-        raise ValueError(f"got {text!r}, wanted a column (en) or a column and what is in it (translation.en)")
+        raise ValueError(f"got {text!r}, expected a column (en) or a column and what is in it (translation.en)")
     return text
 
 
 def _name(text: str) -> str:
     if not text.strip() or re.search(r"[{}%#]", text):
-        raise ValueError(f"got {text!r}, wanted the name or code of a language")
+        raise ValueError(f"got {text!r}, expected the name or code of a language")
     return text
 
 

@@ -101,7 +101,7 @@ def test_no_config(folder):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [('{"model_type": ', "config.json is not valid JSON"), ("[1]", "holds a list, wanted an object")],
+    [('{"model_type": ', "config.json is not valid JSON"), ("[1]", "holds a list, expected an object")],
 )
 def test_bad_config(folder, content, message):
     (folder / "config.json").write_text(content)
@@ -193,5 +193,5 @@ def test_a_name_that_is_none():
 
 
 def test_half_a_surrogate_pair_is_named(tiny_gpt2_folder):
-    with pytest.raises(DataError, match="no valid Unicode"):
+    with pytest.raises(DataError, match="not valid Unicode"):
         load(tiny_gpt2_folder).tokenizer.encode("a \ud83d b")

@@ -121,10 +121,10 @@ class TestQuestionAnswering:
         {"answers": []},
     )
 
-    def test_answers_that_do_not_stand_in_their_passage(self, folder, capsys):
+    def test_answers_that_are_not_in_their_passage(self, folder, capsys):
         write("question-answering", None, *self.BAD)
         text = refused(capsys)
-        assert text.startswith("data/test.jsonl:3: 3 of 5 rows cannot be used; the first: the answer 'midnight' does")
+        assert text.startswith("data/test.jsonl:3: 3 of 5 rows cannot be used; the first: the answer 'midnight' is not")
         assert "task.extractive: false" in text
 
     def test_answers_that_start_elsewhere(self, folder, capsys):
@@ -157,11 +157,11 @@ class TestMultipleChoice:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"choices": ["red"]}, "the choices are ['red'], wanted two or more, none of them blank"),
-            ({"choices": ["red", " "]}, "the choices are ['red', ' '], wanted two or more, none of them blank"),
+            ({"choices": ["red"]}, "the choices are ['red'], expected two or more, none of them blank"),
+            ({"choices": ["red", " "]}, "the choices are ['red', ' '], expected two or more, none of them blank"),
             ({"choices": []}, "the column 'choices' is blank"),
             ({"choices": None}, "the column 'choices' is null"),
-            ({"label": 3}, "the column 'label' holds 3, wanted a position from 0 to 2"),
+            ({"label": 3}, "the column 'label' holds 3, expected a position from 0 to 2"),
             ({"label": None}, "there is no label"),
         ],
     )
@@ -186,7 +186,7 @@ class TestMultipleChoice:
     def test_labels_that_are_none_of_the_choices(self, folder, capsys, override, label, wanted):
         write("multiple-choice")
         Path("data", "test.jsonl").write_text(json.dumps({**GOOD["multiple-choice"], "label": label}) + "\n")
-        assert f"holds {label!r}, wanted {wanted}" in refused(capsys, f"task.{override}")
+        assert f"holds {label!r}, expected {wanted}" in refused(capsys, f"task.{override}")
 
     def test_a_label_in_the_prompt(self, folder, capsys):
         write("multiple-choice")

@@ -24,7 +24,7 @@ class Pixels(Encoder):
 
     def length(self, media):
         if not media.data or len(media.data) % PIXELS:
-            raise DataError(f"got {len(media.data)} bytes, wanted rows of {PIXELS}")
+            raise DataError(f"got {len(media.data)} bytes, expected rows of {PIXELS}")
         return len(media.data) // PIXELS
 
     def embed(self, media):

@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_told(load, tiny_folder):
     backbone = load("gpt2")
     with pytest.raises(DataError, match="the encoder 'pixels' reads image, and the prompt has audio/wav"):
         LocalEngine(backbone).answer([LogLikelihood((Part(kind="media", media=Media(b"RIFF", "audio/wav")),), " a")])
-    with pytest.raises(DataError, match="got 3 bytes, wanted rows of 4"):
+    with pytest.raises(DataError, match="got 3 bytes, expected rows of 4"):
         LocalEngine(backbone).answer([LogLikelihood((Part(kind="media", media=Media(b"abc", "image/raw")),), " a")])
     with pytest.raises(DataError, match="have no likelihood"):
         LocalEngine(backbone).answer([Rolling((image(1),))])

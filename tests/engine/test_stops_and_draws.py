@@ -155,5 +155,5 @@ def test_numbers_that_are_not_finite_are_named(bad, temperature):
 
 @pytest.mark.parametrize("tokens", [0, -1])
 def test_no_tokens_are_no_request(tokens):
-    with pytest.raises(ValueError, match=f"max_tokens is {tokens}, wanted 1 or more"):
+    with pytest.raises(ValueError, match=f"max_tokens is {tokens}, expected 1 or more"):
         Generate(as_prompt("A"), tokens)

@@ -186,10 +186,10 @@ def test_the_second_order_keeps_its_passages(tiny_gpt2_folder):
 @pytest.mark.parametrize(
     ("prompt", "told"),
     [
-        ("one text", "does not stand in"),
-        ("one $ two $ three", "stands twice in"),
-        ([Part("one $ two", "passage"), " # ", Part("three", "passage")], "does not stand in"),
-        (["one $ ", Part("two", "passage"), " $ ", " $ "], "stands 3 times in"),
+        ("one text", "does not occur in"),
+        ("one $ two $ three", "occurs twice in"),
+        ([Part("one $ two", "passage"), " # ", Part("three", "passage")], "does not occur in"),
+        (["one $ ", Part("two", "passage"), " $ ", " $ "], "occurs 3 times in"),
     ],
 )
 def test_a_delimiter_that_does_not_stand_once(tiny_gpt2_folder, prompt, told):

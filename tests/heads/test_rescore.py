@@ -90,9 +90,9 @@ def test_where_all_are_blank_nothing_is_asked_and_the_answer_is_empty():
     [
         ({"weights": {"likelihood": 1}}, "got 'likelihood', expected one of log_likelihood, rank, length"),
         ({"weights": {"acoustic": 1}}, "got 'acoustic', expected one of log_likelihood, rank, length"),
-        ({"weights": {}}, "wanted finite numbers, and not all of them 0"),
-        ({"weights": {"rank": 0}}, "wanted finite numbers, and not all of them 0"),
-        ({"weights": {"rank": math.nan}}, "wanted finite numbers, and not all of them 0"),
+        ({"weights": {}}, "expected finite numbers, and not all of them 0"),
+        ({"weights": {"rank": 0}}, "expected finite numbers, and not all of them 0"),
+        ({"weights": {"rank": math.nan}}, "expected finite numbers, and not all of them 0"),
         ({"weights": {"rank": "1"}}, "rank"),
         ({"features": ["rank"]}, "expected different names, and none of log_likelihood, rank, length"),
         ({"features": ["a", "a"]}, "expected different names"),

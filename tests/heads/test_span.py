@@ -189,7 +189,7 @@ def test_without_a_place_the_first_occurrence_counts():
 
 @pytest.mark.parametrize(("answer", "start"), [("film", 3), ("great", None), ("film", 900)])
 def test_an_answer_that_is_not_there(answer, start):
-    with pytest.raises(DataError, match=rf"example e7: the answer '{answer}' does not stand in the passage"):
+    with pytest.raises(DataError, match=rf"example e7: the answer '{answer}' is not in the passage"):
         list(head_for(200).items(asked("bad film", answer, start, id="e7")))
 
 

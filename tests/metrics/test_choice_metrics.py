@@ -45,12 +45,12 @@ def test_bytes_and_characters_differ_beyond_ascii():
 @pytest.mark.parametrize(
     ("by", "detail", "told"),
     [
-        ("bytes", {}, "logprobs None, wanted 2, one a choice"),
-        ("bytes", {"logprobs": [-1.0]}, "wanted 2, one a choice"),
-        ("bytes", {"logprobs": [-1.0, float("nan")]}, "wanted finite numbers"),
-        ("bytes", {"logprobs": [-1.0, "x"]}, "wanted finite numbers"),
-        ("tokens", {"logprobs": [-1.0, -2.0]}, "tokens None, wanted 2"),
-        ("tokens", {"logprobs": [-1.0, -2.0], "tokens": [1, 0]}, "tokens, wanted 1 or more each"),
+        ("bytes", {}, "logprobs None, expected 2, one a choice"),
+        ("bytes", {"logprobs": [-1.0]}, "expected 2, one a choice"),
+        ("bytes", {"logprobs": [-1.0, float("nan")]}, "expected finite numbers"),
+        ("bytes", {"logprobs": [-1.0, "x"]}, "expected finite numbers"),
+        ("tokens", {"logprobs": [-1.0, -2.0]}, "tokens None, expected 2"),
+        ("tokens", {"logprobs": [-1.0, -2.0], "tokens": [1, 0]}, "tokens, expected 1 or more each"),
     ],
 )
 def test_answers_without_what_it_reads_are_refused(by, detail, told):
@@ -60,7 +60,7 @@ def test_answers_without_what_it_reads_are_refused(by, detail, told):
 
 @pytest.mark.parametrize("label", [2, None])
 def test_labels_that_are_no_choice_are_refused(label):
-    with pytest.raises(ValueError, match="wanted a class index"):
+    with pytest.raises(ValueError, match="expected a class index"):
         metric("bytes").sample(
             Example("x", choices=["a", "b"], label=label), Answer(0, detail={"logprobs": [-1.0, -2.0]})
         )
@@ -71,6 +71,6 @@ def test_an_empty_choice_is_found_before_anything_is_asked():
     for by in ("bytes", "characters"):
         with pytest.raises(DataError, match="example '7', choice 1"):
             metric(by).check(example)
-        with pytest.raises(ValueError, match="wanted 1 or more each"):
+        with pytest.raises(ValueError, match="expected 1 or more each"):
             metric(by).sample(example, Answer(0, detail={"logprobs": [-1.0, -2.0]}))
     metric("tokens").check(example)

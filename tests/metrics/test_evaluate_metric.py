@@ -167,16 +167,16 @@ def test_metrics_without_references_take_predictions_alone():
 @pytest.mark.parametrize(
     ("references", "told"),
     [
-        (["cat", "dog"], "pair 0: the references are 'cat', wanted a list"),
-        ([["cat"], "dog"], "pair 1: the references are 'dog', wanted a list"),
-        ([[["cat"]], [["dog"]]], r"pair 0: a reference is \['cat'\], wanted a string"),
-        ([["cat"], []], r"pair 1: the references are \[\], wanted a list of one or more"),
+        (["cat", "dog"], "pair 0: the references are 'cat', expected a list"),
+        ([["cat"], "dog"], "pair 1: the references are 'dog', expected a list"),
+        ([[["cat"]], [["dog"]]], r"pair 0: a reference is \['cat'\], expected a string"),
+        ([["cat"], []], r"pair 1: the references are \[\], expected a list of one or more"),
         ([["cat"], None], "pair 1: the references are None"),
-        ([["cat"], ["dog", None]], "pair 1: a reference is None, wanted a string"),
-        ([["cat"], [3]], "pair 1: a reference is 3, wanted a string"),
+        ([["cat"], ["dog", None]], "pair 1: a reference is None, expected a string"),
+        ([["cat"], [3]], "pair 1: a reference is 3, expected a string"),
         ([["cat", "dog"]], "2 predictions and references for 1"),
-        ("cat", "references are 'cat', wanted a list"),
-        (None, "references are None, wanted a list"),
+        ("cat", "references are 'cat', expected a list"),
+        (None, "references are None, expected a list"),
     ],
 )
 def test_references_in_a_wrong_nesting_are_refused(metric, references, told):
@@ -198,7 +198,7 @@ def test_a_wrong_pair_is_refused_and_not_added(prediction, reference):
 
 def test_a_prediction_that_is_no_text_is_refused():
     for predictions in ([None], [3], [["cat"]], "c"):
-        with pytest.raises(UserError, match="wanted a"):
+        with pytest.raises(UserError, match="expected a"):
             as_evaluate_metric(Bleu()).compute(predictions=predictions, references=[["cat"]])
 
 

@@ -49,7 +49,7 @@ def test_nothing_to_divide_by_is_undefined_and_an_overflow_infinite():
 @pytest.mark.parametrize("metric", [Perplexity(), WordPerplexity(), BytePerplexity(), BitsPerByte()])
 @pytest.mark.parametrize("scores", [(), (1.0, 2.0), (-1.0, 2, 3), (float("nan"), 2, 3), (1.0, float("inf"), 3)])
 def test_what_is_no_likelihood_is_refused(metric, scores):
-    with pytest.raises(ValueError, match="wanted \\(nats, tokens, bytes\\)"):
+    with pytest.raises(ValueError, match="expected \\(nats, tokens, bytes\\)"):
         metric.sample(Example("text"), Answer(1.0, scores=scores))
 
 

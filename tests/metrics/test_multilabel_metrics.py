@@ -91,10 +91,10 @@ def test_directions_and_scales():
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (1, "is 1, wanted a list"),
-        ("01", "is '01', wanted a list"),
-        ([0.5], r"is \[0.5\], wanted whole numbers"),
-        ([2], r"is \[2\], wanted class indices, 0 to 1"),
+        (1, "is 1, expected a list"),
+        ("01", "is '01', expected a list"),
+        ([0.5], r"is \[0.5\], expected whole numbers"),
+        ([2], r"is \[2\], expected class indices, 0 to 1"),
         ([-1], "0 to 1"),
         (None, "None"),
     ],
@@ -105,7 +105,7 @@ def test_what_are_no_labels_is_refused(metric, value, told):
 
 
 def test_scores_that_do_not_fit_the_choices():
-    with pytest.raises(ValueError, match="has 1 scores, wanted one for each of 2"):
+    with pytest.raises(ValueError, match="has 1 scores, expected one for each of 2"):
         MeanAveragePrecision().sample(Example("x", choices=("a", "b"), labels=(0,)), Answer([0], scores=(0.5,)))
 
 

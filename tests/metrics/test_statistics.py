@@ -120,5 +120,5 @@ def test_many_undefined_resamples_leave_no_interval(undefined):
 
 @pytest.mark.parametrize("wrong", [{"level": 0.0}, {"level": 95}, {"resamples": 0}, {"groups": ["a"]}])
 def test_wrong_arguments_are_refused(wrong):
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match="expected"):
         bootstrap_interval(column([1.0, 2.0]), mean, **wrong)

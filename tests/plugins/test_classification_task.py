@@ -262,7 +262,7 @@ def test_an_example_with_a_number(value, number, target):
     "value", ["three", "3,5", "nan", float("nan"), "inf", float("-inf"), True, [3], {"a": 1}, 10**400]
 )
 def test_what_is_no_number(value):
-    with pytest.raises(DataError, match=r"train\.csv:17: the column 'label' holds .*, wanted a finite number"):
+    with pytest.raises(DataError, match=r"train\.csv:17: the column 'label' holds .*, expected a finite number"):
         with_number(value)
 
 

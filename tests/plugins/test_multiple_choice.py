@@ -97,12 +97,12 @@ def test_what_the_label_column_holds(label_as, value, index):
         found.example(row(value))
     message = str(caught.value)
     assert message.startswith("test.jsonl:4: the column 'label' holds ")
-    assert f", wanted {wanted}" in message
+    assert f", expected {wanted}" in message
 
 
 def test_positions_may_begin_at_one():
     assert task(first_index=1).example(row(3)).label == 2
-    with pytest.raises(UnusableRow, match="holds 0, wanted a position from 1 to 3"):
+    with pytest.raises(UnusableRow, match="holds 0, expected a position from 1 to 3"):
         task(first_index=1).example(row(0))
 
 
@@ -147,12 +147,12 @@ def test_a_row_to_predict_without_the_column():
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        (["red"], "the choices are ['red'], wanted two or more, none of them blank"),
-        ("red", "the choices are ['red'], wanted two or more, none of them blank"),
-        (["red", " "], "the choices are ['red', ' '], wanted two or more, none of them blank"),
+        (["red"], "the choices are ['red'], expected two or more, none of them blank"),
+        ("red", "the choices are ['red'], expected two or more, none of them blank"),
+        (["red", " "], "the choices are ['red', ' '], expected two or more, none of them blank"),
         (
             ["red", "blue", "red"],
-            "a choice stands twice: ['red', 'blue', 'red']; allow it with task.equal_choices: true",
+            "a choice occurs twice: ['red', 'blue', 'red']; allow it with task.equal_choices: true",
         ),
     ],
 )

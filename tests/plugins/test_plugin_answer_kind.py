@@ -110,9 +110,12 @@ def test_the_kit_knows_it(recipe: str, kind: str, name: str) -> None:
     ("change", "fault"),
     [
         (("store=sorted,\n", ""), "got an answer that is not of JSON types"),
-        (("load=frozenset", "load=lambda stored: frozenset()"), "and, stored and loaded, frozenset(), wanted the same"),
-        (("isinstance(answer.value, frozenset)", "False"), "wanted a set of words"),
-        (('" + ".join(sorted(answer.value))', "answer.value"), "wanted a text"),
+        (
+            ("load=frozenset", "load=lambda stored: frozenset()"),
+            "and, stored and loaded, frozenset(), expected the same",
+        ),
+        (("isinstance(answer.value, frozenset)", "False"), "expected a set of words"),
+        (('" + ".join(sorted(answer.value))', "answer.value"), "expected a text"),
     ],
 )
 def test_the_kit_finds_its_faults(recipe: str, change: tuple[str, str], fault: str) -> None:

@@ -245,7 +245,7 @@ def test_an_answer_that_fails_does_not_have_the_backbone_asked_again(folder: Pat
 def test_a_backbone_that_leaves_replies_out(folder: Path, capsys) -> None:
     file = write(folder)
     file.write_text(file.read_text().replace("return super().answer(requests, advance)", "return []"))
-    assert failed(capsys) == f"the plugin 'faulty' ({file}): 0 replies to 24 requests, wanted one each"
+    assert failed(capsys) == f"the plugin 'faulty' ({file}): 0 replies to 24 requests, expected one each"
 
 
 def test_another_recipe_may_take_the_folder_over(folder: Path, capsys) -> None:

@@ -102,21 +102,21 @@ class TestUnanswerable:
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        (squad("1908"), "the answer '1908' does not stand in its passage"),
-        (squad("1907", "1908"), "the answer '1908' does not stand in its passage"),
-        (["1907", "Blue"], "the answer 'Blue' does not stand in its passage"),
+        (squad("1908"), "the answer '1908' is not in its passage"),
+        (squad("1907", "1908"), "the answer '1908' is not in its passage"),
+        (["1907", "Blue"], "the answer 'Blue' is not in its passage"),
         (squad("1907", starts=[3]), "the answer '1907' is said to start at 3, where ' bri' stands; it starts at 24"),
         (squad("1907", starts=[-46]), "the answer '1907' is said to start at -46, where '' stands"),
         (squad("1907", starts=[10**9]), "the answer '1907' is said to start at 1000000000, where '' stands"),
-        (squad("1907", "1931", starts=[24]), "has 2 texts and the places [24], wanted one each"),
-        (squad("1907", starts=["24"]), "has 1 texts and the places ['24'], wanted one each"),
-        (squad("1907", starts=[None]), "has 1 texts and the places [None], wanted one each"),
+        (squad("1907", "1931", starts=[24]), "has 2 texts and the places [24], expected one each"),
+        (squad("1907", starts=["24"]), "has 1 texts and the places ['24'], expected one each"),
+        (squad("1907", starts=[None]), "has 1 texts and the places [None], expected one each"),
         (squad("1907", " "), "the column 'answers' holds a blank answer"),
         ("", "the column 'answers' holds a blank answer"),
-        ([["1907"]], "the column 'answers' holds [['1907']], wanted texts: a list of them"),
-        ([{"text": "1907"}], "wanted texts: a list of them, or a mapping with text and answer_start"),
-        ({"answer": "1907"}, "wanted texts: a list of them, or a mapping with text and answer_start"),
-        (1907, "the column 'answers' holds 1907, wanted texts"),
+        ([["1907"]], "the column 'answers' holds [['1907']], expected texts: a list of them"),
+        ([{"text": "1907"}], "expected texts: a list of them, or a mapping with text and answer_start"),
+        ({"answer": "1907"}, "expected texts: a list of them, or a mapping with text and answer_start"),
+        (1907, "the column 'answers' holds 1907, expected texts"),
     ],
 )
 def test_answers_that_cannot_be_used(answers, message):
@@ -137,7 +137,7 @@ def test_they_are_counted_over_all_rows_and_the_first_is_shown():
     with pytest.raises(DataError) as caught:
         list(reader.read(values))
     assert str(caught.value) == (
-        "dev.jsonl:3: 3 of 5 rows cannot be used; the first: the answer '1908' does not stand in its passage; "
+        "dev.jsonl:3: 3 of 5 rows cannot be used; the first: the answer '1908' is not in its passage; "
         "correct it, or write task.extractive: false for answers in other words"
     )
     skipping = ExampleReader(task(), DataOptions(path="x", bad_rows="skip"), frozenset({"references"}))

@@ -81,15 +81,15 @@ class TestCorrection:
         ("hypotheses", "transcript", "message"),
         [
             ([], "a", "the n-best list in the column 'input' is empty"),
-            (["a"], "a", "the n-best list in the column 'input' holds one hypothesis, wanted two or more; "),
-            ("show me", "a", "the column 'input' holds 'show me', wanted an n-best list: texts, the likeliest first"),
-            (3, "a", "the column 'input' holds 3, wanted an n-best list"),
-            ({"text": ["a", "b"]}, "a", "wanted an n-best list"),
-            (["a", None], "a", "hypothesis 2 of 2 in the column 'input' is None, wanted a text"),
-            ([["a"], "b"], "a", "hypothesis 1 of 2 in the column 'input' is ['a'], wanted a text"),
+            (["a"], "a", "the n-best list in the column 'input' holds one hypothesis, expected two or more; "),
+            ("show me", "a", "the column 'input' holds 'show me', expected an n-best list: texts, the likeliest first"),
+            (3, "a", "the column 'input' holds 3, expected an n-best list"),
+            ({"text": ["a", "b"]}, "a", "expected an n-best list"),
+            (["a", None], "a", "hypothesis 2 of 2 in the column 'input' is None, expected a text"),
+            ([["a"], "b"], "a", "hypothesis 1 of 2 in the column 'input' is ['a'], expected a text"),
             (["", " "], "a", "all hypotheses in the column 'input' are blank"),
-            (HEARD, " ", "the column 'output' holds ' ', wanted the right transcript"),
-            (HEARD, ["a"], "the column 'output' holds ['a'], wanted the right transcript"),
+            (HEARD, " ", "the column 'output' holds ' ', expected the right transcript"),
+            (HEARD, ["a"], "the column 'output' holds ['a'], expected the right transcript"),
             (
                 HEARD,
                 "покажи рейсы",
@@ -135,7 +135,7 @@ class TestCorrection:
             list(reader.read(rows))
         assert str(caught.value) == (
             "dev.jsonl:3: 4 of 5 rows cannot be used; the first: the n-best list in the column 'input' holds one "
-            "hypothesis, wanted two or more; allow it with task.single: true"
+            "hypothesis, expected two or more; allow it with task.single: true"
         )
         for empty in ([], None):
             reader = ExampleReader(correction(), DataOptions(path="x"))
@@ -183,8 +183,8 @@ class TestRestoration:
         ("text", "message"),
         [
             ("?!", "without punctuation nothing is left of '?!'"),
-            (" ", "the column 'text' holds ' ', wanted a text"),
-            (["Hi."], "the column 'text' holds ['Hi.'], wanted a text"),
+            (" ", "the column 'text' holds ' ', expected a text"),
+            (["Hi."], "the column 'text' holds ['Hi.'], expected a text"),
         ],
     )
     def test_rows_that_cannot_be_used(self, text, message):
@@ -234,10 +234,10 @@ score: {metrics: [accuracy, {use: f1, average: macro}]}
     ("heard", "said", "message"),
     [
         ([], "a", "the column 'input' is blank"),
-        (["a b"], "a", "the n-best list in the column 'input' holds one hypothesis, wanted two or more"),
+        (["a b"], "a", "the n-best list in the column 'input' holds one hypothesis, expected two or more"),
         ([" ", ""], "a", "all hypotheses in the column 'input' are blank"),
-        ("a", "a", "the column 'input' holds 'a', wanted an n-best list"),
-        ([1, 2], "a", "hypothesis 1 of 2 in the column 'input' is 1, wanted a text"),
+        ("a", "a", "the column 'input' holds 'a', expected an n-best list"),
+        ([1, 2], "a", "hypothesis 1 of 2 in the column 'input' is 1, expected a text"),
         (
             ["show me", "show"],
             "покажи",

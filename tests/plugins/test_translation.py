@@ -122,11 +122,11 @@ def test_a_misspelt_target_is_named():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source": "en us"}, "got 'en us', wanted a column"),
-        ({"target": "{{ de }}"}, "wanted a column"),
-        ({"target": "translation."}, "wanted a column"),
-        ({"source_language": " "}, "wanted the name or code of a language"),
-        ({"target_language": "{{ x }}"}, "wanted the name or code of a language"),
+        ({"source": "en us"}, "got 'en us', expected a column"),
+        ({"target": "{{ de }}"}, "expected a column"),
+        ({"target": "translation."}, "expected a column"),
+        ({"source_language": " "}, "expected the name or code of a language"),
+        ({"target_language": "{{ x }}"}, "expected the name or code of a language"),
         ({"style": "GPT2"}, "style"),
         ({"style": "gpt2", "prompt": "{{ en }} ="}, "style: is not read where prompt is given"),
         ({"style": "instruction", "prompt": "{{ en }} ="}, "style: is not read where prompt is given"),

@@ -57,7 +57,7 @@ class SortOptions(Options):
     @model_validator(mode="after")
     def _two(self):
         if len(self.labels) < 2:
-            raise ValueError("labels: wanted at least two")
+            raise ValueError("labels: expected at least two")
         return self
 
 

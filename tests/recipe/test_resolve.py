@@ -210,7 +210,7 @@ def test_all_at_once_in_the_order_of_the_file():
         ("use: sort", "use: [sort]", ['7:8: task.use: got ["sort"], expected the name of a task, or']),
         ("[good, bad]", "3", ["10:11: task.labels: got 3, expected a list or a mapping"]),
         ("[good, bad]", "[good, [bad]]", ['10:18: task.labels.1: got ["bad"], expected text']),
-        ("[good, bad]", "[good]", ["10:11: task.labels: wanted at least two"]),
+        ("[good, bad]", "[good]", ["10:11: task.labels: expected at least two"]),
         (
             "head: choice",
             "head: null",

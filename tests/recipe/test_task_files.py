@@ -194,7 +194,7 @@ class TestMistakes:
             ("task: {use: ./other.yaml}\n", "1:13", "task.use: got use: './other"),
             (TASK.replace("use: sort", "use: srot"), "2:6", "task.use: there is no task 'srot'; did you mean 'sort'?"),
             (TASK + "lable: stars\n", "7:1", "task.lable: unknown key; did you mean 'label'?"),
-            (TASK.replace("[good, bad]", "[good]"), "5:9", "task.labels: wanted at least two"),
+            (TASK.replace("[good, bad]", "[good]"), "5:9", "task.labels: expected at least two"),
             (TASK.replace("id: name", "ids: name"), "3:56", "task.data.ids: unknown key; did you mean 'id'?"),
             (TASK.replace("id: name", "id: 3"), "3:60", "task.data.id: got 3, expected text"),
             (TASK.replace("[./words]", "[./words, 3]"), "6:18", "task.lists.1: got 3, expected text"),
@@ -231,7 +231,7 @@ class TestMistakes:
     def test_a_mistake_in_what_the_recipe_replaces_is_told_in_the_recipe(self, folder):
         write_recipe(folder, "{use: ../tasks/sorting.yaml, labels: [one]}")
         (line,) = complaints()
-        assert line == "../recipes/r.yaml:2:44: task.labels: wanted at least two"
+        assert line == "../recipes/r.yaml:2:44: task.labels: expected at least two"
         write_recipe(folder, "{use: ../tasks/sorting.yaml, data: {paht: x}}")
         (line,) = complaints()
         assert line == "../recipes/r.yaml:2:43: task.data.paht: unknown key; did you mean 'path'?"

@@ -91,4 +91,4 @@ class Impatient(LogMel):
 def test_an_encoder_that_stumbles_over_long_audio():
     (fault,) = check_encoder(Impatient())
     assert fault.rule == "hard-media-too"
-    assert fault.message == "audio of 20 s: got OverflowError: too long, wanted embeddings or DataError"
+    assert fault.message == "audio of 20 s: got OverflowError: too long, expected embeddings or DataError"

@@ -63,7 +63,7 @@ def test_bad_metrics(metric, rule):
 def test_the_message_says_what_was_got_and_wanted():
     fault = check_metric(OutOfBounds())[0]
     hint = "correct total(), or set scale to the lowest and highest value there can be (None where there is none)"
-    message = "got 100.0 from 200 samples, wanted it in the scale 0.0 to 1.0"
+    message = "got 100.0 from 200 samples, expected it in the scale 0.0 to 1.0"
     assert fault == Fault("metric", "accuracy", "bounds", message, hint)
     assert str(fault) == f"metric accuracy: bounds: {message}; {hint}"
     with pytest.raises(NonConforming, match=r"metric accuracy: bounds: got 100\.0") as raised:
@@ -106,5 +106,5 @@ def test_a_metric_of_answers_that_cannot_be_made_up():
     class Odd(Accuracy):
         takes = frozenset({"responses"})
 
-    with pytest.raises(ValueError, match=r"metric 'accuracy' takes \['responses'\], wanted one of"):
+    with pytest.raises(ValueError, match=r"metric 'accuracy' takes \['responses'\], expected one of"):
         check_metric(Odd())

@@ -54,17 +54,18 @@ def gpttasks_register(register):
 PLUGINS = {
     "nondeterministic": (
         TASK.replace("PROMPT", '[row["text"], random.choice(["\\nMood:", "\\nFeeling:"]), str(random.random())]'),
-        "task moods: deterministic: got other examples from the same rows, wanted the same; derive what is drawn from",
+        "task moods: deterministic: got other examples from the same rows, expected the same; derive what is "
+        "drawn from",
     ),
     "leaking": (
         TASK.replace("PROMPT", """[row["text"], f"\\nMood ({row.get('label')}):"]"""),
-        "task moods: label-not-in-prompt: got another prompt with another right answer in ['label'], wanted the same "
+        "task moods: label-not-in-prompt: got another prompt with another right answer in ['label'], expected the same "
         "prompt; take it out of the prompt",
     ),
     "wrong_bounds": (
         METRIC,
-        "metric share: bounds: got 100.0 from 200 samples, wanted it in the scale 0.0 to 1.0; correct total(), or set "
-        "scale",
+        "metric share: bounds: got 100.0 from 200 samples, expected it in the scale 0.0 to 1.0; correct total(), or "
+        "set scale",
     ),
     "slow_import": (
         "import time\n\ntime.sleep(1.1)\n" + TASK.replace("PROMPT", 'row["text"]'),
@@ -73,7 +74,7 @@ PLUGINS = {
     "network_at_import": (
         "import socket as s\n\ntry:\n    s.create_connection(('192.0.2.1', 80))\nexcept Exception:\n    pass\n"
         + TASK.replace("PROMPT", 'row["text"]'),
-        "import network_at_import.py: no-network-at-import: got socket.getaddrinfo '192.0.2.1', wanted no use of the "
+        "import network_at_import.py: no-network-at-import: got socket.getaddrinfo '192.0.2.1', expected no use of the "
         "network; ask when a component is loaded",
     ),
 }

@@ -162,11 +162,11 @@ def test_other_bad_tasks(task, rows, rule):
 def test_what_to_do_stands_in_the_fault():
     fault = check_task(Leaking(), ROWS)[0]
     assert str(fault) == (
-        "task plain: label-not-in-prompt: got another prompt with another right answer in ['label'], wanted the same "
+        "task plain: label-not-in-prompt: got another prompt with another right answer in ['label'], expected the same "
         "prompt; take it out of the prompt, and name the columns that hold it in answer_columns"
     )
 
 
 def test_two_rows_are_needed():
-    with pytest.raises(ValueError, match="task 'plain': got 1 rows, wanted two or more"):
+    with pytest.raises(ValueError, match="task 'plain': got 1 rows, expected two or more"):
         check_task(Plain(), ROWS[:1])

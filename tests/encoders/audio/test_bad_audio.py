@@ -201,7 +201,7 @@ def test_an_encoder_that_does_not_fit_is_told_before_the_work(
     assert main(["run", "tones.yaml", "encoder=wide", "--plugin", "wide.py", "--out", "out"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"the plugin 'wide' ({folder / 'wide.py'}): encoder 'wide' made embeddings of shape ")
-    assert f"[{3 + more_long}, {32 + more_wide}], wanted [3, 32]" in last
+    assert f"[{3 + more_long}, {32 + more_wide}], expected [3, 32]" in last
     assert not (folder / "out" / "events.jsonl").exists()
 
 
@@ -213,7 +213,7 @@ def test_a_trained_encoder_of_another_size_is_told_with_both_shapes(folder: Path
     assert main([*again, "wider", "encoder={use: log-mel, channels: 16, mels: 10}"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert (
-        "encoder.safetensors does not fit: convolutions.0.bias has the shape [8], wanted [16]; it was trained" in last
+        "encoder.safetensors does not fit: convolutions.0.bias has the shape [8], expected [16]; it was trained" in last
     )
 
 

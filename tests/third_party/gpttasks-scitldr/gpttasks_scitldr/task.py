@@ -95,9 +95,9 @@ def _texts(row: Row, column: str, value: object) -> tuple[str, ...]:
     """The texts of a column without the white space around them; one text is a list of one, null is none."""
     texts = () if value is None else (value,) if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)):
-        raise UnusableRow(row.problem(f"the column {column!r} holds {value!r}, wanted a list of texts, or one text"))
+        raise UnusableRow(row.problem(f"the column {column!r} holds {value!r}, expected a list of texts, or one text"))
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
-            message = f"number {number} of {len(texts)} in the column {column!r} is {text!r}, wanted a text"
+            message = f"number {number} of {len(texts)} in the column {column!r} is {text!r}, expected a text"
             raise UnusableRow(row.problem(message))
     return tuple(text.strip() for text in texts)

@@ -83,11 +83,11 @@ def test_a_paper_without_summaries_is_to_be_summarised(nothing: dict[str, Any]) 
     ("values", "message"),
     [
         ({"source": [" ", ""]}, "data.csv:7: the column 'source' has no sentence that is not blank"),
-        ({"source": 3}, "data.csv:7: the column 'source' holds 3, wanted a list of texts, or one text"),
-        ({"source": ["A.", None]}, "data.csv:7: number 2 of 2 in the column 'source' is None, wanted a text"),
+        ({"source": 3}, "data.csv:7: the column 'source' holds 3, expected a list of texts, or one text"),
+        ({"source": ["A.", None]}, "data.csv:7: number 2 of 2 in the column 'source' is None, expected a text"),
         ({"target": ["A.", " "]}, "data.csv:7: the column 'target' holds a blank summary"),
-        ({"target": {"a": 1}}, "data.csv:7: the column 'target' holds {'a': 1}, wanted a list of texts, or one text"),
-        ({"target": [4]}, "data.csv:7: number 1 of 1 in the column 'target' is 4, wanted a text"),
+        ({"target": {"a": 1}}, "data.csv:7: the column 'target' holds {'a': 1}, expected a list of texts, or one text"),
+        ({"target": [4]}, "data.csv:7: number 1 of 1 in the column 'target' is 4, expected a text"),
     ],
 )
 def test_rows_that_cannot_be_used(values: dict[str, Any], message: str) -> None:
