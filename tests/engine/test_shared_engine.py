@@ -25,7 +25,7 @@ NOT_SHARING = {
     "openai-gpt": "keeps no keys",
     "bloom": "for a custom mask",
     "gpt_neo": "by the index in the row",
-    "gemma2": "no linear function",
+    "gemma2": "not a linear function",
 }
 SHOTS = "\n\n".join(f"Review {number}: it was {('bad', 'good')[number % 2]}." for number in range(4)) + "\n\n"
 WORDS = ("film", "story", "good", "bad", "été", "日本", "مرحبا", "👍", "the", "a")
