@@ -181,7 +181,7 @@ def flops(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, Any]:
     width = config.num_attention_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
     head = model.get_output_embeddings().weight.numel()
     attention, in_head = 4 * config.num_hidden_layers * width, 2 * head * counted.head_rows
-    least, least_pairs = least_work(engine, requests)
+    least, least_pairs = least_work(backbone, requests)
     fed = {"blocks": 2 * weights * counted.tokens, "attention": attention * counted.pairs, "head": in_head}
     needed = {"blocks": 2 * weights * least, "attention": attention * least_pairs, "head": in_head}
     computed = sum(number for name, number in by_call.items() if "attention" in name or "bmm" in name)
@@ -198,12 +198,12 @@ def flops(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, Any]:
     }
 
 
-def least_work(engine: Any, requests: Sequence[Any]) -> tuple[int, int]:
+def least_work(backbone: Any, requests: Sequence[Any]) -> tuple[int, int]:
     """Tokens that differ in themselves or in what stands before them, and the pairs of those with what they see.
 
     The last token of a row is not fed.
     """
-    rows = sorted(list(row.ids[:-1]) for index, one in enumerate(requests) for row in engine._rows(index, one))
+    rows = sorted(list(row.ids[:-1]) for row in token_rows(backbone, requests))
     tokens, pairs = 0, 0
     before: list[int] = []
     for row in rows:
@@ -254,19 +254,25 @@ def breakdown(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, floa
 
 def forget_texts(backbone: Any) -> None:
     """Forget the token ids of earlier runs."""
-    from gpttasks.tokens import join
+    from gpttasks.tokens import rows
 
-    for remembered in (*vars(join).values(), *vars(backbone.tokenizer).values()):
+    for remembered in (*vars(rows).values(), *vars(backbone.tokenizer).values()):
         if hasattr(remembered, "cache_clear"):
             remembered.cache_clear()
 
 
-def tokenising(backbone: Any, engine: Any, requests: list[Any]) -> float:
+def token_rows(backbone: Any, requests: Sequence[Any]) -> list[Any]:
+    """The rows of token ids of all requests."""
+    from gpttasks.tokens.rows import rows_of_request
+
+    return [row for one in requests for row in rows_of_request(backbone.tokenizer, one, backbone.context)]
+
+
+def tokenising(backbone: Any, requests: list[Any]) -> float:
     """CPU seconds from the strings to rows of token ids."""
     forget_texts(backbone)
     start = time.process_time()
-    for index, request in enumerate(requests):
-        engine._rows(index, request)
+    token_rows(backbone, requests)
     return time.process_time() - start
 
 
@@ -298,7 +304,7 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path, backbone: An
     found["gflops_per_second"] = sum(found["needed"].values()) / cpu / 1e9
     found["fed_gflops_per_second"] = sum(found["fed"].values()) / cpu / 1e9
     found["not_shared"] = backbone.supports.sharing.reason  # None: what rows begin with alike is read once
-    found["tokenising_seconds"] = tokenising(backbone, engine, requests)
+    found["tokenising_seconds"] = tokenising(backbone, requests)
     return found | {"breakdown": breakdown(backbone, engine, requests)}
 
 
