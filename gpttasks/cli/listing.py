@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..tasks.extensions import EXTENSION_KINDS
 from .arguments import AsJson, PluginFiles
-from .kinds import KIND_NAMES, doc_of, first_line, kind_named, recipe_summary
+from .kinds import EXTENSION_KINDS, KIND_NAMES, doc_of, first_line, kind_named, recipe_summary
 from .output import aligned, say
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import typer
 
-from ..tasks.extensions import EXTENSION_KINDS
 from .arguments import PluginFiles
-from .kinds import KIND_NAMES, doc_of, kind_named
+from .kinds import EXTENSION_KINDS, KIND_NAMES, doc_of, kind_named
 from .output import aligned, say
 
 if TYPE_CHECKING:

@@ -20,8 +20,6 @@ Extension: TypeAlias = TemplateFilter | FileReader | MediaType
 
 Value = TypeVar("Value")
 
-EXTENSION_KINDS = (TemplateFilter.kind, FileReader.kind, MediaType.kind)
-
 
 @dataclass(frozen=True, eq=False)
 class Extensions:
@@ -41,7 +39,7 @@ class Extensions:
         )
 
     def get(self, kind: str, name: str) -> Extension:
-        """The extension of a kind in :data:`EXTENSION_KINDS`. Raises KeyError if there is none."""
+        """The extension of a kind: ``filter``, ``reader`` or ``media-type``. Raises KeyError if there is none."""
         by_kind: dict[str, Mapping[str, Extension]] = {
             TemplateFilter.kind: self.filters,
             FileReader.kind: self.readers,

@@ -10,7 +10,10 @@ import pytest
 from gpttasks.cli import kinds, main
 from gpttasks.cli.show import type_name
 from gpttasks.component import KINDS
+from gpttasks.data.media import MediaType
+from gpttasks.data.readers import FileReader
 from gpttasks.plugins import load_plugins
+from gpttasks.tasks.filters import TemplateFilter
 
 PLUGIN = '''
 """Counting."""
@@ -192,5 +195,6 @@ def test_types_are_written_in_words(annotation, words):
     assert type_name(annotation) == words
 
 
-def test_every_kind_of_component_can_be_listed():
-    assert set(KINDS) == set(kinds.KINDS) - {"recipe", "plugin", "filter", "reader", "media-type"}
+def test_every_kind_can_be_listed():
+    assert tuple(KINDS) == kinds.COMPONENT_KINDS
+    assert (TemplateFilter.kind, FileReader.kind, MediaType.kind) == kinds.EXTENSION_KINDS
