@@ -25,6 +25,7 @@ RECIPES = ROOT / "recipes" / "README.md"
 
 DATA_KEY = re.compile(r" task\.data(\.path)?=(\{[^}]*\}|'\[[^']*'|\S+)")
 BASELINES = load_plugins().names("baseline")
+SIDES = ("before", "after")
 METRICS = {
     "bleu": "BLEU",
     "nist": "NIST",
@@ -158,6 +159,25 @@ def startup() -> str:
     return table(("", "quiet: median", "range", "busy: median", "range"), rows)
 
 
+def metrics() -> str:
+    """How long the metrics of some runs take to compute."""
+    rows = [
+        (f"`{row['metric']}`", str(row["samples"]), *(f"{row[name]:.3f} s" for name in ("first", "later", "value")))
+        for row in read("metrics")
+    ]
+    return table(("metric", "samples", "first time", "later", "of that, `evaluate.Metric`"), rows)
+
+
+def versions() -> str:
+    """Two checkouts against each other."""
+    rows = []
+    for name, row in read("versions")["rows"].items():
+        cells = [f"{row[side]['median']:.2f} s ({row[side]['low']:.2f} to {row[side]['high']:.2f})" for side in SIDES]
+        ratio = row["ratio"]
+        rows.append((name, *cells, f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"))
+    return table(("", *SIDES, "after / before"), rows)
+
+
 def authors_path() -> str:
     """From ``gpttasks new plugin`` to a scored run."""
     rows = []
@@ -237,6 +257,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipes": recipes,
     **scoring_tables.TABLES,
     "start-up": startup,
+    "metrics": metrics,
+    "versions": versions,
     "author's path": authors_path,
 }
 FRONT = {"results": front_page}

@@ -18,11 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from result_files import RESULTS
 from scoring_cases import case_documents, model_folder
+from tables import SIDES, versions
 
 HERE = Path(__file__).resolve().parents[1]
 CASES = ("hellaswag:0:40", "hellaswag:5:20", "sst2:16:100")
@@ -94,6 +97,28 @@ def summary(before: list[float], after: list[float]) -> dict[str, Any]:
     }
 
 
+def alternating(sides: Mapping[str, Path], pairs: int, measure: Callable[[Path], Any]) -> dict[str, list[Any]]:
+    """What ``measure`` gives for each side, in pairs that take turns at being first."""
+    results: dict[str, list[Any]] = {side: [] for side in SIDES}
+    for pair in range(pairs):
+        for side in SIDES if pair % 2 == 0 else reversed(SIDES):
+            results[side].append(measure(sides[side]))
+    return results
+
+
+def scoring_rows(sides: Mapping[str, Path], arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """CPU seconds of each case, and the largest difference between the two sides' log-probabilities."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = model_folder("gpt2-small", Path(scratch))
+        for case in arguments.cases:
+            requests = Path(scratch) / "requests.json"
+            requests.write_text(json.dumps(case_documents(case, arguments, model)))
+            runs = alternating(sides, arguments.pairs, partial(scoring, requests=requests, model=model))
+            row = summary(*([run["cpu_seconds"] for run in runs[side]] for side in SIDES))
+            pairs = zip(*(runs[side][0]["values"] for side in SIDES), strict=True)
+            yield case, row | {"largest_difference_nats": max(abs(old - new) for old, new in pairs)}
+
+
 def main() -> None:
     """Measure, print the table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,43 +130,19 @@ def main() -> None:
     arguments.documents, arguments.fresh_shots = None, False
     sides = {"before": arguments.before.resolve(), "after": HERE}
     rows: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        model = model_folder("gpt2-small", Path(scratch))
-        for case in arguments.cases:
-            requests = Path(scratch) / "requests.json"
-            requests.write_text(json.dumps(case_documents(case, arguments, model)))
-            runs: dict[str, list[dict[str, Any]]] = {"before": [], "after": []}
-            for pair in range(arguments.pairs):
-                for side in sides if pair % 2 == 0 else reversed(sides):
-                    runs[side].append(scoring(sides[side], requests, model))
-            rows[case] = summary(*([run["cpu_seconds"] for run in runs[side]] for side in ("before", "after")))
-            pairs = zip(runs["before"][0]["values"], runs["after"][0]["values"], strict=True)
-            rows[case]["largest_difference_nats"] = max(abs(old - new) for old, new in pairs)
-            print(
-                case,
-                json.dumps({name: rows[case][name]["median"] for name in ("before", "after", "ratio")}),
-                flush=True,
-            )
+    for case, row in scoring_rows(sides, arguments):
+        rows[case] = row
+        print(case, json.dumps({name: row[name]["median"] for name in (*SIDES, "ratio")}), file=sys.stderr, flush=True)
     for name, command in COMMANDS.items():
-        times: dict[str, list[float]] = {"before": [], "after": []}
-        for pair in range(2 * arguments.pairs + 1):
-            for side in sides if pair % 2 == 0 else reversed(sides):
-                times[side].append(seconds(sides[side], command))
-        rows[name] = summary(times["before"], times["after"])
-    starts: dict[str, list[tuple[float, float]]] = {"before": [], "after": []}
-    for pair in range(arguments.pairs):
-        for side in sides if pair % 2 == 0 else reversed(sides):
-            starts[side].append(quickstart(sides[side]))
+        times = alternating(sides, 2 * arguments.pairs + 1, partial(seconds, arguments=command))
+        rows[name] = summary(*(times[side] for side in SIDES))
+    starts = alternating(sides, arguments.pairs, quickstart)
     for place, name in enumerate(("quickstart: first step", "quickstart: end")):
-        rows[name] = summary(*([one[place] for one in starts[side]] for side in ("before", "after")))
-    print("| | before | after | after / before |\n|---|---|---|---|")
-    for name, row in rows.items():
-        cells = [f"{row[side]['median']:.2f} s ({row[side]['low']:.2f} to {row[side]['high']:.2f})" for side in sides]
-        ratio = row["ratio"]
-        print(f"| {name} | {' | '.join(cells)} | {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |")
+        rows[name] = summary(*([start[place] for start in starts[side]] for side in SIDES))
     (RESULTS / "versions.json").write_text(
         json.dumps({"processor": processor(), "rows": rows}, indent=2) + "\n", "utf-8"
     )
+    print(versions())
 
 
 if __name__ == "__main__":
