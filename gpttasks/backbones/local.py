@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..engine.shared import engine_for
 from ..model.causal_lm import CausalLM
 from ..requests import REQUEST_CLASSES, Reply, Request
 from .base import Backbone
@@ -51,6 +50,8 @@ class LocalBackbone(CausalLM, Backbone):
         self, modules: nn.ModuleDict | None = None, *, tokens_per_batch: int | None = None, sharing: bool = True
     ) -> LocalEngine:
         """See :meth:`Backbone.engine`."""
+        from ..engine.shared import engine_for
+
         return engine_for(self, modules, tokens_per_batch, sharing)
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
