@@ -28,6 +28,7 @@ format: $(INSTALLED)  ## let ruff mend and format the code
 
 types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy
+	MYPYPATH=benchmarks:tests:plugins $(BIN)/mypy benchmarks/*.py
 
 build: $(INSTALLED)  ## wheel and sdist in dist/
 	$(BIN)/python -m build --no-isolation

@@ -31,7 +31,7 @@ def measure(keep: bool, steps: int) -> dict[str, float]:
     model = GPT2LMHeadModel(GPT2Config(vocab_size=6800, n_embd=192, n_layer=3, n_head=3, n_positions=512))
     optimizer = torch.optim.AdamW(model.parameters())
     ids = torch.randint(0, 6800, (4, 512))
-    start = None
+    start, before = 0.0, resource.getrusage(resource.RUSAGE_SELF)
     for step in range(steps + 2):
         if step == 2:  # the first steps warm up
             start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)

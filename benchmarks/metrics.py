@@ -25,7 +25,7 @@ from typing import Any
 from result_files import RESULTS
 from tables import metrics
 
-from gpttasks import Run, read_run
+from gpttasks import Run, Session, read_run
 from gpttasks.metrics.evaluate_metric import evaluate_total
 from gpttasks.metrics.score import score_samples
 from gpttasks.plugins import load_plugins
@@ -43,19 +43,21 @@ def measured(run: Run, repeats: int) -> Iterator[dict[str, Any]]:
     """One row for each metric of a run."""
     plugins = load_plugins([])
     recipe = load_recipe(run.folder / "recipe.yaml", [], plugins)
-    head = plugins.get("head", recipe.head.name)(recipe.head.options)
+    with Session(plugins) as session:
+        parts = session.parts(recipe)
+    kind = plugins.answer_kinds[parts.head.gives]
     samples = list(run.samples())
-    examples = [sample.example() for sample in samples]
-    answers = [sample.given_answer(plugins.answer_kinds[head.gives]) for sample in samples]
-    options = {"split": "test", "measure": "", "way": "", "resamples": recipe.score.resamples}
-    for use in recipe.score.metrics:
-        metric = plugins.get("metric", use.name)(use.options)
-        score = partial(score_samples, metric, examples, answers, key=use.key, **options)
+    examples, answers = [one.example() for one in samples], [one.given_answer(kind) for one in samples]
+    resamples = recipe.score.resamples
+    for key, metric in parts.metrics.items():
+        score = partial(
+            score_samples, metric, examples, answers, key=key, split="", measure="", way="", resamples=resamples
+        )
         value = partial(evaluate_total, metric, examples, answers)
         yield {
-            "metric": use.key,
+            "metric": key,
             "samples": len(samples),
-            "resamples": recipe.score.resamples,
+            "resamples": resamples,
             "first": seconds(score),
             "later": statistics.median(seconds(score) for _ in range(repeats)),
             "value": statistics.median(seconds(value) for _ in range(repeats)),
