@@ -77,7 +77,7 @@ def baseline_row(name: str, data: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure the rows asked for and print them."""
+    """Measure the requested rows and print them."""
     names = ["majority", "zero-shot", "few-shot", "lora", "classifier", "tfidf"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder with train.parquet and test.parquet")

@@ -246,7 +246,7 @@ def arguments_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Measure the cases asked for, write them beside those that are there, and print all."""
+    """Measure the requested cases, add them to the results file, and print all of it."""
     arguments = arguments_parser().parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}

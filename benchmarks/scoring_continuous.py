@@ -50,9 +50,7 @@ def with_transformers(model: Any, backbone: HuggingFace, texts: list[str], token
     blocks = sum(-(-(len(row) + NEW_TOKENS) // BLOCK) + 1 for row in ids)
     settings = ContinuousBatchingConfig(page_size=BLOCK, num_blocks=blocks, max_batch_tokens=tokens)
     greedy = GenerationConfig(max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)
-    found = model.generate_batch(
-        ids, generation_config=greedy, continuous_batching_config=settings, progress_bar=False
-    )
+    found = model.generate_batch(ids, generation_config=greedy, continuous_batching_config=settings, progress_bar=False)
     return [backbone.tokenizer.decode(found[f"req_{index}"].generated_tokens) for index in range(len(texts))]
 
 

@@ -162,7 +162,7 @@ def worker(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def run_worker(side: str, documents: Path, folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """What a worker found in a process of its own; RuntimeError with its output if it failed."""
+    """The result of a worker in a separate process; RuntimeError with its output if it failed."""
     command = [sys.executable, __file__, "--worker", side, "--requests", str(documents), "--folder", str(folder)]
     command += ["--threads", str(arguments.threads), "--plain-limit", str(arguments.plain_limit)]
     command += ["--repeats", str(arguments.repeats), "--repeat-limit", str(arguments.repeat_limit)]
@@ -271,7 +271,7 @@ def arguments_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Measure the points asked for, write each beside those that are there, and print all."""
+    """Measure the requested points, add each to the results file, and print all of it."""
     parser = arguments_parser()
     arguments = parser.parse_args()
     if arguments.worker:

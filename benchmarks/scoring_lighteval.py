@@ -1,4 +1,4 @@
-"""The side lighteval of the scoring benchmark, in a process of its own, and the check of its answers in another.
+"""The side lighteval of the scoring benchmark, in a separate process, and the check of its answers in another.
 
     LIGHTEVAL/bin/python benchmarks/scoring_lighteval.py REQUESTS FOLDER --threads 1 --batches 16
     python benchmarks/scoring_lighteval.py REQUESTS FOLDER --threads 1 --batches 1 --check ROWS
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--batches", type=int, nargs="+", required=True)
-    parser.add_argument("--check", type=Path, help="a file with the rows that lighteval asked for")
+    parser.add_argument("--check", type=Path, help="a file with the rows that lighteval requested")
     arguments = parser.parse_args()
     case = json.loads(arguments.requests.read_text())
     found = check(arguments, case) if arguments.check else worker(arguments, case)

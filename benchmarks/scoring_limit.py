@@ -199,7 +199,7 @@ def flops(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, Any]:
 
 
 def least_work(backbone: Any, requests: Sequence[Any]) -> tuple[int, int]:
-    """Tokens that differ in themselves or in what stands before them, and the pairs of those with what they see.
+    """Tokens that differ in themselves or in what comes before them, and the pairs of those with what they see.
 
     The last token of a row is not fed.
     """

@@ -1,4 +1,4 @@
-"""Who answers in the scoring benchmark: each side in a process of its own, which this file is.
+"""Who answers in the scoring benchmark: each side in a separate process, which runs this file.
 
 The peer's environment has neither gpttasks nor pyarrow, so nothing of either is imported before the side is known.
 """
@@ -42,7 +42,7 @@ class Answering:
 
 
 def memory(name: str) -> int:
-    """VmRSS (now) or VmHWM (the most so far) of this process in bytes; 0 where there is no /proc."""
+    """VmRSS (now) or VmHWM (the most so far) of this process in bytes; 0 without /proc."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

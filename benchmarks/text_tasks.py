@@ -63,7 +63,7 @@ def commands(data: Path | str, models: Path | str, extra: list[str]) -> dict[str
 
 
 def main() -> None:
-    """Measure the rows asked for and print them."""
+    """Measure the requested rows and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)

@@ -14,7 +14,7 @@ PartKind = Literal["fixed", "passage", "shot", "media"]
 
 @dataclass(frozen=True)
 class Media:
-    """Audio or an image that stands in a prompt: the encoded bytes and their MIME type, such as ``audio/wav``."""
+    """Audio or an image in a prompt: the encoded bytes and their MIME type, such as ``audio/wav``."""
 
     data: bytes
     type: str
@@ -113,7 +113,7 @@ class Example:
     structure:
         anything else, by name and of JSON types, such as the words of a sentence and their tags.
     separator:
-        what stands between the prompt and an answer, whatever they begin and end with; None leaves it to the head.
+        the text between the prompt and an answer, whatever they begin and end with; None leaves it to the head.
     group:
         what belongs together (a document, a speaker): never split between train and validation, resampled as one.
     input_digest:

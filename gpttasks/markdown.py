@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def put_between(text: str, begin: str, end: str, content: str) -> str:
-    """Replace what stands between the lines ``begin`` and ``end`` of ``text``.
+    """Replace the text between the lines ``begin`` and ``end`` of ``text``.
 
     Raises ValueError if the text does not have both lines, in this order.
     """

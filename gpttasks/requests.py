@@ -174,7 +174,7 @@ class Generate:
     seed:
         of the draws; each request has its own, so that no text depends on what else is asked.
     beams:
-        more than 1 searches with so many beams, ranked by log-probability / length ** ``length_penalty``.
+        above 1, a beam search with this many beams, ranked by log-probability / length ** ``length_penalty``.
     keep_space:
         whether trailing white space stays with the prompt instead, and generation begins after it.
 

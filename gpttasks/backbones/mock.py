@@ -69,7 +69,7 @@ class MockOptions(Options):
 
 
 class Mock(Backbone):
-    """Answers from its script: the first line whose text stands in the prompt (``''`` stands in every prompt).
+    """Answers from its script: the first line whose text occurs in the prompt (``''`` occurs in every prompt).
 
     Continuations are compared without the white space around them. Prompts are joined and cut as a model's are.
     """

@@ -144,7 +144,7 @@ def _check_made_again(folder: Path, digests: dict[str, str]) -> None:
 
 
 def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:
-    """The recipe of a finished run. Raises FolderError if the folder is no run, or an unfinished one."""
+    """The recipe of a finished run. Raises FolderError if the folder is not a run, or the run is unfinished."""
     from ..recipe import load_recipe
 
     run = read_run(folder)

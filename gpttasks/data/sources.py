@@ -51,7 +51,7 @@ class SplitOptions(Options):
 
     splits: dict[Role, str] = Field({}, description="the split (or file) for each role whose name differs")
     holdout: dict[Literal["validation", "test"], float] = Field(
-        {"validation": 0.1}, description="the fraction of train to hold out for a role that has no split of its own"
+        {"validation": 0.1}, description="the fraction of train to hold out for a role without a split"
     )
     id: str | None = Field(None, description="the column with a unique name per row")
     group: str | None = Field(

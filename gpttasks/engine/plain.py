@@ -1,5 +1,5 @@
-"""The plain engine: one request one row (of a long text several). Slow and simple, it is what every faster way is
-proved equal to.
+"""The plain engine: one row per request, several for a long text. It is slow and simple, and every faster way is tested
+against it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ REQUESTS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class RowReply:
-    """What a forward pass said of one row."""
+    """What a forward pass computed for one row."""
 
     logprob: float = 0.0
     greedy: bool = True
@@ -56,7 +56,7 @@ class LocalEngine:
     budget:
         how many tokens a batch may hold: ``tokens_per_batch``, or found by measuring.
     asked:
-        the tokens of all rows that were asked for, as if nothing were shared.
+        the tokens of all requested rows, as if nothing were shared.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LocalEngine:
         self.asked = 0
 
     def work(self) -> dict[str, Any]:
-        """What was done so far: tokens asked for and read, the fraction of padding, the budget of a batch."""
+        """The work so far: tokens requested and processed, the fraction of padding, the size of a batch."""
         return {
             "engine": "shared" if type(self) is not LocalEngine else "plain",
             "tokens_asked": self.asked,
@@ -86,7 +86,7 @@ class LocalEngine:
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number.
 
-        Some thousands are tokenised and answered at a time: the first replies come soon, and memory stays bounded.
+        A few thousand are tokenised and answered at a time: the first replies come soon, and memory stays bounded.
         """
         return [
             reply
@@ -123,7 +123,7 @@ class LocalEngine:
         return texts_and_replies(requests, texts, zip(owners, rows, replies, strict=True))
 
     def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
-        """The reply to each row; ``report`` is told the indices of those that are done."""
+        """The reply to each row; ``report`` receives the indices of the rows that are done."""
         replies = [RowReply()] * len(rows)
 
         def read(batch: list[int]) -> tuple[int, tuple[list[int], list[RowReply]]]:
@@ -140,7 +140,7 @@ class LocalEngine:
     def _write(
         self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
     ) -> dict[int, GenerateReply]:
-        """The texts that are asked for, one after another."""
+        """The generated texts, one after another."""
         written = {}
         for index, request in requests.items():
             with shown_in_errors(request):
@@ -187,7 +187,7 @@ class LocalEngine:
 
 @contextmanager
 def shown_in_errors(request: Request) -> Iterator[None]:
-    """A text that cannot be joined is shown in the error."""
+    """Adds the beginning of the prompt to an error about its text."""
     try:
         yield
     except DataError as error:
@@ -199,7 +199,7 @@ def shown_in_errors(request: Request) -> Iterator[None]:
 
 @contextmanager
 def _evaluating(*modules: nn.Module | None) -> Iterator[None]:
-    """Without dropout; afterwards, and after an error, each module is in training or not as it was."""
+    """Without dropout. Afterwards, also after an error, each module is in training mode again if it was before."""
     were = [(module, module.training) for module in modules if module is not None]
     for module, _ in were:
         module.eval()

@@ -1,4 +1,4 @@
-"""The fast engine: what requests have in common is read once. Its replies are those of the plain engine."""
+"""The fast engine reads once what requests have in common. Its replies are those of the plain engine."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ ROW_AFTER_A_PREFIX = 384
 
 class SharedEngine(LocalEngine):
     """Reads a beginning that many prompts have in common once, a prompt once for all its continuations, and equal rows
-    once; only the states that are asked for go through the LM head.
+    once; only the states that a request needs go through the LM head.
 
-    Texts are written together, and each is dropped as it is finished; beams are searched one by one.
+    Texts are generated together, and each is dropped when it is finished; beams are searched one text at a time.
 
     Memory beside the weights: a batch of ``budget.tokens`` tokens, the logits of some of its tokens for a part of the
     vocabulary, and the keys and values of one common beginning; while texts are written, the keys and values of
@@ -40,11 +40,11 @@ class SharedEngine(LocalEngine):
 
     @property
     def tokens_to_write(self) -> int:
-        """Tokens of prompts and answers that are held together while texts are written: each step reads but a few."""
+        """Tokens of prompts and answers held in memory while texts are generated; each step reads few of them."""
         return self.budget.tokens if self.budget.fixed else 16 * self.budget.tokens
 
     def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
-        """The reply to each row; ``report`` is told the rows that are done."""
+        """The reply to each row; ``report`` receives the indices of the rows that are done."""
         if not self.backbone.supports.sharing:
             return super()._read_rows(rows, report)
         # The states of inner layers are read the plain way: the fast passes give the last ones only.
@@ -89,7 +89,7 @@ class SharedEngine(LocalEngine):
                 states = forward_ragged(self.backbone, [tree.row for tree in trees], cache)
                 starts = [0, *accumulate(len(tree.ids) for tree in trees)][:-1]
             else:
-                # After a prefix all stand in one row, since a row of its own would need a copy of the prefix.
+                # After a prefix all trees share one row, since each further row would need a copy of the prefix.
                 trees = some.trees(paths, in_one_row=cache is not None)
                 states = forward_rows(self.backbone, [tree.row for tree in trees], cache)
                 starts = [number * states.shape[1] for number in range(len(trees))]
@@ -104,7 +104,7 @@ class SharedEngine(LocalEngine):
         yield from self.budget.spend(lengths, read, most, padded=not ragged)
 
     def _ragged(self, longest: int) -> bool:
-        """Whether rows of at most so many tokens are read without padding: no window may end within one."""
+        """Whether rows of up to ``longest`` tokens are read without padding: no sliding window may end within a row."""
         supports = self.backbone.supports
         return supports.ragged.able and (supports.sliding_window is None or longest <= supports.sliding_window)
 
@@ -133,7 +133,7 @@ class SharedEngine(LocalEngine):
     def _write(
         self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
     ) -> dict[int, GenerateReply]:
-        """The texts that are asked for, those with prompts of similar length together."""
+        """The generated texts; prompts of similar length are continued together."""
         if not self.backbone.supports.left_padding:
             return super()._write(requests, advance)
         written = super()._write({index: one for index, one in requests.items() if one.beams > 1}, advance)
@@ -167,7 +167,7 @@ class SharedEngine(LocalEngine):
         return written | {index: finished[text] for index, text in zip(indices, texts, strict=True)}
 
     def _common_prompt(self, texts: Sequence[Text]) -> tuple[int, Any]:
-        """How many ids all prompts begin with alike, and their keys and values; (0, None) where it does not pay."""
+        """The number of ids that all prompts begin with, and their keys and values; (0, None) if it does not pay."""
         if len(texts) < 2 or not prefix_fits(self.backbone):
             return 0, None
         common = common_beginning([text.ids for text in texts])
@@ -177,7 +177,7 @@ class SharedEngine(LocalEngine):
         return common, self._prefix(texts[0].ids[:common], common)
 
     def _prefix(self, ids: Sequence[int], room: int) -> Any:
-        """The keys and values of a common beginning, with room for so many tokens in all."""
+        """The keys and values of a common beginning, with room for ``room`` tokens in all."""
         return self.budget.read_alone(len(ids), lambda: compute_prefix(self.backbone, ids, room))
 
 
@@ -187,7 +187,7 @@ def engine_for(
     tokens_per_batch: int | None = None,
     sharing: bool = True,
 ) -> LocalEngine:
-    """The fast engine where the model can do anything of it, and sharing is not switched off; else the plain one."""
+    """The fast engine if the model supports any part of it and sharing is on, else the plain one."""
     able = backbone.supports.sharing or backbone.supports.left_padding
     return (SharedEngine if sharing and able else LocalEngine)(backbone, modules, tokens_per_batch)
 
@@ -195,8 +195,10 @@ def engine_for(
 def write_together(backbone: CausalLM, texts: Sequence[Text], shared: int, cache: Any, at_once: int) -> Iterator[Text]:
     """Write all the texts, one token each at a time; gives each as it is finished, and drops it then.
 
-    shared, cache: so many ids that all begin with, and their keys and values; at_once: how many tokens of the prompts
-    are read together.
+    shared, cache:
+        the number of ids that all prompts begin with, and their keys and values.
+    at_once:
+        how many tokens of the prompts are read together.
     """
     room = max(len(text.ids) for text in texts) + max(text.request.max_tokens for text in texts)
     batch = PaddedBatch(backbone, [text.ids for text in texts], room, shared, cache, at_once)

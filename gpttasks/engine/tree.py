@@ -43,7 +43,7 @@ class Group:
 
     @property
     def splits(self) -> bool:
-        """Whether its context is better read before its branches, each of which then has a row of its own."""
+        """Whether it is faster to read its context first and each of its branches in a separate row."""
         return self.own >= LONG_FAMILY and len(self.paths) > 1 and self.own - self.context < self.first_read
 
 
@@ -118,7 +118,7 @@ class Block:
         return [self._tree([ordered[place] for place in row], paths) for row in rows]
 
     def trees_apart(self, paths: Mapping[int, TokenRow]) -> list[Tree]:
-        """Each group in a row of its own."""
+        """Each group in its own row."""
         return [self._tree([group], paths) for group in self.groups]
 
     def _tree(self, groups: Sequence[Group], paths: Mapping[int, TokenRow]) -> Tree:
@@ -154,19 +154,19 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 def common_beginning(rows: Sequence[Sequence[int]]) -> int:
-    """How many ids all rows begin with alike."""
+    """The number of ids that all rows begin with."""
     ordered = sorted(list(row) for row in rows)
     return common_length(ordered[0], ordered[-1])  # what the first and the last in order have in common, all have
 
 
 def worth_reading_once(length: int, rows: int) -> bool:
-    """Whether a beginning of ``length`` ids that so many rows share is worth a call of the model."""
+    """Whether it pays to read ``length`` ids that ``rows`` rows begin with in a separate call of the model."""
     return length >= SHORTEST_PREFIX and length * (rows - 1) >= LEAST_SAVED
 
 
 def group_paths(paths: Mapping[int, TokenRow], families: Sequence[Sequence[int]]) -> list[Group]:
-    """A group for each family of paths that are known to begin alike (the options of an example); several for a large
-    one.
+    """One group for each family of paths with a common beginning, such as the options of an example; a large family
+    becomes several groups.
     """
     groups = []
     for family in families:

@@ -22,7 +22,7 @@ class ClassifierOptions(LinearOptions):
 
 
 class Classifier(ChoicesHead):
-    """A linear layer with one output a choice, trained with cross-entropy: one choice is right."""
+    """A linear layer with one output per choice, trained with cross-entropy: one choice is right."""
 
     name = "classifier"
     Options = ClassifierOptions

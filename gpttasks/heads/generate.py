@@ -82,7 +82,7 @@ class GenerateText(TextHead):
         self.one_item = self.options.train_on == "target"
 
     def check_to_train(self, example: Example) -> None:
-        """Raises DataError if there is no text to train on."""
+        """Raises DataError without a text to train on."""
         self._texts(example)
 
     def items(self, example: Example) -> Iterator[Item]:
@@ -96,7 +96,7 @@ class GenerateText(TextHead):
             texts = tuple(dict.fromkeys(reference for reference in example.references if reference.strip()))
             if texts:
                 return texts
-            # An empty reference says that there is no answer; what is written then is the target.
+            # An empty reference marks an unanswerable example; the target is the text to write then.
         if example.gold_text is None:
             raise DataError(f"example {example.id} has no text to train on", hint="fill its target")
         return (example.gold_text,)

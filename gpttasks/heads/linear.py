@@ -129,7 +129,7 @@ class LinearHead(Head):
 
 
 class ChoicesHead(LinearHead):
-    """A linear layer with one output a choice: all examples must have the same choices."""
+    """A linear layer with one output per choice: all examples must have the same choices."""
 
     needs = frozenset({"prompt", "choices"})
 
@@ -165,14 +165,14 @@ class ChoicesHead(LinearHead):
         if self.choices is not None and example.choices != self.choices:
             raise DataError(
                 f"example {example.id} has the choices {list(example.choices)}, the first one had {list(self.choices)}",
-                hint=f"head {self.name!r} has one output a choice; use head 'choice' where they differ",
+                hint=f"head {self.name!r} has one output per choice; use head 'choice' where they differ",
             )
 
 
 def other_order(example: Example, delimiter: str) -> Prompt:
-    """The example's prompt with the two sides of the delimiter changed round.
+    """The example's prompt with the two sides of the delimiter exchanged.
 
-    Raises DataError unless the delimiter stands exactly once in the fixed text; what passages hold does not count.
+    Raises DataError unless the delimiter occurs exactly once in the fixed text; passages do not count.
     """
     prompt = example.prompt
     fixed = [part.text if part.kind == "fixed" else "" for part in prompt]

@@ -88,7 +88,7 @@ def best_threshold(right: np.ndarray, probabilities: np.ndarray) -> float:
     """The threshold with the highest F1 for one label; of several, the one nearest to 0.5, which is also the answer for
     a label that is never right.
 
-    Thresholds stand halfway between two probabilities, so that what batching moves hardly ever crosses them.
+    Thresholds are halfway between two probabilities, so that rounding in other batches hardly ever crosses one.
     """
     import numpy as np
 

@@ -31,9 +31,9 @@ def fewest_errors(
 ) -> Weights:
     """Weights whose highest weighted sum, in each list, picks the fewest errors in all.
 
-    ``features`` are for each list and each of its members the numbers to weigh, ``errors`` one a member. From each of
-    ``starts`` one weight after the other takes the best value of :data:`GRID`, the smallest of equals, as long as
-    that helps; the first start that comes to the fewest errors wins. Nothing is drawn.
+    ``features`` holds the numbers to weigh for each member of each list, ``errors`` one number per member. From each of
+    ``starts``, one weight after the other takes the best value of :data:`GRID` (the smallest of equals) as long as
+    that helps; the first start that reaches the fewest errors wins. Nothing is random.
 
     Raises ValueError without a start.
     """
@@ -44,7 +44,7 @@ def fewest_errors(
         if best is None or found.errors < best.errors:
             best = found
     if best is None:
-        raise ValueError("there are no weights to start from, expected one list or more")
+        raise ValueError("starts is empty, expected one or more lists of weights to start from")
     return best
 
 

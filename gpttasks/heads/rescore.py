@@ -75,9 +75,9 @@ class Rescore(TextHead):
     """Picks the hypothesis with the highest weighted sum of log-likelihood, rank, length and features from the data.
 
     The answer is the hypothesis as text. It is trained on the right transcript, a language model of the domain. Before
-    the weights are tuned, the log-likelihood alone decides. A blank hypothesis has no likelihood, so that it is picked
-    only where all are blank. The answer's detail has ``index``, and ``logprobs`` and ``tokens``, one a hypothesis that
-    is not blank.
+    the weights are tuned, the log-likelihood alone decides. A blank hypothesis has no likelihood, so it is picked
+    only if all are blank. The answer's detail has ``index``, and ``logprobs`` and ``tokens`` with one entry for each
+    hypothesis that is not blank.
     """
 
     name = "rescore"
@@ -108,7 +108,7 @@ class Rescore(TextHead):
             _feature(example, name)
 
     def check_to_train(self, example: Example) -> None:
-        """Raises DataError if there is no text to train on, or an empty one."""
+        """Raises DataError if the text to train on is missing or empty."""
         _transcript(example)
 
     def check_to_tune(self, example: Example) -> None:
@@ -223,7 +223,7 @@ def _references(example: Example) -> tuple[str, ...]:
 
 
 def _places(example: Example) -> list[int]:
-    """Where the hypotheses stand that are not blank: only these can be picked."""
+    """The indices of the hypotheses that are not blank: only these can be picked."""
     return [place for place, text in enumerate(example.choices) if text.strip()]
 
 

@@ -72,9 +72,9 @@ class SpanItem(Item):
 
 class Span(Head):
     """Points at the first and the last token of the answer, after Devlin et al. 2019, sections 4.2 and 4.3, on a causal
-    model: the question must stand before the passage, since no token sees what comes after it.
+    model: the question must come before the passage, since no token sees what comes after it.
 
-    A passage that is too long is read in overlapping windows. The row's last token stands for "the answer is not in
+    A passage that is too long is read in overlapping windows. The row's last token means "the answer is not in
     this window", and a span is ranked by how far its two outputs exceed those of that token. The answer's value is
     (first character, character after the last) in the passage, or None where there is none.
     """
@@ -239,7 +239,7 @@ def best_spans(reply: ReadoutReply, longest: int) -> Iterator[tuple[float, int, 
     values[(last < first) | (last >= first + longest)] = -np.inf
     if not len(starts):
         return
-    yield from _spans(values, [int(values.argmax())])  # seldom more than this one is asked for
+    yield from _spans(values, [int(values.argmax())])  # rarely is more than this one needed
     yield from _spans(values, np.argsort(-values, axis=None, kind="stable")[1:])
 
 
@@ -271,7 +271,7 @@ def _passage_index(example: Example) -> int:
 
 
 def _gold(example: Example) -> tuple[int, int] | None:
-    """Where the first reference stands in the passage, in characters; None for an unanswerable example."""
+    """The place of the first reference in the passage, in characters; None for an unanswerable example."""
     text = example.references[0] if example.references else ""
     if not text:
         return None

@@ -128,7 +128,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         return self.backbone.tokenizer.digest
 
     def chat_template(self, chat_template: bool | str = False) -> str:
-        """The tokenizer's template; empty if none is asked for."""
+        """The tokenizer's chat template; empty if none is requested."""
         return str(self.backbone.tokenizer.inner.chat_template or "") if chat_template else ""
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
@@ -155,7 +155,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
     def _answers(
         self, kind: str, given: Sequence[Any], asked: Sequence[Request], read: Callable[[Reply], Answer]
     ) -> list[Answer]:
-        """The replies as the harness wants them, each put into its cache if it keeps one; what was cut is said."""
+        """The replies in the harness's form, each added to its cache if it keeps one. Cuts are reported."""
         if self.cut:
             room = f"the {self.backbone.context} tokens of the model"
             cut = f"{self.cut:,} of {len(asked):,} contexts do not fit into {room} and were cut at their beginning"

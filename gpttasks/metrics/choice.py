@@ -80,7 +80,7 @@ def _one_each(example: Example, answer: Answer, key: str) -> Sequence[float]:
     """``answer.detail[key]``; raises ValueError if it is not one finite number for each choice."""
     numbers: Any = answer.detail.get(key)
     if not isinstance(numbers, (list, tuple)) or len(numbers) != len(example.choices):
-        raise ValueError(f"the answer's detail has {key} {numbers!r}, expected {len(example.choices)}, one a choice")
+        raise ValueError(f"the answer's detail has {key} {numbers!r}, expected {len(example.choices)}, one per choice")
     if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
         raise ValueError(f"the answer's detail has {key} {numbers!r}, expected finite numbers")
     return numbers

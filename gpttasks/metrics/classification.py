@@ -39,7 +39,7 @@ def _gold_and_predicted(example: Example, answer: Answer) -> tuple[int, int]:
 
 
 def _gold_and_probabilities(example: Example, answer: Answer) -> tuple[int, tuple[float, ...]]:
-    """The gold index and one probability a class; raises ValueError if they are no distribution over the choices."""
+    """The gold index and the probability of each class. Raises ValueError unless they are a distribution."""
     gold = _class_index(example.label, "label", example)
     scores = answer.scores
     if example.choices and len(scores) != len(example.choices):

@@ -23,11 +23,11 @@ FeatureKind = Literal["number", "numbers", "text", "texts"]
 
 @dataclass(frozen=True)
 class PairForm:
-    """How an answered example is put as a (prediction, reference) pair, and made again from one.
+    """How an answered example is written as a (prediction, reference) pair, and rebuilt from one.
 
     ``decode`` takes the pair and the example's id, and raises ValueError for a pair that it cannot read. ``problem``
-    says what is wrong with a pair as it was given, None if nothing: before Arrow holds it, which makes text of
-    anything. Where ``reference`` is None, there are predictions only, and None stands in place of a reference.
+    says what is wrong with a pair, None if nothing; it sees the pair before Arrow does, which turns anything into
+    text. If ``reference`` is None, the form has predictions only, and the reference of each pair is None.
     """
 
     description: str
@@ -149,7 +149,7 @@ _TEXTS = PairForm(
     _no_text_with_references,
 )
 _TEXTS_ALONE = PairForm(
-    "predictions: the texts. There are no references, and those that are given are not read.",
+    "predictions: the texts. References are not used.",
     "text",
     None,
     lambda example, answer: (answer.text, None),
@@ -182,7 +182,7 @@ def as_evaluate_metric(metric: Metric) -> evaluate.Metric:
 
     ``compute(predictions=..., references=...)`` gives ``{metric.name: value}``; ``add``, ``add_batch`` and
     ``evaluate.combine`` work as with any other. The value is NaN where the score is undefined. ``compute`` raises
-    UserError where there are no pairs, and RunFailed for a pair that the metric cannot score.
+    UserError without pairs, and RunFailed for a pair that the metric cannot score.
 
     Raises PluginError for a metric that reads more than pairs of its kind of answer hold.
     """

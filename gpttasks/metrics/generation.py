@@ -75,11 +75,11 @@ class Nist(Metric):
         statistics: list[float] = []
         reference_tokens = 0
         for order in range(1, self.options.n + 1):
-            said = Counter(_ngrams(tokens, order))
-            matches = [said & Counter(_ngrams(reference, order)) for reference in references]
+            counts = Counter(_ngrams(tokens, order))
+            matches = [counts & Counter(_ngrams(reference, order)) for reference in references]
             bits = [sum(information[ngram] * count for ngram, count in match.items()) for match in matches]
             best, length = max(zip(bits, map(len, references), strict=True))
-            statistics += [float(best), float(said.total())]
+            statistics += [float(best), float(counts.total())]
             reference_tokens += length
         return (*statistics, float(reference_tokens), float(self.options.n * len(tokens)))
 

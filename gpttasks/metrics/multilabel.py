@@ -45,7 +45,7 @@ class _Labels(Metric):
 
 
 def _right_and_chosen(example: Example, answer: Answer) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A 1 or 0 for each choice, by the example and by the answer; raises ValueError for what are no labels."""
+    """A 1 or 0 for each choice, by the example and by the answer; raises ValueError if they are not labels."""
     right, value, choices = right_labels(example), answer.value, len(example.choices)
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"the answer's value is {value!r}, expected a list of class indices")

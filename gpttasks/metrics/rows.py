@@ -29,7 +29,7 @@ def sample_rows(metric: Metric, examples: Sequence[Example], answers: Sequence[A
             f"metric {key!r}: {len(examples)} examples and {len(answers)} answers, expected one answer each"
         )
     if not examples:
-        raise RunFailed(f"metric {key!r}: nothing to score, there are no answered examples")
+        raise RunFailed(f"metric {key!r}: nothing to score: no example was answered")
     lacking = [example for example in examples if not metric.needs <= example.fields]
     if lacking:
         missing = ", ".join(sorted(metric.needs - lacking[0].fields))

@@ -40,7 +40,7 @@ class _SacreBleu(Metric):
     def total(self, rows: np.ndarray) -> float:
         """The library's score of the summed statistics."""
         # Summed here, since the library sums in a loop, too slow for every resample. A list, since the library changes
-        # slices of what it is given, and a slice of an array is no copy.
+        # slices of its argument, and a slice of an array is not a copy.
         return float(self._library._compute_score_from_stats(rows.sum(axis=0).tolist()).score)
 
     def signature(self, examples: Sequence[Example]) -> str:

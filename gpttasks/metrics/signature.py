@@ -21,13 +21,13 @@ _FIELD = re.compile(r"((?:[^\\|:]|\\.)*):((?:[^\\|]|\\.)*)", re.DOTALL)
 def format_signature(fields: Mapping[str, str | int | float | bool | None]) -> str:
     r"""``key:value|key:value``, in the order of ``fields``; None, True and False are written as in JSON.
 
-    A backslash stands before each ``\`` and ``|``, and in keys before ``:``, so that it always parses back.
+    Each ``\`` and ``|``, and each ``:`` in a key, is preceded by a backslash, so that it always parses back.
     """
     return "|".join(f"{_escape(key, ':')}:{_escape(_word(value))}" for key, value in fields.items())
 
 
 def parse_signature(signature: str) -> dict[str, str]:
-    """The fields of a signature, values as text. Raises UserError for a text that is no signature."""
+    """The fields of a signature, values as text. Raises UserError for a text that is not a signature."""
     fields: dict[str, str] = {}
     position = 0
     while signature and position <= len(signature):

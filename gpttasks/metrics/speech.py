@@ -65,7 +65,7 @@ class _ErrorRate(Metric):
         """The normaliser, and jiwer with its version."""
         return f"normaliser={self.options.normaliser},jiwer={version('jiwer')}"
 
-    def _count(self, said: str, references: Sequence[str]) -> tuple[int, int]:
+    def _count(self, prediction: str, references: Sequence[str]) -> tuple[int, int]:
         raise NotImplementedError
 
 
@@ -79,8 +79,8 @@ class WordErrorRate(_ErrorRate):
 
     name = "wer"
 
-    def _count(self, said: str, references: Sequence[str]) -> tuple[int, int]:
-        return word_errors(said, references, self.options.normaliser)
+    def _count(self, prediction: str, references: Sequence[str]) -> tuple[int, int]:
+        return word_errors(prediction, references, self.options.normaliser)
 
 
 class CharacterErrorRate(_ErrorRate):
@@ -88,5 +88,5 @@ class CharacterErrorRate(_ErrorRate):
 
     name = "cer"
 
-    def _count(self, said: str, references: Sequence[str]) -> tuple[int, int]:
-        return character_errors(said, references, self.options.normaliser)
+    def _count(self, prediction: str, references: Sequence[str]) -> tuple[int, int]:
+        return character_errors(prediction, references, self.options.normaliser)

@@ -41,7 +41,7 @@ def bootstrap_interval(
 ) -> Interval:
     """The percentile interval of ``total`` over resamples, drawn with replacement, of ``rows`` [samples, statistics].
 
-    With ``groups`` (one name a row; None: a group of its own) whole groups are drawn instead of rows. The same
+    With ``groups`` (one name per row; None: the row is its own group) whole groups are drawn instead of rows. The same
     arguments give the same interval. One resample is held in memory at a time. Resamples on which the score is
     undefined (NaN or infinite) are left out and counted in the reason; where their share is above ``1 - level``,
     there is no interval.
@@ -79,13 +79,13 @@ def _sampler(rows: np.ndarray, groups: Sequence[str | None] | None) -> tuple[Cal
     if groups is None:
         return lambda drawn: rows.take(drawn, axis=0), len(rows)
     if len(groups) != len(rows):
-        raise ValueError(f"expected one group a row, got {len(groups)} groups and {len(rows)} rows")
+        raise ValueError(f"expected one group per row, got {len(groups)} groups and {len(rows)} rows")
     members: dict[str | int, list[int]] = {}
     for index, group in enumerate(groups):
         members.setdefault(index if group is None else group, []).append(index)
     sizes = np.array([len(indices) for indices in members.values()], dtype=np.intp)
     starts = np.cumsum(sizes) - sizes
-    # Rows of a group stand together here, so that a drawn group is a range of positions.
+    # Rows of a group are adjacent here, so that a drawn group is a range of positions.
     together = rows[[index for indices in members.values() for index in indices]]
 
     def draw(drawn: np.ndarray) -> np.ndarray:

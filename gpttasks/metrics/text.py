@@ -49,8 +49,8 @@ class _BestMatch(Metric):
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(the best match with a reference, 0 to 1)."""
-        said = self._normalised(answer.text)
-        return (max(self._match(said, reference) for reference in self._references(example)),)
+        prediction = self._normalised(answer.text)
+        return (max(self._match(prediction, reference) for reference in self._references(example)),)
 
     def total(self, rows: np.ndarray) -> float:
         """The mean."""
@@ -60,7 +60,7 @@ class _BestMatch(Metric):
         """The normalised answer."""
         return self._normalised(answer.text)
 
-    def _match(self, said: str, reference: str) -> float:
+    def _match(self, prediction: str, reference: str) -> float:
         raise NotImplementedError
 
     def _normalised(self, text: str) -> str:
@@ -71,9 +71,9 @@ class _BestMatch(Metric):
     def _references(self, example: Example) -> list[str]:
         references = {reference: self._normalised(reference) for reference in example.references}
         if self.options.normalisation == "squad":
-            # As SQuAD 2.0: else a reference such as "The" would make an empty answer right. One that is empty as it
-            # stands says that there is no answer.
-            return [said for reference, said in references.items() if said or not reference.strip()] or [""]
+            # As in SQuAD 2.0: otherwise a reference such as "The" would make an empty answer right. A reference that is
+            # empty before normalisation marks an unanswerable example.
+            return [text for reference, text in references.items() if text or not reference.strip()] or [""]
         return list(references.values())
 
 
@@ -86,8 +86,8 @@ class ExactMatch(_BestMatch):
 
     name = "exact_match"
 
-    def _match(self, said: str, reference: str) -> float:
-        return float(said == reference)
+    def _match(self, prediction: str, reference: str) -> float:
+        return float(prediction == reference)
 
 
 class TokenF1(_BestMatch):
@@ -100,8 +100,8 @@ class TokenF1(_BestMatch):
 
     name = "token_f1"
 
-    def _match(self, said: str, reference: str) -> float:
-        ours, theirs = said.split(), reference.split()
+    def _match(self, prediction: str, reference: str) -> float:
+        ours, theirs = prediction.split(), reference.split()
         if not ours or not theirs:
             return float(ours == theirs)
         common = (Counter(ours) & Counter(theirs)).total()

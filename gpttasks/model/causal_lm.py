@@ -92,12 +92,12 @@ class CausalLM:
         return int(self.causal_lm.get_output_embeddings().weight.shape[1])
 
     def replace_weights(self, model: PreTrainedModel) -> None:
-        """Go on with another model of the same architecture, which is made to attend as this one does."""
+        """Replace the model by another one of the same architecture, with the same attention implementation."""
         model.set_attn_implementation(self.causal_lm.config._attn_implementation)
         self.model = model
 
     def train_mode(self, dropout: bool) -> None:
-        """Ready for a training step: the model's own dropout only if asked for, an adapter's as it is set."""
+        """Prepare for a training step: the model's own dropout only if ``dropout``, an adapter's as configured."""
         self.model.train(dropout)
         for name, module in self.model.named_modules():
             if name.endswith("lora_dropout"):
@@ -124,7 +124,7 @@ class CausalLM:
             ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
         inputs = self.inputs(ids)
         ids = ids.to(self.device)
-        # No attention mask: attention is causal and padding stands on the right, so no real token ever sees any.
+        # No attention mask: attention is causal and padding is on the right, so no real token ever sees it.
         others = set(layers) - {-1}
         if self.supports.direct_head:
             output = self.causal_lm.base_model(**inputs, use_cache=False, output_hidden_states=bool(others))

@@ -37,7 +37,7 @@ class KeyValues(Cache):  # type: ignore[misc]  # transformers has no types
         super().__init__(layer_class_to_replicate=partial(RoomyLayer, self.room))
 
     def copied(self, rows: int, room: int) -> KeyValues:
-        """What one row holds, for so many rows of their own; this cache stays as it is."""
+        """A copy of the one row for each of ``rows`` rows; this cache is not changed."""
         other = KeyValues(room, rows)
         other.layers = [layer.copied(other.room) for layer in self.layers]
         return other
@@ -85,13 +85,13 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def copied(self, room: Room) -> RoomyLayer:
-        """What one row holds, for all rows of another cache."""
+        """A layer of another cache, with the tokens of this one's single row in all of its rows."""
         other = RoomyLayer(room)
         other.hold(self.keys, self.values)
         return other
 
     def hold(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Set room aside for all rows of the cache, with these tokens in it; one row stands for all."""
+        """Reserve room for all rows of the cache and copy these tokens into it; a single row is repeated for all."""
         self.device, self.is_initialized = keys.device, True
         length = keys.shape[-2]
         self._key_room, self._value_room = (

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class PaddedBatch:
-    """Rows that are read once and then go on token by token, with the keys and values of what was read kept.
+    """Rows that are read once and then continued token by token; their keys and values are kept.
 
     room:
-        how many tokens a row will have at the most, padding included.
+        the largest number of tokens that a row will have, padding included.
     shared:
-        so many ids at the beginning of all rows were read already, into ``cache`` (of one row).
+        the number of ids at the beginning of all rows that have been read into ``cache`` (of one row).
     at_once:
-        about how many tokens of the prompts are read together; rows of similar length side by side need least padding.
+        about how many tokens of the prompts are read together; rows sorted by length need the least padding.
     logits:
         [rows, vocabulary], those of the token after each row.
     """
@@ -90,7 +90,7 @@ class PaddedBatch:
 
 
 def prefix_fits(lm: CausalLM) -> bool:
-    """Whether what all rows begin with may be read once: the padding then stands behind it, which a window that is
-    counted in places, and not in positions, would take for text.
+    """Whether the common beginning of all rows may be read once. The padding then comes after it, and a sliding window
+    that counts places instead of positions would take the padding for text.
     """
     return lm.supports.sharing.able and lm.supports.sliding_window is None

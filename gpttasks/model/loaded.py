@@ -39,9 +39,9 @@ def model_context(config: Any) -> int | None:
 
 
 def usable_context(config: Any, asked: int | None) -> int:
-    """The longest row: what is asked for, else what the model allows; 1024 if neither is known.
+    """The longest row: the requested length, else the longest that the model allows; 1024 if neither is known.
 
-    Raises BackboneError if more is asked for than the model allows.
+    Raises BackboneError if the model does not allow the requested length.
     """
     own = model_context(config)
     if asked and own and asked > own:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MediaNodes:
-    """The media that were met, by the ids that stand for them."""
+    """The media seen so far, by the ids that stand for them."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -45,7 +45,7 @@ class MediaNodes:
     def put_in(self, ids: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
         """The embeddings [rows, tokens, hidden] with those of media where ids [rows, tokens] (on the CPU) are negative.
 
-        Each audio or image is encoded once, however many rows it stands in.
+        Each audio or image is encoded once, however many rows it occurs in.
         """
         import torch
 

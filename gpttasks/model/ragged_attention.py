@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NAME = "gpttasks"
 """The attention of this module, as transformers knows it."""
 STOCK = "sdpa"
-"""Transformers' own attention that it stands in for."""
+"""The attention of transformers that it replaces."""
 UNKNOWN = ("s_aux", "softcap", "position_bias", "head_mask")
 """What some models ask of their attention beside the usual."""
 
@@ -165,7 +165,7 @@ def _attend(
 
 
 def _repeated(held: torch.Tensor, times: int) -> torch.Tensor:
-    """Keys or values [1, heads, tokens, width] for so many times as many heads of queries."""
+    """Keys or values [1, heads, tokens, width], each head repeated ``times`` times, for grouped queries."""
     return held if times == 1 else held.repeat_interleave(times, dim=1)
 
 

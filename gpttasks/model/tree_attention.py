@@ -1,7 +1,7 @@
 """Several continuations of one text in a single row: each token sees its own past and nothing beside it.
 
 The row's mask says what each token sees, and its positions are those it would have in a row alone. Whether a model
-heeds both is tried on small rows when it is loaded; a model that does not reads one row at a time.
+respects both is tried on small rows when it is loaded; a model that does not reads one row at a time.
 """
 
 from __future__ import annotations

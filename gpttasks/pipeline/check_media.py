@@ -49,7 +49,7 @@ def media_in(example: Example) -> Iterator[Media]:
 
 
 def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
-    """Raises BackboneError if the encoder's embeddings are not as wide as the backbone's, or not as many as it said."""
+    """Raises BackboneError if the width or the number of the encoder's embeddings is not as the backbone needs."""
     import torch
 
     wide = int(lm.causal_lm.get_input_embeddings().weight.shape[1])

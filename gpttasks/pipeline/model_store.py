@@ -162,7 +162,7 @@ class ModelStore:
         return None, None
 
     def _load(self, backbone: Backbone, settings: LoadSettings) -> tuple[ModelKey | None, LoadedModel]:
-        """Load the backbone, after making room for it; there is no key if no other run may use it."""
+        """Load the backbone, after making room for it. The key is None if no other run may use it."""
         if self._loaded_any:
             self._keep(self.max_models - 1)
             _free_memory()

@@ -72,9 +72,7 @@ class Predictor:
         if not examples:
             return
         if len(examples) != len(rows):
-            raise DataError(
-                f"the task made {len(examples)} examples of {len(rows)} rows; only one a row can be predicted"
-            )
+            raise DataError(f"the task made {len(examples)} examples from {len(rows)} rows, expected one per row")
         given = ExampleSet("test", "input", examples, len(rows), 0, "given", "")
         with Session(self.plugins) if self.session is None else nullcontext(self.session) as session:
             yield from self._answers(session, given, rows)

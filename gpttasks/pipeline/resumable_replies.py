@@ -16,7 +16,7 @@ from ..records.folder import REPLIES, RunFolder
 from ..requests import Engine, Reply, Request
 
 KEPT_AT_ONCE = 64
-"""Requests whose replies are written together: after an interruption at most so many are asked again."""
+"""Requests whose replies are written together: after an interruption at most this many are asked again."""
 
 
 class CountedReplies:

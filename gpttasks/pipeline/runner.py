@@ -1,4 +1,4 @@
-"""``gpttasks.run``: one recipe, in a session of its own."""
+"""``gpttasks.run``: one recipe, in its own session."""
 
 from __future__ import annotations
 

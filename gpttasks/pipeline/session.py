@@ -177,5 +177,5 @@ def _set_threads(threads: int) -> None:
 
 
 def _as_yaml(value: Any) -> str:
-    """A value of Python as YAML on one line: JSON is YAML, if characters stand for themselves."""
+    """A value of Python as YAML on one line: JSON is YAML, if no character is escaped."""
     return json.dumps(value, ensure_ascii=False, default=os.fspath)

@@ -84,7 +84,7 @@ def make_items(prepared: PreparedRun) -> Sequence[Item]:
     if prepared.head.one_item:
         items = LazyItems(prepared.head, examples)
         long = [place for place, one in enumerate(examples) if may_not_fit(one, prepared.backbone.context)]
-        if long:  # told before the work, and not when a step meets it
+        if long:  # reported before the work, not when a step meets it
             with Progress("tokenising long examples", len(long), "examples") as progress:
                 for place in long:
                     progress.advance(1, items[place].tokens)

@@ -68,7 +68,7 @@ def default_folder(recipe: Recipe) -> Path:
 
 
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a run's ``events.jsonl``; none if there is no such file."""
+    """The lines of a run's ``events.jsonl``; empty without such a file."""
     file = folder / EVENTS
     if not file.exists():
         return

@@ -1,4 +1,4 @@
-"""The geometry of the charts: where lines, ticks and bars stand. The templates draw them as SVG."""
+"""The geometry of the charts: the places of lines, ticks and bars. The templates draw them as SVG."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 2)
 
     def ticks(self, about: int = 5) -> list[Tick]:
-        """About so many ticks at round values."""
+        """About this many ticks at round values."""
         values = _log_ticks(self.low, self.high) if self.log else linear_ticks(self.low, self.high, about)
         decimals = None if self.log else _tick_decimals(values)
         labels = [tidy(value) if decimals is None else f"{value:,.{decimals}f}" for value in values]

@@ -18,7 +18,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Cell:
-    """A count, its share of its row as a shade from 0 to 9, and whether it stands on the diagonal."""
+    """A count, its share of its row as a shade from 0 to 9, and whether it is on the diagonal."""
 
     count: int
     shade: int
@@ -102,7 +102,7 @@ def _share(count: int, total: int) -> str:
 
 @dataclass(frozen=True)
 class Bin:
-    """Samples whose likeliest choice has a probability above ``low`` and up to ``high``, and where their bars stand.
+    """Samples whose likeliest choice has a probability above ``low`` and up to ``high``, and the places of their bars.
 
     confidence, accuracy:
         their mean probability, and the share that is right.

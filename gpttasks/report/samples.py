@@ -182,7 +182,7 @@ def _options(sample: Sample) -> tuple[tuple[str, float], ...]:
 
 @dataclass(frozen=True)
 class SampleView:
-    """A sample as texts: ``cells`` of its table row, and what stands in its details."""
+    """A sample as texts: ``cells`` of its table row, and the content of its details."""
 
     number: int
     wrong: bool

@@ -16,7 +16,7 @@ Signature = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score, as texts to show; ``bar`` is None where there is no value."""
+    """One score, as texts to show; ``bar`` is None without a value."""
 
     key: str
     value: str

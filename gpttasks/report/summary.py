@@ -71,7 +71,7 @@ def read_summary(run: Mapping[str, Any], scored: int, recipe: str) -> Summary:
 
 
 def read_recipe(text: str) -> Mapping[str, Any]:
-    """The keys of a recipe; none where it is no YAML mapping (the page shows its text all the same)."""
+    """The keys of a recipe; empty if it is not a YAML mapping; the page shows its text all the same."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

@@ -88,7 +88,7 @@ def interval_decimals(low: float | None, high: float | None) -> int | None:
 
 
 def fixed(value: float | None, decimals: int | None) -> str:
-    """A number with so many decimals; as :func:`number` writes it where they are None."""
+    """A number with this many decimals, or as :func:`number` writes it if ``decimals`` is None."""
     return number(value) if value is None or decimals is None or abs(value) >= 1e9 else f"{value:,.{decimals}f}"
 
 

@@ -157,7 +157,7 @@ class FirstSentence(Baseline):
     needs = frozenset({"prompt"})
 
     def answers(self, examples: Sequence[Example], kind: str, errors: Errors) -> list[Answer]:
-        """What stands before the first white space after ``.``, ``!`` or ``?``, or before the first line break."""
+        """The text before the first white space after ``.``, ``!`` or ``?``, or before the first line break."""
         passages = (passage_of(example).strip() for example in examples)
         return _texts(re.split(r"(?<=[.!?])\s|\n", passage, maxsplit=1)[0] for passage in passages)
 

@@ -74,7 +74,7 @@ def load_examples(
 ) -> ExampleSets:
     """The examples of the given roles.
 
-    A role uses the split that ``data.splits`` names, else the split of its own name. A validation or test role without
+    A role uses the split that ``data.splits`` names, else the split of that name. A validation or test role without
     a split is held out of train as ``data.holdout`` says; a test role named there is kept out of train even if only
     train is requested. If a source declares another split as the scored one, that is the test split and is not used
     for validation.

@@ -203,7 +203,7 @@ def _as_jinja_filter(template_filter: TemplateFilter) -> Callable[..., object]:
     """A function for Jinja that raises FilterFailed for what a plugin's filter raises."""
     from jinja2 import UndefinedError, pass_context
 
-    # With the context, Jinja does not call the filter on constants while it parses, when there is no row.
+    # With the context, Jinja does not call the filter on constants while it parses, when no row is at hand.
     @pass_context
     @functools.wraps(template_filter.function)
     def call(_: Context, *arguments: Any, **named: Any) -> object:

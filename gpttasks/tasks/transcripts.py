@@ -83,7 +83,7 @@ def _fewest(
     hypothesis = normalised_transcript(hypothesis, normaliser)
     normalised = dict.fromkeys(normalised_transcript(reference, normaliser) for reference in references)
     if not normalised:
-        raise ValueError("there is no reference, expected one or more")
+        raise ValueError("references is empty, expected one or more")
     counts = [_counts(align(reference, hypothesis)) for reference in normalised]
     return min(counts, key=lambda count: (count[0], -count[1]))
 

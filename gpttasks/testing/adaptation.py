@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..adaptations.base import Adaptation
 from ..answer import CLOSE
 from ..backbones.local import LocalBackbone
-from .faults import Fault, rule, run_rules, told
+from .faults import Fault, error_text, rule, run_rules
 from .partners import SPLIT, metric_for, number_rows, task_of
 from .samples import sample_examples
 from .tiny import loaded_tiny
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ADAPTER, MODEL = "adapter", "model"
 RATE = 0.5
-"""The learning rate of the one step that is taken: large, so that what was trained is told from what was not."""
+"""The learning rate of the single step: large, so that trained weights clearly differ from untrained ones."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def removed_completely(subject: AdaptationSubject) -> Iterator[str]:
 def run_round_trip(subject: AdaptationSubject) -> Iterator[str]:
     """The folder of a run with the adaptation gives the same answers and scores again."""
     adaptation, backbone = subject.adaptation, subject.fresh()
-    # A head with weights of its own, where something has to be trained and the backbone is not.
+    # A head with weights, since something has to be trained and the backbone is not.
     head = "classifier" if adaptation.trains and adaptation.keeps is None else "choice"
     task, metric = task_of(sample_examples(3 * SPLIT)), metric_for("label")
     keys: dict[str, Any] = {
@@ -286,7 +286,7 @@ def run_round_trip(subject: AdaptationSubject) -> Iterator[str]:
         try:
             found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
         except Exception as error:
-            found = told(error)
+            found = error_text(error)
         if found is not None:
             yield f"got {found} predicted by the folder of a run, expected the same as in the run"
 

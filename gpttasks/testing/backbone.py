@@ -15,7 +15,7 @@ from ..engine.plain import LocalEngine
 from ..example import Part
 from ..pipeline.session import Session
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
-from .faults import Fault, refused, rule, run_rules, told
+from .faults import Fault, error_text, refused, rule, run_rules
 from .partners import metric_for, task_of
 from .replies import difference, shared_difference
 from .samples import HARD_TEXTS, WORDS, sample_examples, shuffled
@@ -166,7 +166,7 @@ def hard_texts(subject: BackboneSubject) -> Iterator[str]:
                 subject.ask([request])
             except Exception as error:
                 if not refused(error):
-                    yield f"{what} text: got {told(error)}, expected a reply or a gpttasks error"
+                    yield f"{what} text: got {error_text(error)}, expected a reply or a gpttasks error"
 
 
 @rule("let nothing but the options, the seed and the training texts decide what it answers")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..answer import Answer, AnswerKind
 from ..backbones.mock import Mock
 from ..example import Example
-from .faults import Fault, refused, rule, run_rules, told
+from .faults import Fault, error_text, refused, rule, run_rules
 from .head_subject import known_kinds, same_answer
 from .partners import head_of, metric_for, task_of
 from .samples import HARD_TEXTS, sample_examples, shuffled, with_passage
@@ -78,7 +78,7 @@ def deterministic(subject: BaselineSubject) -> Iterator[str]:
             yield f"got other answers of the kind {kind.name!r} to the same examples, expected the same"
 
 
-@rule("let no answer depend on where its example stands; add numbers up in a fixed order")
+@rule("let no answer depend on the position of its example; add numbers up in a fixed order")
 def order_does_not_matter(subject: BaselineSubject) -> Iterator[str]:
     """Answers do not depend on the order of the examples."""
     order = shuffled(len(subject.examples))
@@ -103,7 +103,7 @@ def hard_texts(subject: BaselineSubject) -> Iterator[str]:
                     yield f"{what} text: got the answer {answer.value!r}, expected {kind.description}"
             except Exception as error:
                 if not refused(error):
-                    yield f"{what} text: got {told(error)}, expected an answer or a gpttasks error"
+                    yield f"{what} text: got {error_text(error)}, expected an answer or a gpttasks error"
 
 
 @rule("let nothing but its options and the examples decide what it answers")

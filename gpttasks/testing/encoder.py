@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..example import Media
-from .faults import Fault, refused, rule, run_rules, told
+from .faults import Fault, error_text, refused, rule, run_rules
 from .partners import SPLIT, media_examples, number_rows, task_of
 from .samples import hard_media, sample_media
 from .tiny import CONTEXT, HIDDEN, Tiny
@@ -41,7 +41,7 @@ class EncoderSubject:
 def check_encoder(encoder: Encoder, media: Sequence[Media] | None = None) -> list[Fault]:
     """The faults of an encoder on two or more media that it can read; None generates audio.
 
-    Raises ValueError where there are no media to read.
+    Raises ValueError without media to read.
     """
     media = sample_media(encoder.reads) if media is None else media
     if not media:
@@ -62,7 +62,7 @@ def check_encoder(encoder: Encoder, media: Sequence[Media] | None = None) -> lis
     return run_rules("encoder", encoder.name, bound, RULES)
 
 
-@rule("set reads to what stands before the slash in the MIME types")
+@rule("set reads to the part before the slash in the MIME types")
 def names_what_it_reads(subject: EncoderSubject) -> Iterator[str]:
     """``reads`` lists the kinds of media."""
     kinds = {media.type.partition("/")[0] for media in subject.media}
@@ -107,7 +107,7 @@ def refuses_what_it_cannot_read(subject: EncoderSubject) -> Iterator[str]:
             subject.encoder.length(Media(data, subject.media[0].type))
         except Exception as error:  # noqa: PERF203 - each by itself
             if not refused(error):
-                yield f"{what}: got {told(error)}, expected DataError"
+                yield f"{what}: got {error_text(error)}, expected DataError"
         else:
             yield f"{what}: got a length, expected DataError"
 
@@ -157,7 +157,7 @@ def hard_media_too(subject: EncoderSubject) -> Iterator[str]:
             (given,) = subject.embeddings([media])
         except Exception as error:
             if not refused(error):
-                yield f"{what}: got {told(error)}, expected embeddings or DataError"
+                yield f"{what}: got {error_text(error)}, expected embeddings or DataError"
             continue
         if tuple(given.shape) != (length, HIDDEN) or not torch.isfinite(given).all():
             finite = "finite" if torch.isfinite(given).all() else "not finite"

@@ -72,7 +72,7 @@ def run_rules(kind: str, name: str, make: Callable[[], Subject], rules: Sequence
         try:
             subject = make()
         except Exception as error:  # whatever the component's code raises
-            message = f"got {told(error)}, expected it made ready without an error"
+            message = f"got {error_text(error)}, expected it to be prepared without an error"
             faults.append(Fault(kind, name, "can-be-used", message, "look at what the error says"))
         else:
             for one in rules:
@@ -87,7 +87,7 @@ def _messages(one: Rule[Any], subject: Any) -> list[str]:
     try:
         found.extend(one.find(subject))
     except Exception as error:  # whatever the component's code raises
-        found.append(f"got {told(error)}, expected no error")
+        found.append(f"got {error_text(error)}, expected no error")
     return found
 
 
@@ -96,6 +96,6 @@ def refused(error: Exception) -> bool:
     return isinstance(error, GpttasksError)
 
 
-def told(error: BaseException) -> str:
-    """An error on one line."""
+def error_text(error: BaseException) -> str:
+    """An error's class and message on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

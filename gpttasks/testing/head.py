@@ -14,7 +14,7 @@ from ..example import Example, prompt_text
 from ..item import Item, rows_of_items
 from ..requests import Request, Rolling
 from ..tokens.rows import TokenRow, rows_of_request, rows_of_text
-from .faults import Fault, refused, rule, run_rules, told
+from .faults import Fault, error_text, refused, rule, run_rules
 from .head_run import gold_scores_best, round_trip, run_round_trip
 from .head_subject import HeadSubject, known_kinds, same_answer
 from .replies import shared_difference
@@ -229,7 +229,7 @@ def hard_texts(subject: HeadSubject) -> Iterator[str]:
                 yield f"{what} text: got the answer {answer.value!r}, expected {subject.kind.description}"
         except Exception as error:
             if not refused(error):
-                yield f"{what} text: got {told(error)}, expected an answer or a gpttasks error"
+                yield f"{what} text: got {error_text(error)}, expected an answer or a gpttasks error"
 
 
 def _with_other_answer(example: Example) -> Example:

@@ -26,17 +26,17 @@ def gold_scores_best(subject: HeadSubject) -> Iterator[str]:
             return
         replies = [_sure(request, example, gold) for request in subject.head.requests(example)]
         if None in replies or len({str(reply) for reply in replies}) < (2 if gives == "label" else 1):
-            return  # it asks in another way, so that nobody knows what a sure model would reply
+            return  # it asks in another way, and the reply of a sure model is not known
         answer = subject.head.answer(example, [reply for reply in replies if reply is not None])
-        wanted = example.label if gives == "label" else gold
-        said = answer.value if gives == "label" else str(answer.value).strip()
-        if said != wanted:
-            yield f"got {said!r} from a model that is sure of {gold!r}, expected {wanted!r}"
+        expected = example.label if gives == "label" else gold
+        value = answer.value if gives == "label" else str(answer.value).strip()
+        if value != expected:
+            yield f"got {value!r} from a model that is sure of {gold!r}, expected {expected!r}"
             return
 
 
 def _sure(request: Request, example: Example, gold: str) -> Reply | None:
-    """What a model that knows the right answer would reply; None for what is no question about it."""
+    """The reply of a model that knows the right answer; None if the request does not ask about it."""
     about = prompt_text(example.prompt) in prompt_text(request.prompt)
     if isinstance(request, Generate) and about:
         return GenerateReply(f" {gold}", 1, "end", -0.01)

@@ -12,7 +12,7 @@ from ..backbones.mock import Mock
 from ..example import Example
 from ..metrics.evaluate_metric import needed_fields, read_fields
 from ..metrics.rows import sample_rows
-from .faults import Fault, refused, rule, run_rules, told
+from .faults import Fault, error_text, refused, rule, run_rules
 from .head_subject import known_kinds
 from .partners import head_of, task_of
 from .samples import HARD_TEXTS, sample_examples, shuffled
@@ -152,7 +152,7 @@ def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
     try:
         found = sample_rows(metric, bare, answers, key=metric.name)
     except Exception as error:
-        yield f"without the fields that it does not name got {told(error)}, {hint}"
+        yield f"without the fields that it does not name got {error_text(error)}, {hint}"
         return
     if found.shape != wanted.shape or (found != wanted).any():
         yield f"without the fields that it does not name got other statistics, {hint}"
@@ -171,7 +171,7 @@ def hard_texts(subject: MetricSubject) -> Iterator[str]:
             value = float(subject.metric.total(sample_rows(subject.metric, [one], [answer], key=subject.metric.name)))
         except Exception as error:
             if not (refused(error) and isinstance(error.__cause__, ValueError)):
-                yield f"{what} text: got {told(error)}, expected a score or ValueError"
+                yield f"{what} text: got {error_text(error)}, expected a score or ValueError"
             continue
         if _is_outside(value, low, high):
             yield f"{what} text: got {value}, expected it in the scale {low} to {high}"

@@ -1,4 +1,4 @@
-"""Whether code reaches for the network: told by Python's audit events, whoever opens the connection."""
+"""Whether code reaches for the network, by Python's audit events, whichever library opens the connection."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _items_of(session: pytest.Session, plugins: Plugins, record: PluginRecord) -
 
 
 class _Check(pytest.Item):
-    """A test of the kit: what it fails with are faults, one a line, without a traceback."""
+    """A test of the kit. It fails with a list of faults, one per line, without a traceback."""
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The faults."""

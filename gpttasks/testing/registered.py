@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..errors import PluginError
-from .faults import Fault, told
+from .faults import Fault, error_text
 from .imports import check_import
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def check_registered(plugins: Plugins, record: PluginRecord, kind: str, name: st
             kinds = tuple(plugins.answer_kinds.values())
         except PluginError as error:
             return [
-                Fault(kind, name, "can-be-used", f"got {told(error)}, expected a component", "correct what it names")
+                Fault(
+                    kind, name, "can-be-used", f"got {error_text(error)}, expected a component", "correct what it names"
+                )
             ]
         return _CHECKS[kind](component, kinds)
 
@@ -66,7 +68,7 @@ def made(component: type[Any]) -> Any:
     try:
         return component(options)
     except Exception as error:  # whatever the plugin's own code raises
-        raise PluginError(f"{component.__name__} with the options {given} failed: {told(error)}") from error
+        raise PluginError(f"{component.__name__} with the options {given} failed: {error_text(error)}") from error
 
 
 def _task(task: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
@@ -99,7 +101,7 @@ def _metric(metric: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     try:
         return check_metric(metric, metric.sample_examples or None, answer_kinds=kinds)
     except ValueError as error:
-        raise Undriven(f"{error}: score answers of your own in a test of its own") from error
+        raise Undriven(f"{error}: score your own answers in a separate test") from error
 
 
 def _encoder(encoder: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:

@@ -12,7 +12,7 @@ from ..example import Example, Media, Part
 from ..hashing import seeded_hash
 
 WORDS = ("red", "green", "blue", "white")
-"""The choices of the generated examples; each stands in every passage."""
+"""The choices of the generated examples; each occurs in every passage."""
 
 HARD_TEXTS = {
     "empty": "",
@@ -26,7 +26,7 @@ HARD_TEXTS = {
 
 
 def sample_examples(count: int = 16) -> list[Example]:
-    """Examples with all fields filled, whose right answers are drawn by hash and cannot be told from the prompt."""
+    """Examples with all fields filled, whose right answers are drawn by hash and cannot be guessed from the prompt."""
     return [_example(number) for number in range(count)]
 
 

@@ -10,7 +10,7 @@ from ..data.rows import Row
 from ..errors import UnusableRow
 from ..example import Example
 from ..tasks.task import Task, placed_examples
-from .faults import Fault, refused, rule, run_rules, told
+from .faults import Fault, error_text, refused, rule, run_rules
 from .samples import HARD_TEXTS
 from .task_run import task_round_trip
 
@@ -34,7 +34,7 @@ class TaskSubject:
 
     @property
     def by_row(self) -> bool:
-        """Whether every row stands for itself."""
+        """Whether each row makes one example by itself."""
         return type(self.task).examples is Task.examples
 
 
@@ -53,7 +53,7 @@ def reads_its_rows(subject: TaskSubject) -> Iterator[str]:
     """Every sample row can be used."""
     for example in subject.read(subject.rows):
         if isinstance(example, UnusableRow):
-            yield f"got {told(example)}, expected an example"
+            yield f"got {error_text(example)}, expected an example"
     if not subject.examples:
         yield "got no example, expected one or more"
 
@@ -100,8 +100,8 @@ def label_not_in_prompt(subject: TaskSubject) -> Iterator[str]:
             bare = {column: value for column, value in row.items() if column not in answers}
             for what, made in (("another right answer", changed), ("no right answer", bare)):
                 if what == "no right answer" and not subject.task.answer_columns:
-                    continue  # nobody said that these columns may be absent
-                made_prompts = _prompts(subject, [made])  # none where the other answer does not suit this row
+                    continue  # the task does not declare that these columns may be absent
+                made_prompts = _prompts(subject, [made])  # empty if the other answer does not suit this row
                 if made_prompts and made_prompts != _prompts(subject, [row]):
                     yield f"got another prompt with {what} in {sorted(answers)}, expected the same prompt"
                     return
@@ -129,7 +129,7 @@ def _has_index(example: Example) -> bool:
 
 
 def told_by_prompt(examples: Sequence[Example]) -> bool:
-    """Whether the right choice, and none of the others, stands in each prompt."""
+    """Whether the right choice, and none of the others, occurs in each prompt."""
     judged = [one for one in examples if one.label is not None and len(set(one.choices)) > 1]
     return len(judged) > 1 and all(
         [place for place, choice in enumerate(one.choices) if choice in "".join(part.text for part in one.prompt)]
@@ -183,7 +183,7 @@ def hard_texts(subject: TaskSubject) -> Iterator[str]:
         except Exception as error:  # noqa: PERF203 - each text by itself
             cause = error.__cause__ or error
             if error.__cause__ is not None or not refused(error):
-                yield f"{what} in {column!r}: got {told(cause)}, expected an example or UnusableRow"
+                yield f"{what} in {column!r}: got {error_text(cause)}, expected an example or UnusableRow"
 
 
 def _hard_values(row: Mapping[str, Any], answers: frozenset[str]) -> Iterator[tuple[str, str, Any]]:

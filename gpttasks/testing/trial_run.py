@@ -1,4 +1,4 @@
-"""A whole run of a component beside the kit's own parts, and whether its folder gives back what was said."""
+"""A whole run of a component beside the kit's own parts, and whether its folder gives back the same answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 QUICK: dict[str, Any] = {"resamples": 2}
 RUNTIME = {"device": "cpu", "precision": "fp32", "cache": False}
 ONE_STEP = {"steps": 1, "tokens_per_step": 64, "learning_rate": 0.05}
-"""How a trial trains: enough for weights that are no longer those that a seed draws."""
+"""How a trial trains: enough to change the weights that a seed draws."""
 
 
 class _Stage:
@@ -93,10 +93,10 @@ class TrialRun:
         named = dict(self.keys["head"])
         component: Any = self.session.plugins.get("head", named.pop("use"))
         head: Head = component(component.Options.model_validate(named))
-        said = "value" if self.session.plugins.answer_kinds[head.gives].measures else "text"
+        field = "value" if self.session.plugins.answer_kinds[head.gives].measures else "text"
         with _quietly():
             found = list(Predictor(self.run.folder, self.session.plugins, self.session).predict(placed))
-        return [{said: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in found]
+        return [{field: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in found]
 
 
 @contextmanager

@@ -344,7 +344,7 @@ def _ids_after(tokenizer: Tokenizer, prompt: _Text, answer: str, keep_space: boo
     if whole[: len(ids)] == ids:
         return whole[len(ids) :]
     # A token crosses the boundary, and the prompt's own ids have to stay. Encoded by itself, an answer may begin with a
-    # word-boundary mark that no space in the text stands for; after an ordinary character it does not.
+    # word-boundary mark although no space is in the text; after an ordinary character it does not.
     for anchor in ANCHORS:
         ids, whole = tokenizer.encode(anchor), tokenizer.encode(anchor + after)
         if whole[: len(ids)] == ids:

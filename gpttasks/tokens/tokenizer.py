@@ -103,7 +103,7 @@ class TextTokenizer:
         return self.media.ids(media)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where each token that :meth:`encode` gives stands: (first character, character after the last).
+        """The place of each token that :meth:`encode` gives, as (first character, character after the last).
 
         Raises BackboneError for a tokenizer that does not tell.
         """

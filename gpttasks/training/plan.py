@@ -17,7 +17,7 @@ class Plan:
     """The steps of a training, for a number of epochs (which may be fractional) or a number of steps.
 
     Exactly one of ``epochs`` and ``steps`` is set. A step is determined by the number of items before it, and needs the
-    number of tokens of its own items only, so that items can be made when they are needed.
+    number of tokens of its items only, so that items can be made when they are needed.
 
     Raises ValueError without items, or with both or neither of ``epochs`` and ``steps``.
     """

@@ -1,4 +1,4 @@
-"""Text as it stands, for pretraining and perplexity."""
+"""Unchanged text, for pretraining and perplexity."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class LanguageModeling(Task):
         return frozenset() if self.options.join is not None else self._template.required
 
     def example(self, row: Row) -> Example:
-        """The text of the row, without any answer: the text is its own."""
+        """The text of the row; the text itself is what is predicted."""
         return Example(self._template.render(row))
 
     def examples(self, rows: Iterable[Row]) -> Iterator[Example | UnusableRow]:
-        """One example a row, or one a document with the rows joined."""
+        """One example per row, or one per document with its rows joined."""
         join = self.options.join
         if join is None:
             yield from super().examples(rows)

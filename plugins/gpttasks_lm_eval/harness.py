@@ -36,7 +36,7 @@ class DocumentRow(Row):
 class Harness(Source):
     """A task of the harness: its splits as rows, each document's requests, and its filters and metrics.
 
-    Raises DataError for a task that cannot be used, or not with so many ``shots`` (None: as many as it says itself).
+    Raises DataError for a task that cannot be used, or not with ``shots`` shots (None: as many as the task says).
     """
 
     def __init__(self, name: str, include: Sequence[Path] = (), shots: int | None = None, seed: int = 1234) -> None:
@@ -142,7 +142,7 @@ class Harness(Source):
         return int(shots)
 
     def _listen(self) -> None:
-        """Hear which turns the harness puts its prompts together of, and keep a document out of its own shots."""
+        """Record the turns of which the harness assembles its prompts, and keep a document out of its own shots."""
         build, sampler = getattr(self.inner, "build_qa_turn", None), getattr(self.inner, "sampler", None)
         if build is not None:
 
@@ -161,8 +161,8 @@ class Harness(Source):
             sampler.sample = drawn
 
     def _prompt(self, context: str | list[str], instances: Sequence[Any]) -> Prompt:
-        """The context in parts: what stands in front, each shot, and the document's own question as the passage."""
-        if isinstance(context, list):  # one context a choice
+        """The context in parts: its beginning, each shot, and the document's own question as the passage."""
+        if isinstance(context, list):  # one context per choice
             return (Part(os.path.commonprefix(context), "passage"),)  # noqa: RUF071 - texts, not paths
         if instances[0].request_type == "loglikelihood_rolling":
             return (Part(str(instances[0].args[0]), "passage"),)
@@ -185,7 +185,7 @@ def fields_of(inner: Any, doc: Any, instances: Sequence[Any]) -> dict[str, Any]:
     """The fields of an example that other heads and metrics read, as far as a task's description gives them."""
     config = inner.config
     kind = inner.OUTPUT_TYPE
-    if not hasattr(inner, "multiple_input") or kind == "loglikelihood_rolling":  # a class of its own, or a text alone
+    if not hasattr(inner, "multiple_input") or kind == "loglikelihood_rolling":  # a Python class, or a text alone
         return {}
     if kind == "multiple_choice":
         if inner.multiple_input:
@@ -215,7 +215,7 @@ def _index(gold: Any, choices: Sequence[str]) -> int | None:
 
 
 def _references(inner: Any, doc: Any) -> tuple[str, ...]:
-    """The texts that count as right; none where the target is no text."""
+    """The texts that count as right; none if the target is not a text."""
     gold = inner.doc_to_target(doc)
     if inner.config.doc_to_choice is not None and isinstance(gold, int):
         gold = inner.doc_to_choice(doc)[gold]

@@ -1,6 +1,6 @@
-"""Finding a task of the harness by its name: among its own, and in folders of the user's.
+"""Finds a task of the harness by its name: among the built-in ones, and in folders of the user's.
 
-A task that cannot be had is told in one message: its name, its file, its data set.
+A task that cannot be loaded is reported in one message with its name, its file and its data set.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def require_harness() -> None:
 def load_task(name: str, include: Sequence[Path] = ()) -> Any:
     """The harness's own object for its task ``name``, which a folder of ``include`` or the harness itself describes.
 
-    Its data are read, from the Hub if its description says so. The Python code that a description names is run: a
-    folder of the user's is the user's own code, and which files of it are run is said on stderr.
+    Its data are read, from the Hub if its description says so. The Python code that a description names is run, since
+    a folder of the user's holds the user's own code; the files that are run are named on stderr.
 
     Raises DataError for a name, a folder, a file or a data set that cannot be used; PluginError without the harness.
     """
@@ -90,7 +90,7 @@ def _manager_with(name: str, include: Sequence[Path], defined: Mapping[str, Path
 def _defined_in(include: Sequence[Path]) -> dict[str, Path]:
     """The YAML file of each task that the folders describe, by its name.
 
-    Raises DataError for a folder that is not there and for a file that is no YAML.
+    Raises DataError for a missing folder and for a file that is not YAML.
     """
     import yaml
 
@@ -121,7 +121,7 @@ def _broken(file: Path, error: Exception) -> Problem:
     mark = getattr(error, "problem_mark", None)
     reason = getattr(error, "problem", None) or first_line(error)
     place = {"line": mark.line + 1, "column": mark.column + 1} if mark else {}
-    return Problem(f"is no YAML that can be read: {reason}", file=str(file), **place)
+    return Problem(f"cannot be read as YAML: {reason}", file=str(file), **place)
 
 
 def _group(name: str, manager: Any) -> DataError:
@@ -147,7 +147,7 @@ def _members(name: str, index: Mapping[str, Any], above: frozenset[str]) -> Iter
 
 
 def _refuse(name: str, config: Mapping[str, Any]) -> None:
-    """Raises DataError for a task that would run or download what nobody asked for, or that is no text."""
+    """Raises DataError for a task that would run or download something unrequested, or whose prompts are not text."""
     if config.get("unsafe_code"):
         raise _unfit(name, "it runs the code that the model writes", "score it with the harness, in a sandbox")
     if config.get("doc_to_image") or config.get("doc_to_audio"):
@@ -176,7 +176,7 @@ def _unfit(name: str, reason: str, hint: str) -> DataError:
 
 
 def _unloadable(name: str, file: Path | None, config: Mapping[str, Any], error: Exception) -> Exception:
-    """The error for a task that could not be loaded; a full disk is no fault of the task and stays what it is."""
+    """The error for a task that could not be loaded; a full disk is not the task's fault, and its error is kept."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return error
     reason = first_line(error)

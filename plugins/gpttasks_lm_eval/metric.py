@@ -132,7 +132,7 @@ class HarnessMetric(Metric):
         return self.options.filter or harness.filters[0]
 
     def _rehearse(self, harness: Harness, example: Example) -> None:
-        """Score one example with made-up responses: what is no number is told before the model is asked anything."""
+        """Score one example with made-up responses, so that a value that is not a number is reported at once."""
         assert isinstance(example, HarnessExample)
         made_up = {"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0}
         responses = [[made_up.get(one.request_type, "")] * int(one.repeats or 1) for one in example.instances]
@@ -172,7 +172,7 @@ def whole_numbers(items: Iterable[Any]) -> tuple[bool, ...]:
     try:
         columns = zip(*(tuple(numbers_in(item)) for item in items), strict=False)
         return tuple(all(isinstance(number, int) for number in column) for column in columns)
-    except ValueError:  # told of the item that has a text, when it is its turn
+    except ValueError:  # reported for the item that has a text, when its turn comes
         return ()
 
 

@@ -31,9 +31,9 @@ class HarnessTaskOptions(Options):
 
 
 class HarnessTask(Task):
-    """A task of lm-evaluation-harness, one of its own or of a folder of yours; it brings its own data.
+    """A task of lm-evaluation-harness, built in or from a folder of yours; it brings its own data.
 
-    Its splits are called train, validation and test. Where there is no test, the harness scores validation, and so
+    Its splits are called train, validation and test. Without a test split, the harness scores validation, and so
     does ``score.split: test`` here; a validation beside it is then held out of train. Head and metric ``lm-eval`` ask
     and score exactly as the harness does. The other fields are filled where a document has them: ``choices`` and
     ``label`` of a multiple choice with one context, ``target`` and ``references`` of a text to write or to predict,

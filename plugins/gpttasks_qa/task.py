@@ -128,5 +128,5 @@ def _check_places(row: Row, context: str, texts: Sequence[str], starts: Sequence
     for text, start in zip(texts, starts, strict=False):
         found = context[start : start + len(text)] if start >= 0 else ""
         if found != text:
-            message = f"the answer {text!r} is said to start at {start}, where {found!r} stands"
+            message = f"the answer {text!r} should start at {start}, but the passage has {found!r} there"
             raise UnusableRow(row.problem(message, f"it starts at {context.find(text)}"))

@@ -1,6 +1,6 @@
 """Transcripts of speech as text: n-best lists corrected or rescored, punctuation and casing restored.
 
-The intent of a transcript is plain classification, which needs no task of its own::
+The intent of a transcript is plain classification, which needs no separate task::
 
     task:
       use: classification

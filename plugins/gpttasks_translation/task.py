@@ -87,7 +87,7 @@ class Translation(Task):
 
     @property
     def answer_columns(self) -> frozenset[str]:
-        # Both languages may stand in one column; what references share with the prompt is input.
+        # Both languages may be in one column; what references share with the prompt is input.
         references = frozenset() if self._references is None else self._references.columns - self._prompt.columns
         return (self._target.columns | references) - {self.options.source.partition(".")[0]}
 
@@ -104,7 +104,7 @@ class Translation(Task):
 
 
 def _value(row: Row, column: str) -> Any:
-    """What stands in a column, or in a part of it; None where there is nothing."""
+    """The value of a column, or of a part of it; None if there is none."""
     value: Any = row
     for name in column.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

@@ -130,7 +130,7 @@ class TestQuestionAnswering:
     def test_answers_that_start_elsewhere(self, folder, capsys):
         write("question-answering", self.BAD[1])
         text = refused(capsys)
-        assert "the answer 'noon' is said to start at 4, where 'ferr' stands; it starts at 44" in text
+        assert "the answer 'noon' should start at 4, but the passage has 'ferr' there; it starts at 44" in text
 
     def test_they_may_be_left_out_and_are_counted(self, folder, capsys):
         write("question-answering", None, *self.BAD)

@@ -115,7 +115,7 @@ def test_examples_that_do_not_fit(tiny_gpt2_folder):
     head = bind(tiny_gpt2_folder)
     with pytest.raises(DataError, match=r"example e7 has the choices \['a', 'b'\], the first one had"):
         list(head.items(Example("A", choices=("a", "b"), label=0, id="e7")))
-    with pytest.raises(DataError, match=r"example e7 has the choices \['a', 'b'\], .*one output a choice"):
+    with pytest.raises(DataError, match=r"example e7 has the choices \['a', 'b'\], .*one output per choice"):
         head.requests(Example("A", choices=("a", "b"), id="e7"))
     with pytest.raises(DataError, match="example e8 has no label"):
         list(head.items(Example("A", choices=CHOICES, id="e8")))

@@ -185,7 +185,7 @@ def test_any_lists_are_searched(lists):
 
 
 def test_without_a_start():
-    with pytest.raises(ValueError, match="there are no weights to start from"):
+    with pytest.raises(ValueError, match="starts is empty"):
         fewest_errors([], [], [])
 
 

@@ -45,8 +45,8 @@ def test_bytes_and_characters_differ_beyond_ascii():
 @pytest.mark.parametrize(
     ("by", "detail", "told"),
     [
-        ("bytes", {}, "logprobs None, expected 2, one a choice"),
-        ("bytes", {"logprobs": [-1.0]}, "expected 2, one a choice"),
+        ("bytes", {}, "logprobs None, expected 2, one per choice"),
+        ("bytes", {"logprobs": [-1.0]}, "expected 2, one per choice"),
         ("bytes", {"logprobs": [-1.0, float("nan")]}, "expected finite numbers"),
         ("bytes", {"logprobs": [-1.0, "x"]}, "expected finite numbers"),
         ("tokens", {"logprobs": [-1.0, -2.0]}, "tokens None, expected 2"),

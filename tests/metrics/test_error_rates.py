@@ -127,7 +127,7 @@ def test_characters_count_the_spaces_between_words():
 
 @pytest.mark.parametrize("count", [word_errors, character_errors])
 def test_without_a_reference_there_is_nothing_to_count(count):
-    with pytest.raises(ValueError, match="there is no reference, expected one or more"):
+    with pytest.raises(ValueError, match="references is empty, expected one or more"):
         count("a", [])
 
 

@@ -77,9 +77,7 @@ def test_a_folder_that_is_not_there(refused, folder):
 @needs_harness
 def test_a_file_that_is_no_yaml_is_named(refused, tmp_path):
     broken = written(tmp_path / "broken", "b.yaml", "task: b\ndoc_to_text: [a\nmetric_list: }\n")
-    assert f"{broken / 'b.yaml'}:3:12: is no YAML that can be read: " in refused(
-        f"task.include={broken}", "task.task=b"
-    )
+    assert f"{broken / 'b.yaml'}:3:12: cannot be read as YAML: " in refused(f"task.include={broken}", "task.task=b")
 
 
 @needs_harness
