@@ -81,6 +81,9 @@ class Backbone(Component):
         """The model in memory, once loaded; None for a backbone that is its own engine."""
         return None
 
+    def check_source(self) -> None:
+        """Raise BackboneError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
+
     def load(self, settings: LoadSettings) -> None:
         """Load the model and its tokenizer. Raises BackboneError with what is missing or wrong."""
         raise NotImplementedError

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ..component import Options, RecipePath
-from ..model.folder import check_folder, find_folder, load_causal_lm
+from ..model.folder import check_folder, check_source, find_folder, load_causal_lm
 from ..model.loaded import folder_context
 from ..tokens.tokenizer import TextTokenizer, load_tokenizer
 from .base import LoadSettings
@@ -29,6 +29,10 @@ class HuggingFace(LocalBackbone):
 
     name = "hf"
     Options = HuggingFaceOptions
+
+    def check_source(self) -> None:
+        """Raise BackboneError for a local path that is not a model's folder; a Hub id is not looked up."""
+        check_source(self.options.path)
 
     def load(self, settings: LoadSettings) -> None:
         """Load tokenizer and weights. Raises BackboneError."""

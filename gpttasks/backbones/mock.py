@@ -187,10 +187,10 @@ class Mock(Backbone):
 
     def _scripted(self, prompt: Prompt, continuation: str) -> float | None:
         """The script's log-probability; None where the mode fills in."""
-        wanted = continuation.strip()
-        line = _first_line(self.options.script, prompt_text(prompt), lambda line: wanted in map(str.strip, line))
+        option = continuation.strip()
+        line = _first_line(self.options.script, prompt_text(prompt), lambda line: option in map(str.strip, line))
         if line is not None:
-            return {text.strip(): logprob for text, logprob in line.items()}[wanted]
+            return {text.strip(): logprob for text, logprob in line.items()}[option]
         if self.options.mode == "scripted":
             raise BackboneError(
                 f"the mock's script has no {continuation!r} after {_short(prompt)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,8 +33,8 @@ def check(
 ) -> None:
     """Check a recipe without running it.
 
-    All that is wrong is shown at once, with its place. Nothing but the recipe is opened unless --data or --show is
-    given. The exit status is 0 if it is right, else 2.
+    All mistakes are shown at once, each with its place. Only the recipe is opened, unless --data or --show is given.
+    The exit status is 0 if there are no mistakes, else 2.
 
     Example: gpttasks check imdb-lora task.data.path=reviews.csv --data --show 2
     """
@@ -48,10 +49,30 @@ def check(
     from ..recipe import load_recipe, problems_placed
 
     resolved = load_recipe(recipe, changes or [], plugins)
-    say(_summary(resolved, plugins))
-    if data or prompts:
-        with problems_placed(recipe, changes or [], plugins):
+    with problems_placed(recipe, changes or [], plugins):
+        _check_sources(resolved, plugins)
+        say(_summary(resolved, plugins))
+        if data or prompts:
             _look_at_data(resolved, plugins, prompts, data)
+
+
+def _check_sources(recipe: Recipe, plugins: Plugins) -> None:
+    """Report a backbone and an encoder whose files are missing, both at once."""
+    from ..plugins.faults import create
+
+    problems: list[Problem] = []
+    for kind, use in (("backbone", recipe.backbone), ("encoder", recipe.encoder)):
+        if use is None:
+            continue
+        component = create(plugins, kind, use.name, use.options)
+        try:
+            if kind == "backbone":
+                component = component.underlying(plugins)
+            component.check_source()
+        except UserError as error:
+            problems += [replace(problem, key=problem.key or kind) for problem in error.problems]
+    if problems:
+        raise UserError(problems)
 
 
 def _print_schema(plugins: Plugins) -> None:
@@ -95,7 +116,7 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
         ("run folder", str(default_folder(recipe))),
         ("digest", short_digest(recipe)),
     ]
-    return f"{recipe.name}: the recipe is right\n{aligned(rows, indent='  ')}"
+    return f"{recipe.name}: OK\n{aligned(rows, indent='  ')}"
 
 
 def _metric_text(use: MetricUse) -> str:

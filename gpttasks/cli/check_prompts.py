@@ -61,7 +61,7 @@ def prompts_text(parts: RunParts, count: int, plugins: Plugins) -> str:
         lines.append(f"backbone {name!r} has no tokenizer before it is loaded: token boundaries and cuts are not shown")
     for number, example in enumerate(add_shots(examples, parts.shots, score.shots, parts.head.separator), 1):
         lines.append(f"--- prompt {number} of {len(examples)}: {example.id}, right answer: {example.gold_text}")
-        lines += _tokens(parts.head, example, reader) if reader is not None else _plain(parts.head, example)
+        lines += _tokens(parts.head, example, reader) if reader is not None else _prompt_texts(parts.head, example)
     return "\n".join(lines)
 
 
@@ -87,7 +87,7 @@ def _cut_lines(cut: Cut) -> Iterator[str]:
         yield f"  cut: {counted(cut.tokens, 'token')} of a passage"
 
 
-def _plain(head: Head, example: Example) -> Iterator[str]:
+def _prompt_texts(head: Head, example: Example) -> Iterator[str]:
     from ..example import prompt_text
 
     yield prompt_text(example.prompt)

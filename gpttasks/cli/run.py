@@ -69,7 +69,7 @@ def _show_result(run: Run) -> None:
     for key, score in run.scores.items():
         if score.reason:
             say(f"{key}: {score.reason}")
-    for warning in run.record.warnings:
+    for warning in run.record.warnings if run.reused else ():  # a run prints its warnings when they arise
         say(f"warning: {warning}")
     say(f"report: {run.folder / REPORT}")
 

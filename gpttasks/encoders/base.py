@@ -27,6 +27,9 @@ class Encoder(Component):
     reads: ClassVar[frozenset[str]] = frozenset()
     sample_media: ClassVar[Sequence[Media]] = ()
 
+    def check_source(self) -> None:
+        """Raise UserError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
+
     def bind(self, hidden_size: int) -> None:
         """Make or load the modules. Called once, before all other methods, with the width of the backbone's embeddings.
 

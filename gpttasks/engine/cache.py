@@ -79,8 +79,8 @@ class CachedEngine:
         self.hits += len(requests) - len(missing)
         if advance and len(missing) < len(requests):
             advance(len(requests) - len(missing), 0)
-        given = self.inner.answer([requests[index] for index in missing], advance) if missing else []
-        new = {keys[index]: reply for index, reply in zip(missing, given, strict=True)}
+        new_replies = self.inner.answer([requests[index] for index in missing], advance) if missing else []
+        new = {keys[index]: reply for index, reply in zip(missing, new_replies, strict=True)}
         self._write(new)
         return [known[key] if key in known else new[key] for key in keys]
 

@@ -23,11 +23,11 @@ def target_logprobs(head: Any, states: torch.Tensor, targets: Sequence[int]) -> 
     """
     import torch
 
-    wanted = torch.as_tensor(targets, dtype=torch.long, device=states.device)
+    target_ids = torch.as_tensor(targets, dtype=torch.long, device=states.device)
     rows = ROWS if _in_blocks(head) else max(1, LOGITS // head.weight.shape[0])
     found = [
         _some_logprobs(head, some, ids)
-        for some, ids in zip(torch.split(states, rows), torch.split(wanted, rows), strict=True)
+        for some, ids in zip(torch.split(states, rows), torch.split(target_ids, rows), strict=True)
     ]
     logprobs, above = torch.cat(found, dim=-1).double().cpu()
     return logprobs, above >= 0

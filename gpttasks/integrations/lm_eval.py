@@ -56,26 +56,11 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         **unknown: Any,
     ) -> None:
         super().__init__()
-        if not path or unknown:
-            got = f"unknown {', '.join(sorted(unknown))}" if unknown else "no path"
-            raise UserError(
-                f"--model_args: {got}", hint="expected path=MODEL,context=N,precision=fp32,tokens_per_batch=N"
-            )
-        if launched() > 1:
-            raise UserError(
-                f"{launched()} processes were started, and each would answer every request",
-                hint="start the harness once; gpttasks run has several processes (task: {use: lm-eval, ...})",
-            )
+        _check_start(path, unknown)
         # batch_size counts rows; batches here are made by tokens, and no number depends on them.
+        options = {"precision": precision, "tokens_per_batch": tokens_per_batch, "sharing": sharing}
         with _model_args_checked():
-            runtime = RuntimeOptions.model_validate(
-                {
-                    "device": device or "auto",
-                    "precision": precision,
-                    "tokens_per_batch": tokens_per_batch,
-                    "sharing": sharing,
-                }
-            )
+            runtime = RuntimeOptions.model_validate({"device": device or "auto", **options})
         self._open = ExitStack()  # until the harness ends
         session = self._open.enter_context(Session())
         settings = LoadSettings(*session.set_up(runtime), plugins=session.plugins)
@@ -92,14 +77,14 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """(log-likelihood in nats, whether each token was the likeliest) of each (context, continuation)."""
-        given = [request.args for request in requests]
-        asked = [LogLikelihood(as_prompt(self._fitting(*pair)), pair[1]) for pair in given]
+        arguments = [request.args for request in requests]
+        asked = [LogLikelihood(as_prompt(self._fitting(*pair)), pair[1]) for pair in arguments]
 
         def read(reply: Reply) -> tuple[float, bool]:
             assert isinstance(reply, LogLikelihoodReply)
             return reply.logprob, reply.greedy
 
-        return self._answers("loglikelihood", given, asked, read)
+        return self._answers("loglikelihood", arguments, asked, read)
 
     def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
         """The log-likelihood in nats of each whole text."""
@@ -108,8 +93,9 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
             assert isinstance(reply, RollingReply)
             return reply.logprob
 
-        given = [request.args for request in requests]
-        return self._answers("loglikelihood_rolling", given, [Rolling(as_prompt(text)) for (text,) in given], read)
+        arguments = [request.args for request in requests]
+        asked = [Rolling(as_prompt(text)) for (text,) in arguments]
+        return self._answers("loglikelihood_rolling", arguments, asked, read)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """The text after each context, before its first stop text."""
@@ -118,9 +104,9 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
             assert isinstance(reply, GenerateReply)
             return reply.text
 
-        given = [request.args for request in requests]
-        asked = [self._generate(context, options, place) for place, (context, options) in enumerate(given)]
-        return self._answers("generate_until", given, asked, read)
+        arguments = [request.args for request in requests]
+        asked = [self._generate(context, options, place) for place, (context, options) in enumerate(arguments)]
+        return self._answers("generate_until", arguments, asked, read)
 
     @property
     def tokenizer_name(self) -> str:
@@ -153,7 +139,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         return context[cut:]
 
     def _answers(
-        self, kind: str, given: Sequence[Any], asked: Sequence[Request], read: Callable[[Reply], Answer]
+        self, kind: str, arguments: Sequence[Any], asked: Sequence[Request], read: Callable[[Reply], Answer]
     ) -> list[Answer]:
         """The replies in the harness's form, each added to its cache if it keeps one. Cuts are reported."""
         if self.cut:
@@ -163,9 +149,21 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
             self.cut = 0
         with Progress(kind, len(asked), "requests") as progress:
             answers = [read(reply) for reply in self.engine.answer(asked, progress.advance)]
-        for arguments, answer in zip(given, answers, strict=True):
-            self.cache_hook.add_partial(kind, arguments, answer)
+        for one, answer in zip(arguments, answers, strict=True):
+            self.cache_hook.add_partial(kind, one, answer)
         return answers
+
+
+def _check_start(path: str, unknown: Mapping[str, Any]) -> None:
+    """Raises UserError for an unknown or missing argument of the model, or if several processes were started."""
+    if not path or unknown:
+        got = f"unknown {', '.join(sorted(unknown))}" if unknown else "no path"
+        raise UserError(f"--model_args: {got}", hint="expected path=MODEL,context=N,precision=fp32,tokens_per_batch=N")
+    if launched() > 1:
+        raise UserError(
+            f"{launched()} processes were started, and each would answer every request",
+            hint="start the harness once; gpttasks run has several processes (task: {use: lm-eval, ...})",
+        )
 
 
 def _backbone(session: Session, path: str, context: int | None) -> Backbone:

@@ -95,7 +95,7 @@ class Metric(Component):
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """The statistics of one sample: always the same number of finite floats.
 
-        Raises ValueError, saying what was got and what was wanted, for an answer it cannot score.
+        Raises ValueError, saying what was got and what was expected, for an answer it cannot score.
         """
         raise NotImplementedError
 

@@ -71,8 +71,8 @@ def examples_digest(examples: Iterable[Example]) -> str:
 def component_text(component: Component) -> str:
     """``f1`` or ``f1(average="macro")``: a component's name with the options that differ from their defaults."""
     options = component.options.model_dump(mode="json", exclude_defaults=True)
-    given = ",".join(f"{name}={json.dumps(options[name], sort_keys=True)}" for name in sorted(options))
-    return f"{component.name}({given})" if given else component.name
+    written = ",".join(f"{name}={json.dumps(options[name], sort_keys=True)}" for name in sorted(options))
+    return f"{component.name}({written})" if written else component.name
 
 
 def measure_of(

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BackboneError, one_line
+from ..errors import BackboneError, Problem, one_line
 from .loaded import fuse_activations
 
 if TYPE_CHECKING:
@@ -16,17 +16,44 @@ if TYPE_CHECKING:
 WANTED_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
-def find_folder(path: str, revision: str | None = None) -> Path:
-    """The local folder of a model: the path itself, or where the Hub's files were put. Raises BackboneError."""
+def check_source(path: str) -> None:
+    """Raise BackboneError if a path cannot be a model's folder, as far as the names of its files tell.
+
+    A path that may be a Hub id is not looked up.
+    """
     folder = Path(path).expanduser()
     if folder.is_dir():
-        return folder
-    if folder.exists():
+        if not (folder / "config.json").is_file():
+            raise BackboneError(_without_config(folder))
+    elif folder.exists():
         raise BackboneError(f"{path} is a file; a backbone is a folder or a Hub id")
-    if path.startswith((".", "/", "~")):
+    elif path.startswith("runs/"):
+        raise BackboneError(
+            f"there is no run in {path}", hint="gpttasks writes its runs to runs/ unless --out is given"
+        )
+    elif path.startswith((".", "/", "~")):
         raise BackboneError(
             f"there is no folder {path}", hint="give a folder with config.json and *.safetensors, or a Hub id"
         )
+
+
+def _without_config(folder: Path) -> Problem:
+    if (folder / "adapter_config.json").is_file():
+        return Problem(
+            f"{folder} holds a PEFT adapter without its base model",
+            hint="name the run that trained it (backbone: runs/NAME), or a folder with the merged model",
+        )
+    return Problem(
+        f"{folder} has no config.json", hint="a backbone folder holds config.json, *.safetensors and a tokenizer"
+    )
+
+
+def find_folder(path: str, revision: str | None = None) -> Path:
+    """The local folder of a model: the path itself, or where the Hub's files were put. Raises BackboneError."""
+    check_source(path)
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -45,9 +72,7 @@ def check_folder(folder: Path) -> None:
     """Raise BackboneError if a folder cannot be a backbone: no config, pickle weights only, or its own code needed."""
     config_file = folder / "config.json"
     if not config_file.is_file():
-        raise BackboneError(
-            f"{folder} has no config.json", hint="a backbone folder holds config.json, *.safetensors and a tokenizer"
-        )
+        raise BackboneError(_without_config(folder))
     try:
         config = json.loads(config_file.read_text("utf-8"))
     except ValueError as error:

@@ -52,13 +52,13 @@ class MediaNodes:
         rows, columns = (ids < 0).nonzero(as_tuple=True)
         places = (-1 - ids[rows, columns]).tolist()
         owners = [bisect_right(self._starts, place) - 1 for place in places]
-        wanted = sorted(set(owners))
-        encoded = dict(zip(wanted, self.encoder.embed([self._media[owner] for owner in wanted]), strict=True))
+        used = sorted(set(owners))
+        encoded = dict(zip(used, self.encoder.embed([self._media[owner] for owner in used]), strict=True))
         offsets, offset = {}, 0
-        for owner in wanted:
+        for owner in used:
             offsets[owner] = offset - self._starts[owner]
             offset += len(encoded[owner])
         index = torch.tensor([offsets[owner] + place for owner, place in zip(owners, places, strict=True)])
-        values = torch.cat([encoded[owner] for owner in wanted])[index.to(embeddings.device)]
+        values = torch.cat([encoded[owner] for owner in used])[index.to(embeddings.device)]
         where = (rows.to(embeddings.device), columns.to(embeddings.device))
         return embeddings.index_put(where, values.to(embeddings.dtype))

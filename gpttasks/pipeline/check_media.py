@@ -53,15 +53,15 @@ def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
     import torch
 
     wide = int(lm.causal_lm.get_input_embeddings().weight.shape[1])
-    wanted = [encoder.length(media), wide]
+    expected = [encoder.length(media), wide]
     # Its dropout, if it has any, must not move what is drawn afterwards. Not inference_mode: encoders remember states.
     with blamed(encoder, "embed"), torch.no_grad(), torch.random.fork_rng(devices=[]):
         (made,) = encoder.embed([media])
         got = list(made.shape)
-        if got != wanted:
+        if got != expected:
             raise BackboneError(
-                f"encoder {encoder.name!r} made embeddings of shape {got}, expected {wanted}: as many as its length() "
-                f"says, and of the hidden size of the backbone, {wide}",
+                f"encoder {encoder.name!r} made embeddings of shape {got}, expected {expected}: as many as its "
+                f"length() says, and of the hidden size of the backbone, {wide}",
                 hint="bind() receives the hidden size: the last layer of the encoder must have that width",
             )
 

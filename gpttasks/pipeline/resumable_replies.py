@@ -27,11 +27,11 @@ class CountedReplies:
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`. Raises PluginError for another number of replies than of requests."""
-        given = self.inner.answer(requests, advance)
+        replies = self.inner.answer(requests, advance)
         with blamed(self.inner, "answer"):
-            if len(given) != len(requests):
-                raise PluginError(f"{len(given)} replies to {len(requests)} requests, expected one each")
-        return given
+            if len(replies) != len(requests):
+                raise PluginError(f"{len(replies)} replies to {len(requests)} requests, expected one each")
+        return replies
 
 
 def kept_in_run(inner: Engine, model: Mapping[str, Any], folder: RunFolder) -> CachedEngine:

@@ -18,6 +18,7 @@ from ..requests import Engine
 from ..training.checkpoint import trained_parameters
 from .active_run import ActiveRun
 from .answering import Answered, add_shots, answer_all, score_all
+from .class_warnings import length_warning, never_answered
 from .parts import PreparedRun
 from .resumable_replies import kept_in_run
 
@@ -154,6 +155,15 @@ def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> N
         )
     if samples.shots_dropped:
         run.warn(f"{samples.shots_dropped:,} shots did not fit into the context and were left out")
+    _warn_of_classes(run, prepared, answered)
+
+
+def _warn_of_classes(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
+    examples, answers = [one.example for one in answered], [one.answer for one in answered]
+    prompted = not prepared.adaptation.trains and getattr(prepared.head.options, "normalisation", None) == "none"
+    for warning in (length_warning(examples, answers) if prompted else None, never_answered(examples, answers)):
+        if warning:
+            run.warn(warning)
 
 
 def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:

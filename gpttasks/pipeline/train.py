@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.run import RunBackbone
@@ -19,6 +20,7 @@ from ..records.folder import ADAPTER, CHECKPOINTS
 from ..records.run import TrainingRecord
 from ..training.checkpoint import LAST, save_checkpoint
 from ..training.items import LazyItems, may_not_fit
+from ..training.plan import Plan
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
@@ -28,6 +30,13 @@ from .tune import tune_after_training
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from ..recipe.schema import TrainOptions
+
+FEW_STEPS = 20
+"""Fewer optimiser steps than these are reported as a training that hardly trains."""
+SAMPLED_ITEMS = 64
+"""Items whose lengths are looked at to tell beforehand how long a training is."""
 
 
 def train(run: ActiveRun, prepared: PreparedRun) -> None:
@@ -45,12 +54,13 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
             run.say(f"going on from {trainer.last_checkpoint}")
-        run.say(f"training {trained:,} parameters on {len(items):,} items")
+        run.say(f"training {trained:,} parameters on {len(items):,} items, {expected_work(items, options)}")
         with kept_if_a_plugin_fails(trainer):
             state = trainer.fit(items)
     accelerator.end_training()
     tune_after_training(prepared)
     note_training(run, prepared, state, len(items), trained)
+    warn_of_little_training(run, options)
     save_trained(run, prepared)
 
 
@@ -99,6 +109,33 @@ def make_items(prepared: PreparedRun) -> Sequence[Item]:
     if not made:
         raise UserError(f"head {prepared.head.name!r} made nothing to train on of {len(examples)} examples")
     return made
+
+
+def expected_work(items: Sequence[Item], options: TrainOptions) -> str:
+    """About how many steps and tokens the training has, from the lengths of some of its items."""
+    some = range(0, len(items), max(1, len(items) // SAMPLED_ITEMS))
+    length = sum(items[place].tokens for place in some) / len(some)
+    steps, tokens = Plan(len(items), options.tokens_per_step, 0, options.epochs, options.steps).estimate(length)
+    about = "" if options.steps else "about "
+    return f"in {about}{steps:,} step{'' if steps == 1 else 's'}, about {tokens:,} tokens"
+
+
+def warn_of_little_training(run: ActiveRun, options: TrainOptions) -> None:
+    """Warn of a training with few steps, or whose loss has not fallen from its first to its last quarter."""
+    steps = run.record.training.step if run.record.training else 0
+    if steps < FEW_STEPS:
+        run.warn(
+            f"the training had {steps} optimiser step{'' if steps == 1 else 's'}, and fewer than {FEW_STEPS} seldom "
+            f"change a model; lower train.tokens_per_step ({options.tokens_per_step:,}), or train longer"
+        )
+        return
+    losses = [event["loss"] for event in run.folder.events() if event["event"] == "step"]
+    quarter = len(losses) // 4
+    if quarter and fmean(losses[-quarter:]) >= fmean(losses[:quarter]):
+        run.warn(
+            f"the loss did not fall: {fmean(losses[:quarter]):.3f} in the first quarter of the training, "
+            f"{fmean(losses[-quarter:]):.3f} in the last; try another train.learning_rate"
+        )
 
 
 def note_training(run: ActiveRun, prepared: PreparedRun, state: TrainingState, items: int, trained: int) -> None:

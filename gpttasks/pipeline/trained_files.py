@@ -74,12 +74,12 @@ def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
         raise BackboneError(f"the encoder in {file} cannot be loaded: {one_line(error)}") from error
 
 
-def _misfit(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str | None:
-    """The first tensor that is not there, is not wanted or has another shape; None if all fit."""
-    for name in sorted({*found, *wanted}):
-        got, own = (str(list(some[name].shape)) if name in some else "nothing" for some in (found, wanted))
-        if got != own:
-            return f"{name} has the shape {got}, expected {own}"
+def _misfit(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
+    """The first tensor that is not there, is not expected or has another shape; None if all fit."""
+    for name in sorted({*found, *expected}):
+        got, needed = (str(list(some[name].shape)) if name in some else "nothing" for some in (found, expected))
+        if got != needed:
+            return f"{name} has the shape {got}, expected {needed}"
     return None
 
 
@@ -123,10 +123,10 @@ def _load_modules(head: Head, file: Path) -> None:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise FolderError(f"{file} cannot be read: {error}") from error
-    wanted = json.loads(json.dumps(head.fits()))
-    if trained_for != wanted:
+    expected = json.loads(json.dumps(head.fits()))
+    if trained_for != expected:
         raise BackboneError(
-            f"the head in {file} was trained for {_listed(trained_for)}, and this task has {_listed(wanted)}",
+            f"the head in {file} was trained for {_in_words(trained_for)}, and this task has {_in_words(expected)}",
             hint="to train a new head on what the run learned, use gpttasks export RUN --merged DIR as the backbone",
         )
     try:
@@ -135,5 +135,5 @@ def _load_modules(head: Head, file: Path) -> None:
         raise BackboneError(f"the head in {file} does not fit this backbone: {one_line(error)}") from error
 
 
-def _listed(fits: dict[str, object]) -> str:
+def _in_words(fits: dict[str, object]) -> str:
     return "; ".join(f"{name}: {value}" for name, value in fits.items()) or "nothing in particular"

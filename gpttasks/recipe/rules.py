@@ -9,10 +9,11 @@ from typing import Any
 from ..errors import GpttasksError, Problem, comma_separated, did_you_mean
 from ..example import renamed_field
 from ..plugins import Plugins
+from ..runtime import precision_problem
 from .backbone_rules import backbone_problems
 from .declared import Declared, declared, declared_by_default
 from .document import Document, Location
-from .schema import MetricUse, ScoreOptions, TrainOptions, Use
+from .schema import MetricUse, RuntimeOptions, ScoreOptions, TrainOptions, Use
 
 RUN_BACKBONE = "run"
 """The backbone that is a finished run, which may include a trained head."""
@@ -27,7 +28,7 @@ def rule_problems(document: Document, plugins: Plugins, parts: Mapping[str, Any]
     """All problems between the parts, by the recipe's keys; a part that could not be resolved is None."""
     rules = _Rules(document, plugins, parts)
     backbone = backbone_problems(document, plugins, parts, rules.head)
-    problems = [*rules.training(), *backbone, *rules.fit(), *rules.scoring()]
+    problems = [*rules.training(), *backbone, *rules.fit(), *rules.scoring(), *rules.precision()]
     return [*rules.failed, *problems]
 
 
@@ -41,6 +42,7 @@ class _Rules:
         self.train: TrainOptions | None = parts["train"]
         self.score: ScoreOptions | None = parts["score"]
         self.encoder: Use | None = parts["encoder"]
+        self.runtime: RuntimeOptions | None = parts["runtime"]
         task = self._declared("task", parts["task"], ("task",))
         self.fields: frozenset[str] | None = None if task is None else task.fields
         """Those that the task fills; None if they are not known."""
@@ -104,6 +106,11 @@ class _Rules:
             )
         if self.score.shots:
             yield from self._shots(self.score)
+
+    def precision(self) -> Iterator[Problem]:
+        """Whether the device computes in the precision, if the recipe names both."""
+        if self.runtime and (problem := precision_problem(self.runtime.precision, self.runtime.device)):
+            yield self.document.problem(problem.message, ("runtime", "precision"), hint=problem.hint)
 
     def _shots(self, score: ScoreOptions) -> Iterator[Problem]:
         """Whether the head can use shots, and they are not taken from the scored examples."""

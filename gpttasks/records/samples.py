@@ -283,12 +283,12 @@ def _row(sample: Sample) -> dict[str, Any]:
         content = getattr(sample, column.name)
         if column.is_json:
             content = json.dumps(content, ensure_ascii=False, allow_nan=False, default=_as_mapping)
-        row[column.name] = [list(span) for span in content] if column.name == "passages" else _listed(content)
+        row[column.name] = [list(span) for span in content] if column.name == "passages" else _as_list(content)
     row |= {TEXT_PREFIX + key: text for key, text in sample.texts.items()}
     return row | {STATISTICS_PREFIX + key: list(numbers) for key, numbers in sample.statistics.items()}
 
 
-def _listed(content: Any) -> Any:
+def _as_list(content: Any) -> Any:
     return list(content) if isinstance(content, tuple) else content
 
 

@@ -139,8 +139,8 @@ def _take_steps(backbone: LocalBackbone, parameters: list[torch.nn.Parameter]) -
     ids = _ids(backbone)
     for _ in range(2):
         with torch.enable_grad():
-            given = backbone.model(input_ids=ids, use_cache=False).logits.float()
-            loss = torch.nn.functional.cross_entropy(given[0, :-1], ids[0, 1:])
+            logits = backbone.model(input_ids=ids, use_cache=False).logits.float()
+            loss = torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:])
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -235,8 +235,8 @@ def _is_safetensors(content: bytes) -> bool:
 @rule("write in save() all that apply() makes trainable, and put it back in load()")
 def saved_equals_loaded(subject: AdaptationSubject) -> Iterator[str]:
     """Another model that loads the saved files gives the same logits."""
-    wanted = logits(subject.trained.backbone)
-    apart = _apart(wanted, logits(subject.loaded(subject.saved)))
+    expected = logits(subject.trained.backbone)
+    apart = _apart(expected, logits(subject.loaded(subject.saved)))
     if not apart <= CLOSE:
         yield f"got logits that differ by {apart:.1e} after saving and loading, expected the same within {CLOSE:.0e}"
 

@@ -122,8 +122,8 @@ def round_trip(subject: BaselineSubject) -> Iterator[str]:
         }
         with trial((task, head, metric, type(baseline)), keys, subject.known.values()) as run:
             statistics = [list(sample.statistics["checked"]) for sample in run.samples]
-        wanted = [list(metric().sample(example, answer)) for example, answer in zip(examples, answers, strict=True)]
-        if statistics != wanted:
+        expected = [list(metric().sample(example, answer)) for example, answer in zip(examples, answers, strict=True)]
+        if statistics != expected:
             yield f"got other answers of the kind {kind.name!r} in a run, expected the same"
 
 

@@ -48,7 +48,7 @@ def check_encoder(encoder: Encoder, media: Sequence[Media] | None = None) -> lis
         raise ValueError(
             f"encoder {encoder.name!r} reads {sorted(encoder.reads)}, of which none can be generated: give some media"
         )
-    given = media
+    all_media = media
 
     def bound() -> EncoderSubject:
         import torch
@@ -57,7 +57,7 @@ def check_encoder(encoder: Encoder, media: Sequence[Media] | None = None) -> lis
             torch.manual_seed(0)
             encoder.bind(HIDDEN)
         encoder.modules().eval()
-        return EncoderSubject(encoder, given)
+        return EncoderSubject(encoder, all_media)
 
     return run_rules("encoder", encoder.name, bound, RULES)
 
@@ -73,10 +73,10 @@ def names_what_it_reads(subject: EncoderSubject) -> Iterator[str]:
 @rule("let length() say precisely how many embeddings embed() makes")
 def shape_as_said(subject: EncoderSubject) -> Iterator[str]:
     """``embed`` returns as many embeddings as ``length`` announces, in the width of the backbone."""
-    for media, given in zip(subject.media, subject.embeddings(subject.media), strict=True):
-        wanted = (subject.encoder.length(media), HIDDEN)
-        if tuple(given.shape) != wanted or wanted[0] < 1:
-            yield f"got embeddings {list(given.shape)}, expected {list(wanted)}, with 1 or more of them"
+    for media, embedded in zip(subject.media, subject.embeddings(subject.media), strict=True):
+        expected = (subject.encoder.length(media), HIDDEN)
+        if tuple(embedded.shape) != expected or expected[0] < 1:
+            yield f"got embeddings {list(embedded.shape)}, expected {list(expected)}, with 1 or more of them"
 
 
 @rule("draw nothing at random outside bind(), and leave dropout to modules in training mode")
@@ -99,7 +99,7 @@ def alone_as_together(subject: EncoderSubject) -> Iterator[str]:
             yield f"got embeddings that differ by {difference:.1e} {what}, expected at most {CLOSE:.0e}"
 
 
-@rule("raise DataError in length(), saying what was got and what is wanted")
+@rule("raise DataError in length(), saying what was got and what was expected")
 def refuses_what_it_cannot_read(subject: EncoderSubject) -> Iterator[str]:
     """Empty and broken media are refused with DataError."""
     for what, data in (("no bytes", b""), ("broken bytes", b"\x00broken")):
@@ -117,10 +117,10 @@ def trains(subject: EncoderSubject) -> Iterator[str]:
     """Gradients reach the modules to be trained."""
     import torch
 
-    wanted = [value for value in subject.encoder.modules().parameters() if value.requires_grad]
+    expected = [value for value in subject.encoder.modules().parameters() if value.requires_grad]
     with torch.enable_grad():
         total = torch.stack([one.float().square().sum() for one in subject.encoder.embed(subject.media)]).sum()
-        if wanted and not total.requires_grad:
+        if expected and not total.requires_grad:
             yield "got embeddings without gradients, expected them to reach its modules"
 
 
@@ -154,14 +154,14 @@ def hard_media_too(subject: EncoderSubject) -> Iterator[str]:
     for what, media in hard_media(subject.encoder.reads):
         try:
             length = subject.encoder.length(media)
-            (given,) = subject.embeddings([media])
+            (embedded,) = subject.embeddings([media])
         except Exception as error:
             if not refused(error):
                 yield f"{what}: got {error_text(error)}, expected embeddings or DataError"
             continue
-        if tuple(given.shape) != (length, HIDDEN) or not torch.isfinite(given).all():
-            finite = "finite" if torch.isfinite(given).all() else "not finite"
-            yield f"{what}: got {finite} embeddings {list(given.shape)}, expected finite ones {[length, HIDDEN]}"
+        if tuple(embedded.shape) != (length, HIDDEN) or not torch.isfinite(embedded).all():
+            finite = "finite" if torch.isfinite(embedded).all() else "not finite"
+            yield f"{what}: got {finite} embeddings {list(embedded.shape)}, expected finite ones {[length, HIDDEN]}"
 
 
 @rule("keep all that is trained in modules(), and all else a function of the options")

@@ -14,7 +14,7 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True)
 class Fault:
-    """A rule that a component breaks; ``message`` says what was got and what was wanted, ``hint`` what to do."""
+    """A rule that a component breaks; ``message`` says what was got and what was expected, ``hint`` what to do."""
 
     kind: str
     name: str
@@ -55,7 +55,7 @@ class Rule(Generic[Subject]):
 
 
 def rule(hint: str) -> Callable[[Callable[[Subject], Iterable[str]]], Rule[Subject]]:
-    """Makes a rule of a function that gives a message for each breach: what was got, and what was wanted."""
+    """Makes a rule of a function that gives a message for each breach: what was got, and what was expected."""
     return lambda find: Rule(find, hint)
 
 

@@ -145,7 +145,7 @@ def random_at_chance(subject: MetricSubject) -> Iterator[str]:
 def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
     """It reads only the fields in ``needs`` of an example, and only those in ``reads`` of an answer."""
     metric = subject.metric
-    wanted = subject.rows(subject.drawn)
+    expected = subject.rows(subject.drawn)
     bare = [needed_fields(example, metric.needs) for example in subject.examples]
     answers = [read_fields(answer, metric.reads) for answer in subject.drawn]
     hint = f"expected the same, since needs is {sorted(metric.needs)} and reads is {sorted(metric.reads)}"
@@ -154,7 +154,7 @@ def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
     except Exception as error:
         yield f"without the fields that it does not name got {error_text(error)}, {hint}"
         return
-    if found.shape != wanted.shape or (found != wanted).any():
+    if found.shape != expected.shape or (found != expected).any():
         yield f"without the fields that it does not name got other statistics, {hint}"
 
 
@@ -191,12 +191,12 @@ def round_trip(subject: MetricSubject) -> Iterator[str]:
     }
     fresh = type(metric)(metric.options)
     rows = sample_rows(fresh, examples, answers, key=metric.name)
-    wanted = float(fresh.total(rows))
+    expected = float(fresh.total(rows))
     with trial((task, head, type(metric)), keys, subject.known) as run:
         score, samples = run.run.scores["checked"], run.samples
     found = float("nan") if score.value is None else score.value
-    if not _same(found, wanted):
-        yield f"got {score.value} in a run and {wanted} of the same answers, expected the same"
+    if not _same(found, expected):
+        yield f"got {score.value} in a run and {expected} of the same answers, expected the same"
     if [list(sample.statistics["checked"]) for sample in samples] != rows.tolist():
         yield "got other statistics in samples.parquet than of the same answers, expected the same"
     low, high = metric.scale

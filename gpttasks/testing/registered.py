@@ -59,16 +59,16 @@ def made(component: type[Any]) -> Any:
 
     Raises PluginError where it cannot be made of them.
     """
-    given = dict(component.sample_options)
+    sample = dict(component.sample_options)
     try:
-        options = component.Options(**given)
+        options = component.Options(**sample)
     except ValidationError as error:
         missing = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()) or str(error)
         raise Undriven(f"it needs options ({missing}): give them in the class attribute sample_options") from error
     try:
         return component(options)
     except Exception as error:  # whatever the plugin's own code raises
-        raise PluginError(f"{component.__name__} with the options {given} failed: {error_text(error)}") from error
+        raise PluginError(f"{component.__name__} with the options {sample} failed: {error_text(error)}") from error
 
 
 def _task(task: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:

@@ -67,14 +67,14 @@ def _write(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
 
 
 def _other_examples(run: TrialRun, examples: Sequence[Example]) -> Iterator[str]:
-    wanted = sorted((prompt_text(one.prompt), one.gold_text or "", one.choices) for one in examples)
+    expected = sorted((prompt_text(one.prompt), one.gold_text or "", one.choices) for one in examples)
     found = sorted((one.input, one.right or "", one.choices) for one in run.samples)
-    for one, other in zip(wanted, found, strict=False):
+    for one, other in zip(expected, found, strict=False):
         if one != other:
             yield f"got the example {other} in a run on a file of the rows, expected {one}"
             return
-    if len(wanted) != len(found):
-        yield f"got {len(found)} examples in a run on a file of the rows, expected {len(wanted)}"
+    if len(expected) != len(found):
+        yield f"got {len(found)} examples in a run on a file of the rows, expected {len(expected)}"
 
 
 def _predicted_otherwise(run: TrialRun, rows: Sequence[Mapping[str, Any]], answers: frozenset[str]) -> Iterator[str]:

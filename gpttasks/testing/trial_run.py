@@ -127,9 +127,9 @@ def carry_out(session: Session, keys: Mapping[str, Any], folder: Path) -> TrialR
     file.write_text("seed: 1\n", "utf-8")
     score = {**QUICK, **keys["score"]}
     # As on the command line, where relative paths in a component's options start at the working directory.
-    given = [f"{key}={json.dumps(value)}" for key, value in {**keys, "score": score, "runtime": RUNTIME}.items()]
+    overrides = [f"{key}={json.dumps(value)}" for key, value in {**keys, "score": score, "runtime": RUNTIME}.items()]
     with _quietly(), torch.random.fork_rng(devices=[]):
-        recipe = load_recipe(file, given, session.plugins)
+        recipe = load_recipe(file, overrides, session.plugins)
         return TrialRun(keys, session, session.run_recipe(recipe, out=folder))
 
 

@@ -40,6 +40,14 @@ class Plan:
         # Rounded first: 1.1 epochs of 10 items are slightly more than 11 in floating point, which must not become 12.
         return None if self.epochs is None else math.ceil(round(self.epochs * self.items, 6))
 
+    def estimate(self, tokens_per_item: float) -> tuple[int, int]:
+        """About how many steps and tokens the training has, for items of this average length."""
+        # A step ends with the item that reaches tokens_per_step: half an item beyond it, on average.
+        step = max(tokens_per_item, min(self.tokens_per_step + tokens_per_item / 2, self.items * tokens_per_item))
+        if self.total_items is None:
+            return self.steps or 0, round((self.steps or 0) * step)
+        return max(1, round(self.total_items * tokens_per_item / step)), round(self.total_items * tokens_per_item)
+
     def share(self, step: int, seen: int) -> float:
         """The share of the training that is done after ``step`` steps and ``seen`` items, from 0 to 1."""
         total = self.total_items

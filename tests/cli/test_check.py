@@ -54,7 +54,7 @@ def test_a_metric_says_whose_answers_it_scores(folder, capsys):
 def test_every_bundled_recipe_is_right(name, capsys):
     status, err = check(capsys, name)
     assert status == 0
-    assert err.startswith(f"{name}: the recipe is right\n")
+    assert err.startswith(f"{name}: OK\n")
 
 
 def test_the_summary_says_what_would_be_done(folder, capsys):
@@ -235,3 +235,53 @@ def test_a_former_option_names_what_replaces_it(folder, capsys, change, key):
     (folder / "recipe.yaml").write_text(recipe + "adapt: none\nscore: {metrics: [wer]}\n")
     status, err = check(capsys, "recipe.yaml", change)
     assert (status, err) == (2, f"command line: {key}: unknown key: it is called 'features' now\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("runs/nonexistent", "there is no run in runs/nonexistent"),
+        ("./nonexistent", "/nonexistent; give a folder with config.json"),
+        ("./data", "/data has no config.json"),
+        ("./adapter", "/adapter holds a PEFT adapter without its base model; name the run that trained it"),
+        ("./rows.csv", "/rows.csv is a file; a backbone is a folder or a Hub id"),
+    ],
+)
+def test_a_backbone_whose_files_are_missing_is_reported_at_its_place(value, message, folder, capsys):
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    (folder / "rows.csv").write_text(ROWS)
+    (folder / "recipe.yaml").write_text(RIGHT.replace("backbone: mock", f"backbone: {value}"))
+    status, err = check(capsys, "recipe.yaml")
+    assert status == 2
+    assert err.startswith("recipe.yaml:2:11: backbone: ")
+    assert message in err
+
+
+def test_a_run_that_is_not_finished_is_no_backbone(folder, capsys):
+    assert main(["run", "recipe.yaml", "--out", "runs/half", "task.data.path=missing.csv"]) == 2
+    capsys.readouterr()
+    status, err = check(capsys, "recipe.yaml", "backbone=runs/half")
+    assert status == 2
+    assert "backbone: the run " in err
+    assert "expected a finished one" in err
+
+
+def test_an_encoder_whose_folder_is_missing_is_reported_with_the_backbone(folder, capsys):
+    encoder = "encoder={use: pretrained-audio, path: ./whisper}"
+    status, err = check(capsys, "recipe.yaml", "backbone=./missing", encoder)
+    assert status == 2
+    assert [line.split(": ")[1] for line in err.splitlines()] == ["backbone", "encoder"]
+
+
+def test_fp16_on_a_cpu_is_refused(folder, capsys):
+    status, err = check(capsys, "recipe.yaml", "runtime={device: cpu, precision: fp16}")
+    assert status == 2
+    assert "runtime.precision: fp16 on a CPU is emulated" in err
+
+
+def test_a_run_finds_out_that_its_device_is_a_cpu(folder, capsys, monkeypatch):
+    monkeypatch.setattr("gpttasks.pipeline.session.choose_device", lambda device: "cpu")
+    (folder / "rows.csv").write_text(ROWS)
+    assert main(["run", "recipe.yaml", "runtime.precision=fp16"]) == 2
+    assert "runtime.precision: fp16 on a CPU is emulated" in capsys.readouterr().err

@@ -194,3 +194,15 @@ def test_ctrl_c_is_status_130_and_the_record_says_interrupted(folder, capsys):
     assert json.loads(out)["state"] == "interrupted"
     assert json.loads((folder / "here" / "run.json").read_text())["state"] == "interrupted"
     assert main(["run", "small.yaml", "--out", "here"]) == 0
+
+
+def test_a_warning_is_printed_once_and_again_when_the_run_is_shown_again(folder, capsys):
+    keys = [
+        "head={use: generate, max_tokens: 1}",
+        "task={use: generation, data: {path: data}, prompt: x, target: text}",
+    ]
+    keys += ["score.metrics=[exact_match]"]
+    for _ in range(2):
+        assert main(["run", "small.yaml", *keys]) == 0
+        err = capsys.readouterr().err
+        assert err.count("hit max_tokens before an end token or stop string") == 1

@@ -7,17 +7,21 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from small_runs import run, samples, write_reviews
 
 import gpttasks
+from gpttasks import Run
 from gpttasks.errors import DataError, FolderError, Interrupted, RunFailed, UserError
 from gpttasks.model import self_tests
 from gpttasks.model.capabilities import unless
 from gpttasks.pipeline.predict import Predictor
+from gpttasks.pipeline.train import warn_of_little_training
 from gpttasks.plugins import load_plugins
+from gpttasks.recipe.schema import TrainOptions
 from gpttasks.records.folder import read_events
 from gpttasks.records.run import read_run
 from gpttasks.training import checkpoint, trainer
@@ -108,6 +112,10 @@ class TestReuse:
         assert (recipe.parent / "data" / "train.csv").exists()
 
 
+def warnings_of(done: Run) -> str:
+    return "\n".join(done.document["warnings"])
+
+
 class TestSameScores:
     @pytest.mark.parametrize("head", ["choice", "classifier"])
     def test_whatever_the_batch(self, recipe: Path, head: str) -> None:
@@ -120,6 +128,30 @@ class TestSameScores:
         for left, right in zip(samples(one.folder), samples(many.folder), strict=True):
             assert left.id == right.id
             assert list(left.scores) == pytest.approx(list(right.scores), abs=1e-4)
+
+    def test_few_steps_are_announced_and_warned_about(self, recipe: Path, capfd) -> None:
+        done = run(recipe, "out", "train={steps: 2, tokens_per_step: 60}")
+        assert " items, in 2 steps, about " in capfd.readouterr().err
+        assert "the training had 2 optimiser steps, and fewer than 20 seldom change a model" in warnings_of(done)
+
+    @pytest.mark.parametrize(
+        ("losses", "message"),
+        [
+            ([2.0] * 10 + [1.5] * 10, None),
+            ([2.0] * 10 + [2.5] * 10, "the loss did not fall: 2.000 in the first quarter of the training, 2.500 in"),
+            ([2.0] * 19, "the training had 19 optimiser steps, and fewer than 20"),
+        ],
+    )
+    def test_a_training_that_hardly_trains_is_warned_about(self, losses: list[float], message: str | None) -> None:
+        events = [{"event": "step", "loss": loss} for loss in losses] + [{"event": "validation"}]
+        warnings: list[str] = []
+        stopped: Any = SimpleNamespace(
+            record=SimpleNamespace(training=SimpleNamespace(step=len(losses))),
+            folder=SimpleNamespace(events=lambda: events),
+            warn=warnings.append,
+        )
+        warn_of_little_training(stopped, TrainOptions(epochs=1))
+        assert [warning.startswith(message or "") for warning in warnings] == [True] * (message is not None)
 
     @pytest.mark.parametrize("key", ["head.dropout=0.1", "train.dropout=true"])
     def test_dropout_is_told_to_depend_on_the_batch(self, recipe: Path, key: str) -> None:

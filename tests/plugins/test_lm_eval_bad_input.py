@@ -219,9 +219,7 @@ def test_the_data_are_the_tasks_own(key, refused):
 
 
 def test_other_keys_of_data_are_known(refused):
-    assert "the recipe is right" in refused(
-        "task.data={id: number, holdout: {validation: 0.2}}", verb="check", status=0
-    )
+    assert ": OK\n" in refused("task.data={id: number, holdout: {validation: 0.2}}", verb="check", status=0)
     assert "task.data.ids: unknown key; did you mean 'id'?" in refused("task.data={ids: number}", verb="check")
 
 

@@ -270,10 +270,11 @@ def test_no_step_is_lost_by_an_error_in_a_later_one(folder: Path, fault: str, tr
     write(folder, fault, 5)
     message = failed(capsys, *training)
     assert re.search(rf"failed in {fault.split()[1]}\(\), on examples? train-\d+", message)
-    assert (Path("out") / "checkpoints" / "last.safetensors").exists()
+    begun = fault == "head loss"  # some items are made before the first step, to tell how long the training is
+    assert (Path("out") / "checkpoints" / "last.safetensors").exists() is begun
     write(folder)
     again = finished(capsys, "out", *training)
-    assert again["training"]["resumed_at"][0] >= 1
+    assert bool(again["training"]["resumed_at"]) is begun
     adapter = Path("adapter") / "adapter_model.safetensors"
     assert ("out" / adapter).read_bytes() == ("whole" / adapter).read_bytes()
     assert again["scores"] == whole["scores"]
@@ -302,7 +303,9 @@ def test_a_lifecycle_hook_that_fails_loses_no_run(folder: Path, hook: str, train
     warning = (
         f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}, and the run goes on without it: KeyError: 'lost'"
     )
-    assert record["warnings"] == [warning]
+    few_steps, *others = sorted(record["warnings"], key=lambda text: text == warning)
+    assert others == [warning]
+    assert few_steps.startswith("the training had 5 optimiser steps")
     assert read_run("out").document == record
     assert finished(capsys, "out", *training)["scores"] == record["scores"]
 
@@ -314,7 +317,7 @@ def test_a_hook_that_always_fails_is_told_once(folder: Path, training: list[str]
     )
     assert main(["run", "films.yaml", "--plugin", "faulty.py", "--out", "out", *training]) == 0
     err = capsys.readouterr().err
-    assert err.count("failed in gpttasks_logged") == 2, "when it happens, and among the warnings at the end"
+    assert err.count("failed in gpttasks_logged") == 1
     assert "KeyError: 1" in err
     assert "KeyError: 2" not in err
 

@@ -48,6 +48,19 @@ def test_steps_are_as_small_as_the_budget_allows(lengths, budget, seed):
     assert all(sum(lengths[index] for index in step) >= budget for step in steps[:-1])
 
 
+@given(length=st.integers(1, 30), items=st.integers(1, 40), budget=budgets, seed=seeds, epochs=st.integers(1, 3))
+def test_the_estimate_for_items_of_equal_length_is_close(length, items, budget, seed, epochs):
+    steps, tokens = Plan(items, budget, seed, epochs=epochs).estimate(length)
+    done = len(plan_steps([length] * items, budget, seed, epochs=epochs))
+    assert tokens == epochs * items * length
+    assert steps == pytest.approx(done, rel=0.6, abs=epochs), "each epoch may end with a small step"
+
+
+def test_the_estimate_for_a_number_of_steps_has_that_number():
+    assert Plan(100, 64, 0, steps=5).estimate(8.0) == (5, 5 * 68)
+    assert Plan(2, 64, 0, steps=5).estimate(8.0) == (5, 5 * 16), "a step has at most all items"
+
+
 @given(lengths=lengths_of_items, budget=budgets, seed=seeds, epochs=st.integers(1, 40).map(lambda tenths: tenths / 10))
 def test_broken_epochs(lengths, budget, seed, epochs):
     order = flat(plan_steps(lengths, budget, seed, epochs=epochs, steps=None))
