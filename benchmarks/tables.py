@@ -36,6 +36,7 @@ METRICS = {
     "wer": "word error rate",
     "f1": "F1",
     "token_f1": "token F1",
+    "perplexity": "token perplexity",
 }
 
 

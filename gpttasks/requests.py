@@ -11,9 +11,26 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from .example import Prompt
+from .hashing import seeded_hash
 
 NEAR_TIE = 2e-4
 """A margin between the first two of several values below which batching may turn their order round: it is reported."""
+
+
+TIE = 5e-5
+"""A margin below which options count as equally likely. It is smaller than :data:`NEAR_TIE`, so that batching moves
+no choice whose margin is above that."""
+
+
+def best_option(values: Sequence[float], texts: Sequence[str], *, seed: int, id: str) -> tuple[int, bool]:
+    """The index of the highest value, and whether others are within :data:`TIE` of it.
+
+    A tie is decided by a hash of the seed, the example's ``id`` and the option's text: the first option would make a
+    model that cannot tell options apart as good as the share of right answers that come first.
+    """
+    top = max(values)
+    tied = [index for index, value in enumerate(values) if top - value < TIE]
+    return min(tied, key=lambda index: seeded_hash(seed, "tie", id, texts[index])), len(tied) > 1
 
 
 def near_tie(values: Sequence[float]) -> bool:

@@ -61,17 +61,26 @@ def _show_result(run: Run) -> None:
 
     if run.reused:
         say("This run is already finished; its scores are reused (--force repeats it).")
-    rows = [("metric", "value", "interval", "n")]
-    for key, score in run.scores.items():
-        bounds = f"{_number(score.low)} to {_number(score.high)} ({score.level * 100:g} %)"
-        rows.append((key, _number(score.value), bounds, f"{score.n:,}"))
-    say(aligned(rows))
+    say(_score_table(run))
     for key, score in run.scores.items():
         if score.reason:
             say(f"{key}: {score.reason}")
     for warning in run.record.warnings if run.reused else ():  # a run prints its warnings when they arise
         say(f"warning: {warning}")
     say(f"report: {run.folder / REPORT}")
+
+
+def _score_table(run: Run) -> str:
+    """One line a score; a column ``answers`` where ties, empty or unfinished answers move the model's scores."""
+    from ..records.run import answers_to_note
+
+    noted = answers_to_note(run.record.samples.model_dump())
+    rows = [["metric", "value", "interval", "n", *(["answers"] if noted else [])]]
+    for key, score in run.scores.items():
+        bounds = f"{_number(score.low)} to {_number(score.high)} ({score.level * 100:g} %)"
+        note = "" if score.of_baseline else noted
+        rows.append([key, _number(score.value), bounds, f"{score.n:,}", *([note] if noted else [])])
+    return aligned(rows)
 
 
 def _number(value: float | None) -> str:

@@ -13,7 +13,7 @@ from ..component import Component
 from ..errors import PluginError, did_you_mean
 from ..example import Example
 from ..item import Item
-from ..requests import Reply, Request
+from ..requests import Reply, Request, best_option
 from ..tokens.rows import TokenRow, rows_of_request
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Head(Component):
 
     answer_kinds: Mapping[str, AnswerKind] = CORE_KINDS
     """All registered kinds; those of the core where the head was not made of a recipe."""
+    seed: int = 1
+    """The recipe's seed, which decides ties between options."""
     backbone: Backbone
     tuned: Mapping[str, Any] = MappingProxyType({})
     """What ``tune`` found, or the run that is the backbone brought along; empty if nothing is tuned."""
@@ -166,6 +168,14 @@ class Head(Component):
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The answer from the replies to ``requests(example)``, in their order."""
         raise NotImplementedError
+
+    def best_choice(self, example: Example, values: Sequence[float]) -> tuple[int, bool]:
+        """The index of the choice with the highest value, and whether it is a tie: put that into ``detail["tie"]``.
+
+        Values within 5e-5 are equal, and a hash of (seed, id, choice) picks one, so that the order of choices does not
+        matter. Answers that are ties are counted and reported.
+        """
+        return best_option(values, example.choices, seed=self.seed, id=example.id)
 
     def tune(self, examples: Sequence[Example], replies: Sequence[Sequence[Reply]]) -> dict[str, Any]:
         """Settings fitted on validation data (thresholds, weights), kept in ``head/tuned.json``; none by default.

@@ -65,13 +65,13 @@ class Choice(TextHead):
         return asked
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
-        """The index of the likeliest option (the first of equals), with a probability for each."""
+        """The index of the likeliest option, with a probability for each; see :meth:`~gpttasks.Head.best_choice`."""
         given = [reply for reply in replies if isinstance(reply, LogLikelihoodReply)]
         logprobs = [reply.logprob for reply in given[: len(example.choices)]]
         values = self._normalise(example, given, logprobs)
-        best = max(range(len(values)), key=lambda index: values[index])
+        best, tie = self.best_choice(example, values)
         tokens = [reply.tokens for reply in given[: len(logprobs)]]
-        detail = {"logprobs": logprobs, "tokens": tokens, "near_tie": near_tie(values)}
+        detail = {"logprobs": logprobs, "tokens": tokens, "near_tie": near_tie(values), "tie": tie}
         return Answer(best, example.choices[best], softmax(values), detail)
 
     def _continuations(self, example: Example) -> tuple[str, ...]:

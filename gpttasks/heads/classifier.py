@@ -47,6 +47,6 @@ class Classifier(ChoicesHead):
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The index of the highest output, with the softmax of all."""
         values = added(replies)
-        best = max(range(len(values)), key=lambda index: values[index])
-        detail = {"logits": list(values), "near_tie": near_tie(values)}
+        best, tie = self.best_choice(example, values)
+        detail = {"logits": list(values), "near_tie": near_tie(values), "tie": tie}
         return Answer(best, example.choices[best], softmax(values), detail)

@@ -211,7 +211,7 @@ class Span(Head):
 
     def tune(self, examples: Sequence[Example], replies: Sequence[Sequence[Reply]]) -> dict[str, Any]:
         """The threshold with the highest token F1 on the validation examples; margins below it mean no answer."""
-        f1 = TokenF1()
+        f1 = TokenF1(TokenF1.Options(normalisation="squad"))  # as the answers of such tasks are scored
         margins, gains = [], []
         for example, given in zip(examples, replies, strict=True):
             answered = self._always(example, given)

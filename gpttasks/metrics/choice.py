@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ..component import Options
 from ..errors import DataError
+from ..requests import best_option
 from .base import Metric
 from .classification import _class_index
 
@@ -31,16 +32,18 @@ class NormalisedAccuracyOptions(Options):
 
 
 class NormalisedAccuracy(Metric):
-    """The share of examples whose right choice has the highest log-likelihood for its length; of equals, the first.
+    """The share of examples whose right choice has the highest log-likelihood for its length.
 
     It says what accuracy would be with that normalisation, from the same answers. ``by: characters`` is the acc_norm
-    of lm-evaluation-harness; bytes give the same for ASCII.
+    of lm-evaluation-harness; bytes give the same for ASCII. A tie (5e-5) is decided by a hash of the example's id and
+    the choice.
     """
 
     name = "normalised_accuracy"
     needs = frozenset({"label", "choices"})
     takes = frozenset({"label"})
     reads = frozenset({"detail"})
+    version = "2"  # since 2 ties are not the first choice's
     Options = NormalisedAccuracyOptions
     options: NormalisedAccuracyOptions
 
@@ -57,7 +60,8 @@ class NormalisedAccuracy(Metric):
         label = _class_index(example.label, "label", example)
         logprobs = _one_each(example, answer, "logprobs")
         values = [logprob / length for logprob, length in zip(logprobs, self._lengths(example, answer), strict=True)]
-        return (float(values.index(max(values)) == label),)
+        best, _ = best_option(values, example.choices, seed=0, id=example.id)
+        return (float(best == label),)
 
     def total(self, rows: np.ndarray) -> float:
         """The mean."""

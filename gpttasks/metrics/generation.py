@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -116,17 +117,19 @@ class RougeOptions(Options):
     )
     measure: Literal["fmeasure", "precision", "recall"] = Field("fmeasure", description="which value is averaged")
     use_stemmer: bool = Field(
-        False, description="whether to reduce words to their stems with the Porter stemmer for English"
+        False, description="whether to reduce Latin words to their stems with the Porter stemmer for English"
     )
 
 
 class Rouge(Metric):
     """The mean ROUGE of an answer and its best reference, which is that of the highest F-measure, by rouge_score.
 
-    That library reads the letters a to z and digits in lower case, and nothing else: texts in other scripts score 0.
+    Latin text has the words of that library, which reads the letters a to z and digits in lower case. Text in other
+    scripts has those of Unicode's word boundaries (UAX 29): each Chinese character is a word.
     """
 
     name = "rouge"
+    version = "2"  # since 2 other scripts are read
     needs = frozenset({"references"})
     takes = frozenset({"text"})
     reads = frozenset({"text"})
@@ -142,11 +145,17 @@ class Rouge(Metric):
         """The mean."""
         return float(rows[:, 0].mean())
 
+    def signature(self, examples: Sequence[Example]) -> str:
+        """How texts are divided into words, and the library with its version."""
+        return f"tok:rouge_score+uax29|rouge_score:{version('rouge-score')}"
+
     @cached_property
     def _scorer(self) -> Any:
         from rouge_score.rouge_scorer import RougeScorer
 
-        return RougeScorer([self.options.type], use_stemmer=self.options.use_stemmer)
+        from .rouge_tokenizer import ScriptTokenizer
+
+        return RougeScorer([self.options.type], tokenizer=ScriptTokenizer(self.options.use_stemmer))
 
 
 class DistinctOptions(Options):

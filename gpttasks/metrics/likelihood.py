@@ -34,7 +34,7 @@ def _nats_tokens_bytes(answer: Answer) -> tuple[float, float, float]:
 
 
 class Perplexity(_Likelihood):
-    """Token-level perplexity: e to the mean negative log-likelihood of a token, in nats, over all texts together.
+    """Perplexity for each token: e to the mean negative log-likelihood of a token, in nats, over all texts together.
 
     It depends on the tokenizer: compare models of different tokenizers by bits per byte.
     """

@@ -57,6 +57,11 @@ class Score:
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"a score's {name} is finite or None with a reason, got {number}")
 
+    @property
+    def of_baseline(self) -> bool:
+        """Whether a baseline's answers were scored, and not the model's."""
+        return self.way.startswith("baseline:")
+
     def as_dict(self) -> dict[str, Any]:
         """The twelve fields, of JSON types."""
         return {**vars(self), "scale": list(self.scale)}

@@ -1,4 +1,4 @@
-"""Metrics that compare an answer with references as SQuAD does: exact match, and F1 over tokens."""
+"""Metrics that compare an answer with references as texts: exact match, and F1 over tokens."""
 
 from __future__ import annotations
 
@@ -28,13 +28,26 @@ def squad_normalised(text: str) -> str:
     return " ".join(_ARTICLE.sub(" ", bare).split())
 
 
+_WORD_END = re.compile(r"(?<=\w)[.,;:]+(?=\s|$)")
+
+
+def words_normalised(text: str) -> str:
+    """``text`` in lower case with single spaces, and without full stops, commas, colons and semicolons after a word.
+
+    Everything that can tell two numbers, formulas or letters apart stays: ``-5``, ``5.0``, ``1/2``, ``C++`` and ``A``.
+    """
+    return _WORD_END.sub("", " ".join(text.lower().split()))
+
+
 class MatchOptions(Options):
     """The options of :class:`ExactMatch` and :class:`TokenF1`."""
 
-    normalisation: Literal["squad", "lower", "none"] = Field(
-        "squad",
-        description="how answer and references are normalised first. squad: lower case, without ASCII punctuation "
-        "and English articles, single spaces; lower: lower case; none: not at all",
+    normalisation: Literal["words", "squad", "lower", "none"] = Field(
+        "words",
+        description="how answer and references are normalised, after white space at their ends is removed. words: "
+        "lower case, single spaces, and no . , ; or : at the end of a word; squad: lower case, without ASCII "
+        "punctuation and English articles, single spaces, as in SQuAD's script, so that 5.0 equals 50; lower: lower "
+        "case; none: no further. A task may have another default: that of question-answering is squad",
     )
 
 
@@ -45,6 +58,7 @@ class _BestMatch(Metric):
     takes = frozenset({"text", "span"})
     reads = frozenset({"text"})
     Options = MatchOptions
+    version = "2"  # since 2 the default is words, and white space at the ends never counts
     options: MatchOptions
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
@@ -64,9 +78,14 @@ class _BestMatch(Metric):
         raise NotImplementedError
 
     def _normalised(self, text: str) -> str:
-        if self.options.normalisation == "squad":
+        # Heads strip what a model writes; a reference that ends in a space could otherwise never be matched.
+        text = text.strip()
+        how = self.options.normalisation
+        if how == "words":
+            return words_normalised(text)
+        if how == "squad":
             return squad_normalised(text)
-        return text.lower() if self.options.normalisation == "lower" else text
+        return text.lower() if how == "lower" else text
 
     def _references(self, example: Example) -> list[str]:
         references = {reference: self._normalised(reference) for reference in example.references}

@@ -51,6 +51,13 @@ class Answered:
         return self.kind.show(self.example, self.answer)
 
     @property
+    def empty(self) -> bool:
+        """Whether it is a blank text, and no blank text is among the right answers."""
+        if not isinstance(self.answer.value, str) or self.answer.value.strip():
+            return False
+        return all(text.strip() for text in self.example.references)
+
+    @property
     def cut_tokens(self) -> int:
         """The most tokens of its passages that any of its requests had to leave out."""
         return max((reply.cut.tokens for reply in self.replies if hasattr(reply, "cut")), default=0)

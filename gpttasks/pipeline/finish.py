@@ -8,11 +8,12 @@ from typing import Any
 
 from ..example import json_mapping
 from ..hashing import file_digest
+from ..metrics.verdict import right_by
 from ..records.environment import peak_memory_bytes
 from ..records.folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, REPLIES, REPORT
 from ..records.run import RECORD, SAMPLES
 from ..records.samples import Sample, sample_of, write_samples
-from ..report import render_report
+from ..report import Judged, render_report
 from .active_run import ActiveRun
 from .parts import PreparedRun
 from .score import Scored
@@ -28,13 +29,30 @@ def finish(run: ActiveRun, prepared: PreparedRun, scored: Scored) -> None:
     sections = run.collect("gpttasks_add_to_report", _report_text, scores=scores)
     run.update("finished")
     recipe = (run.folder / RECIPE).read_text("utf-8")
-    page = render_report(run.record.as_json(), samples, run.folder.events(), recipe=recipe, plugin_sections=sections)
+    page = render_report(
+        run.record.as_json(),
+        samples,
+        run.folder.events(),
+        recipe=recipe,
+        plugin_sections=sections,
+        judged=judged_by_first_metric(prepared, scored),
+    )
     run.folder.write_text(REPORT, page)
     for name in (DATA_DIGESTS, REPLIES):
         (run.folder / name).unlink(missing_ok=True)
     run.record.files = file_digests(run.folder.path)
     run.save("finished")
     shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
+
+
+def judged_by_first_metric(prepared: PreparedRun, scored: Scored) -> Judged | None:
+    """What is right by the recipe's first metric of the model's answers; None if the recipe has only baselines."""
+    key = next((key for key in prepared.metrics if key not in prepared.baselines), None)
+    if key is None:
+        return None
+    examples, answers = [one.example for one in scored.answered], [one.answer for one in scored.answered]
+    kind = prepared.head.answer_kind
+    return Judged(key, right_by(prepared.metrics[key], kind, examples, answers, scored.statistics[key]))
 
 
 def samples_of(prepared: PreparedRun, scored: Scored) -> list[Sample]:

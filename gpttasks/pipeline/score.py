@@ -143,7 +143,16 @@ def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> N
     samples.truncated = sum(one.cut_tokens > 0 for one in answered)
     samples.shots_dropped = sum(one.cut_shots for one in answered)
     samples.near_ties = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
+    samples.ties = sum(bool(one.answer.detail.get("tie")) for one in answered)
+    samples.empty = sum(one.empty for one in answered)
     samples.unfinished = sum(one.answer.detail.get("finish") == "length" for one in answered)
+    if samples.ties:
+        run.warn(
+            f"{samples.ties:,} of {len(answered):,} answers {'is a tie' if samples.ties == 1 else 'are ties'}: "
+            "the model finds the best options equally likely, so that it has not chosen"
+        )
+    if samples.empty:
+        run.warn(f"{samples.empty:,} of {len(answered):,} answers {'is' if samples.empty == 1 else 'are'} empty")
     if samples.unfinished:
         run.warn(
             f"{samples.unfinished:,} of {len(answered):,} answers hit max_tokens before an end token or stop string"

@@ -133,10 +133,12 @@ class Session:
 
     def parts(self, recipe: Recipe) -> RunParts:
         """The components of a run, without examples. Nothing is loaded."""
+        head = self.create("head", recipe.head)
+        head.seed = recipe.seed
         return RunParts(
             recipe=recipe,
             task=self.create("task", recipe.task),
-            head=self.create("head", recipe.head),
+            head=head,
             adaptation=self.create("adaptation", recipe.adapt),
             metrics={use.key: self.create("metric", use) for use in recipe.score.metrics},
             backbone=self.create("backbone", recipe.backbone),

@@ -20,7 +20,7 @@ from ..records.folder import ADAPTER, CHECKPOINTS
 from ..records.run import TrainingRecord
 from ..training.checkpoint import LAST, save_checkpoint
 from ..training.items import LazyItems, may_not_fit
-from ..training.plan import Plan
+from ..training.plan import Plan, different_items
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
@@ -45,7 +45,7 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     assert lm is not None
     options = prepared.recipe.train
     assert options is not None
-    items = make_items(prepared)
+    items, owners = make_items(prepared)
     accelerator = make_accelerator(run, prepared)
     warn_of_dropout(run, prepared)
     with stop_on_interrupt(run) as asked:
@@ -59,7 +59,7 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
             state = trainer.fit(items)
     accelerator.end_training()
     tune_after_training(prepared)
-    note_training(run, prepared, state, len(items), trained)
+    note_training(run, prepared, state, owners, trained)
     warn_of_little_training(run, options)
     save_trained(run, prepared)
 
@@ -85,8 +85,10 @@ def warn_of_dropout(run: ActiveRun, prepared: PreparedRun) -> None:
         run.warn(f"{' and '.join(named)} is on, so that runtime.tokens_per_batch moves what is learned")
 
 
-def make_items(prepared: PreparedRun) -> Sequence[Item]:
-    """The items of all training examples; where each makes just one, only those that may be too long are made now.
+def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
+    """The items of all training examples, and the place of each one's example.
+
+    Where each example makes just one, only those that may be too long are made now.
 
     Raises UserError if there are none, DataError for an example that does not fit the context.
     """
@@ -98,17 +100,19 @@ def make_items(prepared: PreparedRun) -> Sequence[Item]:
             with Progress("tokenising long examples", len(long), "examples") as progress:
                 for place in long:
                     progress.advance(1, items[place].tokens)
-        return items
+        return items, range(len(examples))
     made: list[Item] = []
+    owners: list[int] = []
     lengths = [len(prompt_text(example.prompt)) for example in examples]  # of a review or of a whole book
     with Progress("tokenising", sum(lengths), "characters") as progress:
-        for example, length in zip(examples, lengths, strict=True):
+        for place, (example, length) in enumerate(zip(examples, lengths, strict=True)):
             new = list(prepared.head.items(example))
             made += new
+            owners += [place] * len(new)
             progress.advance(length, sum(item.tokens for item in new))
     if not made:
         raise UserError(f"head {prepared.head.name!r} made nothing to train on of {len(examples)} examples")
-    return made
+    return made, owners
 
 
 def expected_work(items: Sequence[Item], options: TrainOptions) -> str:
@@ -138,9 +142,20 @@ def warn_of_little_training(run: ActiveRun, options: TrainOptions) -> None:
         )
 
 
-def note_training(run: ActiveRun, prepared: PreparedRun, state: TrainingState, items: int, trained: int) -> None:
-    """Write down how the training went, and say how many items had to be cut."""
-    run.record.training = TrainingRecord(**asdict(state), items=items, trained_parameters=trained)
+def note_training(
+    run: ActiveRun, prepared: PreparedRun, state: TrainingState, owners: Sequence[int], trained: int
+) -> None:
+    """Write down how the training went, and say on how many examples, and how many items had to be cut.
+
+    ``owners`` is the place of each item's example.
+    """
+    items, available = len(owners), len(prepared.sets["train"].examples)
+    used = {owners[index] for index in different_items(items, prepared.recipe.seed, state.seen)}
+    run.record.training = TrainingRecord(
+        **asdict(state), items=items, trained_parameters=trained, examples=available, examples_seen=len(used)
+    )
+    steps = f"{state.step:,} step" if state.step == 1 else f"{state.step:,} steps"
+    run.say(f"trained on {len(used):,} of {available:,} examples in {steps}")
     run.record.samples.train_truncated = state.cut
     if state.cut:
         run.warn(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..component import Component, Options
 from ..data.sources import DataOptions, SplitOptions
-from ..errors import Problem, RecipeError, did_you_mean
+from ..errors import PluginError, Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
 from .assemble import assemble
 from .document import Document, Location, find_recipe
@@ -172,7 +172,7 @@ class _Resolver:
 
     def _metric(self, value: Any, index: int) -> MetricUse | None:
         location = ("score", "metrics", index)
-        use = self._component("metric", value, location, reserved=("as", "baseline"))
+        use = self._component("metric", self._with_task_defaults(value), location, reserved=("as", "baseline"))
         if use is None:
             return None
         reserved = value if isinstance(value, dict) else {}
@@ -188,6 +188,28 @@ class _Resolver:
             expected = "letters, digits, - and _, beginning with a letter or digit"
             self.problems.append(self.document.problem(f"got {show(key)}, expected {expected}", (*location, "as")))
             return None
+
+    def _with_task_defaults(self, metric: Any) -> Any:
+        """The metric with the options that the task declares for it, where the recipe does not set them."""
+        task = self.data.get("task")
+        task_name = task.get("use") if isinstance(task, dict) else task
+        name = metric.get("use") if isinstance(metric, dict) else metric
+        if not isinstance(name, str) or name not in self.plugins.names("metric"):
+            return metric  # what is unknown is reported elsewhere
+        if not isinstance(task_name, str) or task_name not in self.plugins.names("task"):
+            return metric
+        defaults = getattr(self.plugins.get("task", task_name), "metric_defaults", {}).get(name)
+        if not defaults:
+            return metric
+        options = self.plugins.get("metric", name).Options.model_fields
+        unknown = sorted(defaults.keys() - options.keys())
+        if unknown:
+            raise PluginError(
+                f"the task {task_name!r} declares metric_defaults with {unknown[0]!r}, which is not an option of the "
+                f"metric {name!r}",
+                hint=f"its options: {', '.join(options) or 'none'}",
+            )
+        return {"use": name, **defaults, **(metric if isinstance(metric, dict) else {})}
 
     def _component(self, kind: str, value: Any, location: Location, reserved: tuple[str, ...] = ()) -> Use | None:
         """The component that ``value`` names: a name or ``{use: name, ...}``."""

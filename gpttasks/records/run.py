@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -43,13 +44,17 @@ class SampleCounts(Section):
     """Numbers of examples.
 
     train, validation, test, pool, scored:
-        loaded for each role; None for a role that the run does not use.
+        loaded for each role; None for a role that the run does not use. ``training.examples_seen`` says how many of
+        those in ``train`` were trained on.
     truncated, train_truncated:
         scored examples and training items that were longer than the context.
     skipped:
         rows that could not be used; shots_dropped: shots that did not fit into the context.
     near_ties:
-        answers whose margin is within what batching may change; unfinished: texts that reached ``max_tokens``.
+        answers whose margin is within what batching may change; ties: those among them whose best options are equally
+        likely (a hash decides, and in lm-evaluation-harness the order); unfinished: texts that reached ``max_tokens``.
+    empty:
+        answers that are blank texts, where no blank text is right.
     """
 
     train: int = 0
@@ -60,11 +65,31 @@ class SampleCounts(Section):
     skipped: int = 0
     shots_dropped: int = 0
     near_ties: int = 0
+    ties: int = 0
     unfinished: int = 0
+    empty: int = 0
+
+
+def answers_to_note(samples: Mapping[str, Any]) -> str:
+    """What to know about the scored answers beside each score: ``12 ties, 3 empty``; empty if there is nothing.
+
+    ``samples`` is the section of ``run.json``, of any version: keys may be missing.
+    """
+    counts = {"ties": samples.get("ties"), "empty": samples.get("empty"), "unfinished": samples.get("unfinished")}
+    words = {"ties": "tie" if counts["ties"] == 1 else "ties"}
+    return ", ".join(
+        f"{count:,} {words.get(name, name)}" for name, count in counts.items() if isinstance(count, int) and count
+    )
 
 
 class TrainingRecord(Section):
-    """How the training went; steps are optimiser steps, ``seen`` counts items, once for each epoch."""
+    """How the training went; steps are optimiser steps, ``seen`` counts items, once for each epoch.
+
+    items, examples:
+        what was available to train on.
+    examples_seen:
+        the different examples of which an item was in a step; None in records of versions that did not count them.
+    """
 
     step: int
     seen: int
@@ -78,6 +103,8 @@ class TrainingRecord(Section):
     resumed_at: list[int]
     items: int
     trained_parameters: int
+    examples: int | None = None
+    examples_seen: int | None = None
 
 
 class CacheRecord(Section):

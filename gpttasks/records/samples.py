@@ -200,7 +200,7 @@ COLUMNS = (
     Column("answer_value", "JSON", "the answer's value: a class index, indices, a number, a span, or text"),
     Column("scores", "list<double>", "one probability for each choice; for likelihoods [nats, tokens, bytes]"),
     Column("logprobs", "list<double>", "the log-probability of each choice in nats, where the head compares them"),
-    Column("detail", "JSON", "what else the head recorded: near ties, token counts, how a text ended"),
+    Column("detail", "JSON", "what else the head recorded: ties, token counts, how a text ended"),
     Column("truncated", "int64", "the number of tokens that were cut from passages"),
 )
 """The fixed columns. For each metric there are ``stats_<key>`` (list<double>, its sample statistics) and, if it read a

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .page import render_report
+from .samples import Judged
 
-__all__ = ["render_report"]
+__all__ = ["Judged", "render_report"]

@@ -141,7 +141,11 @@ class Calibration:
 
 def read_calibration(found: SampleSet) -> Calibration | None:
     """The calibration by the probability of the likeliest choice; None without probabilities or right answers."""
-    pairs = [(s.confidence, not s.wrong) for s in found.samples if s.confidence is not None and s.right is not None]
+    pairs = [
+        (s.confidence, s.sample.answer == s.right)
+        for s in found.samples
+        if s.confidence is not None and s.right is not None
+    ]
     if found.kind != "label" or not pairs:
         return None
     groups: dict[int, list[tuple[float, bool]]] = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import words
 from .classes import read_calibration, read_confusion
-from .samples import COLUMNS, report_samples, view
+from .samples import COLUMNS, Judged, report_samples, view
 from .scores import score_rows
 from .summary import read_counts, read_record, read_summary
 from .training import read_training
@@ -33,15 +33,17 @@ def render_report(
     *,
     recipe: str = "",
     plugin_sections: Mapping[str, str] | None = None,
+    judged: Judged | None = None,
 ) -> str:
     """One self-contained HTML page about a run: no file, font, image or script from elsewhere, and none can be loaded.
 
     ``run`` is the content of ``run.json``, ``samples`` are those of ``samples.parquet``, ``events`` the lines of
     ``events.jsonl``, and ``recipe`` is the text of ``recipe.yaml``; ``plugin_sections`` are texts by the name of the
-    plugin that adds them. What is missing or null in ``run`` shows as a dash with the reason. All texts are escaped;
-    control characters and lone surrogates are replaced by visible characters.
+    plugin that adds them; ``judged`` says which answers are right, and without it texts are compared. What is missing
+    or null in ``run`` shows as a dash with the reason. All texts are escaped; control characters and lone surrogates
+    are replaced by visible characters.
     """
-    found = report_samples(samples)
+    found = report_samples(samples, judged)
     return (
         _environment()
         .get_template("page.html.jinja")
@@ -52,12 +54,14 @@ def render_report(
             warnings=[words.as_text(warning) for warning in words.as_list(run.get("warnings"))],
             counts=read_counts(run.get("samples")),
             summary=read_summary(run, len(samples), recipe),
-            scores=score_rows(run.get("scores")),
+            scores=score_rows(run.get("scores"), run.get("samples")),
             training=read_training(run.get("training"), events),
             confusion=read_confusion(found),
             calibration=read_calibration(found),
             kind=found.kind,
             errors=found.errors,
+            judge=found.judge,
+            not_judged=found.not_judged,
             total=len(samples),
             columns=COLUMNS[found.kind],
             first=[view(sample, found.kind) for sample in found.first],

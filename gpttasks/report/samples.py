@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..records.samples import Sample
@@ -63,13 +63,32 @@ class ReportedSample:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """Which answers are right by the recipe's first metric.
+
+    metric:
+        the key of its score.
+    right:
+        one for each sample, in their order; None for a metric that does not tell right from wrong, such as log-loss.
+    """
+
+    metric: str
+    right: Sequence[bool] | None
+
+
+@dataclass(frozen=True)
 class SampleSet:
     """All samples of a run and their kind: ``label`` has choices, ``labels`` several right ones, ``number`` a number,
     ``nll`` is text that was read, ``text`` the rest.
+
+    judge, not_judged:
+        the key of the metric that says what is wrong, or of the first metric, which does not; else empty.
     """
 
     kind: SampleKind
     samples: list[ReportedSample]
+    judge: str = ""
+    not_judged: str = ""
 
     @property
     def first(self) -> list[ReportedSample]:
@@ -101,8 +120,19 @@ def _badness(sample: ReportedSample) -> tuple[float, int]:
     return 1 - (sample.confidence or 0.0), sample.number  # a confident error, where the right one's is not known
 
 
-def report_samples(samples: Sequence[Sample]) -> SampleSet:
-    """The samples as the report shows them. Their kind is that which all of them can be."""
+def report_samples(samples: Sequence[Sample], judged: Judged | None = None) -> SampleSet:
+    """The samples as the report shows them. Their kind is that which all of them can be.
+
+    What is wrong is what ``judged`` says; where it does not, an answer that is not the right one word for word.
+    """
+    found = _by_kind(samples)
+    if judged is None or judged.right is None:
+        return replace(found, not_judged=judged.metric if judged else "")
+    shown = [replace(one, wrong=not right) for one, right in zip(found.samples, judged.right, strict=True)]
+    return SampleSet(found.kind, shown, judge=judged.metric)
+
+
+def _by_kind(samples: Sequence[Sample]) -> SampleSet:
     if samples and all(_is_likelihood(one) for one in samples):
         return SampleSet("nll", [_likelihood(place, one) for place, one in enumerate(samples, 1)])
     if samples and all(_is_number(one) for one in samples):

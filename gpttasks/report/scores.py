@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..metrics.signature import parse_signature
+from ..records.run import answers_to_note
 from .charts import IntervalBar, interval_bar
 from .words import as_list, as_mapping, as_number, as_text, fixed, interval_decimals, number, percent
 
@@ -24,6 +25,7 @@ class ScoreRow:
     level: str
     bar: IntervalBar | None
     n: str
+    answers: str
     groups: str
     direction: str
     split: str
@@ -32,12 +34,16 @@ class ScoreRow:
     way: Signature
 
 
-def score_rows(scores: Any) -> list[ScoreRow]:
-    """The rows of the table, from the ``scores`` of ``run.json``, in their order."""
-    return [_score_row(str(key), as_mapping(score)) for key, score in as_mapping(scores).items()]
+def score_rows(scores: Any, samples: Any = None) -> list[ScoreRow]:
+    """The rows of the table, from ``scores`` and ``samples`` of ``run.json``, in their order.
+
+    Rows of the model's scores say how many answers are ties, empty or unfinished.
+    """
+    noted = answers_to_note(as_mapping(samples))
+    return [_score_row(str(key), as_mapping(score), noted) for key, score in as_mapping(scores).items()]
 
 
-def _score_row(key: str, score: Mapping[str, Any]) -> ScoreRow:
+def _score_row(key: str, score: Mapping[str, Any], noted: str) -> ScoreRow:
     value, low, high = (as_number(score.get(name)) for name in ("value", "low", "high"))
     decimals = interval_decimals(low, high)
     scale = [as_number(end) for end in as_list(score.get("scale"))]
@@ -48,6 +54,7 @@ def _score_row(key: str, score: Mapping[str, Any]) -> ScoreRow:
         level=percent(score.get("level")),
         bar=interval_bar(value, low, high, scale) if value is not None else None,
         n=number(score.get("n")),
+        answers="" if as_text(score.get("way")).startswith("baseline:") else noted,
         groups=number(score["groups"]) if score.get("groups") is not None else "",
         direction=_direction(score.get("higher_is_better")),
         split=as_text(score.get("split")),

@@ -16,6 +16,8 @@ COUNTS = {
     "train_truncated": "training examples were longer than the context and were cut at their passage",
     "skipped": "rows of the data could not be used and were skipped",
     "shots_dropped": "shots did not fit into the context and were left out",
+    "ties": "answers were ties: the model found the best options equally likely",
+    "empty": "answers were empty",
     "near_ties": "answers were near ties, their margin within what batching may move",
 }
 STAGES = ("preparing", "training", "tuning", "scoring")
@@ -42,7 +44,6 @@ def read_summary(run: Mapping[str, Any], scored: int, recipe: str) -> Summary:
     """The summary, from ``run.json``, the number of scored samples, and the text of ``recipe.yaml``."""
     used = read_recipe(recipe)
     samples, machine, time = (as_mapping(run.get(key)) for key in ("samples", "machine", "time"))
-    trained = as_number(samples.get("train"))
     facts = [
         ("Started", as_text(run.get("started"))),
         (
@@ -58,7 +59,7 @@ def read_summary(run: Mapping[str, Any], scored: int, recipe: str) -> Summary:
         adaptation=_use(used.get("adapt")),
         head=_use(used.get("head")),
         task=_use(used.get("task")),
-        trained_on=number(trained) if trained and run.get("training") is not None else "",
+        trained_on=_trained_on(as_mapping(run.get("training")), as_number(samples.get("train"))),
         scored_on=number(scored) if scored else "",
         split=as_text(as_mapping(used.get("score")).get("split")),
         time=_known(duration(time.get("seconds", run.get("time")))),
@@ -68,6 +69,18 @@ def read_summary(run: Mapping[str, Any], scored: int, recipe: str) -> Summary:
         memory=_memory(run.get("memory")),
         facts=[(name, text) for name, text in facts if text],
     )
+
+
+def _trained_on(training: Mapping[str, Any], available: float | None) -> str:
+    """``21 of 29,000 available examples``, ``360 examples``; empty where nothing was trained."""
+    if not training or not available:
+        return ""
+    seen, available = as_number(training.get("examples_seen")), as_number(training.get("examples")) or available
+    if seen is None:  # a record of a version that did not count them
+        return f"some of {number(available)} available examples"
+    if seen < available:
+        return f"{number(seen)} of {number(available)} available examples"
+    return f"{number(available)} examples"
 
 
 def read_recipe(text: str) -> Mapping[str, Any]:

@@ -98,7 +98,9 @@ def _facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     resumed = as_list(training.get("resumed_at"))
     facts = [
         ("Steps", number(training.get("steps", training.get("step")))),
-        ("Items", number(training.get("items"))),
+        ("Examples seen", _of(training.get("examples_seen"), training.get("examples"))),
+        ("Items seen", number(training.get("seen"))),
+        ("Items in an epoch", number(training.get("items"))),
         ("Tokens", number(tokens) + speed),
         ("Time", duration(seconds)),
         ("Loss of the last step", number(training.get("loss"))),
@@ -107,6 +109,11 @@ def _facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Resumed at step", ", ".join(number(step) for step in resumed)),
     ]
     return [(name, text) for name, text in facts if text and text != number(None)]
+
+
+def _of(part: Any, whole: Any) -> str:
+    """``21 of 29,000``; empty where neither is known."""
+    return f"{number(part)} of {number(whole)}" if as_number(part) is not None and as_number(whole) is not None else ""
 
 
 def _best(training: Mapping[str, Any]) -> str:

@@ -27,6 +27,9 @@ class Task(Component):
         whether :meth:`source` supplies the rows: a recipe then has no ``data.path``.
     blank_prompts:
         whether an example may have an empty prompt: one passage without any text.
+    metric_defaults:
+        options of metrics, by the metric's name, whose defaults differ for this task because its field has a convention
+        of its own: ``{"exact_match": {"normalisation": "squad"}}``. A recipe's own options come first.
     sample_rows:
         a few rows of data with different right answers, on which the conformance kit (``pytest --gpttasks``) checks it.
     """
@@ -34,6 +37,7 @@ class Task(Component):
     kind = "task"
     own_data: ClassVar[bool] = False
     blank_prompts: ClassVar[bool] = False
+    metric_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     sample_rows: ClassVar[Sequence[Mapping[str, Any]]] = ()
 
     extensions: Extensions

@@ -77,6 +77,11 @@ def shuffled(items: int, seed: int, epoch: int) -> tuple[int, ...]:
     return tuple(sorted(range(items), key=lambda index: seeded_hash(seed, "epoch", str(epoch), str(index))))
 
 
+def different_items(items: int, seed: int, seen: int) -> Sequence[int]:
+    """The indices of the different items in the steps that make up ``seen`` items, which counts one for each epoch."""
+    return range(items) if seen >= items else shuffled(items, seed, 0)[:seen]
+
+
 def micro_batches(items: Sequence[Item], tokens_per_batch: int) -> Iterator[list[Item]]:
     """The items of a step in micro-batches of similar length; the rows of an item stay together.
 

@@ -110,6 +110,8 @@ class HarnessHead(TextHead):
             first = values[: len(example.choices) or None]
             best = max(first)
             detail["near_tie"] = near_tie(first)
+            if example.choices:  # counted; the harness takes the first of equals, and its number is what is reported
+                _, detail["tie"] = self.best_choice(example, first)
             text = example.choices[first.index(best)] if example.choices else str(first.index(best))
         return Answer(responses, text, detail=detail)
 

@@ -47,7 +47,8 @@ class QuestionAnsweringOptions(Options):
 class QuestionAnswering(Task):
     """Questions about passages. Head ``span`` points at the answer, head ``generate`` writes it.
 
-    An unanswerable question has the empty text as its first reference.
+    An unanswerable question has the empty text as its first reference. The metrics ``exact_match`` and ``token_f1``
+    normalise as SQuAD's script does, unless the recipe says otherwise.
     """
 
     name = "question-answering"
@@ -61,6 +62,11 @@ class QuestionAnswering(Task):
         },
         {"question": "Which animal?", "context": "A cat sleeps.", "answers": {"text": ["cat"], "answer_start": [2]}},
     )
+    # Scores of question answering are compared under the normalisation of SQuAD's script.
+    metric_defaults: ClassVar = {
+        "exact_match": {"normalisation": "squad"},
+        "token_f1": {"normalisation": "squad"},
+    }
     fields = frozenset({"prompt", "target", "references", "answer_start", "group"})
 
     options: QuestionAnsweringOptions

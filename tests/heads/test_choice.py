@@ -65,8 +65,10 @@ REPLIES = [reply(-2.0, 1), reply(-3.0, 2), reply(-4.5, 3)]
 )
 def test_normalisations_by_hand(normalisation, replies, values):
     given = answer(normalisation, replies)
-    best = values.index(max(values))  # the first of equals
-    assert given.value == best
+    equal = [index for index, value in enumerate(values) if value == max(values)]
+    best = given.value
+    assert best in equal
+    assert given.detail["tie"] is (len(equal) > 1)
     assert given.text == EXAMPLE.choices[best]
     weights = [math.exp(value) for value in values]
     assert given.scores == pytest.approx([weight / sum(weights) for weight in weights])
@@ -77,10 +79,40 @@ def test_normalisations_by_hand(normalisation, replies, values):
 def test_near_ties_are_flagged(second, tied):
     given = answer("none", [reply(-2.0), reply(second), reply(-50.0)])
     assert given.detail["near_tie"] is tied
-    assert given.value == 0
+    assert given.value == 0 or given.detail["tie"]
+
+
+@pytest.mark.parametrize(("second", "tie"), [(-2.0, True), (-2.00004, True), (-2.00006, False)])
+def test_what_a_tie_is(second, tie):
+    given = answer("none", [reply(-2.0), reply(second), reply(-50.0)])
+    assert given.detail["tie"] is tie
+    assert given.value in ((0, 1) if tie else (0,))
+
+
+def tied(id, seed=1, choices=("red", "green", "blue", "grey")):
+    head = Choice()
+    head.seed = seed
+    return head.answer(Example("Which?", choices=choices, id=id), [reply(-3.0)] * len(choices))
+
+
+def test_ties_fall_on_every_place_alike():
+    counts = [0] * 4
+    for number in range(2000):
+        counts[tied(f"e{number}").value] += 1
+    assert all(abs(count - 500) < 100 for count in counts)  # more than 5 standard deviations
+
+
+def test_a_tie_depends_on_seed_and_example_but_not_on_the_order_of_options():
+    ids = [f"e{number}" for number in range(50)]
+    forwards = [tied(id).text for id in ids]
+    assert [tied(id, choices=("grey", "blue", "green", "red")).text for id in ids] == forwards
+    assert [tied(id).text for id in ids] == forwards
+    assert [tied(id, seed=2).text for id in ids] != forwards
+    assert len(set(forwards)) == 4
 
 
 def test_one_option_is_no_tie():
+    assert tied("e1", choices=("red",)).detail["tie"] is False
     assert not near_tie([-1.0])
 
 

@@ -6,7 +6,9 @@ import pytest
 from gpttasks.answer import Answer
 from gpttasks.errors import DataError
 from gpttasks.example import Example
+from gpttasks.hashing import seeded_hash
 from gpttasks.metrics.choice import NormalisedAccuracy
+from gpttasks.requests import TIE
 
 LETTERS = list("abc é世👍ש")
 
@@ -28,10 +30,21 @@ def test_it_agrees_with_numpy():
             logprobs = -generator.integers(0, 9, count).astype(float) if case % 2 else -generator.random(count) * 9
             lengths = {"bytes": [len(c.encode()) for c in choices], "characters": [len(c) for c in choices]}
             label = int(generator.integers(count))
-            hits.append(np.argmax(logprobs / np.array(lengths.get(by, tokens), dtype=float)) == label)
+            values = logprobs / np.array(lengths.get(by, tokens), dtype=float)
+            equal = np.flatnonzero(values > values.max() - TIE)
+            texts = [choices[index] for index in equal]
+            drawn = equal[np.argmin([seeded_hash(0, "tie", "", text) for text in texts])]
+            hits.append(drawn == label)
             answer = Answer(None, detail={"logprobs": logprobs.tolist(), "tokens": tokens.tolist()})
             rows.append(metric(by).sample(Example("x", choices=choices, label=label), answer))
         assert metric(by).total(np.array(rows)) == pytest.approx(np.mean(hits), abs=1e-12)
+
+
+def test_ties_fall_on_every_choice_alike():
+    answer = Answer(0, detail={"logprobs": [-3.0] * 4})
+    examples = [Example("x", choices=["aaa", "bbb", "ccc", "ddd"], label=0, id=f"e{n}") for n in range(2000)]
+    share = np.mean([metric("bytes").sample(example, answer)[0] for example in examples])
+    assert share == pytest.approx(0.25, abs=0.05)
 
 
 def test_bytes_and_characters_differ_beyond_ascii():

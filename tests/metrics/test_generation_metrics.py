@@ -4,14 +4,18 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nltk.translate.nist_score import corpus_nist
 from random_texts import corpora, value
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import DefaultTokenizer
 from sacrebleu.metrics import BLEU
 
 from gpttasks.answer import Answer
 from gpttasks.example import Example
 from gpttasks.metrics.generation import Distinct, Nist, Repetition, Rouge
+from gpttasks.metrics.rouge_tokenizer import ScriptTokenizer
 from gpttasks.metrics.rows import sample_rows
 
 ROUGE_TYPES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
@@ -62,10 +66,16 @@ def test_nist_needs_the_whole_first():
         nist(5).sample(Example(references=["a"]), Answer(None, "a"))
 
 
+def latin(text):
+    """The text with a Latin letter for each one of another script."""
+    return "".join("z" if character.isalpha() and character > "\u024f" else character for character in text)
+
+
 @pytest.mark.parametrize("use_stemmer", [False, True])
 def test_rouge_agrees_with_rouge_score(use_stemmer):
     oracle = RougeScorer(ROUGE_TYPES, use_stemmer=use_stemmer)
     for case, (answers, references) in enumerate(corpora(500 if use_stemmer else 1000)):
+        answers, references = [latin(said) for said in answers], [[latin(one) for one in row] for row in references]
         kind, measure = ROUGE_TYPES[case // 3 % 4], MEASURES[case // 12 % 3]
         best = []
         for said, row in zip(answers, references, strict=True):
@@ -81,7 +91,41 @@ def test_rouge_knows_by_hand_counts():
     assert value(Rouge(Rouge.Options(type="rouge1")), [said], [[reference]]) == pytest.approx(2 * 3 / 9)
     assert value(Rouge(Rouge.Options(type="rouge2", measure="recall")), [said], [[reference]]) == pytest.approx(1 / 4)
     assert value(Rouge(Rouge.Options(measure="precision")), [said], [[reference]]) == pytest.approx(3 / 4)
-    assert value(Rouge(), ["мир"], [["мир"]]) == 0.0  # the library reads a to z and digits only
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don't pay $3.50, O'Dea!", ["don", "t", "pay", "3", "50", "o", "dea"]),
+        ("Für café", ["f", "r", "caf"]),  # as rouge_score
+        ("Привет, мир!", ["привет", "мир"]),
+        ("今天 2024年", ["今", "天", "2024", "年"]),
+        ("पूर्व प्रधानमन्त्री", ["पूर्व", "प्रधानमन्त्री"]),  # marks belong to their letters
+        ("한국어 don't", ["한국어", "don", "t"]),
+        ("السلام عليكم ٣٫٥", ["السلام", "عليكم", "٣٫٥"]),
+        ("?! …", []),
+    ],
+)
+def test_words_of_rouge(text, words):
+    assert ScriptTokenizer().tokenize(text) == words
+
+
+@given(st.text(alphabet=st.characters(codec="latin-1") | st.sampled_from("ſßıİőŁ’“–€"), max_size=40), st.booleans())
+def test_latin_text_has_the_words_of_rouge_score(text, stemmed):
+    assert ScriptTokenizer(stemmed).tokenize(text) == DefaultTokenizer(stemmed).tokenize(text)
+
+
+@pytest.mark.parametrize("text", ["पूर्व प्रधानमन्त्री", "今天天气很好", "Привет мир", "สวัสดีครับ", "שלום עולם"])
+@pytest.mark.parametrize("kind", ROUGE_TYPES)
+def test_rouge_of_a_perfect_answer_is_1_in_every_script(text, kind):
+    assert value(Rouge(Rouge.Options(type=kind)), [text], [[text]]) == 1.0
+    assert value(Rouge(Rouge.Options(type=kind)), ["другое"], [[text]]) == 0.0
+    assert "uax29" in Rouge().signature([])
+
+
+def test_rouge_in_other_scripts_by_hand():
+    said, reference = "большой кот сидел", "кот сидел здесь внизу"  # 2 of 3 words, 2 of 4
+    assert value(Rouge(), [said], [[reference]]) == pytest.approx(2 * 2 / 7)
 
 
 def all_ngrams(text, n):

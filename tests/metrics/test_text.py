@@ -5,20 +5,31 @@ import re
 import pytest
 from random_texts import corpora, value
 
-from gpttasks.metrics.text import ExactMatch, TokenF1, squad_normalised
+from gpttasks.metrics.text import ExactMatch, TokenF1, squad_normalised, words_normalised
 
-NORMALISATIONS = ("squad", "lower", "none")
+NORMALISATIONS = ("words", "squad", "lower", "none")
+SQUAD = [metric(metric.Options(normalisation="squad")) for metric in (ExactMatch, TokenF1)]
 
 
 def naive_normalised(text, normalisation):
+    text = text.strip()
     if normalisation == "none":
         return text
     text = text.lower()
     if normalisation == "lower":
         return text
+    if normalisation == "words":
+        return " ".join(naive_word(word) for word in text.split())
     text = "".join(character for character in text if not (character.isascii() and re.match(r"[^\w\s]|_", character)))
     pieces = [" " if piece in ("a", "an", "the") else piece for piece in re.split(r"(\W)", text)]
     return re.sub(r"\s+", " ", "".join(pieces)).strip()
+
+
+def naive_word(word):
+    bare = word
+    while bare and bare[-1] in ".,;:":
+        bare = bare[:-1]
+    return bare if bare and (bare[-1].isalnum() or bare[-1] == "_") else word
 
 
 def naive_references(references, normalisation):
@@ -47,7 +58,7 @@ def naive_f1(said, reference):
 
 def test_exact_match_agrees_with_a_naive_one():
     for case, (answers, references) in enumerate(corpora(longest=3)):
-        how = NORMALISATIONS[case // 3 % 3]
+        how = NORMALISATIONS[case // 3 % 4]
         hits = [
             any(naive_normalised(said, how) == reference for reference in naive_references(row, how))
             for said, row in zip(answers, references, strict=True)
@@ -58,7 +69,7 @@ def test_exact_match_agrees_with_a_naive_one():
 
 def test_token_f1_agrees_with_a_naive_one():
     for case, (answers, references) in enumerate(corpora()):
-        how = NORMALISATIONS[case // 3 % 3]
+        how = NORMALISATIONS[case // 3 % 4]
         best = [
             max(naive_f1(naive_normalised(said, how), reference) for reference in naive_references(row, how))
             for said, row in zip(answers, references, strict=True)
@@ -90,7 +101,45 @@ def test_squad_normalisation(text, wanted):
     assert squad_normalised(text) == wanted
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("  The  Cat\tsat.\n", "the cat sat"),
+        ("Paris, France.", "paris france"),
+        ("-5", "-5"),
+        ("5.", "5"),
+        ("5.0", "5.0"),
+        (".5", ".5"),
+        ("1/2", "1/2"),
+        ("10:30", "10:30"),
+        ("C++.", "c++."),  # a sign before the full stop: it is left as it is
+        ("A", "a"),
+        ("...", "..."),
+        ("a b. c", "a b c"),
+    ],
+)
+def test_normalisation_by_words_keeps_digits_signs_and_single_letters(text, wanted):
+    assert words_normalised(text) == wanted
+
+
 @pytest.mark.parametrize("metric", [ExactMatch(), TokenF1()], ids=lambda metric: metric.name)
+@pytest.mark.parametrize(
+    ("said", "reference", "wanted"),
+    [
+        ("50", "5.0", 0),
+        ("5", "-5", 0),
+        ("C", "C++", 0),
+        ("", "A", 0),
+        ("an", "A", 0),
+        ("a", "A", 1),
+        ("Paris.", "paris ", 1),
+    ],
+)
+def test_by_default_only_what_means_the_same_is_equal(metric, said, reference, wanted):
+    assert value(metric, [said], [[reference]]) == wanted
+
+
+@pytest.mark.parametrize("metric", SQUAD, ids=lambda metric: metric.name)
 @pytest.mark.parametrize(
     ("said", "references", "wanted"),
     [
@@ -112,7 +161,7 @@ def test_f1_counts_tokens_as_often_as_they_occur_and_takes_the_best_reference():
     assert value(TokenF1(), ["red cat"], [["dog", "red", "red big cat"]]) == pytest.approx(0.8)
 
 
-def test_without_normalisation_case_and_spaces_count():
+def test_without_normalisation_case_counts_but_no_space_at_the_ends():
     strict, lower = (ExactMatch(ExactMatch.Options(normalisation=how)) for how in ("none", "lower"))
-    assert [value(strict, [said], [["Paris"]]) for said in ("Paris", "paris", " Paris")] == [1, 0, 0]
-    assert [value(lower, [said], [["Paris"]]) for said in ("Paris", "paris", " Paris")] == [1, 1, 0]
+    assert [value(strict, [said], [["Paris"]]) for said in ("Paris", "paris", " Paris")] == [1, 0, 1]
+    assert [value(lower, [said], [["Paris"]]) for said in ("Paris", "paris", " Paris")] == [1, 1, 1]

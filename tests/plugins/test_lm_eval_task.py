@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -272,3 +273,12 @@ def test_the_measure_says_what_was_computed(model, folder, tmp_path):
     assert said.endswith("acc after none")
     assert scores["acc"].measure != scores["acc_norm"].measure
     assert scores["acc"].scale == (0.0, 1.0) or list(scores["acc"].scale) == [0.0, 1.0]
+
+
+def test_the_report_calls_wrong_what_the_harness_calls_wrong(model, folder, tmp_path):
+    for first, second in (("acc", "acc_norm"), ("acc_norm", "acc")):
+        metrics = [{"use": "lm-eval", "name": name, "as": name} for name in (first, second)]
+        finished = run(recipe(model, folder, "tiny-choice", metrics), tmp_path / first)
+        marks = re.findall('data-wrong="(yes|no)"', (finished.folder / "report.html").read_text("utf-8"))
+        marks = marks[: len(samples(finished))]  # those of the first samples; the worst ones follow
+        assert [mark == "no" for mark in marks] == [row.statistics[first] == (1.0,) for row in samples(finished)]

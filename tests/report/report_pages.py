@@ -99,6 +99,10 @@ def run_record(**more):
         "samples": {"train": 360, "test": 700, "truncated": 12, "skipped": 0, "shots_dropped": 0, "near_ties": 3},
         "training": {
             "step": 300,
+            "seen": 600,
+            "items": 360,
+            "examples": 360,
+            "examples_seen": 360,
             "tokens": 123_456,
             "seconds": 61.7,
             "loss": 0.31,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gpttasks.item import Item
 from gpttasks.tokens.rows import TokenRow
-from gpttasks.training.plan import Plan, learning_rate, micro_batches
+from gpttasks.training.plan import Plan, different_items, learning_rate, micro_batches
 
 lengths_of_items = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 budgets = st.integers(1, 100)
@@ -106,6 +106,17 @@ def test_a_step_asks_for_no_tokens_but_its_own(lengths, budget, seed):
         return lengths[index]
 
     assert Plan(len(lengths), budget, seed, epochs=1).next_step(0, tokens_of) == asked
+
+
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=20), budget=budgets, steps=st.integers(1, 60))
+def test_different_items_are_those_of_the_steps(lengths, budget, steps):
+    plan = Plan(len(lengths), budget, 3, steps=steps)
+    used, seen = set(), 0
+    for _ in range(steps):
+        step = plan.next_step(seen, lengths.__getitem__)
+        used.update(step)
+        seen += len(step)
+    assert set(different_items(len(lengths), 3, seen)) == used
 
 
 items = st.lists(

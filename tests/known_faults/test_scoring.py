@@ -1,0 +1,175 @@
+"""What can go wrong with scores, one test a fault: how texts are compared, and how ties are decided."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from small_runs import run as run_small
+
+import gpttasks
+from gpttasks.plugins import load_plugins
+from gpttasks.recipe import load_recipe
+
+RECIPE = """
+backbone: {{use: mock, texts: {texts}}}
+task:
+  use: {task}
+  data: {{path: "{path}", splits: {{test: test.jsonl}}}}
+  {columns}
+head: generate
+score: {{metrics: {metrics}, resamples: 20}}
+"""
+
+
+def generated(folder, answers, metrics, *, task="generation", columns='prompt: "{{ q }}"\n  target: "{{ a }}"'):
+    """The run in which a scripted model writes each answer; ``answers`` are (right answer, what the model writes)."""
+    rows = [{"q": f"question {number}?", "a": right} for number, (right, _) in enumerate(answers)]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    texts = json.dumps({row["q"]: said for row, (_, said) in zip(rows, answers, strict=True)})
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(
+        RECIPE.format(texts=texts, task=task, path=folder, columns=columns, metrics=json.dumps(metrics)), "utf-8"
+    )
+    return gpttasks.run(recipe, out=folder / "run")
+
+
+def test_other_numbers_and_letters_are_not_the_right_answer(tmp_path):
+    """exact_match took 50 for 5.0, 5 for -5, C for C++ and an empty answer for "A"; only equal ones are right."""
+    answers = [
+        ("5.0", "50"),
+        ("-5", "5"),
+        ("C++", "C"),
+        ("1/2", "12"),
+        ("A", ""),
+        ("A", "an"),
+        ("A", "a"),
+        ("B", " B."),
+    ]
+    run = generated(tmp_path, answers, ["exact_match", "token_f1"])
+    assert run.scores["exact_match"].value == run.scores["token_f1"].value == 2 / 8
+    assert "version:2" in run.scores["exact_match"].measure
+
+
+def test_a_perfect_answer_has_rouge_1_in_every_script(tmp_path):
+    """rouge was 0 for perfect answers in Hindi, Chinese or Russian, without a word; they score 1."""
+    texts = ["पूर्व प्रधानमन्त्री", "今天天气很好", "Привет мир"]
+    run = generated(tmp_path, [(text, text) for text in texts], ["rouge", "exact_match"])
+    assert run.scores["rouge"].value == run.scores["exact_match"].value == 1.0
+    assert "uax29" in run.scores["rouge"].measure, "the signature says how texts became words"
+
+
+CHOICES = """
+backbone: {{use: mock, mode: uniform}}
+task:
+  use: multiple-choice
+  data: {{path: "{path}", id: id, splits: {{test: test.jsonl}}}}
+  prompt: "{{{{ q }}}}"
+  choices: choices
+  label: gold
+head: choice
+score:
+  metrics: [accuracy, {{use: normalised_accuracy, by: bytes}}, {{use: accuracy, baseline: random}}]
+  resamples: 20
+"""
+
+
+def test_a_model_that_cannot_tell_options_apart_does_not_score_the_share_of_first_places(tmp_path):
+    """Ties went to the first option, so that nine right first options of ten gave 0.9; a hash decides."""
+    rows = [
+        {
+            "id": f"r{number}",
+            "q": f"question {number}?",
+            "choices": ["aaa", "bbb", "ccc", "ddd"],
+            "gold": number % 10 // 9,
+        }
+        for number in range(400)
+    ]
+    answers = []
+    for name, turned in (("as-they-are", False), ("turned", True)):
+        folder = tmp_path / name
+        folder.mkdir()
+        given = [{**row, "choices": row["choices"][::-1], "gold": 3 - row["gold"]} for row in rows] if turned else rows
+        (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given), "utf-8")
+        (folder / "recipe.yaml").write_text(CHOICES.format(path=folder), "utf-8")
+        run = gpttasks.run(folder / "recipe.yaml", out=folder / "run")
+        assert abs(run.scores["accuracy"].value - 0.25) < 0.11, "five standard deviations"
+        assert abs(run.scores["normalised_accuracy"].value - 0.25) < 0.11
+        assert run.record.samples.ties == 400
+        assert any("400 of 400 answers are ties" in warning for warning in run.record.warnings)
+        answers.append([sample.answer for sample in run.samples()])
+    assert answers[0] == answers[1], "the order of the options does not matter"
+    assert "400 ties" in (tmp_path / "turned" / "run" / "report.html").read_text("utf-8")
+
+
+def test_blank_answers_are_counted(tmp_path):
+    """Blank answers were scored without a word; their number is a warning, and shown beside the scores."""
+    run = generated(tmp_path, [("red", ""), ("blue", " \n"), ("green", "green")], ["exact_match"])
+    assert run.record.samples.empty == 2
+    assert "2 of 3 answers are empty" in run.record.warnings
+    assert "2 empty" in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
+def test_a_perplexity_says_what_it_is_counted_by():
+    """LAMBADA's "perplexity" was per token, where it is published per word; bundled recipes report it under a name."""
+    plugins = load_plugins()
+    recipes = {name: load_recipe(name, [], plugins) for name in plugins.recipes()}
+    keys = {name: {use.key for use in recipe.score.metrics} for name, recipe in recipes.items()}
+    assert {"word_perplexity", "token_perplexity"} <= keys["lambada-zero-shot"]
+    assert not [name for name, found in keys.items() if "perplexity" in found]
+
+
+def wrong_in_report(folder):
+    """For each sample of the report, in their order, whether the page marks it as wrong."""
+    page = (folder / "run" / "report.html").read_text("utf-8")
+    first = page[page.index('id="panel-first"') : page.index('id="panel-worst"')]
+    return [mark == "yes" for mark in re.findall('data-wrong="(yes|no)"', first)]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "wrong"),
+    [
+        (["exact_match"], [False, True, False]),
+        ([{"use": "exact_match", "normalisation": "none"}], [True, True, False]),
+        (["wer"], [True, True, False]),
+        (["bleu", "exact_match"], [True, True, False]),
+        ([{"use": "exact_match", "baseline": "copy"}, "exact_match"], [False, True, False]),
+    ],
+)
+def test_right_and_wrong_in_the_report_follow_the_first_metric(tmp_path, metrics, wrong):
+    """The report called an answer wrong that the metric counts as right; the page follows the recipe's first metric."""
+    answers = [("the old town hall", "The Old Town Hall."), ("5", "-5"), ("a red door", "a red door")]
+    run = generated(tmp_path, answers, metrics)
+    assert wrong_in_report(tmp_path) == wrong
+    key = next(key for key, score in run.scores.items() if not score.of_baseline)
+    if key == "exact_match":
+        assert run.scores[key].value == pytest.approx(1 - sum(wrong) / 3)
+
+
+STEP_BY_STEP = ["train.epochs=null", "train.tokens_per_step=1"]
+EARLY = ["train.epochs=9", "train.tokens_per_step=1", "train.validate={every: 1, best: accuracy, patience: 2}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen", "available"),
+    [
+        ([*STEP_BY_STEP, "train.steps=2"], 2, 24),
+        ([*STEP_BY_STEP, "train.steps=2", "head=lm", "score.metrics=[perplexity]"], 2, 24),
+        (["train.epochs=0.5"], 12, 24),
+        (["train.epochs=2"], 24, 24),
+        (EARLY, None, 22),
+    ],
+)
+def test_a_run_says_how_many_examples_it_was_trained_on(recipe, capfd, changes, seen, available):
+    """A run of 4 steps said that it was trained on 29,000 examples, where 21 were seen; both numbers are given."""
+    run = run_small(recipe, "out", *changes)
+    training = run.record.training
+    if seen is None:  # stopped early, with one example a step
+        assert training.stopped_early
+        seen = training.step
+    assert (training.examples_seen, training.examples) == (seen, available)
+    assert f"trained on {seen} of {available} examples" in capfd.readouterr().err
+    page = (run.folder / "report.html").read_text("utf-8")
+    shown = f"{seen} of {available} available" if seen < available else available
+    assert f"It was trained on {shown} examples." in page
