@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TypeAlias
 
-from .hashing import bytes_digest
+from .hashing import bytes_digest, content_digest
 
 PartKind = Literal["fixed", "passage", "shot", "media"]
 
@@ -118,6 +118,9 @@ class Example:
         what belongs together (a document, a speaker): never split between train and validation, resampled as one.
     input_digest:
         a digest of the row behind the example, whatever the prompt made of it; filled in by the data source.
+    input_key:
+        equal for two examples exactly if what is asked is the same, whatever else their rows hold; filled in by the
+        data source, see :func:`input_key`.
 
     Raises TypeError or ValueError for a field of another type or a number out of range.
     """
@@ -137,6 +140,7 @@ class Example:
     id: str = ""
     input_digest: str = ""
     separator: str | None = None
+    input_key: str = field(default="", compare=False)
 
     def __init__(
         self,
@@ -155,6 +159,7 @@ class Example:
         id: str = "",
         input_digest: str = "",
         separator: str | None = None,
+        input_key: str = "",
         *,
         scores: None = None,  # the former name: refused with what replaces it
     ) -> None:
@@ -179,11 +184,16 @@ class Example:
         put(self, "id", id)
         put(self, "input_digest", input_digest)
         put(self, "separator", separator)
+        put(self, "input_key", input_key)
 
-    def marked(self, *, id: str, group: str | None, input_digest: str) -> Example:
-        """The same example with these fields; quicker than ``replace``, since nothing has to be checked again."""
+    def marked(self, *, id: str, group: str | None, input_digest: str, input_key: str | None = None) -> Example:
+        """The same example with these fields; quicker than ``replace``, since nothing has to be checked again.
+
+        ``input_key``: None leaves it as it is.
+        """
         marked = object.__new__(type(self))
-        marked.__dict__.update(self.__dict__, id=id, group=group, input_digest=input_digest)
+        key = self.input_key if input_key is None else input_key
+        marked.__dict__.update(self.__dict__, id=id, group=group, input_digest=input_digest, input_key=key)
         return marked
 
     @property
@@ -205,6 +215,34 @@ class Example:
         if self.choices and self.label is not None:
             return self.choices[self.label]
         return self.references[0] if self.references else None
+
+
+def input_key(example: Example) -> str:
+    """What is equal for two examples exactly if what is asked is the same: prompt, choices and contexts.
+
+    Audio and images count by their bytes, choices in any order. Ids, row numbers, sources and right answers do not
+    count, except where a target decides between contexts. An example that asks nothing in words is like itself only:
+    its row is the input.
+    """
+    if example.input_key:
+        return example.input_key
+    asked = [_pieces(prompt) for prompt in (example.prompt, *example.contexts)]
+    if not any(asked):
+        return example.input_digest or example.id
+    return content_digest([asked, sorted(example.choices), example.target if example.contexts else None])
+
+
+def _pieces(prompt: Prompt) -> list[Any]:
+    """The texts of a prompt, joined where they touch, and the digests of its media."""
+    pieces: list[Any] = []
+    for part in prompt:
+        if part.media is not None:
+            pieces.append({"media": part.media.digest})
+        elif pieces and isinstance(pieces[-1], str):
+            pieces[-1] += part.text
+        elif part.text:
+            pieces.append(part.text)
+    return pieces
 
 
 _FILLED_IF_NOT_EMPTY = ("prompt", "choices", "references", "features", "contexts", "structure")

@@ -33,5 +33,5 @@ def training_texts(recipe: Recipe, plugins: Plugins) -> Iterator[str]:
     roles: list[Role] = ["train", "validation"] if validates or recipe.score.split == "validation" else ["train"]
     limit = train.limit if train is not None else None
     with blamed(task, "examples"):
-        sets = load_examples(task, recipe.data, roles, seed=recipe.seed, limits={"train": limit}, needs=needs)
+        sets = load_examples(task, recipe.data, roles, seed=recipe.data_seed, limits={"train": limit}, needs=needs)
     return (prompt_text(example.prompt) for example in sets["train"].examples)

@@ -43,8 +43,20 @@ def _role_lines(part: ExampleSet) -> Iterator[str]:
         counts = [f"{label} {count:,}" for label, count in labels.most_common(_LABELS_SHOWN)]
         more = [f"and {len(labels) - _LABELS_SHOWN} more"] if len(labels) > _LABELS_SHOWN else []
         rows.append(("labels", ", ".join([*counts, *more])))
+    if part.label_values:
+        rows.append(("values", _label_values(part)))
     groups = {example.group for example in part.examples if example.group is not None}
     if groups:
         rows.append(("groups", f"{len(groups):,}"))
     rows.append(("first ids", ", ".join(example.id for example in part.examples[:_IDS_SHOWN])))
     yield aligned(rows, indent="  ")
+
+
+def _label_values(part: ExampleSet) -> str:
+    """Which values of the data were read as which label, with counts; a label that several values mean is marked."""
+    values = sorted(part.label_values.items(), key=lambda item: -item[1])
+    shown = [f"{value} as {label} {count:,}" for (value, label), count in values[:_LABELS_SHOWN]]
+    more = [f"and {len(values) - _LABELS_SHOWN} more"] if len(values) > _LABELS_SHOWN else []
+    meant = Counter(label for _, label in part.label_values)
+    joined = [f"; {count} different values mean {label}" for label, count in meant.items() if count > 1]
+    return ", ".join([*shown, *more]) + "".join(joined[:_IDS_SHOWN])

@@ -191,6 +191,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
         folder=str(folder),
         digest=digest,
         seed=recipe.seed,
+        data_seed=recipe.data_seed,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         plugins=[
             PluginUse(**{name: getattr(plugin, name) for name in names})

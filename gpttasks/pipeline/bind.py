@@ -52,7 +52,7 @@ def bind(parts: RunParts) -> None:
     if parts.encoder is not None:
         _bind_encoder(parts, parts.encoder)
     check_media(parts)
-    if parts.shots is not None:  # check_media may have left some out
+    if parts.shots is not None and parts.recipe.score.shots_from in parts.sets:  # check_media may have left some out
         parts.shots = shot_pool(parts.recipe, parts.sets)
     _bind_head(parts)
 

@@ -45,11 +45,11 @@ def load_sets(parts: RunParts) -> ExampleSets:
     if score.shots and score.shots_from != "pool":
         limits.setdefault(score.shots_from, None)
     with blamed(parts.task, "examples"):
-        sets = dict(load_examples(parts.task, recipe.data, limits, seed=recipe.seed, limits=limits, needs=needs))
+        sets = dict(load_examples(parts.task, recipe.data, limits, seed=recipe.data_seed, limits=limits, needs=needs))
     if pooled:
-        rest, sets["pool"] = divide_pool(sets[score.split], None if twice else score.limit, recipe.seed)
+        rest, sets["pool"] = divide_pool(sets[score.split], None if twice else score.limit, recipe.data_seed)
         sets[score.split] = rest
     if twice:
-        sets["scored"] = limited(sets[score.split], score.limit, recipe.seed)
-        sets[score.split] = limited(sets[score.split], shared, recipe.seed)
+        sets["scored"] = limited(sets[score.split], score.limit, recipe.data_seed)
+        sets[score.split] = limited(sets[score.split], shared, recipe.data_seed)
     return sets

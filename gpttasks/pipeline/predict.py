@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ..adaptations.none import NoAdaptation
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
 from ..data.rows import Row
-from ..errors import DataError
+from ..errors import DataError, FolderError
 from ..plugins.faults import create
 from ..recipe.schema import Use
+from ..records.run import RECORD, read_run
 from ..tasks.reading import ExampleReader
+from ..tasks.shots import ShotPool
 from ..tasks.splits import ExampleSet
 from ..tasks.task import Task
-from .answering import answer_all
+from .answering import add_shots, answer_all
 from .check_examples import check_examples
 from .parts import PreparedRun
 from .session import Session
@@ -79,23 +81,41 @@ class Predictor:
 
     def _answers(self, session: Session, given: ExampleSet, rows: list[Row]) -> Iterator[Prediction]:
         with self._loaded(session, given, rows) as prepared:
-            answered = answer_all(prepared.head, prepared.engine, given.examples, what="predicting")
+            shots = prepared.recipe.score.shots
+            asked = add_shots(given.examples, prepared.shots, shots, prepared.head.separator)
+            answered = answer_all(prepared.head, prepared.engine, given.examples, asked, what="predicting")
             for row, one in zip(rows, answered, strict=True):
                 choices = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
                 scores = dict(zip(choices, one.answer.scores, strict=False))
                 yield Prediction(row, one.shown, scores, one.cut_tokens)
 
     def _loaded(self, session: Session, given: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
-        """The run as the backbone of itself: nothing is trained, and the rows are what is scored."""
+        """The run as the backbone of itself: nothing is trained, and the rows are what is scored, with its shots."""
         recipe = self.recipe.model_copy(
             update={
                 "backbone": Use(name=RunBackbone.name, options=RunOptions(path=str(self.folder))),
                 "adapt": Use(name=NoAdaptation.name, options=NoAdaptation.Options()),
                 "train": None,
-                "score": self.recipe.score.model_copy(update={"split": "test", "shots": 0, "metrics": ()}),
+                "score": self.recipe.score.model_copy(update={"split": "test", "metrics": ()}),
             }
         )
         parts = session.parts(recipe)
         parts.task, parts.sets, parts.rows = self.task, {"test": given}, rows
+        parts.shots = self._shots()
         check_examples(parts)
         return session.loaded(parts, *session.set_up(recipe.runtime))
+
+    def _shots(self) -> ShotPool | None:
+        """The solved examples that the run showed; None if it showed none.
+
+        Raises FolderError for a run of an earlier version, which did not write them down.
+        """
+        if not self.recipe.score.shots:
+            return None
+        recorded = read_run(self.folder).record.shots
+        if not recorded:
+            raise FolderError(
+                f"{self.folder} showed {self.recipe.score.shots} shots before each prompt, but {RECORD} has none",
+                hint="the run was made by an earlier version: run its recipe again with --force",
+            )
+        return ShotPool((shot.example() for shot in recorded), self.recipe.seed, ordered=True)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ..engine.cache import CachedEngine, cache_file
 from ..engine.plain import LocalEngine
 from ..engine.sharded import ShardedEngine
+from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..model.loaded import state_digest
-from ..records.run import CacheRecord, EngineRecord
+from ..records.run import CacheRecord, EngineRecord, ShotRecord
 from ..requests import Engine
 from ..training.checkpoint import trained_parameters
 from .active_run import ActiveRun
@@ -39,6 +40,8 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
     """Answer and score the split that the recipe names; counts and scores go into the record."""
     score = prepared.recipe.score
     asked = add_shots(prepared.scored, prepared.shots, score.shots, prepared.head.separator)
+    if prepared.shots is not None:
+        run.record.shots = [shot_record(shot) for shot in prepared.shots.needed(score.shots)]
     digests = model_digests(prepared)
     count_from_here(run, prepared.engine)
     engine = cached(run, prepared, digests)
@@ -60,6 +63,12 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
     )
     run.record.scores = scores
     return Scored(answered, scores, statistics)
+
+
+def shot_record(shot: Example) -> ShotRecord:
+    """A shot as ``run.json`` holds it: whoever predicts with the run shows it as the run did."""
+    prompt, answer = prompt_text(shot.prompt), shot.gold_text or ""
+    return ShotRecord(id=shot.id, key=input_key(shot), prompt=prompt, answer=answer, separator=shot.separator)
 
 
 def model_digests(prepared: PreparedRun) -> dict[str, str]:

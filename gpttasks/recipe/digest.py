@@ -34,6 +34,7 @@ def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
         "train": _to_plain_values(recipe.train),
         "score": {**_to_plain_values(recipe.score), "metrics": [_metric(metric) for metric in recipe.score.metrics]},
         "seed": recipe.seed,
+        "data_seed": recipe.data_seed,
         "runtime": _to_plain_values(recipe.runtime),
     }
 
@@ -81,8 +82,8 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
         parts["encoder"] = _use(recipe.encoder, defaults=False)
     train = _to_plain_values(recipe.train, defaults=False)
     precision = recipe.runtime.model_dump(include={"precision"}, exclude_defaults=True)
-    seed = recipe.model_dump(include={"seed"}, exclude_defaults=True)
-    whole = parts | seed | ({"train": train} if train else {}) | ({"runtime": precision} if precision else {})
+    seeds = recipe.model_dump(include={"seed", "data_seed"}, exclude_defaults=True)
+    whole = parts | seeds | ({"train": train} if train else {}) | ({"runtime": precision} if precision else {})
     return {key: _wherever_installed(value) for key, value in whole.items()}
 
 

@@ -29,7 +29,8 @@ from .schema import (
     default_key,
 )
 
-KEYS = ("name", "backbone", "encoder", "task", "head", "adapt", "train", "score", "seed", "runtime")
+IDENTITY = ("name", "seed", "data_seed")
+KEYS = ("name", "backbone", "encoder", "task", "head", "adapt", "train", "score", "seed", "data_seed", "runtime")
 """The keys of a recipe, in the order in which they are written."""
 
 HUB_BACKBONE = "hf"
@@ -116,10 +117,10 @@ class _Resolver:
         self.problems += rule_problems(self.document, self.plugins, parts)
         if self.problems or identity is None or self.document.unread:
             raise RecipeError(sorted(self.problems, key=_order))
-        return Recipe(name=identity.name, seed=identity.seed, **parts)
+        return Recipe(**identity.model_dump(), **parts)
 
     def _identity(self) -> Identity | None:
-        identity = {key: self.data[key] for key in ("name", "seed") if key in self.data}
+        identity = {key: self.data[key] for key in IDENTITY if key in self.data}
         return self._checked(Identity, {"name": Path(self.document.file).stem, **identity}, ())
 
     def _required(self, key: str, reserved: tuple[str, ...] = ()) -> Use | None:

@@ -153,7 +153,16 @@ class Identity(Section):
 
     name: str = Field(pattern=NAME_PATTERN, max_length=100, description="the name of the run")
     seed: int = Field(
-        1, ge=0, lt=2**32, description="the seed of hold-outs, limits, shots, training order and initial weights"
+        1,
+        ge=0,
+        lt=2**32,
+        description="the seed of training order, initial weights and dropout, and of the draw and order of shots",
+    )
+    data_seed: int = Field(
+        1,
+        ge=0,
+        lt=2**32,
+        description="the seed of hold-outs and limits: runs that share it train on and score the same examples",
     )
 
 

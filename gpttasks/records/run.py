@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FolderError
+from ..example import Example
 from ..metrics.score import Score
 from .samples import Sample, read_samples
 
@@ -157,17 +158,37 @@ class PluginUse(Section):
     sha256: str | None
 
 
+class ShotRecord(Section):
+    """A solved example that prompts show, or that new input may need in place of one that asks the same.
+
+    key:
+        equal to that of an example that asks the same; separator: the text before the answer, None for the head's.
+    """
+
+    id: str
+    key: str
+    prompt: str
+    answer: str
+    separator: str | None = None
+
+    def example(self) -> Example:
+        """The solved example, which reads in a prompt as it did in the run."""
+        return Example(self.prompt, target=self.answer, id=self.id, input_key=self.key, separator=self.separator)
+
+
 class RunRecord(Section):
     """The content of ``run.json``. What is not known yet is None, zero or empty.
 
     digest:
-        the recipe's, SHA-256 in hex; ``seed`` is the recipe's too.
+        the recipe's, SHA-256 in hex; ``seed`` and ``data_seed`` are the recipe's too.
     started:
         ISO 8601, in UTC.
     time:
         seconds, in all (``seconds``) and by stage; ``memory`` is in bytes.
     files:
         the SHA-256 of each file of the finished run but ``run.json``.
+    shots:
+        the solved examples from which each prompt took its shots, in the order in which they are drawn.
     hooks:
         what plugins added by the hook ``gpttasks_add_to_record``, by the plugin's name.
     """
@@ -178,10 +199,12 @@ class RunRecord(Section):
     folder: str
     digest: str
     seed: int
+    data_seed: int = 1
     started: str
     backbone: BackboneRecord | None = None
     encoder: ComponentRecord | None = None
     scores: dict[str, Score] = Field(default_factory=dict)
+    shots: list[ShotRecord] = Field(default_factory=list)
     samples: SampleCounts = Field(default_factory=SampleCounts)
     training: TrainingRecord | None = None
     cache: CacheRecord | None = None

@@ -14,6 +14,7 @@ from . import words
 from .classes import read_calibration, read_confusion
 from .samples import COLUMNS, Judged, report_samples, view
 from .scores import score_rows
+from .shots import read_shots
 from .summary import read_counts, read_record, read_summary
 from .training import read_training
 
@@ -58,6 +59,7 @@ def render_report(
             training=read_training(run.get("training"), events),
             confusion=read_confusion(found),
             calibration=read_calibration(found),
+            shots=read_shots(run, samples),
             kind=found.kind,
             errors=found.errors,
             judge=found.judge,

@@ -268,7 +268,7 @@ def _facts(sample: ReportedSample) -> list[tuple[str, str]]:
         ("Group", one.group or ""),
         ("Split", one.set),
         ("Cut", f"{number(one.truncated)} tokens of the passage" if one.truncated else ""),
-        ("Shots", number(len(one.shot_ids)) if one.shot_ids else ""),
+        ("Shots", ", ".join(one.shot_ids)),
         ("Bytes", number(sample.bytes) if sample.bytes is not None else ""),
     ]
     return [(name, text) for name, text in facts if text]

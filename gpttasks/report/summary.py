@@ -51,6 +51,7 @@ def read_summary(run: Mapping[str, Any], scored: int, recipe: str) -> Summary:
             ", ".join(as_text(machine.get(key)) for key in ("device", "precision", "system") if machine.get(key)),
         ),
         ("Seed", as_text(run.get("seed"))),
+        ("Data seed", as_text(run.get("data_seed"))),
         ("Folder", as_text(run.get("folder"))),
         ("Digest", as_text(run.get("digest"))),
     ]

@@ -15,6 +15,7 @@ from ..data.media import MEDIA_TYPES, MediaType, media_of
 from ..data.rows import Row
 from ..errors import UnusableRow
 from ..example import Media
+from .text_values import NotText, text_value
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def passage(value: object) -> str:
     It must be the last filter.
     """
     marks = _marks.get()
-    text = str(not_null(value))
+    text = str(text_value(value))
     return text if marks is None else f"{marks.opening}{text}{marks.closing}"
 
 
@@ -103,16 +104,16 @@ def media(value: object) -> str:
         raise ValueError("audio and images are possible in a prompt only")
     beside = marks.row.file if isinstance(marks.row, Row) else None
     try:
-        marks.media.append(media_of(not_null(value), beside, marks.media_types))
+        marks.media.append(media_of(_not_null(value), beside, marks.media_types))
     except ValueError as error:
         raise UnusableRow(str(error)) from error
     return f"{marks.medium}{len(marks.media) - 1}{marks.medium}"
 
 
-def not_null(value: Any) -> Any:
-    """The value itself. Raises ValueError for None."""
+def _not_null(value: Any) -> Any:
+    """The value itself. Raises NotText for None."""
     if value is None:
-        raise ValueError("a value is null, which would read 'None' in the prompt")
+        raise NotText(value, "null, which is no audio and no image", "correct these rows")
     return value
 
 

@@ -10,11 +10,13 @@ from typing import Any
 from ..data.rows import Row
 from ..data.sources import SplitOptions
 from ..errors import DataError, Problem, UnusableRow, did_you_mean
-from ..example import Example, prompt_text
+from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
 from .task import Task, placed_examples
 
 _ID_LENGTH = 16  # hex digits: 64 bits
+MOST_LABEL_VALUES = 1000
+"""The number of different values of a label column that are counted."""
 LOOK_FOR_LEAKS = 20
 """The number of rows whose prompts are made again with another right answer: a template leaks it in all or in none."""
 ADVICE = "correct these rows, or skip and count them with data.bad_rows: skip"
@@ -29,6 +31,7 @@ class ExampleReader:
         What to do about unusable rows, for the error.
 
     After :meth:`read`, ``rows`` is the number of rows read, and ``skipped`` the number of rows that could not be used.
+    ``label_values`` counts which value in the data was read as which label, where all rows have the same choices.
     """
 
     def __init__(
@@ -45,11 +48,13 @@ class ExampleReader:
         self._places: dict[str, str] = {}
         self._answers: dict[str, Any] | None = None
         self._looked = 0
+        self._choices: tuple[str, ...] | None = None
+        self.label_values: Counter[tuple[str, str]] = Counter()
         self.rows = 0
         self.skipped = 0
 
     def read(self, rows: Iterable[Row]) -> Iterator[Example]:
-        """The examples, each with an id, a group if there is one, and the digest of its input.
+        """The examples, each with an id, a group if there is one, the digest of its row and the key of its input.
 
         Raises DataError at the end, with the number of unusable rows and the first of them, unless ``bad_rows`` is
         ``skip``. Raises it at once for a missing column, a duplicate id, or anything that the task rejects.
@@ -63,6 +68,7 @@ class ExampleReader:
             flaw = self._flaw_of_example(example, row)
             if flaw is None:
                 fitting = True
+                self._count_label(example, row)
                 yield self._with_id(example, row)
             else:
                 self._reject(row, flaw)
@@ -150,20 +156,33 @@ class ExampleReader:
                 row.problem(f"the prompt contains the right answer: it changes with the column {named}", hint)
             )
 
+    def _count_label(self, example: Example, row: Row) -> None:
+        columns = self._task.answer_columns
+        if example.label is None or len(columns) != 1 or len(self.label_values) > MOST_LABEL_VALUES:
+            return
+        (column,) = columns
+        self._choices = example.choices if self._choices is None else self._choices
+        if self._choices != example.choices:  # the choices are the row's own: a label means another text in each
+            self._choices = ()
+            self.label_values.clear()
+        elif column in row and example.label < len(example.choices):
+            self.label_values[repr(row[column]), example.choices[example.label]] += 1
+
     def _with_id(self, example: Example, row: Row) -> Example:
         digest = example.input_digest or _digest_of(example)
+        key = example.input_key or (digest if self._task.input_columns == frozenset() else input_key(example)) or digest
         if example.id:
             if example.id in self._places:
                 both = f"{self._places[example.id]} and {row.place}"
                 hint = "ids must be unique within a split"
                 raise DataError(row.problem(f"duplicate id {example.id!r}, at {both}", hint))
             self._places[example.id] = row.place
-            return example.marked(id=example.id, group=example.group, input_digest=digest)
+            return example.marked(id=example.id, group=example.group, input_digest=digest, input_key=key)
         name = digest[:_ID_LENGTH]
         self._occurrences[name] += 1
         number = self._occurrences[name]
         name = name if number == 1 else f"{name}-{number}"
-        return example.marked(id=name, group=example.group, input_digest=digest)
+        return example.marked(id=name, group=example.group, input_digest=digest, input_key=key)
 
 
 def _check_labels(example: Example, row: Row) -> None:

@@ -7,7 +7,7 @@ the other rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from heapq import heappush, heapreplace
 from typing import TypeAlias
 
@@ -15,7 +15,7 @@ from ..data.sources import ALIASES, ROLES, DataOptions, Role, Source, SplitOptio
 from ..errors import DataError, Problem, did_you_mean, quoted_list
 from ..example import Example
 from ..hashing import seeded_hash, text_digest
-from .holdout import _role_by_threshold, hold_out
+from .holdout import StreamDivider, hold_out
 from .reading import ExampleReader
 from .task import Task
 
@@ -32,6 +32,8 @@ class ExampleSet:
         How they were chosen, for messages.
     digest:
         Of ids and inputs, in any order, and of the source's ``definition``.
+    label_values:
+        How many rows of the split hold which value (as Python writes it) for which label.
     """
 
     role: Role
@@ -42,6 +44,7 @@ class ExampleSet:
     made: str
     digest: str
     definition: str = ""
+    label_values: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 ExampleSets: TypeAlias = Mapping[str, ExampleSet]
@@ -158,8 +161,9 @@ def _shares(
     kept = {name: _Smallest(limits.get(name), seed, name) for name in roles}
     examples = reader.read(source.rows(split))
     if source.streamed:
+        divider = StreamDivider(role, held, seed)
         for example in examples:
-            kept[_role_by_threshold(example, role, held, seed)].add(example)
+            kept[divider.role_of(example)].add(example)
     else:
         rest = list(examples)
         left = 1.0
@@ -180,7 +184,11 @@ def _shares(
         made = _how_chosen(split, name, held, share, seed, streamed=source.streamed)
         chosen = tuple(share.examples())
         digest = set_digest(chosen, source.definition)
-        yield name, ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, digest, source.definition)
+        values = dict(reader.label_values)
+        yield (
+            name,
+            ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, digest, source.definition, values),
+        )
 
 
 def _how_chosen(
@@ -188,13 +196,13 @@ def _how_chosen(
 ) -> str:
     how = "by hash" if streamed else "by hash, stratified by label"
     if role in held:
-        text = f"{held[role] * 100:g} % of {split} {how}, seed {seed}"
+        text = f"{held[role] * 100:g} % of {split} {how}, data_seed {seed}"
     else:
         text = split
         for name, fraction in held.items():
             text += f" without the {fraction * 100:g} % held out for {name}"
     if share.limit is not None and share.seen > share.limit:
-        text += f"; {share.limit} of {share.seen} by hash, seed {seed}"
+        text += f"; {share.limit} of {share.seen} by hash, data_seed {seed}"
     return text
 
 
@@ -249,7 +257,7 @@ def limited(part: ExampleSet, limit: int | None, seed: int) -> ExampleSet:
     chosen = tuple(select(part.examples, limit, seed, part.role))
     made = part.made
     if len(chosen) < len(part.examples):
-        made += f"; {len(chosen)} of {len(part.examples)} by hash, seed {seed}"
+        made += f"; {len(chosen)} of {len(part.examples)} by hash, data_seed {seed}"
     return replace(part, examples=chosen, made=made, digest=set_digest(chosen, part.definition))
 
 
@@ -264,7 +272,7 @@ def divide_pool(part: ExampleSet, limit: int | None, seed: int, fraction: float 
             f"the split {part.split} has {len(part.examples)} examples, which are too few to hold out shots"
         )
     made = f"{part.made} without the {fraction * 100:g} % kept for shots"
-    kept = f"{fraction * 100:g} % of {part.made} by hash, seed {seed}, never scored"
+    kept = f"{fraction * 100:g} % of {part.made} by hash, data_seed {seed}, never scored"
     return (
         limited(replace(part, examples=tuple(rest), made=made), limit, seed),
         replace(part, examples=tuple(pool), made=kept, digest=set_digest(pool, part.definition)),

@@ -68,6 +68,15 @@ class Task(Component):
         """The columns that hold the right answer: rows for prediction lack them."""
         return frozenset()
 
+    @property
+    def input_columns(self) -> frozenset[str] | None:
+        """The columns that prompt and choices are made of; None if the task does not know.
+
+        A task without any asks the same of every row: two of its examples are the same input only if their rows are
+        equal, else if prompt and choices are.
+        """
+        return None
+
     def source(self) -> Source:
         """Where its rows come from, for a task with ``own_data``. Raises DataError for what cannot be read."""
         raise NotImplementedError(f"{type(self).__name__} has own_data, but no source()")

@@ -23,7 +23,8 @@ from ..errors import (
 )
 from ..example import Part, Prompt, as_prompt
 from .extensions import Extensions, current_extensions
-from .filters import FilterFailed, PromptMarks, TemplateFilter, marking, not_null
+from .filters import FilterFailed, PromptMarks, TemplateFilter, marking
+from .text_values import NotText, check_concatenations, checked_filters, text_value
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -52,7 +53,9 @@ class Template:
         environment = _environment(extensions)
         try:
             tree = environment.parse(source)
-            self._template = environment.from_string(source)
+            checked = environment.parse(source)
+            check_concatenations(checked)
+            self._template = environment.from_string(checked)
         except TemplateSyntaxError as error:
             raise ValueError(_syntax_message(error, environment.filters)) from error
         if any(True for _ in meta.find_referenced_templates(tree)):
@@ -67,8 +70,9 @@ class Template:
     def render(self, row: Mapping[str, Any]) -> Prompt:
         """The prompt of a row: fixed parts, passages and media.
 
-        Raises DataError, with the row's place, for a column that is missing or null, and if rendering fails. Raises
-        PluginError, with the row's place, if a plugin's filter fails.
+        Raises DataError, with the row's place, for a column that is missing or null, for one that is not text (a list,
+        a mapping, a boolean), and if rendering fails. Raises PluginError, with the row's place, if a plugin's filter
+        fails.
         """
         if not self._has_marks:
             return as_prompt(self.render_text(row))
@@ -102,10 +106,19 @@ class Template:
             raise type(error)([_placed(row, problem) for problem in error.problems]) from error
         except GpttasksError:
             raise
+        except NotText as error:
+            raise self._not_text(row, error) from error
         except SecurityError as error:
             raise _failure(row, f"{self._line(error)} is not allowed: {error.message}") from error
         except Exception as error:  # whatever an expression of the user's can raise: a division by zero, a wrong type
             raise _failure(row, f"{self._line(error)} fails: {type(error).__name__}: {error}") from error
+
+    def _not_text(self, row: Mapping[str, Any], error: NotText) -> DataError:
+        """The error for a value that must not be shown as it is, with its column if one holds it."""
+        names = sorted(name for name in self.columns if row.get(name) is error.value)
+        held = f"the column {' or '.join(map(repr, names))} is" if names else "a value is"
+        hint = error.hint.replace("COLUMN", names[0] if names else "VALUE")
+        return _failure(row, f"{self._line(error)} shows text, but {held} {error.kind}", hint)
 
     def _filter_failure(self, row: Mapping[str, Any], error: FilterFailed) -> PluginError:
         """The error for a plugin's filter that failed on a row."""
@@ -159,11 +172,11 @@ class TextList:
             return tuple(template.render_text(row) for template in self._templates)
         value = self._value(row, self._column)
         items = () if value is None else value if isinstance(value, (list, tuple)) else (value,)
-        for item in items:
-            if isinstance(item, bool) or not isinstance(item, (str, int, float)):
-                message = f"the column {self._column!r} holds {type(item).__name__}, expected text or a list of texts"
-                raise DataError(row.problem(message))
-        return tuple(str(item) for item in items)
+        try:
+            return tuple(str(text_value(item)) for item in items)
+        except NotText as error:
+            message = f"the column {self._column!r} holds {error.kind}, expected text or a list of texts"
+            raise DataError(row.problem(message)) from error
 
     def _value(self, row: Row, column: str) -> Any:
         if column in row or "." not in column:
@@ -186,10 +199,11 @@ def _environment(extensions: Extensions) -> ImmutableSandboxedEnvironment:
         undefined=StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,
-        finalize=not_null,
+        finalize=text_value,
     )
     environment.globals = {name: environment.globals[name] for name in _GLOBALS}
     del environment.filters["random"]
+    environment.filters.update(checked_filters(environment.filters))
     environment.filters.update({name: _as_jinja_filter(one) for name, one in extensions.filters.items()})
     return environment
 

@@ -31,6 +31,11 @@ class PromptTask(Task):
         return self.template.required
 
     @property
+    def input_columns(self) -> frozenset[str]:
+        """Those that the template reads."""
+        return self.template.columns
+
+    @property
     def answer_columns(self) -> frozenset[str]:
         """The one with the right answer."""
         return frozenset((self.options.label,))

@@ -48,6 +48,9 @@ class LabelWords:
     def __init__(self, labels: list[str] | dict[str, str]) -> None:
         self.words = tuple(dict.fromkeys(labels if isinstance(labels, list) else labels.values()))
         self._index = {word: index for index, word in enumerate(self.words)}
+        self._mapped = frozenset(labels) if isinstance(labels, dict) else frozenset()
+        self._first: dict[int, str] = {}
+        """The value that first meant each word, by the index of the word."""
         if isinstance(labels, dict):
             self._index |= {value: self._index[word] for value, word in labels.items()}
         elif not any(re.fullmatch(r"[+-]?\d+", word) for word in labels):
@@ -55,11 +58,22 @@ class LabelWords:
             self._index |= {str(index): index for index in range(len(labels))}
 
     def index(self, value: Any, row: Row, column: str) -> int:
-        """The index of the word that a value means. Raises DataError, at the row, for a value that means none."""
+        """The index of the word that a value means.
+
+        Raises DataError, at the row, for a value that means none, and for a second value that means the same word,
+        unless a mapping says so: a column that holds words and positions may mean something else by them.
+        """
         text = as_text(value)
         try:
-            return self._index[text]
+            index = self._index[text]
         except (KeyError, TypeError):
             known = ", ".join(self._index)
             message = f"the column {column!r} holds {text!r}, which is not among the labels: {known}"
             raise DataError(row.problem(message, did_you_mean(str(text), self._index))) from None
+        first = self._first.setdefault(index, text)
+        if first != text and not {first, text} <= self._mapped:
+            word = self.words[index]
+            message = f"the column {column!r} holds {text!r} here and {first!r} before, which both mean {word!r}"
+            hint = f"if that is right, map both with task.labels: {{{first!r}: {word!r}, {text!r}: {word!r}, ...}}"
+            raise DataError(row.problem(message, hint))
+        return index

@@ -50,6 +50,10 @@ class Generation(Task):
         return self._prompt.required
 
     @property
+    def input_columns(self) -> frozenset[str]:
+        return self._prompt.columns
+
+    @property
     def answer_columns(self) -> frozenset[str]:
         # A column that the prompt shows as well (a text and its last word) is input.
         target = frozenset() if self._target is None else self._target.columns

@@ -55,6 +55,10 @@ class LanguageModeling(Task):
     def columns(self) -> frozenset[str]:
         return frozenset() if self.options.join is not None else self._template.required
 
+    @property
+    def input_columns(self) -> frozenset[str]:
+        return self._template.columns
+
     def example(self, row: Row) -> Example:
         """The text of the row; the text itself is what is predicted."""
         return Example(self._template.render(row))

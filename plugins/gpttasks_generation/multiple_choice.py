@@ -57,6 +57,10 @@ class MultipleChoice(Task):
         return self._prompt.required | self._choices.columns
 
     @property
+    def input_columns(self) -> frozenset[str]:
+        return self._prompt.columns | self._choices.columns
+
+    @property
     def answer_columns(self) -> frozenset[str]:
         return frozenset((self.options.label,))
 

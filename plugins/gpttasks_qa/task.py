@@ -80,6 +80,10 @@ class QuestionAnswering(Task):
         return self._prompt.required | {self.options.context}
 
     @property
+    def input_columns(self) -> frozenset[str]:
+        return self._prompt.columns
+
+    @property
     def answer_columns(self) -> frozenset[str]:
         return frozenset((self.options.answers,))
 

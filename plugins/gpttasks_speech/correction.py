@@ -82,6 +82,10 @@ class TranscriptCorrection(Task):
         return (self._prompt.required - {HYPOTHESES}) | {self.options.hypotheses, *self.options.features.values()}
 
     @property
+    def input_columns(self) -> frozenset[str]:
+        return (self._prompt.columns - {HYPOTHESES}) | {self.options.hypotheses}
+
+    @property
     def answer_columns(self) -> frozenset[str]:
         return frozenset((self.options.transcript,))
 

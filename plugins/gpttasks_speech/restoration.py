@@ -58,6 +58,10 @@ class PunctuationRestoration(Task):
         return (self._prompt.required - {TRANSCRIPT}) | {self.options.transcript or self.options.written}
 
     @property
+    def input_columns(self) -> frozenset[str]:
+        return (self._prompt.columns - {TRANSCRIPT}) | {self.options.transcript or self.options.written}
+
+    @property
     def answer_columns(self) -> frozenset[str]:
         # Where the transcript is made of it, the written text is the input as well.
         return frozenset() if self.options.transcript is None else frozenset((self.options.written,))

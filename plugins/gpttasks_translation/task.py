@@ -86,6 +86,10 @@ class Translation(Task):
         return self._prompt.required
 
     @property
+    def input_columns(self) -> frozenset[str]:
+        return self._prompt.columns
+
+    @property
     def answer_columns(self) -> frozenset[str]:
         # Both languages may be in one column; what references share with the prompt is input.
         references = frozenset() if self._references is None else self._references.columns - self._prompt.columns

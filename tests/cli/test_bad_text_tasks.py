@@ -105,7 +105,9 @@ class TestGeneration:
     def test_a_list_of_lists(self, folder, capsys):
         write("generation", {"texts": [["The Mill."]]})
         text = refused(capsys)
-        assert text.startswith("data/test.jsonl:2: the column 'texts' holds list, expected text or a list of texts")
+        assert text.startswith(
+            "data/test.jsonl:2: the column 'texts' holds a list, ['The Mill.'], expected text or a list of texts"
+        )
 
     def test_a_head_that_needs_what_the_task_does_not_fill(self, folder, capsys):
         write("generation")

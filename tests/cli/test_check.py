@@ -134,9 +134,23 @@ def test_data_shows_the_hold_out_and_skipped_rows(folder, capsys):
     data = "task.data={path: one.csv, holdout: {test: 0.2}, bad_rows: skip}"
     status, err = check(capsys, "recipe.yaml", data, "--data")
     assert status == 0
-    assert "test: 4 examples (20 % of train by hash, stratified by label, seed 1)" in err
+    assert "test: 4 examples (20 % of train by hash, stratified by label, data_seed 1)" in err
     assert "21, 1 of them bad and skipped" in err
     assert "labels     good 2, bad 2" in err or "labels     bad 2, good 2" in err
+
+
+def test_data_shows_which_value_was_read_as_which_label(folder, capsys):
+    (folder / "data" / "test.csv").write_text("text,label\nfine,good\ndull,0\nslow,bad\nlong,0\n")
+    labels = "task.labels={0: bad, bad: bad, good: good}"
+    status, err = check(capsys, "recipe.yaml", "task.data={path: data}", labels, "--data")
+    assert status == 0
+    (line,) = [line for line in err.partition("test: 4 examples")[2].splitlines() if line.startswith("  values")]
+    assert sorted(line.removeprefix("  values").partition(";")[0].strip().split(", ")) == [
+        "'0' as bad 2",
+        "'bad' as bad 1",
+        "'good' as good 1",
+    ]
+    assert line.endswith("; 2 different values mean bad")
 
 
 def test_data_tells_bad_rows_with_file_and_line(folder, capsys):

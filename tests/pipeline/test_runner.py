@@ -293,11 +293,47 @@ class TestShots:
         assert all(len(row.shot_ids) + (done.document["samples"]["shots_dropped"] > 0) >= 1 for row in rows)
         assert len(rows) == 12
 
-    def test_are_not_shown_when_the_run_predicts(self, recipe: Path) -> None:
-        done = run(recipe, "out", "adapt=none", "train=null", "score.shots=1", "task.prompt='{{ text | passage }} ='")
+    def test_are_shown_when_the_run_predicts(self, recipe: Path) -> None:
+        options = ("adapt=none", "train=null", "task.prompt='{{ text | passage }} ='")
+        done = run(recipe, "out", *options, "score.shots=1")
         predictor = Predictor(done.folder, load_plugins())
-        (prediction,) = predictor.predict(predictor.text_rows(["A good film."]))
-        assert prediction.text in ("negative", "positive")
+        rows = samples(done.folder)
+        texts = [row.input.removesuffix(" =") for row in rows]
+        for row, prediction in zip(rows, predictor.predict(predictor.text_rows(texts)), strict=True):
+            assert list(prediction.scores.values()) == pytest.approx(list(row.scores), abs=1e-5)
+        without = run(recipe, "without", *options)
+        assert max(abs(a.scores[0] - b.scores[0]) for a, b in zip(rows, samples(without.folder), strict=True)) > 1e-4
+
+    def test_new_input_that_is_a_shot_gets_another_one(self, recipe: Path) -> None:
+        done = run(recipe, "out", "adapt=none", "train=null", "score.shots=1", "task.prompt='{{ text | passage }} ='")
+        shots = done.document["shots"]
+        assert [row.shot_ids for row in samples(done.folder)] == [(shots[0]["id"],)] * 12
+        assert len(shots) == 2
+        predictor = Predictor(done.folder, load_plugins())
+        text = shots[0]["prompt"].removesuffix(" =")
+        (prediction,) = predictor.predict(predictor.text_rows([text]))
+        asked = f"{shots[1]['prompt']} {shots[1]['answer']}\n\n{text} ="
+        plain = run(recipe, "plain", "adapt=none", "train=null", "task.prompt='{{ text | passage }}'")
+        plain = Predictor(plain.folder, load_plugins())
+        (expected,) = plain.predict(plain.text_rows([asked]))
+        assert list(prediction.scores.values()) == pytest.approx(list(expected.scores.values()), abs=1e-5)
+
+    def test_a_run_that_did_not_write_them_down_does_not_predict(self, recipe: Path) -> None:
+        done = run(recipe, "out", "adapt=none", "train=null", "score.shots=1", "task.prompt='{{ text | passage }} ='")
+        document = json.loads((done.folder / "run.json").read_text("utf-8"))
+        del document["shots"]
+        (done.folder / "run.json").write_text(json.dumps(document), "utf-8")
+        predictor = Predictor(done.folder, load_plugins())
+        with pytest.raises(UserError, match="showed 1 shots before each prompt"):
+            list(predictor.predict(predictor.text_rows(["A film."])))
+
+    def test_stand_in_the_report(self, recipe: Path) -> None:
+        done = run(recipe, "out", "adapt=none", "train=null", "score.shots=1", "task.prompt='{{ text | passage }} ='")
+        page = (done.folder / "report.html").read_text("utf-8")
+        section = page.partition('<section id="shots"')[2].partition("</section>")[0]
+        assert done.document["shots"][0]["id"] in section
+        assert done.document["shots"][1]["id"] not in section
+        assert '<td class="num">12</td>' in section
 
     def test_from_a_pool_of_the_scored_split(self, recipe: Path) -> None:
         done = run(

@@ -161,7 +161,7 @@ def test_an_example_with_several_labels():
         ((), {}, ""),
         ([0, 2], {}, "world, money"),
         (["2", 1.0], {}, "sport, money"),
-        (["sport", "sport", 1], {}, "sport"),
+        (["sport", "sport"], {}, "sport"),
         ("sport", {}, "sport"),
         (1, {}, "sport"),
         ("sport", {"separator": ";"}, "sport"),

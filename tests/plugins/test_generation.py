@@ -120,7 +120,7 @@ class TestGeneration:
     def test_references_in_the_wrong_nesting_are_an_error_even_when_skipping(self):
         values = [MILL, {**MILL, "facts": "x", "others": [["a"], ["b"]]}]
         message = refused(generation(references="others"), *values, bad_rows="skip")
-        assert message == "train.jsonl:2: the column 'others' holds list, expected text or a list of texts"
+        assert message == "train.jsonl:2: the column 'others' holds a list, ['a'], expected text or a list of texts"
 
     def test_references_within_a_mapping(self):
         task = generation(references="answers.text")

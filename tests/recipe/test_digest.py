@@ -128,7 +128,7 @@ def test_what_is_written_reads_back_as_an_equal_recipe(recipe):
 
 def test_every_default_is_written_out():
     document = recipe_as_dict(resolved())
-    keys = ["name", "backbone", "encoder", "task", "head", "adapt", "train", "score", "seed", "runtime"]
+    keys = ["name", "backbone", "encoder", "task", "head", "adapt", "train", "score", "seed", "data_seed", "runtime"]
     assert list(document) == keys
     for section, model in [("train", TrainOptions), ("score", ScoreOptions), ("runtime", RuntimeOptions)]:
         assert set(document[section]) == {field.alias or name for name, field in model.model_fields.items()}

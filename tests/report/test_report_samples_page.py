@@ -45,7 +45,7 @@ def test_each_sample_opens_to_all_that_is_known():
         "Id id0",
         "Group film 7",
         "37 tokens of the passage",
-        "Shots 2",
+        "Shots a, b",
         "wrong",
     ):
         assert words in details

@@ -7,15 +7,16 @@ import json
 import random
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError
-from gpttasks.example import Example, Part, join_answer, prompt_text
+from gpttasks.example import Example, Media, Part, input_key, join_answer, prompt_text
 from gpttasks.hashing import seeded_hash
 from gpttasks.tasks.holdout import hold_out
 from gpttasks.tasks.shots import ShotPool, draw_shots, with_shots
@@ -80,7 +81,7 @@ def test_validation_is_held_out_of_train(tmp_path):
     assert (len(train.examples), len(validation.examples)) == (180, 20)
     assert Counter(example.label for example in validation.examples) == {0: 10, 1: 10}
     assert not set(texts(train.examples)) & set(texts(validation.examples))
-    assert validation.made == "10 % of train by hash, stratified by label, seed 1"
+    assert validation.made == "10 % of train by hash, stratified by label, data_seed 1"
     assert train.made == "train without the 10 % held out for validation"
     assert load(tmp_path, ["validation"])["validation"] == validation
     assert load(tmp_path, ["validation"], seed=2)["validation"].digest != validation.digest
@@ -143,7 +144,7 @@ def test_needs_and_skipped_rows_are_counted(tmp_path):
 def test_limits_are_recorded_and_kept_in_order(tmp_path):
     write(tmp_path, "test", 50)
     found = load(tmp_path, ["test"], limits={"test": 10})["test"]
-    assert found.made == "test; 10 of 50 by hash, seed 1"
+    assert found.made == "test; 10 of 50 by hash, data_seed 1"
     assert found.rows == 50
     everything = load(tmp_path, ["test"])["test"].examples
     assert list(found.examples) == select(everything, 10, 1, "test")
@@ -176,7 +177,7 @@ def test_a_stream_is_shared_out_in_one_pass(tmp_path, monkeypatch):
     assert len(train) + len(validation) == 400
     assert not train & validation
     assert 15 <= len(validation) <= 70
-    assert everything["validation"].made == "10 % of train by hash, seed 1"
+    assert everything["validation"].made == "10 % of train by hash, data_seed 1"
     limited = stream(limits={"train": 20, "validation": 5})
     for role, limit in (("train", 20), ("validation", 5)):
         assert list(limited[role].examples) == select(everything[role].examples, limit, 1, role)
@@ -186,7 +187,7 @@ def test_streaming_a_file_holds_out_the_same_way(tmp_path):
     write(tmp_path, "train", 100)
     sets = load(tmp_path, ["train", "validation"], streaming=True, holdout={"validation": 0.3})
     assert sum(len(found.examples) for found in sets.values()) == 100
-    assert sets["validation"].made == "30 % of train by hash, seed 1"
+    assert sets["validation"].made == "30 % of train by hash, data_seed 1"
 
 
 @given(st.integers(1, 60), st.one_of(st.none(), st.integers(1, 70)), st.integers(0, 5))
@@ -211,7 +212,7 @@ def test_select_refuses_no_examples():
 )
 def test_hold_out_keeps_groups_whole_in_any_order(kinds, fraction, seed, shuffler):
     examples = [
-        Example("x", label=label, group=f"g{group}", id=f"i{n}", input_digest=f"d{n}")
+        Example(f"x{n}", label=label, group=f"g{group}", id=f"i{n}", input_digest=f"d{n}")
         for n, (label, group) in enumerate(kinds)
     ]
     rest, held = hold_out(examples, fraction, seed=seed, salt="validation")
@@ -227,7 +228,7 @@ def test_hold_out_keeps_groups_whole_in_any_order(kinds, fraction, seed, shuffle
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=100), st.floats(0.05, 0.6))
 def test_hold_out_gives_each_label_its_share(labels, fraction):
-    examples = [Example("x", label=label, id=f"i{n}", input_digest=f"d{n}") for n, label in enumerate(labels)]
+    examples = [Example(f"x{n}", label=label, id=f"i{n}", input_digest=f"d{n}") for n, label in enumerate(labels)]
     _, held = hold_out(examples, fraction, seed=1, salt="s")
     total = max(1, round(fraction * len(examples)))
     assert len(held) == total
@@ -256,27 +257,91 @@ def test_shots_are_the_smallest_hashes_by_turns_over_the_labels():
     assert Counter(shot.label for shot in shots) == dict.fromkeys(range(4), 2)
     for label in range(4):
         ranked = sorted((e for e in pool if e.label == label), key=lambda e: seeded_hash(3, "shots", e.id))
-        assert [shot for shot in shots if shot.label == label] == ranked[:2]
+        assert {shot.id for shot in shots if shot.label == label} == {shot.id for shot in ranked[:2]}
     assert draw_shots(Example("?", id="another"), pool[::-1], 8, 3) == shots
 
 
 def test_the_scored_example_is_never_its_own_shot():
-    pool = [Example("x", target="y", id=f"i{n}", input_digest=f"d{n}") for n in range(6)]
+    pool = [Example(f"x{n}", target="y", id=f"i{n}", input_digest=f"d{n}") for n in range(6)]
     drawing = ShotPool(pool, 1)
     for example in pool:
         shots = drawing.draw(example, 5)
         assert example not in shots
         assert len(shots) == 5
-        twin = Example("x", id="another id", input_digest=example.input_digest)
+        twin = Example(example.prompt, id="another id", input_digest="another row")
         assert example not in drawing.draw(twin, 5)
-    with pytest.raises(DataError, match="only 5 solved examples for i0"):
+    with pytest.raises(DataError, match="only 5 solved examples for i0, since 1 of 6 ask the same"):
         drawing.draw(pool[0], 6)
 
 
-def test_examples_without_a_digest_are_told_apart_by_id():
-    pool = [Example("x", target="y", id=f"i{n}") for n in range(4)]
+def test_an_id_that_another_split_uses_too_excludes_nothing():
+    pool = [Example(f"x{n}", target="y", id=f"{n}") for n in range(4)]
+    assert len(draw_shots(Example("another", id="0"), pool, 4, 1)) == 4
+
+
+def test_examples_that_ask_nothing_in_words_are_told_apart_by_their_rows():
+    pool = [Example(target="y", id=f"i{n}", input_digest=f"d{n}") for n in range(4)]
     assert len(draw_shots(pool[0], pool, 3, 1)) == 3
     assert len(hold_out(pool, 0.25, seed=1, salt="s")[1]) == 1
+
+
+def asked(prompt, **fields):
+    return input_key(Example(prompt, **fields))
+
+
+def test_what_makes_two_examples_the_same_input():
+    question = asked("Q", choices=("a", "b"), label=0, id="1", input_digest="d1")
+    assert question == asked("Q", choices=("b", "a"), label=0, id="2", input_digest="d2", group="g")
+    assert question == asked([Part("Q", "passage")], choices=("a", "b"))
+    assert question != asked("Q", choices=("a", "c"))
+    assert question != asked("q", choices=("a", "b"))
+    hum = Media(b"hum", "audio/wav")
+    assert asked(["A:", Part(kind="media", media=hum)]) == asked(["A:", Part(kind="media", media=hum)], target="x")
+    assert asked(["A:", Part(kind="media", media=hum)]) != asked(
+        ["A:", Part(kind="media", media=Media(b"h", "audio/wav"))]
+    )
+    assert asked((), contexts=["a", "b"], target="x") != asked((), contexts=["a", "b"], target="y")
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=60), st.integers(0, 5))
+def test_a_hold_out_separates_neither_groups_nor_equal_inputs(pairs, seed):
+    examples = [
+        Example(f"x{text}", group=f"g{group}" if group else None, id=f"i{n}", input_digest=f"d{n}")
+        for n, (text, group) in enumerate(pairs)
+    ]
+    rest, held = hold_out(examples, 0.3, seed=seed, salt="s")
+    assert len(rest) + len(held) == len(examples)
+    assert not {one.prompt for one in rest} & {one.prompt for one in held}
+    assert not {one.group for one in rest if one.group} & {one.group for one in held if one.group}
+
+
+def test_rewording_a_prompt_moves_no_example():
+    def drawn(words):
+        examples = [Example(f"{words} {n // 2}", label=n % 2, id=f"i{n}", input_digest=f"d{n}") for n in range(80)]
+        shots = ShotPool([replace(one, choices=("a", "b")) for one in examples], 1).draw(Example("?"), 4)
+        return {one.id for one in hold_out(examples, 0.2, seed=1, salt="s")[1]}, [shot.id for shot in shots]
+
+    assert drawn("Question") == drawn("Please answer:")
+
+
+def test_balanced_shots_are_not_shown_by_turns():
+    pool = [Example(f"x{n}", choices=("no", "yes"), label=n % 2, id=f"i{n}") for n in range(64)]
+    orders = {tuple(shot.label for shot in draw_shots(Example("?"), pool, 8, seed)) for seed in range(20)}
+    assert all(Counter(order) == {0: 4, 1: 4} for order in orders)
+    assert len(orders) > 10
+    by_turns = sum(order in ((0, 1) * 4, (1, 0) * 4) for order in orders)
+    assert by_turns <= 2
+
+
+def test_the_examples_that_are_needed_draw_the_same_shots_as_all():
+    pool = [Example(f"x{n // 3}", choices=("no", "yes"), label=n % 2, id=f"i{n}") for n in range(60)]
+    whole = ShotPool(pool, 3)
+    few = whole.needed(4)
+    assert 4 < len(few) < 20
+    again = ShotPool(few, 3, ordered=True)
+    for example in [*pool, Example("new")]:
+        assert again.draw(example, 4) == whole.draw(example, 4)
 
 
 def test_a_shot_needs_a_right_answer():

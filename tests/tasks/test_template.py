@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -125,6 +127,70 @@ def test_a_filter_that_cuts_a_passage_is_refused():
         Template(source).render({"a": "a long text"})
 
 
+VALUES = {
+    "tags": ["a", "b"],
+    "map": {"en": "x"},
+    "flag": True,
+    "audio": b"\xff\xfe",
+    "missing": float("nan"),
+    "flags": [True],
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ tags }}", r"'tags' is a list, \['a', 'b'\]; write \{\{ tags \| join\(' '\) \}\}"),
+        ("{{ tags | passage }}", "'tags' is a list"),
+        ("{{ tags | upper }}", "'tags' is a list"),
+        ("{{ 'x' ~ tags }}", "'tags' is a list"),
+        ("{{ map }}", r"'map' is a mapping with the keys en; write \{\{ map.en \}\}"),
+        ("{{ flag }}", "'flag' is the boolean true; write {{ 'yes' if flag else 'no' }}".replace("{", r"\{")),
+        ("{{ flag | string }}", "'flag' is the boolean true"),
+        ("{{ flags | join(' ') }}", "the boolean true"),
+        ("{{ audio }}", r"'audio' is 2 bytes that are not UTF-8 text; mark audio and images with \{\{ audio \| media"),
+        ("{{ missing }}", "'missing' is NaN"),
+        ("{{ tags | map('upper') }}", "a value is of the type generator"),
+        ("{{ map.keys }}", "a value is of the type builtin_function_or_method"),
+        ("{{ map.keys() }}", "a value is of the type dict_keys"),
+    ],
+)
+def test_a_value_that_is_no_text_is_refused(source, message):
+    with pytest.raises(DataError, match=message) as error:
+        Template(source).render(Row(VALUES, place="row 3 of test"))
+    assert "row 3 of test: line 1 of the template shows text" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ raw }}", "A café."),
+        ("{{ raw | passage }}", "A café."),
+        ("{{ raw | upper }}", "A CAFÉ."),
+        ("{{ raw ~ '!' }}", "A café.!"),
+        ("{{ raws | join(' ') }}", "é é"),
+        ("{{ tags | join(', ') }}", "a, b"),
+        ("{{ rows | join(', ', attribute='n') }}", "1, 2"),
+        ("{{ tags | length }} {{ 1.5 }} {{ number }}", "2 1.5 3"),
+        ("{{ 'yes' if flag else 'no' }}", "yes"),
+        ("{{ day }}", "2026-03-01"),
+        ("{{ tags | map('upper') | join }}", "AB"),
+        ("{{ tags | tojson }}", '["a", "b"]'),
+    ],
+)
+def test_text_numbers_and_dates_are_shown_and_bytes_are_decoded(source, text):
+    row = {
+        "raw": "A café.".encode(),
+        "raws": ["é".encode()] * 2,
+        "tags": ["a", "b"],
+        "rows": [{"n": 1}, {"n": 2}],
+        "number": 3,
+        "flag": True,
+        "day": datetime.date(2026, 3, 1),
+    }
+    assert prompt_text(Template(source).render(row)) == text
+
+
 class Model(BaseModel):
     prompt: TemplateText
     references: ListColumn = "refs"
@@ -146,7 +212,7 @@ def test_text_list_from_a_column_or_from_templates():
     assert TextList(["{{ one }}!", "b"]).render(row) == ("x!", "b")
     assert TextList(["{{ one }}!", "{{ two }}"]).columns == {"one", "two"}
     assert TextList("refs").columns == {"refs"}
-    with pytest.raises(DataError, match=r"row 1 of test.*'bad' holds dict"):
+    with pytest.raises(DataError, match=r"row 1 of test.*'bad' holds a mapping with the keys a, expected text"):
         TextList("bad").render(row)
     with pytest.raises(DataError, match=r"no column 'ref'.*did you mean 'refs'"):
         TextList("ref").render(row)

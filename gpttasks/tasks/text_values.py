@@ -1,0 +1,136 @@
+"""Which values a template may show as text: no list, mapping or boolean appears as Python spells it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from numbers import Number
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
+
+TEXT_FILTERS = (
+    "capitalize",
+    "center",
+    "e",
+    "escape",
+    "forceescape",
+    "indent",
+    "lower",
+    "replace",
+    "safe",
+    "string",
+    "striptags",
+    "title",
+    "trim",
+    "truncate",
+    "upper",
+    "urlize",
+    "wordcount",
+    "wordwrap",
+)
+"""Jinja's filters that make text of any value."""
+
+_LONGEST = 60
+
+
+class NotText(ValueError):
+    """A value that a template must not show as it is.
+
+    value:
+        the value; ``kind``: what it is, for a message; ``hint``: what to write, with COLUMN for its column.
+    """
+
+    def __init__(self, value: Any, kind: str, hint: str) -> None:
+        super().__init__(f"a value is {kind}")
+        self.value, self.kind, self.hint = value, kind, hint
+
+
+def text_value(value: Any) -> Any:
+    """The value, if it is text, a number or a date; bytes become the UTF-8 text that they are.
+
+    Raises NotText for null and NaN, booleans, lists, mappings, bytes that are not UTF-8, functions and iterators.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and value != value):
+        name = "null" if value is None else "NaN"
+        hint = "write {{ COLUMN | default('', true) }}, or correct these rows"
+        raise NotText(value, f"{name}, which would read {str(value)!r}", hint)
+    if isinstance(value, bool):
+        raise NotText(value, f"the boolean {str(value).lower()}", "write {{ 'yes' if COLUMN else 'no' }}")
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _decoded(bytes(value))
+    if isinstance(value, Mapping):
+        keys = ", ".join(map(str, value))
+        first = next((str(key) for key in value), "key")
+        raise NotText(value, f"a mapping with the keys {_short(keys)}", f"write {{{{ COLUMN.{first} }}}}")
+    if isinstance(value, (list, tuple, set, frozenset)):
+        raise NotText(value, f"a list, {_short(repr(value))}", "write {{ COLUMN | join(' ') }}")
+    from jinja2 import Undefined  # a tenth of a second the first time, and most values never come here
+
+    if isinstance(value, Undefined):
+        return value  # StrictUndefined fails by itself, and names the column
+    writes: object = type(value).__str__
+    if callable(value) or writes is object.__str__:
+        hint = "show text, a number or a date; call a method with (), make a list of an iterator and join it"
+        raise NotText(value, f"of the type {type(value).__name__}", hint)
+    return value
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        hint = "mark audio and images with {{ COLUMN | media }}; write text as UTF-8"
+        raise NotText(value, f"{len(value):,} bytes that are not UTF-8 text", hint) from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def checked_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Jinja's filters that make text of values, made to look at the values first; ``filters`` are Jinja's own."""
+    checked = {name: _checked(filters[name], text_value) for name in TEXT_FILTERS if name in filters}
+    return {**checked, "join": _checked(filters["join"], _joinable)}
+
+
+def _checked(function: Callable[..., Any], check: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The filter, whose value passes through ``check``."""
+    place = 1 if hasattr(function, "jinja_pass_arg") else 0  # after the environment or context, if it takes one
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        if check is _joinable and signature.bind(*arguments, **named).arguments.get("attribute") is not None:
+            return function(*arguments, **named)  # the items are not what is joined
+        return function(*arguments[:place], check(arguments[place]), *arguments[place + 1 :], **named)
+
+    return call
+
+
+def _joinable(value: Any) -> Any:
+    """What ``join`` may join: a list whose items may be shown; text and what is undefined as they are."""
+    from jinja2 import Undefined
+
+    if isinstance(value, (str, bytes, Undefined, Mapping)) or not isinstance(value, Iterable):
+        return text_value(value)
+    return [text_value(item) for item in value]
+
+
+def check_concatenations(tree: nodes.Template) -> None:
+    """Have the parts of ``{{ a ~ b }}`` looked at as well: the filter ``string`` is put after each."""
+    from jinja2 import nodes
+
+    for node in list(tree.find_all(nodes.Concat)):
+        node.nodes = [
+            one
+            if isinstance(one, nodes.Const)
+            else nodes.Filter(one, "string", [], [], None, None, lineno=one.lineno, environment=tree.environment)
+            for one in node.nodes
+        ]
