@@ -133,7 +133,7 @@ def size(bytes_: Any) -> str:
 def compact(count: int) -> str:
     """A count in at most four characters below ten million: ``950``, ``1.2k``, ``25k``, ``1.2M``."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= limit:
+        if count >= 0.9995 * limit:  # 999,500 rounds to 1.0M, not to 1000k
             return f"{count / limit:.1f}{unit}" if count < 9.95 * limit else f"{count / limit:.0f}{unit}"
     return str(count)
 
