@@ -26,8 +26,12 @@ def atomic_file(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
+    aside.touch()
+    mode = aside.stat().st_mode
+    aside.unlink()  # a block that writes nothing is an error
     try:
         yield aside
+        aside.chmod(mode)  # as the umask says, also where a library writes files for their owner only
         _flush(aside)
         os.replace(aside, target)
     except BaseException:
@@ -50,6 +54,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         yield aside
         for file in aside.rglob("*"):
             if file.is_file():
+                file.chmod(aside.stat().st_mode & 0o666)  # as the umask says, see atomic_file
                 _flush(file)
         if target.exists():
             shutil.rmtree(target)

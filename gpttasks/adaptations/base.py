@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -26,6 +27,11 @@ class Adaptation(Component):
     trains: ClassVar[bool] = True
     trains_weights: ClassVar[bool] = False
     keeps: ClassVar[str | None] = None
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What the user should know of what was applied, loaded or saved; a run shows and keeps each as a warning."""
+        return []
 
     def apply(self, backbone: CausalLM) -> None:
         """Mark the trained weights (``requires_grad``), or wrap ``backbone.model``. Raises UserError if it cannot."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .base import Adaptation
+from .merge import merge_adapter
 
 if TYPE_CHECKING:
     from ..model.causal_lm import CausalLM
@@ -19,7 +20,8 @@ class Full(Adaptation):
     keeps = "model"
 
     def apply(self, backbone: CausalLM) -> None:
-        """Unfreeze everything."""
+        """Unfreeze everything; an adapter of the run that is the backbone is merged into the weights first."""
+        merge_adapter(backbone)
         backbone.model.requires_grad_(True)
 
     def save(self, backbone: CausalLM, folder: Path) -> None:
@@ -28,7 +30,7 @@ class Full(Adaptation):
 
         with quiet_transformers():
             backbone.model.save_pretrained(folder)
-        backbone.tokenizer.inner.save_pretrained(folder)
+        backbone.tokenizer.save(folder)
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
         """Replace the weights with the trained ones."""

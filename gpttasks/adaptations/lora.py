@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 
 from ..component import Options
-from ..errors import UserError, did_you_mean, one_line
+from ..errors import Problem, UserError, did_you_mean, one_line
 from .base import Adaptation
+from .lora_names import expert_parameters, unmatched_names
+from .merge import adapts_tied_embeddings, merge_adapter, without_peft
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from transformers import PreTrainedModel
 
     from ..model.causal_lm import CausalLM
 
@@ -61,6 +62,12 @@ class LoraOptions(Options):
             if name not in known:
                 hint = did_you_mean(name, known)
                 raise ValueError(f"peft.LoraConfig has no option {name!r}" + (f"; {hint}" if hint else ""))
+            if value[name] and name in WITHOUT_EFFECT:
+                raise ValueError(f"{name!r} has no effect here: {WITHOUT_EFFECT[name]}; remove it")
+        start = str(value.get("init_lora_weights", True)).lower()
+        for refused, reason in REFUSED_STARTS.items():
+            if start.startswith(refused):
+                raise ValueError(f"init_lora_weights: {start} is not supported: {reason}; leave it out, or use pissa")
         return value
 
 
@@ -77,6 +84,29 @@ RENAMED = {
 
 SET_HERE = frozenset({"task_type", "peft_type", "inference_mode"})
 """The options of ``peft.LoraConfig`` with only one possible value for training a causal language model."""
+
+
+FROM_DATA = "it is computed from examples that gpttasks does not give to PEFT, so that the adapter would be plain LoRA"
+
+REFUSED_STARTS = {
+    "eva": FROM_DATA,
+    "corda": FROM_DATA,
+    "lora_ga": FROM_DATA,
+    "loftq": "it replaces the base weights by quantised ones, which are not saved with the adapter",
+    "pissa_niter": "it changes the base weights by random numbers that are not saved with the adapter",
+}
+"""Initialisations of LoRA (by how their names begin) that are not carried out, or lost when the adapter is saved."""
+
+WITHOUT_EFFECT = {
+    "eva_config": FROM_DATA,
+    "corda_config": FROM_DATA,
+    "lora_ga_config": FROM_DATA,
+    "loftq_config": "it belongs to an initialisation that is not supported",
+    "use_qalora": "it needs a backbone quantised with GPTQ",
+    "arrow_config": "it routes between several adapters, and a run has one",
+    "megatron_config": "it belongs to models of Megatron",
+}
+"""Options of ``peft.LoraConfig`` that change nothing in a run, each with the reason."""
 
 
 @lru_cache(maxsize=1)
@@ -99,15 +129,22 @@ def lora_config_fields() -> frozenset[str]:
     return frozenset(names)
 
 
+IRRELEVANT = ("fan_in_fan_out", "is_gradient_checkpointing", "tie_word_embeddings")
+"""PEFT's warnings with these words are about what it solves by itself (Conv1D layers of GPT-1 and GPT-2, a renamed
+property), or about tied embeddings, which :mod:`.merge` unties.
+"""
+
+
 @contextmanager
-def _peft_warnings_ignored() -> Iterator[None]:
-    """Ignore warnings of PEFT about problems that it then solves itself."""
-    with warnings.catch_warnings():
-        # On Conv1D layers (GPT-1, GPT-2) it sets fan_in_fan_out itself.
-        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
-        # It asks transformers for a property under its old name.
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+def peft_warnings(notes: list[str]) -> Iterator[None]:
+    """Collect PEFT's warnings in ``notes``, each on one line, instead of showing them with places in its code."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         yield
+    for warning in caught:
+        text = "PEFT: " + " ".join(str(warning.message).split())
+        if text not in notes and not any(word in text for word in IRRELEVANT):
+            notes.append(text)
 
 
 class Lora(Adaptation):
@@ -126,20 +163,51 @@ class Lora(Adaptation):
     def apply(self, backbone: CausalLM) -> None:
         """Wrap the model with a fresh adapter; an adapter of the backbone is merged into its weights first.
 
-        Raises UserError with PEFT's message if the options do not fit.
+        Raises UserError for names that match nothing, and with PEFT's message if the options do not fit.
         """
         from peft import get_peft_model
 
         self._merged = merge_adapter(backbone)
         if self._merged:  # the new adapter needs the run, with its adapter merged, as its base
             self.base = backbone.adapter_source
+        config = self.config()
+        if problems := unmatched_names(backbone.model, config):
+            raise UserError(problems)
         try:
-            with _peft_warnings_ignored():
-                backbone.model = get_peft_model(backbone.model, self.config())
+            with peft_warnings(self.notes):
+                backbone.model = get_peft_model(backbone.model, config)
+                _try_once(backbone)
         except Exception as error:  # PEFT raises errors of many types for wrong options
             raise UserError(
                 f"LoRA cannot be applied to this backbone: {one_line(error)}", hint="check the options under adapt"
             ) from error
+        self._check_tying(backbone)
+        if adapts_tied_embeddings(backbone.causal_lm):
+            self.notes.append(
+                "the adapter changes an embedding or LM head, which share their weights in this backbone; other tools "
+                "may merge it into both: for a merged model use gpttasks export --merged"
+            )
+        if self.options.targets == "all-linear" and not config.target_parameters:
+            self._note_experts(backbone)
+
+    def _check_tying(self, backbone: CausalLM) -> None:
+        """Raise UserError for a tied adapter on a tied embedding: PEFT loads another adapter than it has saved."""
+        layers = backbone.model.modules()
+        if self.options.peft.get("ensure_weight_tying") and any(getattr(one, "lora_embedding_A", ()) for one in layers):
+            raise UserError(
+                Problem(
+                    "an adapter that is tied across embedding and LM head is not loaded by PEFT as it was saved",
+                    key="adapt.peft.ensure_weight_tying",
+                    hint="remove it: a merged model then has an embedding and an LM head with weights of their own",
+                )
+            )
+
+    def _note_experts(self, backbone: CausalLM) -> None:
+        if experts := expert_parameters(backbone.model):
+            self.notes.append(
+                "adapt.targets is all-linear, which reaches no expert: their weights are parameters, not linear "
+                f"layers; to adapt them, write adapt.peft.target_parameters: [{', '.join(experts)}]"
+            )
 
     def config(self) -> LoraConfig:
         """The ``peft.LoraConfig`` of these options for a causal language model."""
@@ -160,10 +228,13 @@ class Lora(Adaptation):
 
     def save(self, backbone: CausalLM, folder: Path) -> None:
         """Write a plain PEFT adapter (safetensors)."""
-        backbone.model.save_pretrained(folder, safe_serialization=True)
+        with peft_warnings(self.notes):
+            backbone.model.save_pretrained(folder, safe_serialization=True)
         file = folder / "adapter_config.json"
         config = json.loads(file.read_text("utf-8"))
         config["base_model_name_or_path"] = self.base or config["base_model_name_or_path"]
+        if self.base is None and (revision := getattr(getattr(backbone, "options", None), "revision", None)):
+            config["revision"] = revision
         if isinstance(config["target_modules"], list):  # a set in PEFT, in another order each time
             config["target_modules"].sort()
         file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
@@ -174,28 +245,19 @@ class Lora(Adaptation):
         from peft import PeftModel
 
         merge_adapter(backbone)
-        with _peft_warnings_ignored():
+        with peft_warnings(self.notes):
             backbone.model = PeftModel.from_pretrained(backbone.model, folder)
 
     def remove(self, backbone: CausalLM) -> bool:
         """Take the adapter off the model; not possible after another one was merged into the weights."""
         if not self._merged:
-            backbone.model = _without_peft(backbone.model.unload())
+            backbone.model = without_peft(backbone.model.unload())
         return not self._merged
 
 
-def merge_adapter(backbone: CausalLM) -> bool:
-    """Merge the adapter of the run that is the backbone into the weights; returns whether there is one."""
-    from peft import PeftModel
+def _try_once(backbone: CausalLM) -> None:
+    """Run the adapted model on one token: some initialisations fail on some layers only when they are used."""
+    import torch
 
-    if not isinstance(backbone.model, PeftModel):
-        return False
-    backbone.model = _without_peft(backbone.model.merge_and_unload())
-    return True
-
-
-def _without_peft(model: PreTrainedModel) -> PreTrainedModel:
-    """A model without its adapter. PEFT's remaining attribute is removed: it would later look like a second adapter."""
-    if hasattr(model, "peft_config"):
-        del model.peft_config
-    return model
+    with torch.no_grad():
+        backbone.model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=backbone.device), use_cache=False)

@@ -38,7 +38,10 @@ class HuggingFace(LocalBackbone):
         """Load tokenizer and weights. Raises BackboneError."""
         folder = self._folder()
         tokenizer = load_tokenizer(folder)
-        self.take(load_causal_lm(folder, settings.device, settings.dtype), tokenizer, self.options.context)
+        model = load_causal_lm(folder, settings.device, settings.dtype)
+        if not Path(self.options.path).expanduser().is_dir():
+            model.name_or_path = self.options.path  # the Hub id, for adapters: not where the Hub's files were put
+        self.take(model, tokenizer, self.options.context)
 
     def load_tokenizer(self) -> tuple[TextTokenizer, int]:
         """The tokenizer and the context from the model's folder. Raises BackboneError."""

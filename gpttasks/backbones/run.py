@@ -119,9 +119,21 @@ class RunBackbone(Backbone):
                 found[name] = content_digest([found.get(name), files_digest(folder / inside)])
         return found
 
+    def trained_file(self, name: str) -> Path:
+        """The file ``name`` of what was trained: of this run or, if it trained nothing, of the run it scored.
+
+        The path is that in this run if neither has the file.
+        """
+        file, below = Path(self.options.path) / name, self._loaded
+        trained = self.recipe.train is not None
+        if file.exists() or trained or not isinstance(below, RunBackbone):
+            return file
+        found = below.trained_file(name)
+        return found if found.exists() else file
+
     def head_weights(self, head: str) -> Path:
         """The file with the trained modules of head ``head``. Raises BackboneError if the run has none of that name."""
-        file = Path(self.options.path) / HEAD_WEIGHTS
+        file = self.trained_file(HEAD_WEIGHTS)
         if self.recipe.head.name != head or not file.exists():
             raise BackboneError(
                 f"head {head!r} has to be trained, and {self.options.path} is a run of head {self.recipe.head.name!r}",

@@ -32,10 +32,12 @@ def export(
     Example: gpttasks export runs/imdb-lora-0a1b2c3d4e5f --merged imdb-gpt2
     """
     from ..errors import UserError
-    from ..pipeline.export import export_run
+    from ..pipeline.export import export_run, left_out
     from ..plugins import load_plugins
 
     if precision and merged is None:
         raise UserError("--precision needs --merged")
     folder = export_run(run, merged, load_plugins(plugin or []), precision or "fp32")
     say(f"the {'merged model is' if merged else 'trained weights are'} in {folder}")
+    if missing := left_out(run):
+        say(f"not in {folder}: {', '.join(str(run / name) for name in missing)}; gpttasks predict {run} uses them")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ class CausalLM:
         self.model = model
         self.tokenizer = tokenizer
         self.context = usable_context(model.config, context)
+        self._check_vocabulary()
         self._check_causal()
         self.supports = inspected(model, tokenizer.inner)
         direct = None if self._head_gives_logits() else "its logits are not a linear function of its last hidden states"
@@ -96,6 +98,27 @@ class CausalLM:
         model.set_attn_implementation(self.causal_lm.config._attn_implementation)
         self.model = model
 
+    @contextmanager
+    def computing_in(self, dtype: torch.dtype) -> Iterator[None]:
+        """Compute in a precision below that of the weights, for the length of the block; the weights come back exactly.
+
+        Trained weights are kept in fp32; a model that is loaded has those of the run's precision.
+        """
+        import torch
+
+        masters = {
+            parameter: parameter.data
+            for parameter in self.model.parameters()
+            if parameter.dtype == torch.float32 != dtype
+        }
+        try:
+            for parameter, master in masters.items():
+                parameter.data = master.to(dtype)
+            yield
+        finally:
+            for parameter, master in masters.items():
+                parameter.data = master
+
     def train_mode(self, dropout: bool) -> None:
         """Prepare for a training step: the model's own dropout only if ``dropout``, an adapter's as configured."""
         self.model.train(dropout)
@@ -140,6 +163,18 @@ class CausalLM:
 
         size = self.model.get_input_embeddings().weight.shape[0]
         return torch.randint(0, size, (1, 7), generator=torch.Generator().manual_seed(0)).to(self.device)
+
+    def _check_vocabulary(self) -> None:
+        """Raise BackboneError if the tokenizer has tokens for which the embedding has no row."""
+        rows = int(self.model.get_input_embeddings().weight.shape[0])
+        token, largest = max(self.tokenizer.inner.get_vocab().items(), key=lambda item: item[1], default=("", -1))
+        if largest >= rows:
+            raise BackboneError(
+                f"the tokenizer has ids up to {largest} ({token!r}), and the embedding of the model has {rows} rows, "
+                f"for the ids 0 to {rows - 1}",
+                hint="take the tokenizer that the model was trained with, or enlarge the model's embedding with "
+                "model.resize_token_embeddings",
+            )
 
     def _check_causal(self) -> None:
         """Encoders such as BERT load as causal models too, and would score a text that they have already seen."""

@@ -131,6 +131,8 @@ class ActiveRun:
         if recipe.encoder is not None:
             self.record.encoder = ComponentRecord(**_component(recipe.encoder))
         self._report_slow_paths(prepared, self.record.backbone.capabilities)
+        for note in prepared.adaptation.notes:
+            self.warn(note)
         self._describe_data(prepared)
         self.say(f"{recipe.backbone.name} on {prepared.device} in {prepared.precision}; {self.folder.path}")
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..adaptations.lora import merge_adapter
+from ..adaptations.merge import merge_adapter
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
-from ..errors import FolderError, UserError, full_disk
+from ..errors import FolderError, RunFailed, UserError, full_disk
 from ..files import atomic_folder
-from ..model.folder import dtype_name, quiet_transformers
+from ..model.folder import dtype_name, load_causal_lm, quiet_transformers
+from ..model.same_model import TOLERANCE, largest_difference, release_weights, rows_to_compare, token_logprobs
+from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS
+from ..records.run import read_run
 from ..runtime import Precision
 from .session import Session
 
 if TYPE_CHECKING:
+    import torch
+
     from ..model.causal_lm import CausalLM
     from ..plugins import Plugins
 
@@ -27,7 +33,8 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
     precision:
         of the merged weights; merging itself is done in fp32.
 
-    Raises UserError if nothing of the backbone was trained, and FolderError if ``merged`` is not empty.
+    Raises UserError if nothing of the backbone was trained, FolderError if ``merged`` is not empty, and RunFailed if
+    the merged model, loaded from disk, computes other numbers than the run's.
     """
     recipe = finished_recipe(folder, plugins)
     keeps: str | None = getattr(plugins.get("adaptation", recipe.adapt.name), "keeps", None)
@@ -43,13 +50,35 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
         lm = model.backbone.lm
         assert lm is not None  # something was trained
         model.altered = True
+        rows = rows_to_compare(lm.tokenizer, (one.input for one in read_run(folder).samples()[:32]), lm.context)
+        before = token_logprobs(lm.model, rows)
         merge_adapter(lm)
+        _check(before, token_logprobs(lm.model, rows), "fp32", "merged into the weights, the adapter")
         try:
             with atomic_folder(merged) as aside:
                 save_model(lm, aside, precision)
+                before = token_logprobs(lm.model, rows)
+                release_weights(lm.model)
+                again = load_causal_lm(aside, dtype=dtype_name(precision))
+                _check(before, token_logprobs(again, rows), precision, "loaded from disk, the merged model")
         except Exception as error:  # safetensors and tokenizers have errors of their own for a full disk
             raise full_disk(error) or error from error
     return merged
+
+
+def _check(before: Iterable[torch.Tensor], after: Iterable[torch.Tensor], precision: Precision, what: str) -> None:
+    difference = largest_difference(list(before), list(after))
+    if difference > TOLERANCE[precision]:
+        raise RunFailed(
+            f"{what} computes other numbers than the run: a token's log-probability differs by {difference:.4g} nats, "
+            f"expected at most {TOLERANCE[precision]:g} in {precision}",
+            hint="nothing was exported; the adapter in the run is unchanged",
+        )
+
+
+def left_out(folder: Path) -> list[str]:
+    """What a run has trained or tuned beside its backbone, which is in no exported model folder: paths in the run."""
+    return [name for name in (HEAD_WEIGHTS, ENCODER_WEIGHTS, HEAD_TUNED) if (folder / name).exists()]
 
 
 def save_model(lm: CausalLM, folder: Path, precision: Precision) -> None:
@@ -59,4 +88,4 @@ def save_model(lm: CausalLM, folder: Path, precision: Precision) -> None:
     lm.model.to(getattr(torch, dtype_name(precision)))
     with quiet_transformers():
         lm.model.save_pretrained(folder)
-    lm.tokenizer.inner.save_pretrained(folder)
+    lm.tokenizer.save(folder)

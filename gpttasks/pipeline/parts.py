@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..recipe.schema import Recipe
+    from .model_store import LoadedModel
 
 
 @dataclass(kw_only=True)
@@ -79,8 +80,13 @@ class RunParts:
 
 @dataclass(kw_only=True)
 class PreparedRun(RunParts):
-    """The parts of a run with the model loaded and adapted, the head bound to it, and the engine that answers."""
+    """The parts of a run with the model loaded and adapted, the head bound to it, and the engine that answers.
+
+    model:
+        the loaded model as the session keeps it; None outside a session.
+    """
 
     device: str
     precision: Precision
     engine: Engine
+    model: LoadedModel | None = None

@@ -167,7 +167,7 @@ class Session:
             engine = model.engine(
                 parts.head.modules(), tokens_per_batch=runtime.tokens_per_batch, sharing=runtime.sharing
             )
-            yield PreparedRun(**vars(parts), device=device, precision=precision, engine=engine)
+            yield PreparedRun(**vars(parts), device=device, precision=precision, engine=engine, model=model)
             model.restore(parts.adaptation)
 
 

@@ -15,6 +15,7 @@ from ..errors import PluginError, UserError
 from ..example import prompt_text
 from ..files import atomic_folder
 from ..item import Item
+from ..model.folder import dtype_name
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
 from ..records.run import TrainingRecord
@@ -24,6 +25,7 @@ from ..training.plan import Plan, different_items
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
+from .check_saved import use_what_was_saved
 from .parts import PreparedRun
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
@@ -58,10 +60,14 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
         with kept_if_a_plugin_fails(trainer):
             state = trainer.fit(items)
     accelerator.end_training()
-    tune_after_training(prepared)
+    with computing_as_scored(prepared):
+        tune_after_training(prepared)
     note_training(run, prepared, state, owners, trained)
     warn_of_little_training(run, options)
     save_trained(run, prepared)
+    del trainer  # with Adam's moments, before the weights are loaded
+    accelerator.free_memory()
+    use_what_was_saved(run, prepared)
 
 
 @contextmanager
@@ -157,6 +163,12 @@ def note_training(
     steps = f"{state.step:,} step" if state.step == 1 else f"{state.step:,} steps"
     run.say(f"trained on {len(used):,} of {available:,} examples in {steps}")
     run.record.samples.train_truncated = state.cut
+    options = prepared.recipe.train
+    if options is not None and not state.stopped_early and options.warmup >= 1 and options.warmup >= state.step:
+        run.warn(
+            f"train.warmup is {options.warmup:g} steps, and the training had {state.step:,}: the learning rate rose "
+            "to the end of the training; give fewer steps, or a fraction below 1"
+        )
     if state.cut:
         run.warn(
             f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
@@ -246,7 +258,21 @@ def _validate(prepared: PreparedRun) -> dict[str, float]:
     score = prepared.recipe.score
     asked = add_shots(examples, prepared.shots, score.shots, prepared.head.separator)
     metrics = {use.key: prepared.metrics[use.key] for use in score.metrics if use.baseline is None}
-    return quick_scores(metrics, answer_all(prepared.head, prepared.engine, examples, asked, "validating"))
+    with computing_as_scored(prepared):
+        return quick_scores(metrics, answer_all(prepared.head, prepared.engine, examples, asked, "validating"))
+
+
+@contextmanager
+def computing_as_scored(prepared: PreparedRun) -> Iterator[None]:
+    """The precision of the run for validation and tuning, also where the trained weights are kept in fp32."""
+    import torch
+
+    assert prepared.backbone.lm is not None
+    if not prepared.adaptation.trains_weights:  # the weights are in that precision, and adapters stay as PEFT has them
+        yield
+        return
+    with prepared.backbone.lm.computing_in(getattr(torch, dtype_name(prepared.precision))):
+        yield
 
 
 def save_trained(run: ActiveRun, prepared: PreparedRun) -> None:
@@ -261,6 +287,8 @@ def save_trained(run: ActiveRun, prepared: PreparedRun) -> None:
             f"the adapter was trained on the merged weights of {backbone.options.path}; "
             "for other tools write the whole model with gpttasks export --merged"
         )
+    for note in prepared.adaptation.notes:
+        run.warn(note)
     save_head(prepared.head, run.folder)
     if prepared.encoder is not None:
         save_encoder(prepared.encoder, run.folder)

@@ -54,7 +54,7 @@ def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    use, file = backbone.recipe.encoder, Path(backbone.options.path) / ENCODER_WEIGHTS
+    use, file = backbone.recipe.encoder, backbone.trained_file(ENCODER_WEIGHTS)
     if use is None or use.name != encoder.name or not file.exists():
         raise BackboneError(
             f"encoder {encoder.name!r} has to be trained, and {backbone.options.path} is a run of "
@@ -91,7 +91,7 @@ def load_head(head: Head, backbone: RunBackbone) -> None:
     modules = head.modules()
     if modules is not None:
         _load_modules(head, backbone.head_weights(head.name))
-    tuned = Path(backbone.options.path) / HEAD_TUNED
+    tuned = backbone.trained_file(HEAD_TUNED)
     if backbone.recipe.head.name == head.name and tuned.exists():
         try:
             head.tuned = json.loads(tuned.read_text("utf-8"))

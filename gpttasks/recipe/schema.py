@@ -68,7 +68,7 @@ class TrainOptions(Section):
     limit: int | None = Field(
         None, ge=1, description="number of training examples to use, chosen by hash; null uses all"
     )
-    learning_rate: float = Field(2e-4, gt=0, description="the peak learning rate")
+    learning_rate: float = Field(2e-4, gt=0, le=100, description="the peak learning rate")
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="how the learning rate changes after the warm-up"
     )
@@ -95,6 +95,15 @@ class TrainOptions(Section):
         if isinstance(data, dict) and data.get("steps") is not None and "epochs" not in data:
             return {**data, "epochs": None}
         return data
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> TrainOptions:
+        if self.steps is not None and self.warmup >= 1 and self.warmup >= self.steps:
+            raise ValueError(
+                f"warmup: got {self.warmup:g} steps, but the training has {self.steps} steps (train.steps), so that "
+                "the learning rate would not reach its peak or fall again; expected fewer, or a fraction below 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _epochs_or_steps(self) -> TrainOptions:

@@ -108,6 +108,18 @@ class TrainingRecord(Section):
     examples_seen: int | None = None
 
 
+class SavedRecord(Section):
+    """The check that what was saved is what was scored: texts compared, and the largest difference of a token in nats.
+
+    tolerance:
+        the largest difference that is allowed, in nats: 1e-4 in fp32, the rounding of a lower precision.
+    """
+
+    texts: int
+    difference: float
+    tolerance: float
+
+
 class CacheRecord(Section):
     """The reply cache: its file, the replies that came from it, and the requests."""
 
@@ -207,6 +219,7 @@ class RunRecord(Section):
     shots: list[ShotRecord] = Field(default_factory=list)
     samples: SampleCounts = Field(default_factory=SampleCounts)
     training: TrainingRecord | None = None
+    saved: SavedRecord | None = None
     cache: CacheRecord | None = None
     engine: EngineRecord | None = None
     time: dict[str, float] = Field(default_factory=dict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
 
 CACHED_LENGTH = 10_000
 """The longest text, in characters, whose ids are remembered: a prompt is joined with each of its options in turn."""
+
+
+VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "merges.txt")
+TOKENIZER_FILES = (
+    *VOCABULARY_FILES,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+"""The files in a model folder that belong to its tokenizer."""
 
 
 class Tokenizer(Protocol):
@@ -64,10 +78,14 @@ class TextTokenizer:
 
     A row begins with BOS exactly if the tokenizer puts it there on its own accord: adding one that the model was not
     trained with, or leaving one out, moves scores by tens of points.
+
+    folder:
+        where its files are; None for a tokenizer that was made in memory.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.inner: Any = tokenizer
+        self.folder: Path | None = None
         bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
         with_special = list(tokenizer("a")["input_ids"])
         self.starts_with: tuple[int, ...] = (bos,) if bos is not None and with_special[:1] == [bos] else ()
@@ -128,6 +146,23 @@ class TextTokenizer:
         """The text of each id on its own, to show where tokens begin and end."""
         return [str(self.inner.decode([token])) for token in ids]
 
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files; those of the folder that it was loaded from are copied unchanged.
+
+        Saved by transformers 5, some of them name a class that transformers 4 and the tools on it do not have.
+        """
+        if self.folder is not None:
+            for name in TOKENIZER_FILES:
+                if (self.folder / name).is_file():
+                    shutil.copyfile(self.folder / name, folder / name)
+            return
+        self.inner.save_pretrained(folder)
+        file = folder / "tokenizer_config.json"
+        config = json.loads(file.read_text("utf-8"))
+        if config.get("tokenizer_class") == "TokenizersBackend":
+            config["tokenizer_class"] = "PreTrainedTokenizerFast"
+            file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
     @property
     def digest(self) -> str:
         """SHA-256 of the vocabulary, merges and rules, and of how rows begin and texts end."""
@@ -144,13 +179,14 @@ def load_tokenizer(folder: Path) -> TextTokenizer:
     """The tokenizer in a model folder. Raises BackboneError if there is none or it cannot be read."""
     from transformers import AutoTokenizer
 
-    names = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "merges.txt")
-    if not any((folder / name).exists() for name in names):
+    if not any((folder / name).exists() for name in VOCABULARY_FILES):
         raise BackboneError(
-            f"{folder} has no tokenizer: none of {', '.join(names)} is there",
+            f"{folder} has no tokenizer: none of {', '.join(VOCABULARY_FILES)} is there",
             hint="copy the tokenizer's files into the folder, or save it there with tokenizer.save_pretrained(folder)",
         )
     try:
-        return TextTokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+        tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
     except Exception as error:  # transformers and tokenizers raise whatever the damaged part made them raise
         raise BackboneError(f"the tokenizer in {folder} cannot be loaded: {one_line(error)}") from error
+    tokenizer.folder = folder
+    return tokenizer

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from gpttasks.adaptations.full import Full
 from gpttasks.adaptations.head_only import HeadOnly
 from gpttasks.adaptations.lora import RENAMED, SET_HERE, Lora, LoraOptions, lora_config_fields
+from gpttasks.adaptations.merge import merge_adapter
 from gpttasks.adaptations.none import NoAdaptation
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
@@ -98,10 +99,56 @@ def test_options_become_a_peft_config():
     assert (config.exclude_modules, config.init_lora_weights) == ({"lm_head"}, "gaussian")
 
 
-def test_targets_that_are_not_there(tiny_gpt2_folder):
-    with pytest.raises(UserError, match=r"LoRA cannot be applied to this backbone.*query") as caught:
-        Lora(LoraOptions(targets=["query"])).apply(load(tiny_gpt2_folder))
-    assert "check the options under adapt" in str(caught.value)
+@pytest.mark.parametrize(
+    ("options", "key", "meant"),
+    [
+        ({"targets": ["query"]}, "adapt.targets", "c_attn"),
+        ({"targets": ["c_attn", "lm_hed"]}, "adapt.targets", "did you mean 'lm_head'"),
+        ({"targets": r".*\.query"}, "adapt.targets", "c_attn"),
+        ({"peft": {"modules_to_save": ["lm_haed"]}}, "adapt.peft.modules_to_save", "did you mean 'lm_head'"),
+        ({"peft": {"exclude_modules": ["c_fcc"]}}, "adapt.peft.exclude_modules", "did you mean 'c_fc'"),
+        ({"peft": {"rank_pattern": {"c_atn": 64}}}, "adapt.peft.rank_pattern", "did you mean 'c_attn'"),
+        ({"peft": {"alpha_pattern": {"(": 64}}}, "adapt.peft.alpha_pattern", "c_attn"),
+        ({"peft": {"target_parameters": ["experts.up"]}}, "adapt.peft.target_parameters", "weight"),
+    ],
+)
+def test_names_that_match_nothing(tiny_gpt2_folder, options, key, meant):
+    with pytest.raises(UserError, match=r"matches no (module|parameter) of the backbone") as caught:
+        Lora(LoraOptions(**options)).apply(load(tiny_gpt2_folder))
+    assert [problem.key for problem in caught.value.problems] == [key]
+    assert meant in str(caught.value)
+
+
+def test_names_that_match_something_are_accepted(tiny_gpt2_folder):
+    peft = {"modules_to_save": ["lm_head"], "exclude_modules": ["c_fc"], "rank_pattern": {"^transformer.*c_attn": 2}}
+    _, backbone = adapted(tiny_gpt2_folder, peft=peft)
+    assert not any("c_fc" in name for name in trained(backbone))
+
+
+def test_all_linear_says_that_it_reaches_no_expert(tiny_folder):
+    adaptation = Lora(LoraOptions())
+    adaptation.apply(load(tiny_folder("gpt_oss")))
+    (note,) = adaptation.notes
+    assert "reaches no expert" in note
+    assert "experts.gate_up_proj" in note
+
+
+@pytest.mark.parametrize("start", ["eva", "corda", "lora_ga", "loftq", "pissa_niter_4"])
+def test_initialisations_that_would_be_lost_are_refused(start):
+    with pytest.raises(ValidationError, match=f"init_lora_weights: {start} is not supported"):
+        LoraOptions(peft={"init_lora_weights": start})
+
+
+@pytest.mark.parametrize("targets", [["wte"], ["lm_head"], ["wte", "lm_head"], "all-linear"])
+def test_merging_keeps_what_a_tied_model_computes(tiny_gpt2_folder, tmp_path, targets):
+    _, backbone = adapted(tiny_gpt2_folder, targets=targets)
+    before = logits(backbone.model)
+    assert merge_adapter(backbone)
+    backbone.model.save_pretrained(tmp_path)
+    torch.testing.assert_close(logits(backbone.model), before, atol=1e-4, rtol=1e-4)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path)
+    torch.testing.assert_close(logits(plain), before, atol=1e-4, rtol=1e-4)
+    assert plain.config.tie_word_embeddings == (targets == "all-linear")
 
 
 def test_every_option_of_peft_can_be_reached():

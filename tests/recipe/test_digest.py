@@ -50,9 +50,9 @@ TRAIN = st.builds(
         {},
         optional={
             "limit": st.none() | POSITIVE,
-            "learning_rate": NUMBER,
+            "learning_rate": st.floats(1e-12, 100),
             "schedule": st.sampled_from(["linear", "cosine", "constant"]),
-            "warmup": st.floats(0, 1e4),
+            "warmup": st.floats(0, 6),
             "betas": st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)),
             "clip": st.none() | NUMBER,
             "validate": st.none() | VALIDATE,
