@@ -32,6 +32,9 @@ class Text:
         (self._row,) = rows_of_request(backbone.tokenizer, request, backbone.context)
         self._space = "" if request.keep_space else trailing_space(request.prompt)
         self._tokenizer, self._ends = backbone.tokenizer, ends
+        special = backbone.tokenizer.special_ids
+        # Decoding leaves special tokens out, so a stop text that is one can only be found among the ids.
+        self._stop_ids = frozenset(special[text] for text in request.stop if text in special)
         self._draws: torch.Generator | None
         self.request = request
         self.ids = list(self._row.ids)
@@ -67,7 +70,10 @@ class Text:
 
     def before_stop(self, tokens: list[int]) -> tuple[str, bool]:
         """The text of generated tokens before the first stop text, and whether there is one."""
-        return before_stop(without_space(self._tokenizer.decode(tokens), self._space), self.request.stop)
+        end = next((place for place, token in enumerate(tokens) if token in self._stop_ids), None)
+        written = without_space(self._tokenizer.decode(tokens[:end]), self._space)
+        text, stopped = before_stop(written, self.request.stop)
+        return text, stopped or end is not None
 
     def reply(self) -> GenerateReply:
         """The text, cut before what ended it."""

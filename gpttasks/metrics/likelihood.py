@@ -56,16 +56,18 @@ class WordPerplexity(_Likelihood):
     """Perplexity for each word: e to the nats of all texts together divided by their words.
 
     Words are counted as lm-evaluation-harness counts them: the pieces between runs of white space, among them the
-    empty one before white space that begins a text and the one after white space that ends it.
+    empty one before white space that begins a text and the one after white space that ends it. Of an example with a
+    target, only the target is predicted, so it is the words of the target that count, without white space around it.
     """
 
     name = "word_perplexity"
     scale = (1.0, None)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
-        """(nats, words of the prompt)."""
+        """(nats, words of the target, or of the prompt where there is no target)."""
         nats, _, _ = _nats_tokens_bytes(answer)
-        return nats, float(len(re.split(r"\s+", prompt_text(example.prompt))))
+        text = prompt_text(example.prompt) if example.target is None else example.target.strip()
+        return nats, float(len(re.split(r"\s+", text)))
 
     def total(self, rows: np.ndarray) -> float:
         """exp(nats / words); infinity where the mean is beyond 709 nats."""

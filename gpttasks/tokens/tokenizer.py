@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,6 +45,9 @@ class Tokenizer(Protocol):
 
     end: int | None
     """The id of the end token; None without one."""
+
+    special_ids: Mapping[str, int]
+    """The id of each special token by its text; decoding leaves these tokens out."""
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text`` alone, without special tokens."""
@@ -91,6 +95,8 @@ class TextTokenizer:
         self.starts_with: tuple[int, ...] = (bos,) if bos is not None and with_special[:1] == [bos] else ()
         self.end: int | None = eos
         self.fallback_start: int | None = bos if bos is not None else eos
+        added: dict[int, Any] = tokenizer.added_tokens_decoder
+        self.special_ids: Mapping[str, int] = {token.content: index for index, token in added.items() if token.special}
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
         if self._backend is not None:  # what a tokenizer.json asks for: rows are cut elsewhere, and counted
             self._backend.no_truncation()
@@ -139,12 +145,13 @@ class TextTokenizer:
         return sorted({end for _, end in self.offsets(text) if end})
 
     def decode(self, ids: list[int]) -> str:
-        """The text of ``ids``, special tokens left out."""
-        return str(self.inner.decode(ids, skip_special_tokens=True))
+        """The text of ``ids`` exactly as it was written, special tokens left out."""
+        # Some configurations ask for spaces before punctuation to be removed, which changes what the model wrote.
+        return str(self.inner.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def pieces(self, ids: list[int]) -> list[str]:
         """The text of each id on its own, to show where tokens begin and end."""
-        return [str(self.inner.decode([token])) for token in ids]
+        return [str(self.inner.decode([token], clean_up_tokenization_spaces=False)) for token in ids]
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files; those of the folder that it was loaded from are copied unchanged.

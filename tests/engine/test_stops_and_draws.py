@@ -128,6 +128,7 @@ def test_tokens_are_drawn_as_often_as_transformers_says(temperature, top_k, top_
 class SpellingIds:
     """``BPE`` without an end, its ids written out."""
 
+    special_ids = BPE.special_ids
     starts_with, fallback_start, end = BPE.starts_with, BPE.fallback_start, None
 
     def encode(self, text):
