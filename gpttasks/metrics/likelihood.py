@@ -61,6 +61,7 @@ class WordPerplexity(_Likelihood):
     """
 
     name = "word_perplexity"
+    version = "2"  # since 2 the words of a target count, not those of the prompt before it
     scale = (1.0, None)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
