@@ -59,7 +59,7 @@ class Counting:
         replies = []
         for request in requests:
             if self.fail_after is not None and len(self.asked) >= self.fail_after:
-                raise RunFailed("the model answered with a number that is not finite")
+                raise RunFailed("the model gave a number that is not finite")
             self.asked.append(request)
             replies.append(LogLikelihoodReply(-float(len(self.asked)), 1, True, Cut(1, 2)))
             if advance:

@@ -184,7 +184,7 @@ def test_long_prompts_are_cut_and_counted(tiny_gpt2_folder):
     engine = LocalEngine(load(tiny_gpt2_folder), two_modules(32))
     likelihood, readout = engine.answer([LogLikelihood(prompt, " good"), Readout(prompt, "first")])
     assert likelihood.cut.shots == readout.cut.shots == 1
-    without_shot = len(engine.backbone.tokenizer.encode("x " * 40 + "\nSentiment: good"))
+    without_shot = len(engine.lm.tokenizer.encode("x " * 40 + "\nSentiment: good"))
     assert likelihood.cut.tokens == 1 + without_shot - CONTEXT
 
 

@@ -148,7 +148,7 @@ def test_tokens_ruled_out_with_minus_infinity_are_never_drawn():
 @pytest.mark.parametrize("bad", [[torch.nan] * 8, [1.0] * 7 + [torch.nan], [1.0] * 7 + [torch.inf], [-torch.inf] * 8])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_numbers_that_are_not_finite_are_named(bad, temperature):
-    with pytest.raises(RunFailed, match="no finite numbers for token 1 after its prompt") as caught:
+    with pytest.raises(RunFailed, match="numbers for token 1 after the prompt are not finite") as caught:
         ask(Model(bad), temperature=temperature)
     assert "Is it good?" in str(caught.value)
 

@@ -91,7 +91,7 @@ def test_no_room_and_nan_are_errors_here_too(load, tiny_folder):
     broken = HuggingFace(HuggingFaceOptions(path=str(tiny_folder("gpt2"))))
     broken.load(LoadSettings())
     broken.model.transformer.wte.weight.data[:] = float("nan")
-    with pytest.raises(RunFailed, match="no finite numbers for token 1"):
+    with pytest.raises(RunFailed, match="numbers for token 1 after the prompt are not finite"):
         SharedEngine(broken).answer(requests())
 
 
