@@ -60,7 +60,7 @@ def test_context_of_a_config():
     assert usable_context(Config, None) == 1024
     assert usable_context(Config, 64) == 64
     assert usable_context(Boundless, 4096) == 4096
-    with pytest.raises(BackboneError, match="no more than 1024"):
+    with pytest.raises(BackboneError, match="the model has only 1024 positions"):
         usable_context(Config, 2000)
 
 

@@ -147,7 +147,7 @@ def test_a_span_beyond_the_passage_and_a_missing_layer_are_refused(backbone, mod
     engine = LocalEngine(backbone, modules)
     with pytest.raises(DataError, match=r"got the span \(0, 999\), but the passage has 48 characters"):
         engine.answer([Readout(PROMPT, "one", ((0, 999),))])
-    with pytest.raises(BackboneError, match=r"a readout of layer 9, but the model has the layers 0 .* to 2"):
+    with pytest.raises(BackboneError, match=r"got a readout of layer 9, but the model has the layers 0 .* to 2"):
         engine.answer([Readout(PROMPT, "one", "last", 9)])
     with pytest.raises(DataError, match="the prompt has 0 passages"):
         engine.answer([Readout((Part("none"),), "one", ((0, 1),))])

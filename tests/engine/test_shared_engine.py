@@ -22,9 +22,9 @@ from gpttasks.tokens.rows import rows_of_request
 SHARING = ["gpt2", "opt", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral"]
 RAGGED = ["gpt2", "opt", "llama", "qwen3", "gemma3_text", "mistral"]
 NOT_SHARING = {
-    "openai-gpt": "keeps no keys",
-    "bloom": "for a custom mask",
-    "gpt_neo": "by the index in the row",
+    "openai-gpt": "does not return keys and values",
+    "bloom": "a custom mask raises",
+    "gpt_neo": "depends on the index in the row",
     "gemma2": "not a linear function",
 }
 SHOTS = "\n\n".join(f"Review {number}: it was {('bad', 'good')[number % 2]}." for number in range(4)) + "\n\n"

@@ -96,7 +96,7 @@ def test_no_room_and_nan_are_errors_here_too(load, tiny_folder):
 
 
 def test_who_does_not_and_why(load):
-    assert load("openai-gpt").supports.left_padding.reason == "it keeps no keys and values"
+    assert load("openai-gpt").supports.left_padding.reason == "it does not return keys and values"
     assert load("openai-gpt").capabilities()["writes_together"] is False
     asked = requests()[:3]
     assert_equal(LocalEngine(load("openai-gpt")).answer(asked), SharedEngine(load("openai-gpt")).answer(asked))

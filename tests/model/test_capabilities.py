@@ -31,7 +31,7 @@ def test_the_record(tiny_folder, family):
         capability = getattr(supports, field)
         assert capability.able is (capability.reason is None)
         assert (record[name], record[f"{name}_reason"]) == (capability.able, capability.reason)
-    assert "not tried" not in json.dumps(record)
+    assert "not tested" not in json.dumps(record)
     assert (
         record["layers"]
         == len(backbone.causal_lm(input_ids=backbone._some_ids(), output_hidden_states=True)["hidden_states"]) - 1
@@ -39,8 +39,8 @@ def test_the_record(tiny_folder, family):
     assert record["quantisation"] is None
     assert record["gives_logprobs"] is True
     assert record["takes_masks_reason"] == {
-        "openai-gpt": "RuntimeError for a 4-D mask",
-        "bloom": "ValueError for a 4-D mask",
+        "openai-gpt": "a 4-D mask raises RuntimeError",
+        "bloom": "a 4-D mask raises ValueError",
     }.get(family)
 
 
@@ -58,7 +58,7 @@ def test_the_whole_model_and_its_base_take_the_same(tiny_folder, family):
 def test_chat_template_and_quantisation(tiny_gpt2_folder):
     model = AutoModelForCausalLM.from_pretrained(tiny_gpt2_folder)
     assert inspected(model, SimpleNamespace(chat_template="{{ messages }}")).chat_template
-    assert inspected(model, SimpleNamespace(chat_template=None)).chat_template.reason == "its tokenizer has none"
+    assert inspected(model, SimpleNamespace(chat_template=None)).chat_template.reason == "its tokenizer has no template"
     for settings, method in (
         ({"quant_method": "gptq"}, "gptq"),
         (BitsAndBytesConfig(load_in_8bit=True), "bitsandbytes"),

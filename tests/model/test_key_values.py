@@ -83,7 +83,7 @@ def test_rows_read_one_after_another(model):
 
 @torch.no_grad()
 def test_no_more_than_there_is_room_for(model):
-    with pytest.raises(ValueError, match="room for 4 tokens, and 5 are to be kept"):
+    with pytest.raises(ValueError, match="got 5 tokens, but the cache has room for 4"):
         read(model, torch.arange(5)[None], KeyValues(4))
 
 
