@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ..model.left_padding import PaddedBatch, prefix_fits
 from ..model.tree_attention import compute_prefix, forward_rows
 from ..requests import Generate, GenerateReply
+from ..tokens.prefix import common_beginning
 from ..tokens.rows import TokenRow
 from .batches import TokenBudget
 from .generation import Text, end_tokens, next_tokens
 from .plain import LocalEngine, RowReply, shown_in_errors
 from .target_logprobs import target_logprobs
-from .tree import Block, common_beginning, group_paths, into_blocks, worth_reading_once
+from .tree import Block, group_paths, into_blocks, worth_reading_once
 
 if TYPE_CHECKING:
     import torch

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from ..model.tree_attention import MaskedRow
+from ..tokens.prefix import common_length
 from ..tokens.rows import TokenRow
 
 if TYPE_CHECKING:
@@ -147,22 +148,6 @@ def _cost(rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
     """The cost, in tokens, of processing rows that are padded to the longest."""
     longest = max(sum(lengths[index] for index in row) for row in rows)
     return len(rows) * longest * (1 + longest / TWICE_THE_COST)
-
-
-def common_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """The length of the common prefix of two sequences of ids."""
-    length = 0
-    for left, right in zip(first, second, strict=False):
-        if left != right:
-            break
-        length += 1
-    return length
-
-
-def common_beginning(rows: Sequence[Sequence[int]]) -> int:
-    """The length of the common prefix of all rows."""
-    ordered = sorted(list(row) for row in rows)
-    return common_length(ordered[0], ordered[-1])  # in sorted order, all rows share what the first and last share
 
 
 def worth_reading_once(length: int, rows: int) -> bool:

@@ -153,7 +153,9 @@ def test_texts_by_hash():
 def test_prompts_are_cut_so_that_the_text_fits():
     reply = write(mock(context=30, texts={"": "yes"}), [Part("x" * 50, "passage"), "\nIs:"], 10)
     assert reply.cut.tokens == 1 + 50 + 4 - 20
-    with pytest.raises(DataError, match="max_tokens is 30, which leaves no room for a prompt in 30 tokens"):
+    with pytest.raises(
+        DataError, match="max_tokens is 30, which leaves no room for a prompt in a context of 30 tokens"
+    ):
         write(mock(context=30), "Is:", 30)
 
 

@@ -121,7 +121,7 @@ def test_what_cannot_be_read_is_told(load, tiny_folder):
         LocalEngine(backbone).answer([Readout((image(1),), "read", "passage")])
     without = HuggingFace(HuggingFaceOptions(path=str(tiny_folder("gpt2"))))
     without.load(LoadSettings())
-    with pytest.raises(DataError, match="the prompt has image/raw, and the recipe names no encoder"):
+    with pytest.raises(DataError, match="the prompt has image/raw, but the recipe names no encoder"):
         LocalEngine(without).answer([LogLikelihood((image(1),), " a")])
 
 

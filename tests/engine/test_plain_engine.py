@@ -224,5 +224,5 @@ def test_nan_is_never_an_answer(tiny_gpt2_folder):
 
 
 def test_an_unknown_request(tiny_gpt2_folder):
-    with pytest.raises(TypeError, match="a str has no token rows"):
+    with pytest.raises(TypeError, match="got str, expected LogLikelihood"):
         LocalEngine(load(tiny_gpt2_folder)).answer(["what?"])

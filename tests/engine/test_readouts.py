@@ -145,7 +145,7 @@ def test_wrong_readouts_are_refused(at, more, message):
 
 def test_a_span_beyond_the_passage_and_a_missing_layer_are_refused(backbone, modules):
     engine = LocalEngine(backbone, modules)
-    with pytest.raises(DataError, match=r"got the span \(0, 999\), but the passage has 48 characters"):
+    with pytest.raises(DataError, match=r"got the span \(0, 999\), but the passage has only 48 characters"):
         engine.answer([Readout(PROMPT, "one", ((0, 999),))])
     with pytest.raises(BackboneError, match=r"got a readout of layer 9, but the model has the layers 0 .* to 2"):
         engine.answer([Readout(PROMPT, "one", "last", 9)])

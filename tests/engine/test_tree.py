@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpttasks.engine import tree
-from gpttasks.engine.tree import Block, Group, common_beginning, common_length, group_paths, into_blocks
+from gpttasks.engine.tree import Block, Group, group_paths, into_blocks
 from gpttasks.tokens.rows import TokenRow
 
 TOKENS = st.integers(0, 2)  # few, so that rows begin alike
@@ -141,17 +141,3 @@ def test_rows_are_about_equally_long(lengths):
     assert sorted(index for made in trees for index in made.at) == list(range(len(lengths)))
     places = len(trees) * max(len(made.ids) for made in trees)
     assert places <= len(lengths) * max(lengths), "no more than a row for each"
-
-
-@given(first=CONTEXTS, second=CONTEXTS)
-def test_common_length(first, second):
-    length = common_length(first, second)
-    assert first[:length] == second[:length]
-    assert first[length : length + 1] != second[length : length + 1] or length in (len(first), len(second))
-
-
-@given(rows=st.lists(CONTEXTS, min_size=1, max_size=6))
-def test_common_beginning_is_that_of_all(rows):
-    length = common_beginning(rows)
-    assert len({tuple(row[:length]) for row in rows}) == 1
-    assert length == min(map(len, rows)) or len({row[length] for row in rows}) > 1

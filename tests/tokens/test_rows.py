@@ -141,7 +141,7 @@ def test_the_states_that_are_needed(row):
 
 
 def test_a_request_of_another_class():
-    with pytest.raises(TypeError, match="a str has no token rows"):
+    with pytest.raises(TypeError, match="got str, expected LogLikelihood"):
         rows_of_request(BPE, "text", 100)
 
 
@@ -317,7 +317,7 @@ def test_a_token_across_the_border_is_the_passage_s_with_the_characters_that_are
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_prompt_must_have_one_passage_to_point_into(count):
     prompt = as_prompt(["Is it?", *[Part("the film", "passage")] * count])
-    with pytest.raises(DataError, match=f"the prompt has {count} passages, expected one"):
+    with pytest.raises(DataError, match=f"the prompt has {count} passages, expected 1"):
         passage_row(BPE, prompt, 100)
 
 
@@ -325,5 +325,5 @@ def test_a_passage_that_is_pointed_into_is_never_cut():
     prompt = as_prompt([Part("the film " * 9, "passage"), "Is it?"])
     tokens = length(prompt, "")
     assert len(passage_row(BPE, prompt, tokens).ids) == tokens
-    with pytest.raises(DataError, match=f"the prompt has {tokens} tokens, but the context holds {tokens - 1}"):
+    with pytest.raises(DataError, match=f"the prompt has {tokens} tokens, but the context has room for {tokens - 1}"):
         passage_row(BPE, prompt, tokens - 1)
