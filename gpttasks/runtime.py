@@ -25,7 +25,7 @@ def choose_device(device: str) -> str:
 def choose_precision(precision: str, device: str) -> Precision:
     """fp32, bf16 or fp16; ``auto`` is bf16 on a GPU that supports it, else fp32.
 
-    ``auto`` is never bf16 on a CPU: most CPUs emulate it, up to 50 times slower, and it changes scores.
+    ``auto`` is never bf16 on a CPU: most CPUs emulate bf16, up to 50 times slower, and it changes scores.
     """
     import torch
 
