@@ -55,9 +55,9 @@ def test_what_the_script_leaves_open_is_an_error():
         ask(mock(mode="scripted", script=SCRIPT), "A dull film.", " great")
     with pytest.raises(BackboneError, match="no values for 'A film'"):
         mock(values={"play": [1.0]}).answer([Readout(as_prompt("A film"), "classifier")])
-    with pytest.raises(BackboneError, match="no text to write after 'A film'"):
+    with pytest.raises(BackboneError, match="no text to generate after 'A film'"):
         write(mock(mode="scripted", texts={"play": "yes"}), "A film")
-    with pytest.raises(TypeError, match="no answer to a str"):
+    with pytest.raises(TypeError, match="got str, expected LogLikelihood"):
         mock().answer(["what?"])
 
 

@@ -48,11 +48,11 @@ def test_weights_follow_the_seed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model_type": "gpt9"}, "no model of type 'gpt9' can be made"),
-        ({"model_type": "t5"}, "no model of type 't5' can be made"),
+        ({"model_type": "gpt9"}, "a model of type 'gpt9' cannot be made"),
+        ({"model_type": "t5"}, "a model of type 't5' cannot be made"),
         ({"config": {"n_layers": 1}}, "gpt2 has no field 'n_layers'; did you mean 'n_layer'"),
-        ({"config": {"n_head": 5, "n_embd": 16}}, "no model of type 'gpt2' can be made.*divisible"),
-        ({"config": {"n_layer": "two"}}, "no model of type 'gpt2' can be made.*n_layer"),
+        ({"config": {"n_head": 5, "n_embd": 16}}, "a model of type 'gpt2' cannot be made.*divisible"),
+        ({"config": {"n_layer": "two"}}, "a model of type 'gpt2' cannot be made.*n_layer"),
         ({"config": {"vocab_size": 10}}, "set vocabulary instead"),
         ({"config": SMALL, "texts": []}, "there is no text to train a tokenizer on"),
     ],

@@ -93,9 +93,15 @@ def test_an_empty_line_of_json_is_a_row_without_values(write):
         ("a.csv", "text,label\na,1\nb\n", 3, None, "got 1 field, expected 2 (text, label)"),
         ("a.csv", 'text,label\n"a\nb",1\nc,1,2\n', 4, None, "got 3 fields, expected 2 (text, label)"),
         ("a.tsv", "text\tlabel\na,1\n", 2, None, "got 1 field, expected 2 (text, label)"),
-        ("a.csv", 'text,label\nx,1\n"never closed,1\nb,2\n', 3, None, "the record that begins here cannot be read"),
-        ("a.csv", 'text,label\n"a"b,1\n', 2, None, "the record that begins here cannot be read"),
-        ("a.csv", "text,label,text\na,b,c\n", 1, None, "2 columns are called 'text'"),
+        (
+            "a.csv",
+            'text,label\nx,1\n"never closed,1\nb,2\n',
+            3,
+            None,
+            "the record that begins on this line cannot be read",
+        ),
+        ("a.csv", 'text,label\n"a"b,1\n', 2, None, "the record that begins on this line cannot be read"),
+        ("a.csv", "text,label,text\na,b,c\n", 1, None, "2 columns have the name 'text'"),
         ("a.csv", ",text\n0,a\n", 1, None, "column 1 has no name"),
         ("a.csv", "\ntext\n", 1, None, "column 1 has no name"),
         ("a.jsonl", '{"a": 1}\n{"a": 2,}\n', 2, 9, "not valid JSON"),
@@ -119,7 +125,7 @@ def test_faults_are_named_with_their_place(write, name, content, line, column, m
 def test_all_faults_of_a_header_at_once(write):
     with pytest.raises(DataError) as caught:
         list(read_file(write("a.csv", "a,,a\n1,2,3\n")))
-    assert [entry.message for entry in caught.value.problems] == ["column 2 has no name", "2 columns are called 'a'"]
+    assert [entry.message for entry in caught.value.problems] == ["column 2 has no name", "2 columns have the name 'a'"]
 
 
 def test_parquet_gives_nested_values_and_numbered_rows(tmp_path):
@@ -137,7 +143,7 @@ def test_parquet_gives_nested_values_and_numbered_rows(tmp_path):
 def test_parquet_with_a_column_twice(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
-    assert "several columns are called 'a'" in problem(path).message
+    assert "several columns have the name 'a'" in problem(path).message
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):

@@ -78,14 +78,14 @@ def test_rolling(models):
 
 def test_a_context_that_is_too_long_is_cut_at_its_beginning_and_said(models, capsys):
     ours = models[0]
-    tokenizer, room = ours.backbone.tokenizer, ours.backbone.context
+    tokenizer, room = ours.lm.tokenizer, ours.lm.context
     pair = ("What a dull story! " * 40 + "The film was", " good")
     ids = tokenizer.encode("".join(pair))
     kept = tokenizer.decode(ids[-room:])
     assert tokenizer.encode(kept) == ids[-room:], "cut where a word begins, the rest keeps its tokens"
     (long, short) = ours.loglikelihood([asked(*pair), asked(kept.removesuffix(" good"), " good")])
     assert long[0] == pytest.approx(short[0], abs=1e-4)
-    assert "1 of 2 contexts do not fit into the 128 tokens" in capsys.readouterr().err
+    assert "1 of 2 contexts were cut at the beginning to fit the model's 128 tokens" in capsys.readouterr().err
     written = ours.generate_until([asked(pair[0], {"until": [], "max_gen_toks": 12})])
     assert len(written) == 1
     assert "1 of 1 contexts" in capsys.readouterr().err
