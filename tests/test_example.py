@@ -1,4 +1,4 @@
-"""Examples: each field means one thing, is of one type, and the former fields are refused by name."""
+"""Examples: each field has one meaning and one type, and former fields are refused by name."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ FILLED = {
 
 @pytest.mark.parametrize("name", FILLED)
 def test_a_field_counts_as_filled_once_it_is_known(name):
-    """Also where it is 0, empty text, or the answer that no label applies."""
+    """Also if the value is 0, empty text, or empty labels."""
     assert Example(**{name: FILLED[name]}).fields == {name}
     assert Example().fields == frozenset()
 
@@ -79,7 +79,7 @@ def test_labels_are_kept_in_ascending_order(labels, random):
         ),
     ],
 )
-def test_other_types_are_refused_by_name(field, value, said):
+def test_values_of_the_wrong_type_are_refused_by_name(field, value, said):
     with pytest.raises((TypeError, ValueError), match=said):
         Example("?", **{field: value})
 
@@ -106,7 +106,7 @@ def test_structure_is_a_copy_with_lists_for_tuples():
         ({"raw": b"x"}, r"structure\['raw'\]: got b'x', expected a JSON value"),
     ],
 )
-def test_structure_refuses_what_json_cannot_hold(structure, place):
+def test_structure_refuses_values_that_json_cannot_represent(structure, place):
     with pytest.raises(TypeError, match=place):
         Example(structure=structure)
 

@@ -1,4 +1,4 @@
-"""Loading a model folder, and one clear error for each way in which it can be wrong."""
+"""Loading a model folder, with a clear error for each way in which the folder can be wrong."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ def test_context_may_be_shortened(tiny_gpt2_folder):
     assert load(tiny_gpt2_folder, context=16).context == 16
 
 
-def test_digest_follows_the_weights(folder, tiny_gpt2_folder):
+def test_the_digest_depends_on_the_weights(folder, tiny_gpt2_folder):
     from safetensors.torch import load_file, save_file
 
     assert load(folder).digests() == load(tiny_gpt2_folder).digests()
@@ -67,7 +67,7 @@ def test_digest_follows_the_weights(folder, tiny_gpt2_folder):
 
 
 @pytest.mark.parametrize(("key", "value"), [("activation_function", "relu"), ("n_head", 2), ("eos_token_id", 7)])
-def test_digest_follows_how_the_weights_are_used(folder, tiny_gpt2_folder, key, value):
+def test_the_digest_depends_on_the_config(folder, tiny_gpt2_folder, key, value):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {key: value}))
     changed, original = load(folder).digests(), load(tiny_gpt2_folder).digests()
@@ -164,7 +164,7 @@ def test_tensors_of_another_shape(folder):
     assert "transformer.wte.weight" in message
 
 
-def test_an_encoder_is_no_backbone(folder):
+def test_an_encoder_is_refused(folder):
     import torch
     from transformers import BertConfig, BertForMaskedLM
 
@@ -181,17 +181,17 @@ def test_a_hub_name_that_cannot_be_reached():
     assert "\n" not in message
 
 
-def test_a_hub_name_with_the_network_cut(monkeypatch):
+def test_a_hub_name_without_a_network(monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     assert "cannot be downloaded" in problem_of("nobody/nothing")
 
 
-def test_a_name_that_is_none():
+def test_an_invalid_hub_id():
     assert "neither a folder nor a valid Hub id" in problem_of("a/b/c")
 
 
-def test_half_a_surrogate_pair_is_named(tiny_gpt2_folder):
+def test_half_a_surrogate_pair_is_an_error(tiny_gpt2_folder):
     with pytest.raises(DataError, match="not valid Unicode"):
         load(tiny_gpt2_folder).tokenizer.encode("a \ud83d b")

@@ -1,4 +1,4 @@
-"""Rows through the model: what comes out equals what transformers gives for each row alone."""
+"""Rows through the model: the results equal those of transformers for each row alone."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "
 
 @pytest.fixture(params=FAMILIES)
 def pair(request, tiny_folder):
-    """A backbone, and the same model as transformers loads it."""
+    """A backbone, and the same model loaded with transformers."""
     folder = tiny_folder(request.param)
     backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
     backbone.load(LoadSettings())

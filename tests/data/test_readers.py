@@ -1,4 +1,4 @@
-"""Data files: every value as it was written, every fault with its place."""
+"""Data files: values are read unchanged, and every fault is reported with its place."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_no_value_is_converted(write):
     assert dict(row) == {"a": "007", "b": "1e5", "c": "NA", "d": "true"}
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header(write):
+def test_a_byte_order_mark_is_not_part_of_the_header(write):
     (row,) = read_file(write("a.csv", "\ufefftext\nx\n"))
     assert dict(row) == {"text": "x"}
 
@@ -76,7 +76,7 @@ def test_a_field_may_hold_a_book(write):
     assert row["text"] == book
 
 
-def test_text_has_one_row_a_line(write):
+def test_text_has_one_row_per_line(write):
     found = list(read_file(write("a.txt", "one \n\ntwo\n\n")))
     assert [(row.line, row["text"]) for row in found] == [(1, "one "), (2, ""), (3, "two")]
 

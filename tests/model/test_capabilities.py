@@ -15,7 +15,7 @@ from gpttasks.model.capabilities import RECORDED_AS, YES, Capability, inspected,
 FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2", "gemma3_text", "gpt_oss"]
 
 
-def test_a_no_has_its_reason():
+def test_a_missing_capability_has_a_reason():
     assert YES
     assert unless(None) == YES
     assert not unless("it is too old")
@@ -45,8 +45,8 @@ def test_the_record(tiny_folder, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_whole_model_and_its_base_take_the_same(tiny_folder, family):
-    """What is read off the base model's forward method is used with the whole model, too."""
+def test_the_whole_model_and_its_base_accept_the_same_arguments(tiny_folder, family):
+    """Capabilities that follow from the base model's forward method are used with the whole model, too."""
     model = AutoModelForCausalLM.from_pretrained(tiny_folder(family))
     supports = inspected(model, SimpleNamespace(chat_template=None))
     for part in (model, model.base_model):
