@@ -1,7 +1,7 @@
 """One task object for GPT models that is prompted, fine-tuned with LoRA and scored alike.
 
-Everything a plugin author or a notebook needs is here, in ``__all__``; each name is imported when it is first used,
-so that ``import gpttasks`` stays quick.
+``__all__`` lists everything that a plugin or a notebook needs. Each name is imported when it is first used, so that
+``import gpttasks`` stays quick.
 """
 
 from __future__ import annotations

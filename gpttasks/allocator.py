@@ -6,11 +6,11 @@ import sys
 
 
 def keep_freed_memory() -> None:
-    """Have glibc's allocator keep freed memory for the next tensor, on Linux; does nothing elsewhere.
+    """On Linux, make glibc's allocator keep freed memory for the next tensor; elsewhere, do nothing.
 
-    By default it returns every large block to the system and requests it again, and page faults take up to half of the
-    time of a forward and backward pass on a CPU. The peak of memory stays the same, but the memory is held until the
-    process ends. ``benchmarks/allocator.py`` measures it.
+    By default the allocator returns every large block to the system and requests it again, and the page faults take up
+    to half of the time of a forward and backward pass on a CPU. Peak memory stays the same, but is held until the
+    process ends. ``benchmarks/allocator.py`` measures the effect.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""What a head says about one example, and the kinds of answer that there are."""
+"""A head's answer to one example, and the kinds of answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .example import Example
 
 CLOSE = 1e-4
-"""Nats, and other units, by which numbers may differ in single precision where they are computed in another way."""
+"""The largest difference, in nats or other units, between equal numbers computed in two ways in single precision."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,16 @@ class Answer:
     """A head's answer.
 
     value:
-        of the kind that the head ``gives``: ``label`` an index into the example's choices; ``labels`` several of them;
-        ``number`` a number; ``text`` a text; ``span`` (first character, character after the last) in the passage, or
-        None; ``nll`` the negative log-likelihood in nats. Plugins register further kinds, see :class:`AnswerKind`.
+        a value of the kind that the head ``gives``. ``label``: an index into the example's choices. ``labels``: several
+        of them. ``number``: a number. ``text``: a text. ``span``: (first character, character after the last) in the
+        passage, or None. ``nll``: the negative log-likelihood in nats. Plugins can register further kinds, see
+        :class:`AnswerKind`.
     text:
-        the answer as a person would read it; left empty, the kind's ``show`` gives it.
+        the answer as people read it; if empty, the kind's ``show`` makes it.
     scores:
-        for ``label``, one probability a choice, summing to 1; for ``nll``, (nats, tokens, bytes).
+        for ``label``, one probability per choice, adding up to 1; for ``nll``, (nats, tokens, bytes).
     detail:
-        anything else worth keeping, of JSON types.
+        anything else worth recording, in JSON types.
     """
 
     value: Any
@@ -36,7 +37,7 @@ class Answer:
 
 
 def close(left: Any, right: Any) -> bool:
-    """Whether values are equal, numbers within :data:`CLOSE`, in absolute or relative terms."""
+    """Whether values are equal; numbers may differ by :data:`CLOSE`, absolute or relative."""
     if isinstance(left, float) and isinstance(right, (int, float)):
         return abs(left - right) <= max(CLOSE, CLOSE * abs(left))
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
@@ -48,7 +49,7 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-def _own_text(example: Example, answer: Answer) -> str:
+def _answer_text(example: Example, answer: Answer) -> str:
     return answer.text
 
 
@@ -62,33 +63,33 @@ def _any(example: Example, answer: Answer) -> bool:
 
 @dataclass(frozen=True)
 class AnswerKind:
-    """A kind of answer, by the name that heads and baselines ``give`` and metrics ``take``.
+    """A kind of answer, with the name that heads and baselines ``give`` and metrics ``take``.
 
     name:
-        of small letters, digits, ``-`` and ``_``, beginning with a letter or digit.
+        lower-case letters, digits, ``-`` and ``_``, beginning with a letter or digit.
     description:
-        what the value of such an answer is, on one line.
+        the value of such an answer, described on one line.
     store, load:
-        a value in JSON types, as samples.parquet holds it, and the value made again of these.
+        convert a value to JSON types, for samples.parquet, and back.
     show:
-        the answer to an example as a person reads it; the answer's own text by default.
+        returns the answer to an example as people read it; by default, the answer's text.
     same:
-        whether two answers to one example say the same, with room for rounding: by default whether their values and
-        scores are equal, numbers within 1e-4.
+        whether two answers to one example are the same, up to rounding; by default, whether their values and scores
+        are equal, with numbers within 1e-4.
     fits:
-        whether an answer to an example is one of this kind.
+        whether an answer to an example is of this kind.
     measures:
-        whether such an answer measures how likely a text is, and says nothing that could be read.
+        whether such an answer is a measurement of how likely a text is, with nothing for people to read.
     right, drawn:
-        the right answer to an example, and a random one to the example at a place among several, by which the
-        conformance kit tries metrics; None where nobody can make them up.
+        return the right answer to an example, and a random answer to the example at an index of a list. The conformance
+        kit tests metrics with them; None if such answers cannot be made up.
     """
 
     name: str
     description: str
     store: Callable[[Any], Any] = _unchanged
     load: Callable[[Any], Any] = _unchanged
-    show: Callable[[Example, Answer], str] = _own_text
+    show: Callable[[Example, Answer], str] = _answer_text
     same: Callable[[Answer, Answer], bool] = _close_answers
     fits: Callable[[Example, Answer], bool] = _any
     measures: bool = False

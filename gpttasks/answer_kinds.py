@@ -1,4 +1,4 @@
-"""The kinds of answer that the core registers, by the same method as any plugin."""
+"""The kinds of answers that the core registers, with the same hook as any plugin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .hashing import seeded_hash
 
 
 def _draw(examples: Sequence[Example], place: int) -> int:
-    """A number drawn by the example's id and place."""
+    """A random number that depends on the example's id and place."""
     return seeded_hash(5, examples[place].id, str(place))
 
 
@@ -30,8 +30,8 @@ def _is_label(example: Example, answer: Answer) -> bool:
 
 
 def _label(choices: Sequence[str], pick: int) -> Answer:
-    sure, rest = 0.94, 0.06 / max(len(choices) - 1, 1)
-    scores = tuple(sure if place == pick else rest for place in range(len(choices)))
+    high, low = 0.94, 0.06 / max(len(choices) - 1, 1)
+    scores = tuple(high if place == pick else low for place in range(len(choices)))
     detail = {"logprobs": [20 * math.log(score) for score in scores], "tokens": [1] * len(choices)}
     return Answer(pick, choices[pick], scores, detail)
 
@@ -125,7 +125,7 @@ def _likelihood(nats: float, *, greedy: bool) -> Answer:
     return Answer(nats, "", (nats, 8.0, 20.0), {"greedy": greedy})
 
 
-def _likely(example: Example) -> Answer:
+def _right_likelihood(example: Example) -> Answer:
     return _likelihood(2.0, greedy=True)
 
 
@@ -148,7 +148,7 @@ CORE_KINDS: Mapping[str, AnswerKind] = MappingProxyType(
             AnswerKind("number", "a number", fits=_is_number, right=_right_number, drawn=_drawn_number),
             AnswerKind(
                 "labels",
-                "the indices of the choices that hold",
+                "the indices of the choices that apply",
                 fits=_are_labels,
                 right=_right_labels,
                 drawn=_drawn_labels,
@@ -159,12 +159,12 @@ CORE_KINDS: Mapping[str, AnswerKind] = MappingProxyType(
                 show=_nats,
                 fits=_is_likelihood,
                 measures=True,
-                right=_likely,
+                right=_right_likelihood,
                 drawn=_drawn_likelihood,
             ),
             AnswerKind(
                 "span",
-                "the first character of a part of the passage, and the one after its last; null for no answer",
+                "the first character of a span of the passage, and the character after its last; null for no answer",
                 fits=_is_span,
                 right=_right_span,
                 drawn=_drawn_span,
@@ -172,4 +172,4 @@ CORE_KINDS: Mapping[str, AnswerKind] = MappingProxyType(
         )
     }
 )
-"""By name, in the order in which the conformance kit prefers them for a metric that takes several."""
+"""The kinds by name, in the order in which the conformance kit prefers them for a metric that takes several."""

@@ -1,4 +1,4 @@
-"""The core's own components, registered by the same hook as anyone's; each is imported when it is first named."""
+"""The core's components, registered with the same hook as those of plugins; each is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ COMPONENTS = {
 def gpttasks_register(register: Register) -> None:
     """Register the core's components, filters, readers and media types, and the bundled recipes."""
     for kind, components in COMPONENTS.items():
-        for name, where in components.items():
-            register.later(kind, name, f"{__package__}.{where}")
+        for name, path in components.items():
+            register.later(kind, name, f"{__package__}.{path}")
     for answer_kind in CORE_KINDS.values():
         register.answer_kind(answer_kind)
     for template_filter in FILTERS.values():

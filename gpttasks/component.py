@@ -13,13 +13,13 @@ KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "baselin
 
 
 class Options(BaseModel):
-    """The options of a component: a pydantic model that rejects unknown keys and values of another type.
+    """The options of a component: a pydantic model that rejects unknown keys and values of the wrong type.
 
     Numbers and booleans are not converted: ``true`` is not a number, and ``"3"`` is not an integer. A subclass has one
-    annotated field per option, each with a ``description``, which ``gpttasks show`` prints.
+    annotated field per option, with a ``description`` that ``gpttasks show`` prints.
 
     former_keys:
-        Former names of keys, and their names now: a recipe that still has one gets a message with the new name.
+        Former names of keys, with their present names: the message about a recipe with a former name gives the new one.
     """
 
     former_keys: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -28,19 +28,17 @@ class Options(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _no_conversion(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        # Not pydantic's strict mode: that rejects a list for a tuple, and YAML has lists only.
+        # Not pydantic's strict mode, which rejects a list for a tuple: YAML has only lists.
         options = handler(data)
         for name, field in cls.model_fields.items():
             key = field.alias or name
             if isinstance(data, Mapping) and key in data and _is_converted(data[key], getattr(options, name)):
-                raise ValueError(
-                    f"{key}: got {data[key]!r}, which would be read as {getattr(options, name)!r}; write that"
-                )
+                raise ValueError(f"{key}: got {data[key]!r}, which is not converted; write {getattr(options, name)!r}")
         return options
 
 
 def _is_converted(raw: Any, value: Any) -> bool:
-    """Whether ``value`` is or holds a number or boolean of another type than in ``raw``. An int may become a float."""
+    """Whether pydantic has converted a number or boolean in ``raw`` to ``value``. An int may become a float."""
     if isinstance(value, (bool, int, float)):
         return type(raw) is not type(value) and not (type(raw) is int and type(value) is float)
     if isinstance(value, (list, tuple)) and isinstance(raw, (list, tuple)):
@@ -55,8 +53,8 @@ class PathMarker:
 
 
 RecipePath = Annotated[str, PathMarker()]
-"""The type of an option that names a file or folder. A relative path starts at the folder of the recipe; on the command
-line, at the working directory."""
+"""The type of an option for a file or folder. A relative path starts at the folder of the recipe or, if it is given on
+the command line, at the working directory."""
 
 
 class Component:
@@ -64,8 +62,8 @@ class Component:
     :class:`Adaptation` and :class:`Baseline`. A subclass sets ``name``, and ``Options`` if it has any.
 
     sample_options:
-        The options with which the conformance kit (``pytest --gpttasks``) checks the component; needed if an option has
-        no default.
+        The options with which the conformance kit (``pytest --gpttasks``) checks the component; required if an option
+        has no default.
     """
 
     kind: ClassVar[str]

@@ -28,7 +28,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what was got, what was expected, where, and what to do about it.
+    """One thing that is wrong: what was got, what was expected, where, and how to correct it.
 
     ``line`` and ``column`` count from 1. ``key`` is the dotted path of a recipe key.
     """
@@ -52,7 +52,7 @@ class Problem:
 
 
 class GpttasksError(Exception):
-    """The base class; ``problems`` has at least one entry, and ``str()`` gives one line for each."""
+    """The base class; ``problems`` has at least one entry, and ``str()`` returns one line for each."""
 
     exit_status = 1
 
@@ -116,7 +116,7 @@ class Interrupted(GpttasksError):
 
 
 FULL = {errno.ENOSPC: "No space left on device", errno.EDQUOT: "Disk quota exceeded", errno.EFBIG: "File too large"}
-"""The errors of an operating system for a write without space; libraries pass on the number, or only the text."""
+"""The operating system's errors for a full disk; libraries pass on the number, or only the text."""
 
 
 def full_disk(error: BaseException) -> RunFailed | None:
@@ -155,13 +155,13 @@ def one_line(error: BaseException) -> str:
 
 
 TRACEBACK = "GPTTASKS_TRACEBACK"
-"""The environment variable that, set to 1, has the traceback of a plugin's error printed."""
+"""The environment variable that, set to 1, makes gpttasks print the traceback of a plugin's error."""
 
 FIX_PLUGIN = f"fix the plugin, then run the same command again to go on; {TRACEBACK}=1 shows the traceback"
 """The hint for an error in a plugin's code."""
 
 
 def show_traceback(error: BaseException) -> None:
-    """Print the traceback of a plugin's error on stderr, if the environment variable asks for it."""
+    """Print the traceback of a plugin's error on stderr, if :data:`TRACEBACK` is set."""
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
         print("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr, flush=True)

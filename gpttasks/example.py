@@ -1,4 +1,4 @@
-"""Parts and examples: what every task makes of its data, and all that heads and metrics ever see of it."""
+"""Parts and examples: every task turns its data into examples, and heads and metrics see nothing else of the data."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Part:
     """A piece of a prompt.
 
     kind:
-        ``fixed`` text is never cut; a ``passage`` is the only kind that may be cut or windowed when the whole is
-        longer than the context; a ``shot`` is a solved example, kept whole or dropped whole; ``media`` is audio or an
-        image, whose bytes ``media`` holds.
+        ``fixed``: text that is never cut. ``passage``: text that is cut or windowed if the prompt is longer than the
+        context. ``shot``: a solved example, which is kept or dropped as a whole. ``media``: audio or an image, with its
+        bytes in the field ``media``.
     """
 
     text: str = ""
@@ -42,7 +42,7 @@ class Part:
     def __post_init__(self) -> None:
         if (self.kind == "media") != (self.media is not None):
             raise ValueError(
-                f"a part of kind {self.kind!r} with media={self.media!r}: kind 'media' needs media, others none"
+                f"got a part of kind {self.kind!r} with media={self.media!r}, expected media for kind 'media' only"
             )
 
 
@@ -51,7 +51,7 @@ PromptLike: TypeAlias = "str | Part | Iterable[str | Part]"
 
 
 def as_prompt(value: PromptLike) -> Prompt:
-    """Parts from a string (one fixed part), a part, or a list of both; empty fixed text is left out.
+    """The parts of a prompt, from a string (one fixed part), a part, or a list of both; empty fixed text is left out.
 
     Raises TypeError for anything else.
     """
@@ -62,14 +62,14 @@ def as_prompt(value: PromptLike) -> Prompt:
         if isinstance(part, str):
             part = Part(part)
         elif not isinstance(part, Part):
-            raise TypeError(f"a prompt is made of str and Part, got {type(part).__name__}: {part!r}")
+            raise TypeError(f"got {type(part).__name__} in a prompt, expected str or Part: {part!r}")
         if part.text or part.kind != "fixed":
             parts.append(part)
     return tuple(parts)
 
 
 def prompt_text(prompt: Prompt) -> str:
-    """The text of all parts, joined; media show as ``<audio/wav 0a1b2c3d>``."""
+    """The text of all parts, joined; media become ``<audio/wav 0a1b2c3d>``."""
     return "".join(f"<{part.media.type} {part.media.digest[:8]}>" if part.media else part.text for part in prompt)
 
 
@@ -77,11 +77,11 @@ RENAMED_FIELDS: Mapping[str, str] = {
     "scores": "`labels` (the indices of the right choices), `answer_start` (a character of the passage) and `features` "
     "(named numbers, one for each choice)",
 }
-"""The fields that examples no longer have, and what replaces each."""
+"""Former fields of examples, and what replaces each."""
 
 
 def renamed_field(names: Iterable[str]) -> str | None:
-    """What to write instead of the first of the names that is an example's former field; None if none is."""
+    """A message about the first of the names that is a former field of examples; None if none is."""
     old = next((name for name in sorted(names) if name in RENAMED_FIELDS), None)
     return None if old is None else f"examples have no field {old!r} any more: it is now {RENAMED_FIELDS[old]}"
 
@@ -91,38 +91,39 @@ class Example:
     """One thing to answer: a prompt, and what is known about the right answer.
 
     id:
-        stable and unique within a split; left empty, it is made of the row's content and an occurrence number.
+        stable and unique within a split; if empty, it is made from the row's content and an occurrence number.
     prompt:
         a string (one fixed part), or parts.
     target:
         the text that should follow the prompt.
     choices, label, labels:
-        the possible answers; the index of the right one; where any number of them may be right, the indices of those
-        that are, in ascending order. ``label`` and ``labels`` are None where the answer is not known; empty ``labels``
-        say that no choice is right.
+        the possible answers; the index of the right one; or, if any number of choices may be right, the indices of the
+        right ones in ascending order. ``label`` and ``labels`` are None if the answer is not known. Empty ``labels``
+        mean that no choice is right.
     value:
-        the right number, as regression predicts it; finite.
+        the right number, for regression; finite.
     references:
-        all the texts that count as right.
+        all texts that count as right.
     answer_start:
         the character of the passage, counted from 0, at which the first reference begins.
     features:
         numbers that a head may weigh, by name, such as a speech recogniser's score of each hypothesis.
     contexts:
-        several prompts, of which one makes the target the likeliest.
+        several prompts, one of which makes the target the likeliest.
     structure:
-        anything else, by name and of JSON types, such as the words of a sentence and their tags.
+        anything else, by name and in JSON types, such as the words of a sentence and their tags.
     separator:
         the text between the prompt and an answer, whatever they begin and end with; None leaves it to the head.
     group:
-        what belongs together (a document, a speaker): never split between train and validation, resampled as one.
+        the unit that the example belongs to, such as a document or a speaker. A group is never split between train and
+        validation, and is resampled as a whole.
     input_digest:
-        a digest of the row behind the example, whatever the prompt made of it; filled in by the data source.
+        a digest of the example's row, independent of the prompt; the data source sets it.
     input_key:
-        equal for two examples exactly if what is asked is the same, whatever else their rows hold; filled in by the
-        data source, see :func:`input_key`.
+        equal for two examples exactly if their questions are the same, whatever else their rows hold; the data source
+        sets it, see :func:`input_key`.
 
-    Raises TypeError or ValueError for a field of another type or a number out of range.
+    Raises TypeError or ValueError for a field of the wrong type or a number out of range.
     """
 
     prompt: Prompt
@@ -161,14 +162,14 @@ class Example:
         separator: str | None = None,
         input_key: str = "",
         *,
-        scores: None = None,  # the former name: refused with what replaces it
+        scores: None = None,  # a former field: refused with a message about what replaces it
     ) -> None:
         if scores is not None:
             raise TypeError(renamed_field(("scores",)))
         for name, texts in (("choices", choices), ("references", references), ("contexts", contexts)):
             if isinstance(texts, str):
-                raise TypeError(f"{name}: got one string, {texts!r}, expected a list of them")
-        put = object.__setattr__  # frozen: fields can only be set this way
+                raise TypeError(f"{name}: got one string, {texts!r}, expected a list of strings")
+        put = object.__setattr__  # the only way to set fields of a frozen dataclass
         put(self, "prompt", as_prompt(prompt))
         put(self, "target", target)
         put(self, "choices", tuple(choices))
@@ -198,12 +199,12 @@ class Example:
 
     @property
     def scores(self) -> NoReturn:
-        """The former name of several fields: raises AttributeError, naming what replaces it."""
+        """A former field: raises AttributeError with a message about what replaces it."""
         raise AttributeError(renamed_field(("scores",)))
 
     @property
     def fields(self) -> frozenset[str]:
-        """The names of the fields that are filled, as a head's or metric's ``needs`` names them."""
+        """The names of the fields that have a value, as the ``needs`` of heads and metrics list them."""
         filled = [name for name in _FILLED_IF_NOT_EMPTY if getattr(self, name)]
         return frozenset([*filled, *(name for name in _FILLED_IF_NOT_NONE if getattr(self, name) is not None)])
 
@@ -251,8 +252,8 @@ _FILLED_IF_NOT_NONE = ("target", "label", "labels", "value", "answer_start", "gr
 
 def _index(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        hint = "; the number that regression predicts is the field `value`" if isinstance(value, float) else ""
-        raise TypeError(f"{name}: got {value!r}, expected a whole number of type int{hint}")
+        hint = "; for a number that regression predicts, use the field `value`" if isinstance(value, float) else ""
+        raise TypeError(f"{name}: got {value!r}, expected an int{hint}")
     if value < 0:
         raise ValueError(f"{name}: got {value}, expected 0 or more")
     return value
@@ -261,7 +262,7 @@ def _index(name: str, value: object) -> int:
 def _indices(labels: Iterable[int]) -> tuple[int, ...]:
     indices = sorted(_index("labels", label) for label in labels)
     if len(set(indices)) < len(indices):
-        raise ValueError(f"labels: got {indices}, expected the index of each right choice once")
+        raise ValueError(f"labels: got {indices}, expected each index only once")
     return tuple(indices)
 
 
@@ -274,7 +275,7 @@ def _finite(name: str, value: object) -> float:
 def json_mapping(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of ``value`` in plain JSON types: tuples become lists. ``name`` is for messages.
 
-    Raises TypeError, with the place, for anything that JSON cannot hold: other types, keys that are not text, NaN.
+    Raises TypeError, with the place, for anything that JSON cannot represent: other types, keys that are not text, NaN.
     """
     copy: dict[str, Any] = _json_value(name, value)
     return copy
@@ -287,19 +288,19 @@ def _json_value(place: str, value: Any) -> Any:
         return [_json_value(f"{place}[{index}]", inner) for index, inner in enumerate(value)]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _json_value(f"{place}[{key!r}]", inner) for key, inner in value.items()}
-    wanted = "text, a finite number, true, false, null, a list, or a mapping whose keys are text"
-    raise TypeError(f"{place}: got {value!r}, expected what JSON can hold: {wanted}")
+    expected = "text, a finite number, true, false, null, a list, or a mapping whose keys are text"
+    raise TypeError(f"{place}: got {value!r}, expected a JSON value: {expected}")
 
 
 def answer_after(example: Example, prompt_text: str, answer: str, separator: str) -> str:
-    """What follows the text of an example's prompt where ``answer`` does: the answer, after what separates them."""
+    """The text after an example's prompt if ``answer`` follows: the answer, with a separator before it if needed."""
     if example.separator is not None:
         return example.separator + answer
     return join_answer(prompt_text, answer, separator)[len(prompt_text) :]
 
 
 def join_answer(prompt_text: str, answer: str, separator: str) -> str:
-    """Prompt and answer as one text, with the separator between them unless white space is there already."""
+    """Prompt and answer as one text, with the separator between them unless there is white space already."""
     if not prompt_text or prompt_text[-1].isspace() or answer[:1].isspace():
         return prompt_text + answer
     return prompt_text + separator + answer

@@ -1,4 +1,4 @@
-"""Atomic files and folders: written under another name, flushed to disk, then renamed."""
+"""Atomic files and folders: written under a temporary name, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SUFFIX = ".tmp"
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a file or folder was left by a process that was killed while it wrote it."""
+    """Whether a file or folder is the remainder of a process that was killed while writing it."""
     return path.name.startswith(".") and path.name.endswith(SUFFIX)
 
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """A path beside ``target`` to write to; renamed to ``target`` at the end of the block.
+    """A temporary path beside ``target`` to write to; it is renamed to ``target`` at the end of the block.
 
-    A reader sees the old file or the complete new one, even after a crash of the machine. If the block raises, the old
-    file stays and nothing else is left. Parent folders of the target are created.
+    Readers see the old file or the complete new one, even after a crash of the machine. If the block raises, the old
+    file stays and the new one is deleted. Parent folders of the target are created.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
@@ -42,9 +42,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside ``target`` to fill; it replaces ``target`` at the end of the block.
+    """An empty temporary folder beside ``target`` to fill; it replaces ``target`` at the end of the block.
 
-    If the block raises, an existing folder stays unchanged and nothing else is left.
+    If the block raises, an existing folder stays unchanged and the new one is deleted.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
@@ -66,7 +66,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a text file completely or not at all, in UTF-8 with ``\\n`` line ends; lone surrogates are allowed."""
+    """Write a text file atomically, in UTF-8 with ``\\n`` line endings; lone surrogates are allowed."""
     with atomic_file(target) as aside, open(aside, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
         file.write(text)
 

@@ -1,4 +1,4 @@
-"""Digests of values and files, and the seeded hashes by which limits, hold-outs, draws and shuffles sort."""
+"""Digests of values and files, and seeded hashes, the sort keys of limits, hold-outs, draws and shuffles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def file_digest(file: Path) -> str:
 def files_digest(folder: Path) -> str:
     """The SHA-256, in hex, of the names and contents of a folder's files, Markdown files excluded."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".md")
-    # In the form that content_digest() gives to bytes.
+    # content_digest() represents bytes in the same form.
     return content_digest([[file.relative_to(folder).as_posix(), {"sha256": file_digest(file)}] for file in files])
 
 
@@ -42,7 +42,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",
 
 
 def content_digest(value: Any) -> str:
-    """The SHA-256, in hex, of a value of JSON types and bytes, the same whatever the order of its mappings."""
+    """The SHA-256, in hex, of a value of JSON types and bytes; the order of keys does not matter."""
     return text_digest(_CANONICAL.encode(_to_json_types(value)))
 
 
@@ -58,6 +58,6 @@ def _to_json_types(item: Any) -> Any:
 
 
 def seeded_hash(seed: int, *names: str) -> int:
-    """A 64-bit number from (seed, names), by which limits, hold-outs, draws and shuffles sort."""
+    """A 64-bit number from (seed, names), the sort key of limits, hold-outs, draws and shuffles."""
     text = "\x1f".join((str(seed), *names))
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")

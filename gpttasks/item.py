@@ -1,4 +1,4 @@
-"""What a head trains on: rows of token ids that stay together, with the terms that they add to each loss."""
+"""Training items: rows of token ids that stay together, and the number of terms that they add to each loss."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Item:
 
     @property
     def tokens(self) -> int:
-        """The number of tokens of all rows, without padding."""
+        """The number of tokens in all rows, without padding."""
         return sum(len(row.ids) for row in self.rows)
 
     @property
     def cut(self) -> Cut:
-        """What was cut from the prompt, the most of all rows."""
+        """What was cut from the prompt: the maximum over all rows."""
         return Cut(max(row.cut.tokens for row in self.rows), max(row.cut.shots for row in self.rows))
 
 
 def rows_of_items(items: Sequence[Item]) -> list[TokenRow]:
-    """The rows of all items, in order: those of a micro-batch."""
+    """The rows of all items of a micro-batch, in order."""
     return [row for item in items for row in item.rows]
 
 
 def target_starts(items: Sequence[Item]) -> list[int]:
-    """The index of the first predicted token in each row of the items, as ``Forward.targets`` takes them."""
+    """The index of the first predicted token in each row of the items, for ``Forward.targets``."""
     return [row.start for row in rows_of_items(items)]

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 def put_between(text: str, begin: str, end: str, content: str) -> str:
     """Replace the text between the lines ``begin`` and ``end`` of ``text``.
 
-    Raises ValueError if the text does not have both lines, in this order.
+    Raises ValueError if ``text`` does not have both lines, in this order.
     """
-    before, found, rest = text.partition(f"{begin}\n")
-    _, closed, after = rest.partition(f"\n{end}")
-    if not found or not closed:
+    before, begin_line, rest = text.partition(f"{begin}\n")
+    _, end_line, after = rest.partition(f"\n{end}")
+    if not begin_line or not end_line:
         raise ValueError(f"expected a line {begin!r} and a line {end!r} after it")
-    return f"{before}{found}\n{content}\n{closed}{after}"
+    return f"{before}{begin_line}\n{content}\n{end_line}{after}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

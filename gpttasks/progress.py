@@ -1,4 +1,4 @@
-"""The progress of a long job for people: how much is done, how fast, and the time left."""
+"""The progress of a long job, as people read it: how much is done, how fast, and the time left."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import Any, TextIO
 
 SECONDS_BETWEEN_LINES = 15.0
-"""Without a terminal, progress is a line at this interval instead of a bar."""
+"""The interval at which progress is printed as a line, if there is no terminal for a bar."""
 
 
 class Progress:
-    """A bar on a terminal, a line every 15 seconds elsewhere; with tokens per second (without padding) and time left.
+    """A bar on a terminal, or a line every 15 seconds; with tokens per second (without padding) and the time left.
 
-    Use it as a context manager and call ``advance(done, tokens)``; ``note`` adds a word such as the loss.
+    Use it as a context manager and call ``advance(done, tokens)``; ``note`` adds a text such as the loss.
     """
 
     def __init__(self, what: str, total: int, unit: str, stream: TextIO | None = None) -> None:
@@ -53,7 +53,7 @@ class Progress:
             print(self.line(), file=self.stream, flush=True)
 
     def resume(self, done: int) -> None:
-        """Add ``done`` units that an earlier process finished: they do not count for the speed."""
+        """Add ``done`` units that an earlier process finished; they do not count for the speed."""
         self._done_before = done
         self.advance(done)
 

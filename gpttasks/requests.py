@@ -1,7 +1,7 @@
-"""What heads ask of an engine, and what it replies.
+"""The requests that heads make, and the replies of an engine.
 
-A request is complete in itself and no reply depends on another request, so an engine may reorder, batch, share and
-cache as it likes.
+A request is complete in itself, and no reply depends on another request. An engine may therefore reorder, batch, share
+and cache requests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .example import Prompt
 from .hashing import seeded_hash
 
 NEAR_TIE = 2e-4
-"""A margin between the first two of several values below which batching may turn their order round: it is reported."""
+"""The margin between the two highest values below which batching may swap them; such near ties are reported."""
 
 
 TIE = 5e-5
@@ -34,14 +34,14 @@ def best_option(values: Sequence[float], texts: Sequence[str], *, seed: int, id:
 
 
 def near_tie(values: Sequence[float]) -> bool:
-    """Whether the two highest of some values are so close that batching may turn their order round."""
+    """Whether the two highest values are so close that batching may swap them."""
     ordered = sorted(values, reverse=True)
     return len(ordered) > 1 and ordered[0] - ordered[1] < NEAR_TIE
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What had to go because the text was longer than the context: tokens of passages, and whole shots."""
+    """What was cut because the text was longer than the context: tokens of passages, and whole shots."""
 
     tokens: int = 0
     shots: int = 0
@@ -54,14 +54,14 @@ NOTHING_CUT = Cut()
 class LogLikelihood:
     """How likely is ``continuation`` after ``prompt``?
 
-    What is predicted begins at the boundary, before the first token that holds any of the continuation; white space at
-    the prompt's end belongs to the continuation.
+    Prediction begins at the boundary, before the first token that contains any of the continuation. White space at the
+    prompt's end belongs to the continuation.
 
     beside:
-        the continuations that it will be compared with. All of them have the same boundary, the earliest among them,
-        and the same prompt: one that is too long is cut for the longest. Without any, the boundary is its own.
+        the continuations that this one is compared with. All have the same boundary, the earliest among them, and the
+        same prompt, cut so that the longest continuation fits. If empty, only this continuation sets the boundary.
     without_prompt:
-        how likely the same tokens are when nothing comes before them, instead.
+        ask instead how likely the same tokens are with nothing before them.
     """
 
     prompt: Prompt
@@ -75,7 +75,7 @@ class LogLikelihoodReply:
     """``logprob`` in nats, summed over the predicted ``tokens``; ``greedy`` if each was the most likely one.
 
     bytes:
-        the UTF-8 bytes of the predicted text: the continuation, with what comes before it from the boundary on.
+        the number of UTF-8 bytes in the predicted text: from the boundary to the end of the continuation.
     """
 
     logprob: float
@@ -89,9 +89,9 @@ class LogLikelihoodReply:
 class Rolling:
     """How likely is the whole text?
 
-    A text longer than the context is read in windows, and every token is predicted once. A window predicts ``stride``
-    tokens, with as many before them to read as fit; None: as many as fit, after the last token of the window before
-    (the last window reads as much as fits, as in lm-evaluation-harness).
+    A text longer than the context is processed in windows, and every token is predicted once. A window predicts
+    ``stride`` tokens, preceded by as many as fit. If ``stride`` is None, a window predicts as many tokens as fit after
+    the last token of the previous window; the last window is filled with preceding tokens, as in lm-evaluation-harness.
     """
 
     prompt: Prompt
@@ -116,23 +116,23 @@ Pooling = Literal["last", "first", "mean", "max"]
 
 @dataclass(frozen=True)
 class Readout:
-    """What does the head's own ``module`` compute from hidden states of the prompt?
+    """What does the head's ``module`` compute from hidden states of the prompt?
 
     at:
-        ``last``: from the state of the prompt's last token. ``passage``: from the state of each token of its passage,
-        and then of the last token. Spans, each (first character, character after the last) in the passage: from one
-        vector for each span, made of the states of its tokens. Pairs of spans: from the vectors of both, one after the
-        other. Except for ``last``, the prompt has one passage, and must fit the context.
+        the input of the module. ``last``: the state of the prompt's last token. ``passage``: the state of each token of
+        the passage, then of the last token. Spans, each (first character, character after the last) in the passage: one
+        vector per span, pooled from the states of its tokens. Pairs of spans: the vectors of both, concatenated. Except
+        for ``last``, the prompt must have one passage and fit the context.
     layer:
-        which hidden states, as transformers numbers them: 0 are the embeddings, k those after block k, -1 the last
-        ones, after the final normalisation, which the LM head reads.
+        the layer of the hidden states, as transformers numbers them: 0 are the embeddings, k the states after block k,
+        and -1 the last states, after the final normalisation, which the LM head reads.
     pooling:
-        how the states of a span become one vector: that of the last or the first token, the mean or the maximum. With
-        ``passage`` the tokens of the passage become one vector, instead of one each and the last token. None takes
-        the last token of a span, and pools nothing else.
+        how the states of a span become one vector: the state of the last or the first token, the mean or the maximum.
+        With ``passage``, the tokens of the passage become one vector, and the last token is not read. None takes the
+        last token of a span, and pools nothing else.
 
-    Raises ValueError for spans that are empty or begin before 0, for a mixture of spans and pairs, and for a pooling of
-    the last token.
+    Raises ValueError for spans that are empty or begin before 0, for a mixture of spans and pairs, and for ``pooling``
+    with ``last``.
     """
 
     prompt: Prompt
@@ -143,7 +143,7 @@ class Readout:
 
     def __post_init__(self) -> None:
         if self.at == "last" and self.pooling is not None:
-            raise ValueError(f"pooling: got {self.pooling!r} with at 'last', which is one token; leave it out")
+            raise ValueError(f"pooling: got {self.pooling!r} with at='last', which is a single token; leave it out")
         if isinstance(self.at, str):
             return
         groups = self.spans
@@ -155,7 +155,7 @@ class Readout:
 
     @property
     def spans(self) -> list[tuple[Span, ...]]:
-        """The spans of each vector that the module reads, one or two; empty for ``last`` and ``passage``."""
+        """The one or two spans of each vector that the module reads; empty for ``last`` and ``passage``."""
         if isinstance(self.at, str):
             return []
         return [(one,) if isinstance(one[0], int) else one for one in self.at]
@@ -163,10 +163,10 @@ class Readout:
 
 @dataclass(frozen=True)
 class ReadoutReply:
-    """The module's outputs, as floats, one vector that it read after another.
+    """The module's outputs as floats, those for one vector after another.
 
     places:
-        where each token of the passage is in it, as (first character, character after the last), for ``at`` "passage".
+        for ``at="passage"``, the place of each token in the passage, as (first character, character after the last).
     """
 
     values: tuple[float, ...]
@@ -176,24 +176,24 @@ class ReadoutReply:
 
 @dataclass(frozen=True)
 class Generate:
-    """What text follows the prompt?
+    """Which text follows the prompt?
 
-    Generation begins after the prompt without its trailing white space, which is removed once from the beginning of the
-    text: a prompt ``Answer: `` gets the same text as ``Answer:``, without the space.
+    Generation begins after the prompt without its trailing white space. This white space is then removed once from the
+    beginning of the text: a prompt ``Answer: `` gets the same text as ``Answer:``, without the space.
 
     max_tokens:
-        the most tokens of it; the prompt is cut so that they fit.
+        the maximum number of generated tokens; the prompt is cut so that they fit.
     stop:
-        texts before which it ends, whichever comes first.
+        the text ends before the first of these texts in it.
     temperature:
-        0 always takes the likeliest token; above, tokens are drawn, from the ``top_k`` likeliest (None: all) and then
-        from the fewest that hold ``top_p`` of the probability.
+        0 always takes the likeliest token. Above 0, tokens are drawn from the ``top_k`` likeliest (None: all) and,
+        among these, from the fewest whose probabilities add up to ``top_p``.
     seed:
-        of the draws; each request has its own, so that no text depends on what else is asked.
+        the seed of the draws; one per request, so that no text depends on the other requests.
     beams:
         above 1, a beam search with this many beams, ranked by log-probability / length ** ``length_penalty``.
     keep_space:
-        whether trailing white space stays with the prompt instead, and generation begins after it.
+        whether trailing white space stays with the prompt, so that generation begins after it.
 
     Raises ValueError for ``max_tokens`` below 1.
     """
@@ -216,14 +216,14 @@ class Generate:
 
 @dataclass(frozen=True)
 class GenerateReply:
-    """The text, without what ended it.
+    """The generated text, without the end token or stop text.
 
     finish:
-        ``end``: the model's end token; ``stop``: a stop text; ``length``: neither came within ``max_tokens``.
+        why it ended. ``end``: the model's end token; ``stop``: a stop text; ``length``: ``max_tokens`` came first.
     logprob:
-        in nats, of all ``tokens`` that were generated, whatever the temperature; those of the ending are among them.
+        the log-probability in nats, at temperature 1, of all generated ``tokens``, including those of the ending.
     near_tie:
-        whether another token came so close to the likeliest, somewhere, that beside other texts it might be taken.
+        whether, at some step, another token was so close to the likeliest that it might be taken in another batch.
     """
 
     text: str
@@ -242,11 +242,12 @@ REQUEST_CLASSES: frozenset[type] = frozenset({LogLikelihood, Rolling, Readout, G
 
 
 class Engine(Protocol):
-    """Answers requests; local models, scripted ones and API clients alike."""
+    """Answers requests: a local model, a scripted one or an API client."""
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
-        """One reply a request, in the order of the requests.
+        """One reply per request, in the order of the requests.
 
-        ``advance(requests, tokens)`` is called as they are done, with the number of requests and of useful tokens.
+        ``advance(requests, tokens)`` is called as requests are done, with their number and their tokens without
+        padding.
         """
         ...

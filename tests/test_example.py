@@ -1,4 +1,4 @@
-"""Examples: each field means one thing, is of one type, and the former fields are refused by name."""
+"""Examples: each field has one meaning and one type, and former fields are refused by name."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ FILLED = {
 
 @pytest.mark.parametrize("name", FILLED)
 def test_a_field_counts_as_filled_once_it_is_known(name):
-    """Also where it is 0, empty text, or the answer that no label applies."""
+    """Also if the value is 0, empty text, or empty labels."""
     assert Example(**{name: FILLED[name]}).fields == {name}
     assert Example().fields == frozenset()
 
@@ -56,18 +56,18 @@ def test_labels_are_kept_in_ascending_order(labels, random):
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("label", 2.5, "label: got 2.5, .*; the number that regression predicts is the field `value`"),
-        ("label", True, "label: got True, expected a whole number of type int"),
-        ("label", "1", "label: got '1', expected a whole number of type int"),
+        ("label", 2.5, "label: got 2.5, .*; for a number that regression predicts, use the field `value`"),
+        ("label", True, "label: got True, expected an int"),
+        ("label", "1", "label: got '1', expected an int"),
         ("label", -1, "label: got -1, expected 0 or more"),
-        ("labels", [0.0, 1.0], "labels: got 0.0, expected a whole number"),
-        ("labels", [1, 0, 1], r"labels: got \[0, 1, 1\], expected the index of each right choice once"),
+        ("labels", [0.0, 1.0], "labels: got 0.0, expected an int"),
+        ("labels", [1, 0, 1], r"labels: got \[0, 1, 1\], expected each index only once"),
         ("labels", [-1], "labels: got -1"),
         ("value", True, "value: got True, expected a finite number"),
         ("value", float("nan"), "value: got nan, expected a finite number"),
         ("value", float("inf"), "value: got inf"),
         ("value", "3", "value: got '3'"),
-        ("answer_start", 3.0, "answer_start: got 3.0, expected a whole number"),
+        ("answer_start", 3.0, "answer_start: got 3.0, expected an int"),
         ("answer_start", -1, "answer_start: got -1"),
         ("choices", "ab", "choices: got one string, 'ab', expected a list"),
         ("references", "ab", "references: got one string"),
@@ -79,7 +79,7 @@ def test_labels_are_kept_in_ascending_order(labels, random):
         ),
     ],
 )
-def test_other_types_are_refused_by_name(field, value, said):
+def test_values_of_the_wrong_type_are_refused_by_name(field, value, said):
     with pytest.raises((TypeError, ValueError), match=said):
         Example("?", **{field: value})
 
@@ -103,10 +103,10 @@ def test_structure_is_a_copy_with_lists_for_tuples():
         ({"tags": [1, {2}]}, r"structure\['tags'\]\[1\]: got \{2\}"),
         ({"at": {"x": float("nan")}}, r"structure\['at'\]\['x'\]: got nan"),
         ({"at": {1: 2}}, r"structure\['at'\]: got \{1: 2\}"),
-        ({"raw": b"x"}, r"structure\['raw'\]: got b'x', expected what JSON can hold"),
+        ({"raw": b"x"}, r"structure\['raw'\]: got b'x', expected a JSON value"),
     ],
 )
-def test_structure_refuses_what_json_cannot_hold(structure, place):
+def test_structure_refuses_values_that_json_cannot_represent(structure, place):
     with pytest.raises(TypeError, match=place):
         Example(structure=structure)
 

@@ -70,7 +70,7 @@ def test_what_a_killed_process_left_is_replaced(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["adapter", "whole"]
 
 
-def test_text_is_written_as_it_is(tmp_path):
+def test_text_is_written_unchanged(tmp_path):
     write_text(tmp_path / "a.txt", "Mädchen\n\ud83d")
     assert (tmp_path / "a.txt").read_bytes() == "Mädchen\n".encode() + b"\xed\xa0\xbd"
 

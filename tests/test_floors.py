@@ -1,4 +1,4 @@
-"""The floors of the house: an import never climbs."""
+"""The floors of the package: a module never imports from a floor above its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gpttasks"
 
-# From the ground up; each module may import what stands on its own floor or below.
+# From the ground up; a module may import from its own floor and from those below.
 FLOORS = (
     {"errors", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
     {"component", "hashing", "files", "markdown", "progress", "runtime", "allocator"},
@@ -34,8 +34,8 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__in
 def imported(node: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     """The line and the dotted name of everything that a module of ``package`` imports when it runs.
 
-    Imports inside functions count; those under ``if TYPE_CHECKING`` never run and do not. From ``from . import x``
-    comes ``package.x``, as the module that it names most likely is.
+    Imports inside functions count; those under ``if TYPE_CHECKING`` never run and do not count. ``from . import x``
+    yields ``package.x``, since ``x`` is probably a module.
     """
     if isinstance(node, ast.Import):
         yield from ((node.lineno, alias.name) for alias in node.names)
@@ -56,7 +56,7 @@ def climbs(source: str, path: Path) -> list[str]:
     found = []
     for line, name in imported(ast.parse(source), ("gpttasks", *parts[:-1])):
         root, _, rest = name.partition(".")
-        # `from gpttasks import Task` is the public door: behind it stands the whole house.
+        # `from gpttasks import Task` may import from any floor, so it counts as above all of them.
         if root == "gpttasks" and FLOOR_OF.get(rest.split(".")[0], len(FLOORS)) > floor:
             found.append(f"gpttasks/{path}:{line}: {name}")
     return found

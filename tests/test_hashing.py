@@ -1,4 +1,4 @@
-"""Digests and seeded hashes, worked out again with hashlib."""
+"""Digests and seeded hashes, compared with hashlib."""
 
 import hashlib
 import json

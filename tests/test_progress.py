@@ -1,4 +1,4 @@
-"""What is said about a long job."""
+"""The progress display of a long job."""
 
 import io
 import time
@@ -35,7 +35,7 @@ def test_a_line_every_fifteen_seconds_and_one_at_the_end(clock):
     ]
 
 
-def test_what_an_earlier_process_did_is_not_this_ones_speed(clock):
+def test_work_of_an_earlier_process_does_not_count_for_the_speed(clock):
     with Progress("training", 100, "steps", io.StringIO()) as progress:
         progress.resume(90)
         assert progress.line() == "training: 90/100 steps, 0 tokens/s, 0 s so far"
@@ -55,10 +55,10 @@ def test_durations(clock, seconds, text):
         assert progress.line().endswith(f"took {text}")
 
 
-def test_a_failed_job_says_no_last_line(clock):
+def test_a_failed_job_prints_no_last_line(clock):
     stream = io.StringIO()
     with pytest.raises(ZeroDivisionError), Progress("scoring", 5, "requests", stream):
-        1 / 0  # noqa: B018 - stands for the job
+        1 / 0  # noqa: B018 - an error in the job
     assert stream.getvalue() == ""
 
 

@@ -29,13 +29,13 @@ class LoadSettings:
 
     device:
         a torch device such as ``cpu`` or ``cuda:0``.
-    precision:
-        the precision of the computation; with ``keep_master`` the weights are fp32 all the same, to be trained.
+    precision, keep_master:
+        the precision of the computation, and whether the weights are fp32 even so, because they will be trained.
     seed:
         the recipe's seed, for a backbone whose weights are drawn at random.
     texts:
-        returns the prompts of the training examples, for a backbone that learns its tokenizer or its model from them;
-        they are read when it is called, also in a run that trains nothing.
+        returns the prompts of the training examples, for a backbone that learns its tokenizer or its model from them.
+        The examples are read when ``texts`` is called, even in a run that trains nothing.
     plugins:
         the registered components, for a backbone that consists of others; None loads the installed ones.
     """
@@ -60,11 +60,11 @@ class Backbone(Component):
     (a scripted model, a client of a server) is its own engine: it implements :meth:`answer`.
 
     answers:
-        the request classes that it answers. ``gpttasks check`` refuses a head that makes requests of another class.
+        the classes of requests that the backbone answers. ``gpttasks check`` refuses a head with other requests.
     trainable:
-        whether it can be used with an adaptation other than ``none``, and with heads that have modules.
+        whether the backbone works with an adaptation other than ``none``, and with heads that have modules.
     takes_media:
-        whether audio and images in prompts become embeddings, which needs an encoder.
+        whether the backbone accepts audio and images in prompts, as the embeddings of an encoder.
     """
 
     kind = "backbone"
@@ -78,25 +78,25 @@ class Backbone(Component):
 
     @property
     def lm(self) -> CausalLM | None:
-        """The model in memory, once loaded; None for a backbone that is its own engine."""
+        """The model in memory after ``load``; None for a backbone that is its own engine."""
         return None
 
     def check_source(self) -> None:
         """Raise BackboneError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
 
     def load(self, settings: LoadSettings) -> None:
-        """Load the model and its tokenizer. Raises BackboneError with what is missing or wrong."""
+        """Load the model and its tokenizer. Raises BackboneError that says what is missing or wrong."""
         raise NotImplementedError
 
     def load_tokenizer(self) -> tuple[Tokenizer, int] | None:
         """The tokenizer and the context, without loading the weights; None if they are known only after ``load``.
 
-        Raises BackboneError with what is missing or wrong.
+        Raises BackboneError that says what is missing or wrong.
         """
         return None
 
     def underlying(self, plugins: Plugins) -> Backbone:
-        """The backbone whose declarations count before anything is loaded: a finished run gives its own backbone.
+        """The backbone whose declarations count before anything is loaded; for a run, the backbone of its recipe.
 
         Raises FolderError or BackboneError.
         """
@@ -105,25 +105,25 @@ class Backbone(Component):
     def engine(
         self, modules: nn.ModuleDict | None = None, *, tokens_per_batch: int | None = None, sharing: bool = True
     ) -> Engine:
-        """The engine that answers requests to the loaded backbone; a backbone with ``answer`` is its own engine.
+        """The engine that answers requests with the loaded backbone; a backbone with ``answer`` is its own engine.
 
         modules:
             the head's modules, which answer :class:`~gpttasks.requests.Readout` requests.
         tokens_per_batch:
-            the budget of a batch in tokens; None finds one by measuring.
+            the maximum number of tokens in a batch; None finds a number by measuring.
         sharing:
-            whether the tokens that several requests have in common may be processed once.
+            whether tokens that several requests have in common may be processed once.
         """
         return self
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
-        """See :class:`gpttasks.requests.Engine`; implemented by a backbone that is its own engine."""
+        """See :class:`gpttasks.requests.Engine`. A backbone that is its own engine implements this method."""
         raise NotImplementedError
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of everything that determines the answers: ``weights``, ``config``, ``tokenizer``, ``adapter``."""
+        """The SHA-256 of all that determines the answers: ``weights``, ``config``, ``tokenizer``, ``adapter``."""
         raise NotImplementedError
 
     def capabilities(self) -> dict[str, object]:
-        """What it can do, as ``run.json`` records it, in JSON values."""
+        """What the backbone can do, in JSON values, for ``run.json``."""
         return {}

@@ -1,4 +1,4 @@
-"""Backbones from the Hugging Face Hub or a folder in its format: safetensors only, no code of theirs is run."""
+"""Backbones from the Hugging Face Hub or a folder in its format: safetensors only; code in the folder is never run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .local import LocalBackbone
 
 
 class HuggingFaceOptions(Options):
-    """Where the model is and how much of its context to use."""
+    """The place of the model, and how much of its context to use."""
 
     path: RecipePath = Field(description="a Hub id, or a folder with config.json, *.safetensors and a tokenizer")
     revision: str | None = Field(None, description="the Hub revision: a branch, tag or commit")
     context: int | None = Field(
-        None, ge=8, description="the maximum number of tokens of a row; null uses the limit of the model"
+        None, ge=8, description="the maximum number of tokens in a row; null uses the model's limit"
     )
 
 
@@ -35,7 +35,7 @@ class HuggingFace(LocalBackbone):
         check_source(self.options.path)
 
     def load(self, settings: LoadSettings) -> None:
-        """Load tokenizer and weights. Raises BackboneError."""
+        """Load the tokenizer and the weights. Raises BackboneError."""
         folder = self._folder()
         tokenizer = load_tokenizer(folder)
         model = load_causal_lm(folder, settings.device, settings.dtype)

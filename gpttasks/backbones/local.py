@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 class LocalBackbone(CausalLM, Backbone):
-    """A model in memory as a component. Subclasses differ in where ``load`` gets model and tokenizer from; it ends with
-    :meth:`take`.
+    """A model in memory as a component. A subclass implements ``load``, which gets a model and a tokenizer and passes
+    them to :meth:`take`.
     """
 
     tokenizer: TextTokenizer
@@ -29,7 +29,7 @@ class LocalBackbone(CausalLM, Backbone):
     takes_media = True
 
     def __init__(self, options: BaseModel | None = None) -> None:
-        Backbone.__init__(self, options)  # the model comes with load()
+        Backbone.__init__(self, options)  # load() initialises the CausalLM
 
     @property
     def lm(self) -> CausalLM:
@@ -37,9 +37,9 @@ class LocalBackbone(CausalLM, Backbone):
         return self
 
     def take(self, model: PreTrainedModel, tokenizer: TextTokenizer, context: int | None) -> None:
-        """Adopt a loaded model and tokenizer; ``context`` None is the model's own.
+        """Use a loaded model and tokenizer, and test what the model can do. Without ``context``, its limit counts.
 
-        Raises BackboneError if tokens of the model see what comes after them.
+        Raises BackboneError if the model is not causal.
         """
         from ..model.self_tests import self_test
 
@@ -55,11 +55,11 @@ class LocalBackbone(CausalLM, Backbone):
         return engine_for(self, modules, tokens_per_batch, sharing)
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
-        """The replies of an engine without a head's modules; keep an :meth:`engine` to ask several times."""
+        """The replies of a new engine without a head's modules; to answer several times, keep an :meth:`engine`."""
         return self.engine().answer(requests, advance)
 
     def capabilities(self) -> dict[str, object]:
-        """What the model is, and what it can do, with the reason for each no."""
+        """The type and size of the model, and what it can do, with the reason for anything that it cannot do."""
         from ..model.ragged_attention import NAME, STOCK
 
         config = self.causal_lm.config
@@ -70,7 +70,7 @@ class LocalBackbone(CausalLM, Backbone):
             "context": self.context,
             "begins_with_bos": bool(self.tokenizer.starts_with),
             **self.supports.as_record(),
-            # The classes that the folder's own code would have given; it is never run.
+            # The classes in the folder's own code, which is never run.
             "own_code": sorted(getattr(config, "auto_map", None) or ()),
             "attention": STOCK if attention == NAME else attention,
         }

@@ -1,4 +1,4 @@
-"""``mock``: a scripted backbone for tests and plugin authors; no model, no torch, the same answers every time."""
+"""``mock``: a scripted backbone for tests and plugin authors, without a model or torch; it always answers the same."""
 
 from __future__ import annotations
 
@@ -31,47 +31,47 @@ from ..tokens.byte_tokenizer import BYTES, ByteTokenizer
 from ..tokens.rows import TokenRow, rows_of_request, trailing_space, without_space
 from .base import Backbone, LoadSettings
 
-Line = TypeVar("Line")
+Entry = TypeVar("Entry")
 
 LOWEST = 8.0
-"""The log-probability of a token by hash lies between -LOWEST and 0."""
+"""In mode ``hash``, the log-probability of a token is between -LOWEST and 0."""
 
 
 class MockOptions(Options):
-    """What it says, and what it says where nothing was written down."""
+    """The script, and the answers that are not in it."""
 
     script: dict[str, dict[str, Annotated[float, Field(le=0)]]] = Field(
         default_factory=dict,
         description="for prompts that contain a text: the log-probabilities of continuations in nats; the "
-        "continuation '' is the whole text, as the head lm asks for it",
+        "continuation '' is the whole text, which the head lm requests",
     )
     values: dict[str, list[float]] = Field(
         default_factory=dict,
-        description="for prompts that contain a text: the values of a readout; at the tokens of a passage, the "
-        "outputs of one token after another, then those of the last token of the prompt",
+        description="for prompts that contain a text: the values of a readout; for a readout of a passage, the "
+        "outputs for each of its tokens, then for the last token of the prompt",
     )
     texts: dict[str, str] = Field(
         default_factory=dict, description="for prompts that contain a text: the text to generate"
     )
     mode: Literal["hash", "uniform", "scripted"] = Field(
         "hash",
-        description="the answers that are not in the script: by a hash of all preceding text, uniformly 1/256 per "
-        "byte (generated texts by hash here, too), or an error",
+        description="the answers that are not in the script: from a hash of all preceding text; 1/256 per byte (and "
+        "generated texts from a hash); or an error",
     )
     seed: int = Field(1, description="the seed of the hash")
-    context: int = Field(4096, ge=8, description="the maximum number of bytes of a row")
+    context: int = Field(4096, ge=8, description="the maximum number of bytes in a row")
 
     @model_validator(mode="after")
-    def _something_to_say(self) -> MockOptions:
+    def _has_a_script(self) -> MockOptions:
         if self.mode == "scripted" and not (self.script or self.values or self.texts):
             raise ValueError("mode: 'scripted' needs a script, values or texts")
         return self
 
 
 class Mock(Backbone):
-    """Answers from its script: the first line whose text occurs in the prompt (``''`` occurs in every prompt).
+    """Answers from its script: the first entry whose text is in the prompt (``''`` is in every prompt).
 
-    Continuations are compared without the white space around them. Prompts are joined and cut as a model's are.
+    Continuations are compared without the white space around them. Prompts are joined and cut as for a model.
     """
 
     name = "mock"
@@ -82,26 +82,26 @@ class Mock(Backbone):
     tokenizer: ByteTokenizer
 
     def load(self, settings: LoadSettings) -> None:
-        """Make the tokenizer; there is nothing else to load."""
+        """Make the tokenizer; nothing else has to be loaded."""
         self.tokenizer, self.context = self.load_tokenizer()
 
     def load_tokenizer(self) -> tuple[ByteTokenizer, int]:
-        """Bytes, and the context of its options."""
+        """The byte tokenizer, and the option ``context``."""
         return ByteTokenizer(), self.options.context
 
     def digests(self) -> dict[str, str]:
-        """Of the options, which determine all answers, and of the tokenizer."""
+        """The digests of the options, which determine all answers, and of the tokenizer."""
         return {
             "weights": content_digest(self.options.model_dump(mode="json")),
             "tokenizer": content_digest("UTF-8 bytes"),
         }
 
     def capabilities(self) -> dict[str, object]:
-        """Its context and mode."""
+        """The options ``context`` and ``mode``."""
         return {"context": self.context, "mode": self.options.mode}
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
-        """See :class:`gpttasks.requests.Engine`. Raises BackboneError for what a script leaves open."""
+        """See :class:`gpttasks.requests.Engine`. Raises BackboneError for an answer that is missing in the script."""
         replies: list[Reply] = []
         for request in requests:
             reply, tokens = self._answer(request)
@@ -111,7 +111,7 @@ class Mock(Backbone):
         return replies
 
     def _answer(self, request: Request) -> tuple[Reply, int]:
-        """The reply, and how many tokens were read for it."""
+        """The reply, and the number of tokens processed for it."""
         answers: dict[type, Callable[[Any], tuple[Reply, int]]] = {
             LogLikelihood: self._log_likelihood,
             Rolling: self._rolling,
@@ -119,7 +119,7 @@ class Mock(Backbone):
             Generate: self._write,
         }
         if type(request) not in answers:
-            raise TypeError(f"the mock has no answer to a {type(request).__name__}")
+            raise TypeError(f"got {type(request).__name__}, expected {', '.join(kind.__name__ for kind in answers)}")
         return answers[type(request)](request)
 
     def _log_likelihood(self, request: LogLikelihood) -> tuple[Reply, int]:
@@ -127,38 +127,39 @@ class Mock(Backbone):
         logprobs = self._logprobs(row.ids)[row.start :]
         scripted = self._scripted(() if request.without_prompt else request.prompt, request.continuation)
         logprob = math.fsum(logprobs) if scripted is None else scripted
-        # A probability above a half is the highest one; below it, some other token might have it.
+        # A probability above 1/2 is certainly the highest; below that, another token may be likelier.
         greedy = min(logprobs) > math.log(0.5) if scripted is None else scripted > math.log(0.5)
         return LogLikelihoodReply(logprob, len(logprobs), greedy, row.cut, row.bytes), len(row.ids)
 
     def _rolling(self, request: Rolling) -> tuple[Reply, int]:
-        rows = rows_of_request(self.tokenizer, request, sys.maxsize)  # in one window, however long
+        rows = rows_of_request(self.tokenizer, request, sys.maxsize)  # in one window, whatever the length
         scripted = self._scripted(request.prompt, "")
         logprob = math.fsum(value for row in rows for value in self._logprobs(row.ids)[row.start :])
-        tokens = sum(row.predicted for row in rows)  # one for each byte
+        tokens = sum(row.predicted for row in rows)  # one per byte
         return RollingReply(logprob if scripted is None else scripted, tokens, tokens), tokens
 
     def _readout(self, request: Readout) -> tuple[Reply, int]:
-        values = _first_line(self.options.values, prompt_text(request.prompt), lambda line: True)
+        values = _first_entry(self.options.values, prompt_text(request.prompt), lambda entry: True)
         if values is None:
             raise BackboneError(f"the mock has no values for {_short(request.prompt)}", hint="add them to its values")
         (row,) = rows_of_request(self.tokenizer, request, self.context)
         if request.at != "last" and (not values or len(values) % row.vectors):
             raise BackboneError(
                 f"the mock has {len(values)} values for {_short(request.prompt)}, expected the same number for each of "
-                f"{row.vectors} vectors" + (": one per token of its passage, and the last one" if row.places else "")
+                f"{row.vectors} vectors"
+                + (": one per token of the passage, and one for the prompt's last token" if row.places else "")
             )
         return ReadoutReply(tuple(values), row.cut, row.places), len(row.ids)
 
     def _write(self, request: Generate) -> tuple[Reply, int]:
-        """The scripted text, or one by hash; it ends as a model's would that writes it byte by byte."""
+        """The scripted text, or one from a hash; it ends where the text of a model that writes single bytes would."""
         (row,) = rows_of_request(self.tokenizer, request, self.context)
         prompt = prompt_text(request.prompt)
-        text = _first_line(self.options.texts, prompt, lambda line: True)
+        text = _first_entry(self.options.texts, prompt, lambda entry: True)
         if text is None:
             if self.options.mode == "scripted":
                 raise BackboneError(
-                    f"the mock has no text to write after {_short(request.prompt)}",
+                    f"the mock has no text to generate after {_short(request.prompt)}",
                     hint="add it to its texts, or choose mode hash or uniform",
                 )
             text = self._words(f"{self.options.seed} {request.seed if request.temperature else 0} {prompt}")
@@ -186,11 +187,11 @@ class Mock(Backbone):
         return " " + " ".join(letters[place : place + 5] for place in range(0, 5 * (1 + drawn[-1] % 4), 5))
 
     def _scripted(self, prompt: Prompt, continuation: str) -> float | None:
-        """The script's log-probability; None where the mode fills in."""
-        option = continuation.strip()
-        line = _first_line(self.options.script, prompt_text(prompt), lambda line: option in map(str.strip, line))
-        if line is not None:
-            return {text.strip(): logprob for text, logprob in line.items()}[option]
+        """The log-probability in the script; None if there is none and ``mode`` provides one."""
+        stripped = continuation.strip()
+        entry = _first_entry(self.options.script, prompt_text(prompt), lambda entry: stripped in map(str.strip, entry))
+        if entry is not None:
+            return {text.strip(): logprob for text, logprob in entry.items()}[stripped]
         if self.options.mode == "scripted":
             raise BackboneError(
                 f"the mock's script has no {continuation!r} after {_short(prompt)}",
@@ -199,19 +200,19 @@ class Mock(Backbone):
         return None
 
     def _logprobs(self, ids: Sequence[int]) -> list[float]:
-        """One log-probability an id, which depends on all ids before it, as a causal model's does."""
+        """One log-probability per id; it depends on all ids before, as that of a causal model does."""
         if self.options.mode == "uniform":
             return [-math.log(BYTES)] * len(ids)
-        read = hashlib.sha256(str(self.options.seed).encode())
-        found = []
+        state = hashlib.sha256(str(self.options.seed).encode())
+        logprobs = []
         for token in ids:
-            read.update(token.to_bytes(2, "big"))
-            found.append(-LOWEST * int.from_bytes(read.copy().digest()[:8], "big") / 2**64)
-        return found
+            state.update(token.to_bytes(2, "big"))
+            logprobs.append(-LOWEST * int.from_bytes(state.copy().digest()[:8], "big") / 2**64)
+        return logprobs
 
 
-def _first_line(script: Mapping[str, Line], prompt: str, fits: Callable[[Line], bool]) -> Line | None:
-    return next((line for text, line in script.items() if text in prompt and fits(line)), None)
+def _first_entry(script: Mapping[str, Entry], prompt: str, fits: Callable[[Entry], bool]) -> Entry | None:
+    return next((entry for text, entry in script.items() if text in prompt and fits(entry)), None)
 
 
 def _short(prompt: Prompt) -> str:

@@ -1,4 +1,4 @@
-"""``nano``, the backbone in the wheel: a small GPT-2 for trying things out, for tests and for teaching, offline."""
+"""``nano``, the backbone in the wheel: a small GPT-2 for experiments, tests and teaching, without a network."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ NANO_FOLDER = Path(__file__).parent / "nano_weights"
 class NanoOptions(Options):
     """How much of the context to use."""
 
-    context: int | None = Field(None, ge=8, description="the maximum number of tokens of a row; null uses all 512")
+    context: int | None = Field(None, ge=8, description="the maximum number of tokens in a row; null uses all 512")
 
 
 class Nano(LocalBackbone):
-    """The embedded model; its card is ``gpttasks/backbones/nano_weights/README.md``."""
+    """The model in the package; its card is ``gpttasks/backbones/nano_weights/README.md``."""
 
     name = "nano"
     Options = NanoOptions
 
     def load(self, settings: LoadSettings) -> None:
-        """Load it from the package."""
+        """Load the model from the package."""
         check_folder(NANO_FOLDER)
         model = load_causal_lm(NANO_FOLDER, settings.device, settings.dtype)
         self.take(model, load_tokenizer(NANO_FOLDER), self.options.context)

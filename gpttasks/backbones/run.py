@@ -1,4 +1,4 @@
-"""A run folder as a backbone: its own backbone with what was trained put on it."""
+"""A run folder as a backbone: the backbone of its recipe with what the run trained."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class RunOptions(Options):
 
 
 class RunBackbone(Backbone):
-    """The model of a finished run: written ``runs/NAME`` where a recipe names a backbone.
+    """The model of a finished run; a recipe writes ``backbone: runs/NAME``.
 
-    After ``load`` it declares and answers what the run's own backbone does, which may be its own engine.
+    After ``load``, its declarations and answers are those of the run's own backbone, which may be its own engine.
     """
 
     name = "run"
     Options = RunOptions
     has_adapter = False
-    # Until the run is loaded; underlying() knows before.
+    # Valid until the run is loaded; underlying() has the declarations of the run's own backbone.
     answers = REQUEST_CLASSES
     trainable = True
     takes_media = True
@@ -62,12 +62,12 @@ class RunBackbone(Backbone):
             texts_read = True
             return training_texts(self.recipe, plugins)
 
-        # Seed and texts are the run's, so that a model made from them is the same as in the run.
+        # Use the run's seed and texts, so that a model made from them is the same as in the run.
         device, precision, keep_master = settings.device, settings.precision, settings.keep_master
         inner.load(LoadSettings(device, precision, keep_master, self.recipe.seed, texts, plugins))
         self._digests = inner.digests()
         if texts_read:
-            _check_made_again(folder, self._digests)
+            _check_reproduced(folder, self._digests)
         self._loaded = inner
         if inner.lm is not None:
             adaptation = create(plugins, "adaptation", self.recipe.adapt.name, self.recipe.adapt.options)
@@ -84,7 +84,7 @@ class RunBackbone(Backbone):
         return self._loaded.lm
 
     def load_tokenizer(self) -> tuple[Tokenizer, int] | None:
-        """Those of the run's own backbone."""
+        """The tokenizer and the context of the run's own backbone."""
         return self.underlying(load_plugins()).load_tokenizer()
 
     def underlying(self, plugins: Plugins) -> Backbone:
@@ -96,28 +96,28 @@ class RunBackbone(Backbone):
         adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
         if adaptation.keeps != MODEL:
             return inner
-        # The whole model and its tokenizer are in the run.
+        # The run folder has the whole model and its tokenizer.
         path, context = str(Path(self.options.path) / MODEL), getattr(inner.options, "context", None)
         return HuggingFace(HuggingFaceOptions(path=path, context=context))
 
     def engine(
         self, modules: nn.ModuleDict | None = None, *, tokens_per_batch: int | None = None, sharing: bool = True
     ) -> Engine:
-        """That of the run's own backbone, with what the run has trained."""
+        """The engine of the run's own backbone, with what the run has trained."""
         return self._loaded.engine(modules, tokens_per_batch=tokens_per_batch, sharing=sharing)
 
     def capabilities(self) -> dict[str, object]:
-        """Those of the run's own backbone."""
+        """The capabilities of the run's own backbone."""
         return self._loaded.capabilities()
 
     def digests(self) -> dict[str, str]:
-        """Those of the run's backbone, and of what the run trained: the files of its adapter and its head."""
-        folder, found = Path(self.options.path), dict(self._digests)
-        for name, inside in (("adapter", ADAPTER), ("trained_head", HEAD)):
-            if (folder / inside).is_dir():
-                # What a run of a run brought along goes into the digest too.
-                found[name] = content_digest([found.get(name), files_digest(folder / inside)])
-        return found
+        """The digests of the run's own backbone, and of the files of the run's adapter and head."""
+        folder, digests = Path(self.options.path), dict(self._digests)
+        for name, subfolder in (("adapter", ADAPTER), ("trained_head", HEAD)):
+            if (folder / subfolder).is_dir():
+                # If the run's own backbone is a run, its adapter and head go into the digest too.
+                digests[name] = content_digest([digests.get(name), files_digest(folder / subfolder)])
+        return digests
 
     def trained_file(self, name: str) -> Path:
         """The file ``name`` of what was trained: of this run or, if it trained nothing, of the run it scored.
@@ -136,21 +136,20 @@ class RunBackbone(Backbone):
         file = self.trained_file(HEAD_WEIGHTS)
         if self.recipe.head.name != head or not file.exists():
             raise BackboneError(
-                f"head {head!r} has to be trained, and {self.options.path} is a run of head {self.recipe.head.name!r}",
-                hint="choose another adaptation than none, or a run with this head",
+                f"head {head!r} must be trained, but {self.options.path} is a run of head {self.recipe.head.name!r}",
+                hint="choose an adaptation other than none, or a run with this head",
             )
         return file
 
 
-def _check_made_again(folder: Path, digests: dict[str, str]) -> None:
-    """Raises BackboneError if a backbone made from a run's training texts is not what it was in the run."""
+def _check_reproduced(folder: Path, digests: dict[str, str]) -> None:
+    """Raise BackboneError if a backbone made from a run's training texts differs from the one in the run."""
     backbone = read_run(folder).record.backbone
     before = {} if backbone is None else backbone.digests
     changed = sorted(name for name in digests if name in before and before[name] != digests[name])
     if changed:
         raise BackboneError(
-            f"the backbone of the run {folder} was made from its training texts, and made again it differs in: "
-            f"{', '.join(changed)}",
+            f"the backbone of the run {folder}, made again from the training texts, differs in: {', '.join(changed)}",
             hint="restore the training data of the run, or run its recipe again",
         )
 

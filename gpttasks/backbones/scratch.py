@@ -1,4 +1,4 @@
-"""A new model made from a config, with a BPE tokenizer trained on the training texts: the start of pretraining."""
+"""A new model from a config, with a BPE tokenizer trained on the training texts: the start of pretraining."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ScratchOptions(Options):
         default_factory=dict, description="the fields of the config of that type, as transformers names them"
     )
     vocabulary: int = Field(4096, ge=300, description="the vocabulary size of the byte-level BPE tokenizer")
-    context: int = Field(512, ge=8, description="the maximum number of tokens of a row")
+    context: int = Field(512, ge=8, description="the maximum number of tokens in a row")
 
 
 class Scratch(LocalBackbone):
-    """A randomly initialised model; its tokenizer is learned from the training texts."""
+    """A randomly initialised model; its tokenizer is trained on the training texts."""
 
     name = "scratch"
     Options = ScratchOptions
@@ -52,7 +52,7 @@ class Scratch(LocalBackbone):
         size = len(tokenizer.inner)
         end = tokenizer.end
         if "vocab_size" in options.config:
-            raise BackboneError("config.vocab_size is as many as the tokenizer has", hint="set vocabulary instead")
+            raise BackboneError("config.vocab_size follows from the tokenizer", hint="set vocabulary instead")
         try:
             known = AutoConfig.for_model(options.model_type)
             unknown = sorted(name for name in options.config if not hasattr(known, name))
@@ -62,8 +62,8 @@ class Scratch(LocalBackbone):
                 config = AutoConfig.for_model(options.model_type, **(fields | positions | options.config))
                 torch.manual_seed(settings.seed)
                 model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        except Exception as error:  # transformers raises errors of many types for a config that makes no model
-            raise BackboneError(f"no model of type {options.model_type!r} can be made: {one_line(error)}") from error
+        except Exception as error:  # transformers raises errors of many types for an unusable config
+            raise BackboneError(f"a model of type {options.model_type!r} cannot be made: {one_line(error)}") from error
         if unknown:
             hint = did_you_mean(unknown[0], known.to_dict())
             raise BackboneError(f"the config of {options.model_type} has no field {unknown[0]!r}", hint=hint)
@@ -74,7 +74,7 @@ class Scratch(LocalBackbone):
 def train_bpe(texts: Iterable[str], vocabulary: int, context: int) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer that begins each row with end-of-text.
 
-    Digits are split one by one; a token never spans words. Raises BackboneError if there are no texts.
+    Each digit is a separate token, and a token never spans words. Raises BackboneError if there are no texts.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -93,7 +93,7 @@ def train_bpe(texts: Iterable[str], vocabulary: int, context: int) -> PreTrained
     tokenizer.train_from_iterator(texts, trainer)
     if tokenizer.get_vocab_size() <= len(pre_tokenizers.ByteLevel.alphabet()) + 1:
         raise BackboneError(
-            "there is no text to train a tokenizer on", hint="a backbone from a config needs training data"
+            "there is no text to train a tokenizer on", hint="the backbone scratch needs training examples"
         )
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, tokenizer.token_to_id(END_OF_TEXT))]

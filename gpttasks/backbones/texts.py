@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def training_texts(recipe: Recipe, plugins: Plugins) -> Iterator[str]:
-    """The prompts of the training examples, read from the recipe's data; what is held out is not among them.
+    """The prompts of the training examples, read from the recipe's data, without those that are held out.
 
     Raises DataError for data that cannot be read.
     """
@@ -29,7 +29,7 @@ def training_texts(recipe: Recipe, plugins: Plugins) -> Iterator[str]:
         needs |= head.trains_on
     train = recipe.train if adaptation.trains else None
     validates = train is not None and (train.validate_ is not None or head.tunes)
-    # Only what the run itself has used is held out for validation; a test always is.
+    # Hold out a validation split only if the run used one; a test split is always held out.
     roles: list[Role] = ["train", "validation"] if validates or recipe.score.split == "validation" else ["train"]
     limit = train.limit if train is not None else None
     with blamed(task, "examples"):

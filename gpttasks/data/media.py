@@ -15,9 +15,9 @@ class MediaType:
     """A MIME type and the signatures by which its files are recognised.
 
     signatures:
-        Each is a tuple of (offset, bytes); a file matches it if all these bytes are at their offsets.
+        Each is a tuple of (offset, bytes); a file matches a signature if all its bytes are at their offsets.
     owner:
-        The plugin that registered it, as messages name it; None for gpttasks itself.
+        The plugin that registered the type, as messages name it; None for gpttasks itself.
     """
 
     kind: ClassVar[str] = "media-type"
@@ -28,7 +28,7 @@ class MediaType:
 
     @property
     def description(self) -> str:
-        """The signatures, for a list of media types."""
+        """The signatures as text, for a list of media types."""
         return " or ".join(
             " and ".join(f"{value!r} at byte {offset}" for offset, value in signature) for signature in self.signatures
         )
@@ -69,15 +69,15 @@ def media_of(value: object, beside: str | None = None, types: Mapping[str, Media
     """The media in a value of a row: Media, bytes, a mapping with ``bytes`` or ``path``, or a path.
 
     beside:
-        The file of the row: relative paths start at its folder. None: they start at the working directory.
+        The file of the row: relative paths start at its folder. If None, they start at the working directory.
     types:
-        The media types to recognise. If several match, the one with the longest matching signature is taken.
+        The media types to recognise. If several match, the one with the longest matching signature counts.
 
     Raises ValueError for any other value, a missing file, empty bytes, and bytes of an unknown format.
     """
     if isinstance(value, Media):
         return value
-    name = "its bytes"
+    name = "the bytes"
     if isinstance(value, Mapping):
         path, value = value.get("path"), value.get("bytes")
         value = path if value is None else value

@@ -1,4 +1,4 @@
-"""Reads data files row by row and strictly: an error names the file and the line."""
+"""Reads data files strictly and row by row; errors name the file and the line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Line: TypeAlias = tuple[int, str]
 LineReader: TypeAlias = Callable[[Iterable[Line], str], Iterator[Row]]
 RowReader: TypeAlias = Callable[[Path], Iterable[Row]]
 
-# The csv module stops at 128 KiB a field, which a whole book exceeds; this is the most that all platforms take.
+# The csv module limits a field to 128 KiB, which a whole book exceeds; this is the highest limit on all platforms.
 _LARGEST_FIELD = 2**31 - 1
 _PARQUET_BATCH = 1000
 
@@ -31,7 +31,7 @@ class FileReader:
     name:
         The suffix in lower case, such as ``.csv``.
     owner:
-        The plugin that registered it, as messages name it; None for gpttasks itself.
+        The plugin that registered the reader, as messages name it; None for gpttasks itself.
     """
 
     kind: ClassVar[str] = "reader"
@@ -42,11 +42,11 @@ class FileReader:
 
     @property
     def description(self) -> str:
-        """The docstring of the function, empty if it has none."""
+        """The docstring of the function; empty if it has none."""
         return inspect.getdoc(self.function) or ""
 
     def rows(self, path: Path) -> Iterator[Row]:
-        """The rows of a file. Raises DataError and OSError as the function does; PluginError for its other errors."""
+        """The rows of a file. DataError and OSError of the function pass; its other errors become PluginError."""
         if self.owner is None:
             yield from self.function(path)
             return
@@ -106,7 +106,7 @@ def _decoded(raw: bytes, name: str, number: int) -> str:
 
 
 def _read_csv(lines: Iterable[Line], name: str) -> Iterator[Row]:
-    """Comma-separated values with a header and with quotes as spreadsheets write them; values stay text."""
+    """Comma-separated values with a header, quoted as in spreadsheets; values stay text."""
     yield from _read_delimited(lines, name, ",")
 
 
@@ -120,14 +120,14 @@ def _read_delimited(lines: Iterable[Line], name: str, delimiter: str) -> Iterato
     reader = csv.reader((text for _, text in lines), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
-        line = reader.line_num + 1  # a record may go over several lines: its line is where it begins
+        line = reader.line_num + 1  # the line where the record begins; it may span several
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             hint = 'put a field that contains a quote in quotes, and double the quote: "so ""called"" news"'
-            message = f"the record that begins here cannot be read: {error}"
+            message = f"the record that begins on this line cannot be read: {error}"
             raise DataError(Problem(message, file=name, line=line, hint=hint)) from error
         if header is None:
             header = _checked_header(values, name, line)
@@ -147,7 +147,7 @@ def _checked_header(header: list[str], name: str, line: int) -> list[str]:
         if not column.strip()
     ]
     problems += [
-        Problem(f"{count} columns are called {column!r}", file=name, line=line, hint="give each its own name")
+        Problem(f"{count} columns have the name {column!r}", file=name, line=line, hint="give each its own name")
         for column, count in Counter(header).items()
         if count > 1 and column.strip()
     ]
@@ -206,7 +206,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         with pq.ParquetFile(path) as file:
             duplicates = [name for name, count in Counter(file.schema_arrow.names).items() if count > 1]
             if duplicates:
-                raise DataError(Problem(f"several columns are called {duplicates[0]!r}", file=str(path)))
+                raise DataError(Problem(f"several columns have the name {duplicates[0]!r}", file=str(path)))
             number = 0
             for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
                 for values in batch.to_pylist():
@@ -221,7 +221,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _by_line(read: LineReader) -> RowReader:
-    """A reader of files from a reader of lines."""
+    """Turn a reader of lines into a reader of files."""
 
     @functools.wraps(read)
     def rows(path: Path) -> Iterator[Row]:
@@ -242,17 +242,17 @@ READERS: Mapping[str, FileReader] = {
         ".parquet": _read_parquet,
     }.items()
 }
-"""The readers that gpttasks has without plugins, by suffix."""
+"""The readers of gpttasks without plugins, by suffix."""
 
 
 def read_file(path: Path, readers: Mapping[str, FileReader] = READERS) -> Iterator[Row]:
-    """The rows of one file, read by the reader for its suffix.
+    """The rows of one file, from the reader for its suffix.
 
-    CSV and TSV have a header, and quoted fields as spreadsheets write them; no value is converted. JSON Lines hold one
-    object per line. A text file has one column, ``text``, and one row per line. An empty line within the file is a row
-    without values; empty lines at its end are ignored.
+    CSV and TSV have a header, and fields quoted as in spreadsheets; no value is converted. JSON Lines have one object
+    per line. A text file has one column, ``text``, and one row per line. An empty line within the file is a row without
+    values; empty lines at the end are ignored.
 
-    Raises DataError, with the line where there is one, for what cannot be read. Raises PluginError if a plugin's reader
+    Raises DataError, with the line if known, for anything that cannot be read. Raises PluginError if a plugin's reader
     fails.
     """
     try:

@@ -1,4 +1,4 @@
-"""A row of data, and the place it comes from."""
+"""A row of data, and the place that it comes from."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NO_PLACE = "a row"
 
 
 class Row(dict[str, Any]):
-    """A row of data: its values by column name, and the place it comes from.
+    """A row of data: its values by column name, and the place that it comes from.
 
     place:
         The place as messages show it: ``train.csv:17`` or ``row 17 of test``.
     file, line:
-        The file and the line (from 1) where the row begins; None where there is none.
+        The file and the line (from 1) where the row begins; None if unknown.
     id, group:
         The values of the columns that ``data.id`` and ``data.group`` name; None if the recipe names none.
     """
@@ -31,7 +31,7 @@ class Row(dict[str, Any]):
         super().__init__(values)
         self.file = file
         self.line = line
-        self.place = f"{Path(file).name}:{line}" if file and line else place or "a row"
+        self.place = f"{Path(file).name}:{line}" if file and line else place or NO_PLACE
         self.id: str | None = None
         self.group: str | None = None
 
@@ -44,7 +44,7 @@ class Row(dict[str, Any]):
 
     @cached_property
     def digest(self) -> str:
-        """The digest of all columns, whatever their order."""
+        """The digest of all columns; their order does not matter."""
         return content_digest(self)
 
     def problem(self, message: str, hint: str | None = None) -> Problem:

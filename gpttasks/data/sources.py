@@ -20,7 +20,7 @@ Role = Literal["train", "validation", "test"]
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
 
 ALIASES: dict[str, tuple[str, ...]] = {"validation": ("valid", "val", "dev")}
-"""Other names for the split of a role."""
+"""Alternative names of splits, by role."""
 
 STANDARD_INPUT = "-"
 
@@ -30,7 +30,7 @@ _KEY = "task.data.path"
 
 
 class _PlaceOptions(Options):
-    """Where the rows are."""
+    """The place of the rows."""
 
     path: str | list[str] = Field(
         description=f"a Hub id, a folder, a file ({' '.join(READERS)}) or `-` for standard input; "
@@ -49,14 +49,14 @@ class _PlaceOptions(Options):
 class SplitOptions(Options):
     """How rows are divided into splits and identified: the data options of a task that brings its own data."""
 
-    splits: dict[Role, str] = Field({}, description="the split (or file) for each role whose name differs")
+    splits: dict[Role, str] = Field({}, description="the split or file for a role, if its name is not the role's")
     holdout: dict[Literal["validation", "test"], float] = Field(
-        {"validation": 0.1}, description="the fraction of train to hold out for a role without a split"
+        {"validation": 0.1}, description="the fraction of train to hold out for a role that has no split"
     )
-    id: str | None = Field(None, description="the column with a unique name per row")
+    id: str | None = Field(None, description="the column with a unique id per row")
     group: str | None = Field(
         None,
-        description="the column that groups rows, such as those of one document; intervals are over groups",
+        description="the column with the group of each row, such as its document; intervals are over groups",
     )
     bad_rows: Literal["error", "skip"] = Field(
         "error", description="stop at rows that cannot be used, or skip and count them"
@@ -92,11 +92,11 @@ class Source:
     """Rows in splits.
 
     streamed:
-        Whether a split is too large to be kept in memory.
+        Whether rows are read one by one, because a split may be too large for memory.
     scored:
-        The split to score if there is none called test; None if no other one can be scored.
+        The split to score if no split has the name ``test``; None if no other split can be scored.
     definition:
-        A digest of anything outside rows and recipe that decides which examples the rows become; empty if nothing does.
+        A digest of anything, outside of rows and recipe, that the examples depend on; empty if there is nothing.
     """
 
     scored: str | None = None
@@ -108,12 +108,12 @@ class Source:
         self.streamed = streamed
 
     def rows(self, split: str) -> Iterator[Row]:
-        """The rows of a split, in order. Raises DataError for whatever cannot be read."""
+        """The rows of a split, in order. Raises DataError for anything that cannot be read."""
         raise NotImplementedError
 
 
 class FileSource(Source):
-    """One or more files per split, each read by the reader for its suffix."""
+    """One or more files per split, read by the readers for their suffixes."""
 
     def __init__(
         self,
@@ -137,12 +137,12 @@ class InputSource(Source):
 
     def __init__(self) -> None:
         super().__init__("standard input", ("train",), streamed=True)
-        self._spent = False
+        self._consumed = False
 
     def rows(self, split: str) -> Iterator[Row]:
-        if self._spent:
+        if self._consumed:
             raise DataError("standard input has been read and cannot be read again", hint="write it to a file first")
-        self._spent = True
+        self._consumed = True
         yield from read_stream(sys.stdin.buffer, self.name)
 
 
@@ -172,17 +172,17 @@ class DatasetsSource(Source):
         try:
             for number, values in enumerate(_without_decoding(self._splits[split]), 1):
                 yield Row(values, place=f"row {number} of {split}")
-        except Exception as error:  # the library passes on the errors of its many formats
+        except Exception as error:  # each format of the library raises errors of other types
             _raise_as_data_error(error, f"the split {split!r} of {self.name} cannot be read")
 
 
 def open_source(options: DataOptions, readers: Mapping[str, FileReader] = READERS) -> Source:
-    """The source that the options name. No file is opened, unless the ``datasets`` library has to load it.
+    """The source that the options name. Files are opened only if the ``datasets`` library has to load them.
 
     readers:
         The readers of data files, by suffix.
 
-    Raises DataError for a path that does not exist, an unknown kind of file, or a Hub id that cannot be reached.
+    Raises DataError for a path that does not exist, a file without a reader, or a Hub id that cannot be reached.
     """
     if isinstance(options.path, list):
         return JoinedSource(_open_one(path, options, readers) for path in options.path)
@@ -220,7 +220,8 @@ def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileR
     if not usual_names.intersection(files) and any(path.is_dir() for path in folder.iterdir()):
         return _load_dataset(str(folder), options)
     if not files:
-        raise _unusable(f"the folder {folder} has no data", f"expected files such as train.csv: {' '.join(readers)}")
+        hint = f"expected files such as train.csv, with one of the suffixes {' '.join(readers)}"
+        raise _unusable(f"the folder {folder} has no data", hint)
     return FileSource(str(folder), files, streamed=options.streaming, readers=readers)
 
 
@@ -247,7 +248,7 @@ def _folder_files(folder: Path, readers: Mapping[str, FileReader]) -> dict[str, 
 def _named_files(
     folder: Path, options: DataOptions, known: set[str], readers: Mapping[str, FileReader]
 ) -> dict[str, tuple[Path, ...]]:
-    """The files that ``data.splits`` names, by their names there."""
+    """The files in ``data.splits``, by their names there."""
     files: dict[str, tuple[Path, ...]] = {}
     for role, name in options.splits.items():
         path = folder / Path(name).expanduser()
@@ -302,7 +303,7 @@ def _without_decoding(dataset: Any) -> Any:
 
 
 def _raise_as_data_error(error: Exception, what: str, hint: str | None = None) -> NoReturn:
-    """Raises DataError with the cause that the library wraps; raises that cause itself if the disk is full."""
+    """Raise DataError with the cause that the library has wrapped; if the disk is full, raise that cause itself."""
     cause: BaseException = error
     while type(cause).__name__ == "DatasetGenerationError" and cause.__cause__ is not None:
         cause = cause.__cause__
@@ -314,7 +315,7 @@ def _raise_as_data_error(error: Exception, what: str, hint: str | None = None) -
 
 def _refuse_hub_options(path: str, options: DataOptions, names: tuple[str, ...] = ("config", "revision")) -> None:
     problems = [
-        Problem(f"only a data set on the Hub has a {name}, and {path} is not on the Hub", key=f"task.data.{name}")
+        Problem(f"only a data set on the Hub has a {name}, but {path} is not on the Hub", key=f"task.data.{name}")
         for name in names
         if getattr(options, name) is not None
     ]
@@ -323,7 +324,7 @@ def _refuse_hub_options(path: str, options: DataOptions, names: tuple[str, ...] 
 
 
 def _similar_name(path: Path) -> str | None:
-    """A hint at a file or folder with a similar name."""
+    """A hint that suggests a file or folder with a similar name."""
     folder = path.parent
     if not folder.is_dir():
         return f"the folder {folder} does not exist either"

@@ -18,7 +18,7 @@ FIRST_TOKENS = {"cpu": 1024, "cuda": 16384}
 MOST_TOKENS = {"cpu": 8192, "cuda": 2**20}
 """The largest token budget that an engine tries, by device type."""
 BATCHES_TIMED = 3
-"""Full batches to time with each budget; the fastest counts."""
+"""The number of full batches to time with each budget; the fastest one counts."""
 FASTER = 1.15
 """A doubled budget is kept if its throughput is higher by this factor, which is more than the noise of the clock."""
 
@@ -29,10 +29,11 @@ def default_tokens(device: str) -> int:
 
 
 def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Batches of the indices of rows of similar length, the longest first, so that running out of memory shows early.
+    """Batches of row indices, rows of similar length together. The longest rows come first, so that a lack of memory
+    shows early.
 
-    A batch holds at most ``budget`` tokens, with every row counted as long as the longest one. A row that is longer
-    than the budget is a batch by itself.
+    A batch holds at most ``budget`` tokens, counting every row as long as its longest one. A row that is longer than
+    the budget is a batch by itself.
     """
     order = _longest_first(lengths)
     start = 0
@@ -45,15 +46,15 @@ def batches_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]
 class TokenBudget:
     """The number of tokens that a batch may hold, padding included.
 
-    A fixed budget changes only if memory runs out: it is halved, and the batch is retried in two halves. Without a
-    fixed budget, it is doubled as long as that raises the throughput of full batches by ``FASTER``.
+    If memory runs out, the budget is halved and the batch is retried in two halves. A fixed budget changes in no other
+    way. A budget that is not fixed is doubled as long as that raises the throughput of full batches by ``FASTER``.
 
     tokens, fixed:
         the current budget, and whether the caller chose it.
     halved:
         how often memory ran out.
     real, padded:
-        the tokens processed in batches, and the padding tokens among them.
+        the numbers of tokens and of padding tokens processed so far.
     """
 
     def __init__(self, fixed: int | None, device: str) -> None:
@@ -62,7 +63,7 @@ class TokenBudget:
         self.halved = self.real = self.padded = 0
         self._most = MOST_TOKENS.get(kind, 65536)
         self.fixed = self._settled = fixed is not None
-        # On a CPU, process time: other processes do not inflate it.
+        # On a CPU, measure process time: other processes do not inflate it.
         self._clock = time.process_time if kind == "cpu" else time.perf_counter
         self._rates: defaultdict[int, list[float]] = defaultdict(list)
 
@@ -73,11 +74,11 @@ class TokenBudget:
         most: int | None = None,
         padded: bool = True,
     ) -> Iterator[Result]:
-        """The results of ``work`` on batches of rows of similar length, the longest first.
+        """The results of ``work`` on batches of rows of similar length, the longest rows first.
 
-        ``work`` takes the indices of a batch's rows, and returns the tokens that the batch took, padding included, and
-        its result. If it runs out of memory, it is called again with each half of the rows. No batch holds more than
-        ``most`` tokens, whatever the budget. With ``padded`` False, a row counts only its own tokens.
+        ``work`` takes the indices of the rows in a batch. It returns the number of tokens processed, padding included,
+        and its result. If it runs out of memory, it is called again with each half of the rows. No batch holds more
+        than ``most`` tokens, whatever the budget. With ``padded`` False, padding is not counted.
 
         Raises RunFailed if a single row does not fit into memory.
         """
@@ -89,7 +90,7 @@ class TokenBudget:
             start += rows
 
     def reset_counts(self) -> None:
-        """Count tokens, padding and shortages of memory from zero again; the budget stays."""
+        """Set the counts of tokens, padding and memory shortages to zero; the budget stays."""
         self.halved = self.real = self.padded = 0
 
     def add(self, tokens: int) -> None:
@@ -97,19 +98,19 @@ class TokenBudget:
         self.real += tokens
 
     def read_alone(self, tokens: int, read: Callable[[], Result]) -> Result:
-        """The result of processing one row by itself; its tokens are counted.
+        """The result of processing one row of ``tokens`` tokens by itself; the tokens are counted.
 
-        Raises RunFailed if it does not fit into memory.
+        Raises RunFailed if the row does not fit into memory.
         """
-        done = _unless_out_of_memory([0], lambda _: (tokens, read()))
-        if done is None:
+        outcome = _unless_out_of_memory([0], lambda _: (tokens, read()))
+        if outcome is None:
             raise _too_long(tokens)
         self.add(tokens)
-        return done[1]
+        return outcome[1]
 
     @property
     def padding(self) -> float:
-        """The fraction of the tokens in batches that was padding."""
+        """The fraction of all processed tokens that was padding."""
         return self.padded / max(1, self.real + self.padded)
 
     def _do(
@@ -117,8 +118,8 @@ class TokenBudget:
     ) -> Iterator[Result]:
         real = sum(lengths[index] for index in batch)
         began = self._clock()
-        done = _unless_out_of_memory(batch, work)
-        if done is None:
+        outcome = _unless_out_of_memory(batch, work)
+        if outcome is None:
             if len(batch) == 1:
                 raise _too_long(real)
             self.halved += 1
@@ -128,15 +129,15 @@ class TokenBudget:
             yield from self._do(batch[:middle], lengths, work)
             yield from self._do(batch[middle:], lengths, work)
             return
-        places, result = done
+        processed, result = outcome
         self.real += real
-        self.padded += places - real
-        if not self._settled and places > self.tokens * 0.7:
-            self._learn(places / max(1e-9, self._clock() - began))
+        self.padded += processed - real
+        if not self._settled and processed > self.tokens * 0.7:
+            self._learn(processed / max(1e-9, self._clock() - began))
         yield result
 
     def _learn(self, rate: float) -> None:
-        """After some batches, double the budget or halve it again, by the throughput in tokens per second."""
+        """Record a throughput in tokens per second; after ``BATCHES_TIMED`` of them, double the budget or halve it."""
         rates = self._rates[self.tokens]
         rates.append(rate)
         if len(rates) < BATCHES_TIMED:
@@ -163,7 +164,7 @@ def _longest_first(lengths: Sequence[int]) -> list[int]:
 
 
 def _rows(order: Sequence[int], lengths: Sequence[int], start: int, budget: int, padded: bool) -> int:
-    """The number of rows from ``start`` that form the next batch: at least one."""
+    """The number of rows, at least one, that form the batch beginning at ``start``."""
     if padded:
         return min(len(order) - start, max(1, budget // max(1, lengths[order[start]])))
     rows = held = 0
@@ -186,6 +187,6 @@ def _unless_out_of_memory(
 
         if not isinstance(error, MemoryError) and not should_reduce_batch_size(error):
             raise
-    # Only here have the error, and the tensors that it referred to, been freed.
+    # Not in the except block: the error is freed at its end, and with it the tensors that its traceback refers to.
     clear_device_cache(garbage_collection=True)
     return None

@@ -1,7 +1,7 @@
-"""A cache of replies in a SQLite file outside the run folders, keyed by all that a reply depends on.
+"""A cache of replies in a SQLite file outside the run folders, keyed by everything that a reply depends on.
 
 The key is the SHA-256 of the weights, config, adapter, head, tokenizer, precision, kind of device, context, versions of
-the engine and its libraries, and the whole request, so that a reply is reused only for the same request to the same
+the engine and its libraries, and the whole request. A reply is therefore reused only for the same request to the same
 model. It may have been computed in another batch, which changes a log-probability by less than 1e-4 nats.
 """
 
@@ -26,7 +26,7 @@ VERSION = 4
 ignored."""
 
 SWITCH = "GPTTASKS_CACHE"
-"""The environment variable that names the folder of the file, or is ``off``."""
+"""The environment variable that names the folder of the cache file; ``off`` disables the cache."""
 
 WRITTEN_AT_ONCE = 4096
 """The default number of requests whose replies are written in one transaction."""
@@ -35,7 +35,7 @@ _REPLIES = {kind.__name__: kind for kind in (LogLikelihoodReply, RollingReply, R
 
 
 def cache_file() -> Path | None:
-    """The file of replies, in the folder that ``GPTTASKS_CACHE`` names or in the user's cache; None if it is off."""
+    """The cache file, in the folder that ``GPTTASKS_CACHE`` names or in the user's cache; None if the cache is off."""
     named = os.environ.get(SWITCH, "")
     if named.lower() == "off":
         return None
@@ -44,16 +44,16 @@ def cache_file() -> Path | None:
 
 
 class CachedEngine:
-    """Passes on to the inner engine only the requests whose replies are not in the file, and stores the new replies.
+    """Takes replies from the cache file, passes only the other requests to the inner engine, and stores its replies.
 
     model:
-        all that the replies depend on apart from the request, as JSON values.
+        everything that the replies depend on apart from the request, as JSON values.
     hits, asked:
         the number of replies that came from the file, and the number of requests.
     problem:
-        why the file cannot be used, None if it can. Every reply then comes from the inner engine.
+        why the file cannot be used; None if it can. With a problem, every reply comes from the inner engine.
     at_once:
-        the number of requests whose replies are written in one transaction: at most these are lost by a kill.
+        the number of requests whose replies are written in one transaction; a kill loses at most that many.
     """
 
     def __init__(self, inner: Engine, model: Mapping[str, Any], file: Path, at_once: int | None = None) -> None:
@@ -66,12 +66,12 @@ class CachedEngine:
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`."""
-        found: list[Reply] = []
+        replies: list[Reply] = []
         for first in range(0, len(requests), self.at_once):
-            found += self._some(requests[first : first + self.at_once], advance)
-        return found
+            replies += self._answer_some(requests[first : first + self.at_once], advance)
+        return replies
 
-    def _some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
+    def _answer_some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
         keys = [self.key(request) for request in requests]
         known = self._read(keys)
         missing = [index for index, key in enumerate(keys) if key not in known]
@@ -91,28 +91,28 @@ class CachedEngine:
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         def read(connection: sqlite3.Connection) -> dict[bytes, Reply]:
-            found = {}
+            replies = {}
             for key in dict.fromkeys(keys):
                 row = connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
                 if row is not None:
-                    found[key] = reply_of(row[0])
-            return found
+                    replies[key] = reply_of(row[0])
+            return replies
 
         return self._with_file(read) or {}
 
     def _write(self, replies: Mapping[bytes, Reply]) -> None:
-        lines = [(key, text_of(reply)) for key, reply in replies.items()]
-        if lines:
+        rows = [(key, text_of(reply)) for key, reply in replies.items()]
+        if rows:
             insert = "INSERT OR REPLACE INTO replies VALUES (?, ?)"
-            self._with_file(lambda connection: connection.executemany(insert, lines))
+            self._with_file(lambda connection: connection.executemany(insert, rows))
 
     def _with_file(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """The result of ``work``; None if the file cannot be used, which is remembered. A damaged file is renamed."""
+        """The result of ``work``; None, with ``problem`` set, if the file cannot be used. A damaged file is renamed."""
         if self.problem is not None:
             return None
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            # Up to a minute: another run may be writing. Transactions are short, so the wait is short too.
+            # Wait up to a minute for another run that is writing. Transactions are short, so the wait is short too.
             with closing(sqlite3.connect(self.file, timeout=60)) as connection, connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(
@@ -135,7 +135,7 @@ def set_aside(file: Path) -> Path:
     number = 1
     while (aside := file.with_name(f"{file.name}.damaged-{number}")).exists():
         number += 1
-    with suppress(FileNotFoundError):  # another run has just done the same
+    with suppress(FileNotFoundError):  # another run may have renamed it just now
         file.rename(aside)
     for suffix in ("-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Text after a prompt, the plain way: one prompt at a time, so that no text depends on what else is asked."""
+"""Plain text generation: one prompt at a time, so that no text depends on the other requests."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 
 
 class Text:
-    """A text that is being written after its prompt; the same token by token, whatever is written beside it.
+    """A text that is being generated; its tokens do not depend on the other texts that are generated with it.
 
     ids:
-        the prompt; tokens: what was written so far.
+        the token ids of the prompt.
+    tokens:
+        the token ids generated so far.
 
-    Raises DataError if ``max_tokens`` leave no room for a prompt.
+    Raises DataError if ``max_tokens`` leaves no room for a prompt.
     """
 
-    def __init__(self, backbone: CausalLM, request: Generate, ends: frozenset[int]) -> None:
-        (self._row,) = rows_of_request(backbone.tokenizer, request, backbone.context)
+    def __init__(self, lm: CausalLM, request: Generate, ends: frozenset[int]) -> None:
+        (self._row,) = rows_of_request(lm.tokenizer, request, lm.context)
         self._space = "" if request.keep_space else trailing_space(request.prompt)
-        self._tokenizer, self._ends = backbone.tokenizer, ends
-        special = backbone.tokenizer.special_ids
+        self._tokenizer, self._ends = lm.tokenizer, ends
+        special = lm.tokenizer.special_ids
         # Decoding leaves special tokens out, so a stop text that is one can only be found among the ids.
         self._stop_ids = frozenset(special[text] for text in request.stop if text in special)
         self._draws: torch.Generator | None
@@ -41,14 +43,14 @@ class Text:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what was written."""
+        """Start again from the prompt: discard all generated tokens."""
         self._draws = None
         self.tokens: list[int] = []
         self.logprob = 0.0
         self.near_tie = False
 
     def take(self, following: NextToken) -> bool:
-        """Add the next token; gives whether the text is finished now. Raises RunFailed for NaN."""
+        """Add the next token, and return whether the text is now finished. Raises RunFailed for logits of NaN."""
         import torch
 
         if not math.isfinite(following.top):  # single tokens may be ruled out with -inf
@@ -76,9 +78,9 @@ class Text:
         return text, stopped or end is not None
 
     def reply(self) -> GenerateReply:
-        """The text, cut before what ended it."""
+        """The text, without the end token or stop text that ended it."""
         ended = bool(self.tokens) and self.tokens[-1] in self._ends
-        written = self.tokens[:-1] if ended else self.tokens  # an end token of the settings may be one with a text
+        written = self.tokens[:-1] if ended else self.tokens  # decoding may keep an end token of the settings
         text, stopped = self.before_stop(written)
         finish: Literal["end", "stop", "length"] = "stop" if stopped else "end" if ended else "length"
         return GenerateReply(text, len(self.tokens), finish, self.logprob, self._row.cut, self.near_tie)
@@ -86,10 +88,10 @@ class Text:
 
 @dataclass(frozen=True)
 class NextToken:
-    """What may follow one text.
+    """The candidates for the next token of one text.
 
     logits: [vocabulary]; top: the highest of them; token, logprob: the likeliest token and its log-probability in nats;
-    near_tie: whether another token comes so close that the order of a sum could have chosen it.
+    near_tie: whether another token comes so close that rounding could have made it the likeliest.
     """
 
     logits: torch.Tensor
@@ -100,44 +102,44 @@ class NextToken:
 
 
 def next_tokens(logits: torch.Tensor) -> list[NextToken]:
-    """What may follow each text, from the logits [texts, vocabulary]; one transfer from the device for all."""
+    """The candidates for each text, from the logits [texts, vocabulary], with one transfer from the device for all."""
     import torch
 
     top, likeliest = logits.max(-1)
     first = likeliest[:, None]
-    # Not topk or a count of what is near: those take several times as long as both maxima.
+    # Not topk, nor a count of the logits near the highest: both take several times as long as two maxima.
     second = logits.scatter_(-1, first, -math.inf).amax(-1)
     logits.scatter_(-1, first, top[:, None])
-    numbers = [top, likeliest, top - logits.logsumexp(-1), second > top - NEAR_TIE]
-    found = torch.stack([number.double() for number in numbers])
+    columns = [top, likeliest, top - logits.logsumexp(-1), second > top - NEAR_TIE]
+    numbers = torch.stack([column.double() for column in columns], dim=-1).tolist()
     return [
         NextToken(row, highest, int(token), logprob, bool(tied))
-        for row, (highest, token, logprob, tied) in zip(logits, found.T.tolist(), strict=True)
+        for row, (highest, token, logprob, tied) in zip(logits, numbers, strict=True)
     ]
 
 
-def generate(backbone: CausalLM, request: Generate) -> GenerateReply:
+def generate(lm: CausalLM, request: Generate) -> GenerateReply:
     """The text that follows the request's prompt.
 
-    Raises DataError if ``max_tokens`` leave no room for a prompt, RunFailed if the model gives no finite numbers.
+    Raises DataError if ``max_tokens`` leaves no room for a prompt, RunFailed if the model's numbers are not finite.
     """
-    text = Text(backbone, request, end_tokens(backbone))
+    text = Text(lm, request, end_tokens(lm))
     if request.beams > 1:
-        text.tokens, text.logprob = _beams(backbone, text, end_tokens(backbone))
+        text.tokens, text.logprob = _beams(lm, text, end_tokens(lm))
         return text.reply()
-    for logits in _next_logits(backbone, text.ids, text.tokens):
+    for logits in _next_logits(lm, text.ids, text.tokens):
         if text.take(next_tokens(logits)[0]):
             break
     return text.reply()
 
 
-def end_tokens(backbone: CausalLM) -> frozenset[int]:
-    """The ids that end a text: the tokenizer's end token, and those that the model's generation settings name."""
-    settings = getattr(backbone.causal_lm, "generation_config", None)
-    named = getattr(settings, "eos_token_id", None)
-    more = named if isinstance(named, (list, tuple)) else () if named is None else (named,)
-    own = () if backbone.tokenizer.end is None else (backbone.tokenizer.end,)
-    return frozenset((*own, *more))
+def end_tokens(lm: CausalLM) -> frozenset[int]:
+    """The ids that end a text: the tokenizer's end token, and those in the model's generation settings."""
+    settings = getattr(lm.causal_lm, "generation_config", None)
+    setting = getattr(settings, "eos_token_id", None)
+    from_settings = setting if isinstance(setting, (list, tuple)) else () if setting is None else (setting,)
+    from_tokenizer = () if lm.tokenizer.end is None else (lm.tokenizer.end,)
+    return frozenset((*from_tokenizer, *from_settings))
 
 
 def before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
@@ -148,24 +150,24 @@ def before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
 
 def _not_finite(request: Generate, token: int) -> RunFailed:
     return RunFailed(
-        f"the model has no finite numbers for token {token} after its prompt",
-        hint=f"its prompt ends {prompt_text(request.prompt)[-80:]!r}; try precision fp32",
+        f"the model's numbers for token {token} after the prompt are not finite",
+        hint=f"the prompt ends {prompt_text(request.prompt)[-80:]!r}; try precision fp32",
     )
 
 
-def _next_logits(backbone: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
-    """The logits [1, vocabulary] of the token after the prompt, and of the one after each that is added to ``tokens``.
+def _next_logits(lm: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
+    """The logits [1, vocabulary] of the token after the prompt, then of each next one as the caller adds ``tokens``.
 
-    Keys and values are kept where the model gives them; else everything is read again.
+    A model that returns keys and values processes only the new token; any other processes the whole text again.
     """
     import torch
 
-    model = backbone.causal_lm
-    name = backbone.supports.cache_name
+    model = lm.causal_lm
+    name = lm.supports.cache_name
     cache: Any = None
     ids = list(prompt)
     while True:
-        row = backbone.inputs(torch.tensor([ids]))
+        row = lm.inputs(torch.tensor([ids]))
         options = {} if name is None else {name: cache, "use_cache": True}
         outputs = model(**row, logits_to_keep=1, **options)
         yield outputs.logits[:, -1].float()
@@ -181,18 +183,18 @@ def _draw(logits: torch.Tensor, request: Generate, draws: torch.Generator) -> in
     if request.top_k is not None:
         probabilities[request.top_k :] = 0
     if request.top_p < 1:
-        before = probabilities.cumsum(-1) - probabilities  # the likeliest always stays
+        before = probabilities.cumsum(-1) - probabilities  # 0 for the likeliest token, which therefore stays
         probabilities[before >= request.top_p * probabilities.sum()] = 0
     return int(order[torch.multinomial(probabilities, 1, generator=draws)])
 
 
-def _beam_inputs(backbone: CausalLM, prompt: list[int]) -> dict[str, torch.Tensor]:
-    """What a beam search begins with. Raises RunFailed for a model that transformers searches after ids only."""
+def _beam_inputs(lm: CausalLM, prompt: list[int]) -> dict[str, torch.Tensor]:
+    """The model's arguments for a beam search. Raises RunFailed if it cannot begin one with embeddings."""
     import torch
 
-    model, inputs = backbone.causal_lm, backbone.inputs(torch.tensor([prompt]))
-    taken = inspect.signature(model.prepare_inputs_for_generation).parameters
-    if "inputs_embeds" in inputs and "inputs_embeds" not in taken:
+    model, inputs = lm.causal_lm, lm.inputs(torch.tensor([prompt]))
+    accepted = inspect.signature(model.prepare_inputs_for_generation).parameters
+    if "inputs_embeds" in inputs and "inputs_embeds" not in accepted:
         raise RunFailed(
             f"a model of type {model.config.model_type} cannot search beams after audio or images",
             hint="write beams: 1",
@@ -200,10 +202,10 @@ def _beam_inputs(backbone: CausalLM, prompt: list[int]) -> dict[str, torch.Tenso
     return inputs
 
 
-def _beams(backbone: CausalLM, text: Text, ends: frozenset[int]) -> tuple[list[int], float]:
-    """Beam search as transformers does it; the log-probability is that of the best beam's tokens.
+def _beams(lm: CausalLM, text: Text, ends: frozenset[int]) -> tuple[list[int], float]:
+    """The tokens of the best beam that transformers finds, and their log-probability in nats.
 
-    The model's own generation settings (penalties and the like) are left out, as they are for one token after another.
+    The model's own generation settings (penalties and the like) are ignored, as they are without beams.
     """
     import torch
     from transformers import GenerationConfig
@@ -211,9 +213,9 @@ def _beams(backbone: CausalLM, text: Text, ends: frozenset[int]) -> tuple[list[i
     def stopped(rows: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
         return torch.tensor([text.before_stop(row[begin:].tolist())[1] for row in rows], device=rows.device)
 
-    model, request, prompt = backbone.causal_lm, text.request, text.ids
-    inputs = _beam_inputs(backbone, prompt)
-    begin = len(prompt) if "input_ids" in inputs else 0  # after embeddings only what is new comes back
+    model, request, prompt = lm.causal_lm, text.request, text.ids
+    inputs = _beam_inputs(lm, prompt)
+    begin = len(prompt) if "input_ids" in inputs else 0  # after embeddings, generate() returns only the new tokens
     settings = GenerationConfig(
         num_beams=request.beams,
         do_sample=False,
@@ -222,21 +224,21 @@ def _beams(backbone: CausalLM, text: Text, ends: frozenset[int]) -> tuple[list[i
         eos_token_id=sorted(ends) or None,
         pad_token_id=min(ends, default=0),
     )
-    own, model.generation_config = model.generation_config, settings
+    model_settings, model.generation_config = model.generation_config, settings
     try:
-        found = model.generate(
+        rows = model.generate(
             **inputs,
-            attention_mask=torch.ones(1, len(prompt), dtype=torch.long, device=backbone.device),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long, device=lm.device),
             generation_config=settings,
             stopping_criteria=[stopped] if request.stop else None,
         )
     finally:
-        model.generation_config = own
-    tokens = found[0, begin:].tolist()
+        model.generation_config = model_settings
+    tokens = rows[0, begin:].tolist()
     while len(tokens) > 1 and tokens[-1] in ends and tokens[-2] in ends:
         tokens.pop()  # padding
-    whole = backbone.inputs(torch.tensor([[*prompt, *tokens]]))
-    logits = model(**whole).logits[0, len(prompt) - 1 : -1]
+    inputs = lm.inputs(torch.tensor([[*prompt, *tokens]]))
+    logits = model(**inputs).logits[0, len(prompt) - 1 : -1]
     logprob = float(torch.log_softmax(logits.double(), -1)[range(len(tokens)), tokens].sum())
     if not math.isfinite(logprob):
         raise _not_finite(request, 1)

@@ -1,5 +1,5 @@
-"""The plain engine: one row per request, several for a long text. It is slow and simple, and every faster way is tested
-against it.
+"""The plain engine: one row per request, or one per window of a long text. It is slow and simple; every fast path is
+tested against it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from ..model.states import Forward
 
 REQUESTS_AT_ONCE = 4096
-"""Requests whose token ids are held in memory together."""
+"""The number of requests whose token ids are in memory at the same time."""
 
 
 @dataclass(frozen=True)
 class RowReply:
-    """What a forward pass computed for one row."""
+    """The numbers that a forward pass gives for one row."""
 
     logprob: float = 0.0
     greedy: bool = True
@@ -51,24 +51,22 @@ class RowReply:
 
 
 class LocalEngine:
-    """Answers requests with a local backbone and the head's modules, in batches of similar length.
+    """Answers requests with a model in memory and the head's modules, in batches of rows of similar length.
 
     budget:
-        how many tokens a batch may hold: ``tokens_per_batch``, or found by measuring.
+        how many tokens a batch may hold: ``tokens_per_batch``, or a number found by measuring.
     asked:
-        the tokens of all requested rows, as if nothing were shared.
+        the number of tokens requested: those of all rows, as if nothing were shared.
     """
 
-    def __init__(
-        self, backbone: CausalLM, modules: nn.ModuleDict | None = None, tokens_per_batch: int | None = None
-    ) -> None:
-        self.backbone = backbone
+    def __init__(self, lm: CausalLM, modules: nn.ModuleDict | None = None, tokens_per_batch: int | None = None) -> None:
+        self.lm = lm
         self.modules = modules
-        self.budget = TokenBudget(tokens_per_batch, str(backbone.device))
+        self.budget = TokenBudget(tokens_per_batch, str(lm.device))
         self.asked = 0
 
     def work(self) -> dict[str, Any]:
-        """The work so far: tokens requested and processed, the fraction of padding, the size of a batch."""
+        """The work so far: the tokens requested and processed, the fraction of padding, the budget of a batch."""
         return {
             "engine": "shared" if type(self) is not LocalEngine else "plain",
             "tokens_asked": self.asked,
@@ -79,14 +77,15 @@ class LocalEngine:
         }
 
     def reset_work(self) -> None:
-        """Count the work from zero again."""
+        """Set the counts of ``work`` to zero."""
         self.asked = 0
         self.budget.reset_counts()
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if a log-probability is not a finite number.
 
-        A few thousand are tokenised and answered at a time: the first replies come soon, and memory stays bounded.
+        Requests are tokenised and answered some thousands at a time: the first replies come soon, and memory stays
+        bounded.
         """
         return [
             reply
@@ -97,42 +96,42 @@ class LocalEngine:
     def _answer_some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
         import torch
 
-        written = {index: request for index, request in enumerate(requests) if isinstance(request, Generate)}
+        to_write = {index: request for index, request in enumerate(requests) if isinstance(request, Generate)}
         rows: list[TokenRow] = []
         owners: list[int] = []  # the index of each row's request
         for index, request in enumerate(requests):
-            if index not in written:
+            if index not in to_write:
                 with shown_in_errors(request):
-                    rows += rows_of_request(self.backbone.tokenizer, request, self.backbone.context)
+                    rows += rows_of_request(self.lm.tokenizer, request, self.lm.context)
                 owners += [index] * (len(rows) - len(owners))
         self.asked += sum(len(row.ids) for row in rows)
         rows_left = Counter(owners)
         if advance:
-            advance(len(requests) - len(rows_left) - len(written), 0)  # a text without tokens to predict has no rows
+            advance(len(requests) - len(rows_left) - len(to_write), 0)  # a text without tokens to predict has no rows
 
         def report(done: Sequence[int]) -> None:
             if advance:
                 rows_left.subtract(owners[index] for index in done)
-                whole = {owners[index] for index in done if not rows_left[owners[index]]}
-                advance(len(whole), sum(len(rows[index].ids) for index in done))
+                finished = {owners[index] for index in done if not rows_left[owners[index]]}
+                advance(len(finished), sum(len(rows[index].ids) for index in done))
 
-        media = self.backbone.media.encoder.modules() if self.backbone.media else None
-        with torch.inference_mode(), _evaluating(self.backbone.model, self.modules, media):
+        media = self.lm.media.encoder.modules() if self.lm.media else None
+        with torch.inference_mode(), _evaluating(self.lm.model, self.modules, media):
             replies = self._read_rows(rows, report)
-            texts = self._write(written, advance)
+            texts = self._write(to_write, advance)
         return texts_and_replies(requests, texts, zip(owners, rows, replies, strict=True))
 
     def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
-        """The reply to each row; ``report`` receives the indices of the rows that are done."""
+        """The reply to each row; ``report`` is called with the indices of the rows that are done."""
         replies = [RowReply()] * len(rows)
 
         def read(batch: list[int]) -> tuple[int, tuple[list[int], list[RowReply]]]:
-            some = [rows[index] for index in batch]
-            outputs = self.backbone.forward([row.ids for row in some], {row.layer for row in some})
-            return outputs.ids.numel(), (batch, self._read(outputs, some))
+            batch_rows = [rows[index] for index in batch]
+            outputs = self.lm.forward([row.ids for row in batch_rows], {row.layer for row in batch_rows})
+            return outputs.ids.numel(), (batch, self._read(outputs, batch_rows))
 
-        for batch, read_out in self.budget.spend([len(row.ids) for row in rows], read):
-            for index, reply in zip(batch, read_out, strict=True):
+        for batch, batch_replies in self.budget.spend([len(row.ids) for row in rows], read):
+            for index, reply in zip(batch, batch_replies, strict=True):
                 replies[index] = reply
             report(batch)
         return replies
@@ -140,14 +139,14 @@ class LocalEngine:
     def _write(
         self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
     ) -> dict[int, GenerateReply]:
-        """The generated texts, one after another."""
-        written = {}
+        """The generated text for each request, one after another."""
+        texts = {}
         for index, request in requests.items():
             with shown_in_errors(request):
-                written[index] = generate(self.backbone, request)
+                texts[index] = generate(self.lm, request)
             if advance:
-                advance(1, written[index].tokens)
-        return written
+                advance(1, texts[index].tokens)
+        return texts
 
     def _read(self, outputs: Forward, rows: list[TokenRow]) -> list[RowReply]:
         """The replies to one batch, with one transfer from the device for each kind of request in it."""
@@ -165,14 +164,14 @@ class LocalEngine:
                     replies[place] = RowReply(float(values.double().sum()), bool(likeliest.all()))
         for name, layer in {(row.module, row.layer) for row in rows if row.module is not None}:
             places = [place for place, row in enumerate(rows) if (row.module, row.layer) == (name, layer)]
-            read = set(places)
-            states = outputs.states_at([row.at if place in read else () for place, row in enumerate(rows)], layer)
+            chosen = set(places)
+            states = outputs.states_at([row.at if place in chosen else () for place, row in enumerate(rows)], layer)
             for place, reply in zip(places, self._module_replies(name, states, [rows[p] for p in places]), strict=True):
                 replies[place] = reply
         return replies
 
     def _module_replies(self, name: str, states: torch.Tensor, rows: Sequence[TokenRow]) -> list[RowReply]:
-        """What a module of the head makes of the states [n, hidden] at the rows' indices, row after row."""
+        """The outputs of a module of the head for the states [n, hidden] at the rows' indices, row after row."""
         import torch
 
         assert self.modules is not None
@@ -187,33 +186,33 @@ class LocalEngine:
 
 @contextmanager
 def shown_in_errors(request: Request) -> Iterator[None]:
-    """Adds the beginning of the prompt to an error about its text."""
+    """Add the beginning of the request's prompt to a DataError."""
     try:
         yield
     except DataError as error:
-        begins = prompt_text(request.prompt)[:80]
+        beginning = prompt_text(request.prompt)[:80]
         raise DataError(
-            replace(error.problems[0], message=f"{error.problems[0].message}; it begins {begins!r}")
+            replace(error.problems[0], message=f"{error.problems[0].message}; the prompt begins {beginning!r}")
         ) from error
 
 
 @contextmanager
 def _evaluating(*modules: nn.Module | None) -> Iterator[None]:
-    """Without dropout. Afterwards, also after an error, each module is in training mode again if it was before."""
-    were = [(module, module.training) for module in modules if module is not None]
-    for module, _ in were:
+    """Put the modules in eval mode, without dropout; at the end, also after an error, restore the mode of each."""
+    modes = [(module, module.training) for module in modules if module is not None]
+    for module, _ in modes:
         module.eval()
     try:
         yield
     finally:
-        for module, was_training in were:
+        for module, was_training in modes:
             module.train(was_training)
 
 
 def texts_and_replies(
     requests: Sequence[Request], texts: Mapping[int, Reply], answered: Iterable[tuple[int, TokenRow, RowReply]]
 ) -> list[Reply]:
-    """One reply for each request: the text that was generated, or the replies to its rows (a long text has several).
+    """One reply for each request: the generated text, or one made from the replies to its rows.
 
     Raises RunFailed for numbers that are not finite.
     """
@@ -221,8 +220,8 @@ def texts_and_replies(
     for index, row, reply in answered:
         if not all(math.isfinite(value) for value in (reply.logprob, *reply.values)):
             raise RunFailed(
-                f"the model answered with a number that is not finite: {reply}",
-                hint=f"its prompt ends {prompt_text(requests[index].prompt)[-80:]!r}; try precision fp32",
+                f"the model gave a number that is not finite: {reply}",
+                hint=f"the prompt ends {prompt_text(requests[index].prompt)[-80:]!r}; try precision fp32",
             )
         by_request[index].append((row, reply))
     return [

@@ -1,4 +1,4 @@
-"""An engine that distributes its requests over several processes."""
+"""An engine that distributes requests over several processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ShardedEngine:
         return [replies[index] for index in range(len(requests))]
 
     def reset_work(self) -> None:
-        """Count the work of all processes from zero again. Raises RunFailed if another process failed."""
+        """Set the counts of all processes to zero. Raises RunFailed if another process failed."""
         self.processes.together(("reset", None), self.inner.reset_work)
         self._work = {}
 
@@ -75,7 +75,7 @@ def share_out(requests: Sequence[Request], count: int) -> list[list[int]]:
 
 
 def _total_work(works: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The work of several engines: counts added, and the fraction of padding weighted by tokens read."""
+    """The work of several engines: the sums of the counts, and the fraction of padding weighted by tokens processed."""
     counts = {key: sum(work[key] for work in works) for key in ("tokens_asked", "tokens_read", "out_of_memory")}
     padded = sum(work["tokens_read"] * work["padding"] for work in works)
     budgets = {"tokens_per_batch": min(work["tokens_per_batch"] for work in works)}

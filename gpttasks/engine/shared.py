@@ -1,4 +1,4 @@
-"""The fast engine reads once what requests have in common. Its replies are those of the plain engine."""
+"""The fast engine: it processes once what several requests have in common. Its replies equal the plain engine's."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ..model.left_padding import PaddedBatch, prefix_fits
 from ..model.tree_attention import compute_prefix, forward_rows
 from ..requests import Generate, GenerateReply
+from ..tokens.prefix import common_beginning
 from ..tokens.rows import TokenRow
 from .batches import TokenBudget
 from .generation import Text, end_tokens, next_tokens
 from .plain import LocalEngine, RowReply, shown_in_errors
 from .target_logprobs import target_logprobs
-from .tree import Block, common_beginning, group_paths, into_blocks, worth_reading_once
+from .tree import Block, group_paths, into_blocks, worth_reading_once
 
 if TYPE_CHECKING:
     import torch
@@ -24,47 +25,48 @@ if TYPE_CHECKING:
     from ..model.causal_lm import CausalLM
 
 ROW_AFTER_A_PREFIX = 384
-"""Tokens of several groups in one row after a common beginning: more of them would mostly mask each other."""
+"""The most tokens that several groups have in one row after a common prefix; in longer rows they would mostly mask each
+other."""
 
 
 class SharedEngine(LocalEngine):
-    """Reads a beginning that many prompts have in common once, a prompt once for all its continuations, and equal rows
-    once; only the states that a request needs go through the LM head.
+    """Processes a common prefix of many prompts once, a prompt once for all its continuations, and equal rows once.
+    Only the states that a request needs go through the LM head.
 
-    Texts are generated together, and each is dropped when it is finished; beams are searched one text at a time.
+    Texts are generated together, and each leaves the batch when it is finished. Beam searches run one by one.
 
     Memory beside the weights: a batch of ``budget.tokens`` tokens, the logits of some of its tokens for a part of the
-    vocabulary, and the keys and values of one common beginning; while texts are written, the keys and values of
+    vocabulary, and the keys and values of one common prefix. During generation: the keys and values of
     ``tokens_to_write`` tokens.
     """
 
     @property
     def tokens_to_write(self) -> int:
-        """Tokens of prompts and answers held in memory while texts are generated; each step reads few of them."""
+        """The most tokens of prompts and answers held during generation; each step processes only a few of them."""
         return self.budget.tokens if self.budget.fixed else 16 * self.budget.tokens
 
     def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
-        """The reply to each row; ``report`` receives the indices of the rows that are done."""
-        if not self.backbone.supports.sharing:
+        """The reply to each row; ``report`` is called with the indices of the rows that are done."""
+        if not self.lm.supports.sharing:
             return super()._read_rows(rows, report)
-        # The states of inner layers are read the plain way: the fast passes give the last ones only.
+        # Inner layers need the plain path: the fast ones return only the states of the last layer.
         inner = [index for index, row in enumerate(rows) if row.layer != -1]
         plain = super()._read_rows([rows[index] for index in inner], lambda done: report([inner[one] for one in done]))
         replies: dict[int, RowReply] = dict(zip(inner, plain, strict=True))
-        same: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        equal_rows: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
             if row.layer != -1:
                 continue
-            same[(tuple(row.ids), row.start, row.module, row.at, row.groups, row.pooling)].append(index)
-        twins = {indices[0]: indices for indices in same.values()}
-        paths = {index: rows[index] for index in twins}
+            equal_rows[(tuple(row.ids), row.start, row.module, row.at, row.groups, row.pooling)].append(index)
+        duplicates = {indices[0]: indices for indices in equal_rows.values()}
+        paths = {index: rows[index] for index in duplicates}
         families: dict[Any, list[int]] = defaultdict(list)
         for index in paths:
             family = rows[index].family
-            families[index if family is None else family].append(index)  # a window of a long text is by itself
+            families[index if family is None else family].append(index)  # None: a window of a long text, by itself
         for block in into_blocks(group_paths(paths, list(families.values())), paths):
-            for found in self._read_block(block, paths, rows):
-                done = {twin: reply for index, reply in found.items() for twin in twins[index]}
+            for batch_replies in self._read_block(block, paths, rows):
+                done = {index: reply for first, reply in batch_replies.items() for index in duplicates[first]}
                 replies.update(done)
                 report(list(done))
         return [replies[index] for index in range(len(rows))]
@@ -72,7 +74,7 @@ class SharedEngine(LocalEngine):
     def _read_block(
         self, block: Block, paths: Mapping[int, TokenRow], rows: Sequence[TokenRow]
     ) -> Iterator[dict[int, RowReply]]:
-        """The replies to the paths of groups that begin alike, a batch at a time."""
+        """The replies to the paths of a block, a batch at a time."""
         lengths = [group.own - block.prefix for group in block.groups]
         ragged = self._ragged(max(paths[index].fed for group in block.groups for index in group.paths))
         if ragged:
@@ -83,15 +85,15 @@ class SharedEngine(LocalEngine):
             cache = self._prefix(block.groups[0].ids[: block.prefix], room)
 
         def read(batch: list[int]) -> tuple[int, dict[int, RowReply]]:
-            some = Block(block.prefix, [block.groups[index] for index in batch])
+            part = Block(block.prefix, [block.groups[index] for index in batch])
             if ragged:
-                trees = some.trees_apart(paths)
-                states = forward_ragged(self.backbone, [tree.row for tree in trees], cache)
+                trees = part.trees_apart(paths)
+                states = forward_ragged(self.lm, [tree.row for tree in trees], cache)
                 starts = [0, *accumulate(len(tree.ids) for tree in trees)][:-1]
             else:
-                # After a prefix all trees share one row, since each further row would need a copy of the prefix.
-                trees = some.trees(paths, in_one_row=cache is not None)
-                states = forward_rows(self.backbone, [tree.row for tree in trees], cache)
+                # After a prefix all groups are in one row: each further row would need a copy of the prefix.
+                trees = part.trees(paths, in_one_row=cache is not None)
+                states = forward_rows(self.lm, [tree.row for tree in trees], cache)
                 starts = [number * states.shape[1] for number in range(len(trees))]
             at = {
                 index: [start + place for place in places]
@@ -104,20 +106,20 @@ class SharedEngine(LocalEngine):
         yield from self.budget.spend(lengths, read, most, padded=not ragged)
 
     def _ragged(self, longest: int) -> bool:
-        """Whether rows of up to ``longest`` tokens are read without padding: no sliding window may end within a row."""
-        supports = self.backbone.supports
+        """Whether rows of at most ``longest`` tokens are processed without padding: each must fit a sliding window."""
+        supports = self.lm.supports
         return supports.ragged.able and (supports.sliding_window is None or longest <= supports.sliding_window)
 
     def _replies(
         self, at: Mapping[int, list[int]], flat: torch.Tensor, rows: Sequence[TokenRow]
     ) -> dict[int, RowReply]:
-        """The replies to the rows, whose states are ``at`` these places of [tokens, hidden]."""
+        """The replies to some rows, by index; ``at`` has the places of their states in ``flat`` [tokens, hidden]."""
         import torch
 
         scored = [index for index in at if rows[index].module is None]
         replies: dict[int, RowReply] = {}
         if scored:
-            head = self.backbone.causal_lm.get_output_embeddings()
+            head = self.lm.causal_lm.get_output_embeddings()
             targets = [token for index in scored for token in rows[index].ids[rows[index].start :]]
             logprobs, greedy = target_logprobs(head, flat[[place for index in scored for place in at[index]]], targets)
             sizes = [len(at[index]) for index in scored]
@@ -125,34 +127,35 @@ class SharedEngine(LocalEngine):
             for index, values, likeliest in parts:
                 replies[index] = RowReply(float(values.sum()), bool(likeliest.all()))
         for name in {module for index in at if (module := rows[index].module) is not None}:
-            read = [index for index in at if rows[index].module == name]
-            states = flat[[place for index in read for place in at[index]]]
-            replies.update(zip(read, self._module_replies(name, states, [rows[index] for index in read]), strict=True))
+            chosen = [index for index in at if rows[index].module == name]
+            states = flat[[place for index in chosen for place in at[index]]]
+            outputs = self._module_replies(name, states, [rows[index] for index in chosen])
+            replies.update(zip(chosen, outputs, strict=True))
         return replies
 
     def _write(
         self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
     ) -> dict[int, GenerateReply]:
-        """The generated texts; prompts of similar length are continued together."""
-        if not self.backbone.supports.left_padding:
+        """The generated text for each request; texts of similar length are generated together."""
+        if not self.lm.supports.left_padding:
             return super()._write(requests, advance)
-        written = super()._write({index: one for index, one in requests.items() if one.beams > 1}, advance)
-        ends = end_tokens(self.backbone)
+        with_beams = super()._write({index: one for index, one in requests.items() if one.beams > 1}, advance)
+        ends = end_tokens(self.lm)
         indices, texts = [], []
         for index, request in requests.items():
-            if index not in written:
+            if index not in with_beams:
                 with shown_in_errors(request):
-                    texts.append(Text(self.backbone, request, ends))
+                    texts.append(Text(self.lm, request, ends))
                 indices.append(index)
         shared, cache = self._common_prompt(texts)
         lengths = [len(text.ids) - shared + text.request.max_tokens for text in texts]
         finished: dict[Text, GenerateReply] = {}
 
         def write(batch: list[int]) -> tuple[int, None]:
-            left = [texts[place] for place in batch if texts[place] not in finished]
-            for text in left:
+            unfinished = [texts[place] for place in batch if texts[place] not in finished]
+            for text in unfinished:
                 text.begin()
-            for text in write_together(self.backbone, left, shared, cache, self.budget.tokens):
+            for text in write_together(self.lm, unfinished, shared, cache, self.budget.tokens):
                 finished[text] = text.reply()
                 self.asked += len(text.ids) + len(text.tokens)
                 self.budget.add(len(text.ids) - shared + len(text.tokens))
@@ -160,15 +163,15 @@ class SharedEngine(LocalEngine):
                     advance(1, len(text.tokens))
             return len(batch) * max(lengths[place] for place in batch), None
 
-        held = TokenBudget(self.tokens_to_write, str(self.backbone.device))
-        for _ in held.spend(lengths, write):
+        budget = TokenBudget(self.tokens_to_write, str(self.lm.device))
+        for _ in budget.spend(lengths, write):
             pass
-        self.budget.halved += held.halved
-        return written | {index: finished[text] for index, text in zip(indices, texts, strict=True)}
+        self.budget.halved += budget.halved
+        return with_beams | {index: finished[text] for index, text in zip(indices, texts, strict=True)}
 
     def _common_prompt(self, texts: Sequence[Text]) -> tuple[int, Any]:
-        """The number of ids that all prompts begin with, and their keys and values; (0, None) if it does not pay."""
-        if len(texts) < 2 or not prefix_fits(self.backbone):
+        """The length of the prompts' common prefix, and its keys and values; (0, None) if sharing does not pay."""
+        if len(texts) < 2 or not prefix_fits(self.lm):
             return 0, None
         common = common_beginning([text.ids for text in texts])
         common = min(common, *(len(text.ids) - 1 for text in texts))
@@ -177,31 +180,29 @@ class SharedEngine(LocalEngine):
         return common, self._prefix(texts[0].ids[:common], common)
 
     def _prefix(self, ids: Sequence[int], room: int) -> Any:
-        """The keys and values of a common beginning, with room for ``room`` tokens in all."""
-        return self.budget.read_alone(len(ids), lambda: compute_prefix(self.backbone, ids, room))
+        """The keys and values of a common prefix, in a cache with room for ``room`` tokens in all."""
+        return self.budget.read_alone(len(ids), lambda: compute_prefix(self.lm, ids, room))
 
 
 def engine_for(
-    backbone: CausalLM,
+    lm: CausalLM,
     modules: nn.ModuleDict | None = None,
     tokens_per_batch: int | None = None,
     sharing: bool = True,
 ) -> LocalEngine:
-    """The fast engine if the model supports any part of it and sharing is on, else the plain one."""
-    able = backbone.supports.sharing or backbone.supports.left_padding
-    return (SharedEngine if sharing and able else LocalEngine)(backbone, modules, tokens_per_batch)
+    """The fast engine if the model supports any of its methods and ``sharing`` is True; else the plain engine."""
+    supported = lm.supports.sharing or lm.supports.left_padding
+    return (SharedEngine if sharing and supported else LocalEngine)(lm, modules, tokens_per_batch)
 
 
-def write_together(backbone: CausalLM, texts: Sequence[Text], shared: int, cache: Any, at_once: int) -> Iterator[Text]:
-    """Write all the texts, one token each at a time; gives each as it is finished, and drops it then.
+def write_together(lm: CausalLM, texts: Sequence[Text], shared: int, cache: Any, at_once: int) -> Iterator[Text]:
+    """Generate all texts together, token by token; yield each text when it is finished.
 
-    shared, cache:
-        the number of ids that all prompts begin with, and their keys and values.
-    at_once:
-        how many tokens of the prompts are read together.
+    shared, cache: the length of the common prefix of all prompts, and its keys and values; at_once: the number of
+    prompt tokens that are processed together.
     """
     room = max(len(text.ids) for text in texts) + max(text.request.max_tokens for text in texts)
-    batch = PaddedBatch(backbone, [text.ids for text in texts], room, shared, cache, at_once)
+    batch = PaddedBatch(lm, [text.ids for text in texts], room, shared, cache, at_once)
     while texts:
         finished = [text.take(token) for text, token in zip(texts, next_tokens(batch.logits), strict=True)]
         yield from (text for text, done in zip(texts, finished, strict=True) if done)

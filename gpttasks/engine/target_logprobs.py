@@ -25,23 +25,23 @@ def target_logprobs(head: Any, states: torch.Tensor, targets: Sequence[int]) -> 
 
     target_ids = torch.as_tensor(targets, dtype=torch.long, device=states.device)
     rows = ROWS if _in_blocks(head) else max(1, LOGITS // head.weight.shape[0])
-    found = [
-        _some_logprobs(head, some, ids)
-        for some, ids in zip(torch.split(states, rows), torch.split(target_ids, rows), strict=True)
+    chunks = [
+        _chunk_logprobs(head, chunk, ids)
+        for chunk, ids in zip(torch.split(states, rows), torch.split(target_ids, rows), strict=True)
     ]
-    logprobs, above = torch.cat(found, dim=-1).double().cpu()
+    logprobs, above = torch.cat(chunks, dim=-1).double().cpu()
     return logprobs, above >= 0
 
 
-def _some_logprobs(head: Any, states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+def _chunk_logprobs(head: Any, states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """[2, n]: the log-probabilities, and each target's logit minus the highest logit (0 or less)."""
     import torch
 
     top = total = target = states.new_zeros(len(ids), dtype=torch.float32)
     for first, logits in _logits(head, states):
-        own = ids - first
-        inside = (own >= 0) & (own < logits.shape[1])
-        picked = logits.gather(-1, own.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
+        columns = ids - first
+        inside = (columns >= 0) & (columns < logits.shape[1])
+        picked = logits.gather(-1, columns.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
         highest = logits.amax(-1)
         if first:
             highest = torch.maximum(top, highest)
@@ -61,9 +61,9 @@ def _logits(head: Any, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor
         yield 0, head(states).float()
         return
     for first in range(0, head.weight.shape[0], COLUMNS):
-        some = slice(first, first + COLUMNS)
-        bias = None if head.bias is None else head.bias[some]
-        yield first, torch.nn.functional.linear(states, head.weight[some], bias).float()
+        block = slice(first, first + COLUMNS)
+        bias = None if head.bias is None else head.bias[block]
+        yield first, torch.nn.functional.linear(states, head.weight[block], bias).float()
 
 
 def _in_blocks(head: Any) -> bool:

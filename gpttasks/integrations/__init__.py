@@ -1,1 +1,1 @@
-"""Other tools with gpttasks inside; each needs the extra of its name."""
+"""gpttasks inside other tools; each integration needs the extra of the same name."""

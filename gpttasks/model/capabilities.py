@@ -1,4 +1,4 @@
-"""What a loaded model can do: one record, which the fast paths ask and ``run.json`` keeps."""
+"""What a loaded model can do: one record, which the fast paths consult and ``run.json`` keeps."""
 
 from __future__ import annotations
 
@@ -22,46 +22,47 @@ YES = Capability(True)
 
 
 def unless(reason: str | None) -> Capability:
-    """A yes, unless there is a reason for a no."""
+    """A capability that the model has if ``reason`` is None, and lacks for that reason otherwise."""
     return YES if reason is None else Capability(False, reason)
 
 
-NOT_TRIED = unless("it was not tried")
+NOT_TESTED = unless("it was not tested")
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a model can do. Some of it is read off its config and its forward method, the rest is tried on small rows
-    when the model is loaded (:mod:`gpttasks.model.self_tests`); until then it is a no.
+    """What a model can do. Some of it follows from the config and the forward method. The rest is tested on small rows
+    when the model is loaded (:mod:`gpttasks.model.self_tests`), and is off until then.
 
     cache:
-        keeps the keys and values of what it has read; ``cache_name`` is their name in its forward method.
+        returns the keys and values of processed tokens; ``cache_name`` is the parameter of ``forward`` for them.
     positions:
-        takes the position of each token.
+        accepts the position of each token.
     embeddings:
-        takes embeddings instead of token ids, as audio and images need.
+        accepts embeddings instead of token ids, as audio and images need.
     masks:
-        takes 4-D attention masks, which say for each token which others it sees.
+        accepts 4-D attention masks, which say for each token which others it sees.
     sliding_window:
-        how many tokens a layer with a sliding window sees, itself included; None if no layer has one.
+        the number of tokens that a token sees in a layer with a sliding window, itself included; None if no layer has
+        one.
     direct_head:
-        its LM head, applied to its last hidden states, gives its logits.
+        the LM head, applied to the last hidden states, gives the logits.
     packing:
-        reads several texts in one row.
+        processes several texts in one row.
     sharing:
-        reads once what several prompts have in common.
+        processes once what several prompts have in common.
     ragged:
-        reads rows of different lengths one after another without padding.
+        processes rows of different lengths one after another without padding.
     left_padding:
         continues several prompts together, padded on the left.
     logprobs:
-        gives the log-probabilities of the tokens of a given text.
+        gives the log-probabilities of the tokens of a text.
     chat_template:
-        its tokenizer has a chat template.
+        the tokenizer has a chat template.
     layers:
-        the number of layers whose hidden states can be read; None if its config does not say.
+        the number of layers whose hidden states can be read; None if the config does not say.
     quantisation:
-        the method by which its weights are quantised; None if they are not.
+        the quantisation method of the weights; None if they are not quantised.
     """
 
     cache: Capability
@@ -73,15 +74,15 @@ class Capabilities:
     layers: int | None = None
     quantisation: str | None = None
     logprobs: Capability = YES
-    direct_head: Capability = NOT_TRIED
-    masks: Capability = NOT_TRIED
-    packing: Capability = NOT_TRIED
-    sharing: Capability = NOT_TRIED
-    ragged: Capability = NOT_TRIED
-    left_padding: Capability = NOT_TRIED
+    direct_head: Capability = NOT_TESTED
+    masks: Capability = NOT_TESTED
+    packing: Capability = NOT_TESTED
+    sharing: Capability = NOT_TESTED
+    ragged: Capability = NOT_TESTED
+    left_padding: Capability = NOT_TESTED
 
     def as_record(self) -> dict[str, object]:
-        """As ``run.json`` keeps it: under ``NAME`` whether, under ``NAME_reason`` why not; JSON values."""
+        """The record in JSON values, as in ``run.json``: ``NAME`` is a boolean, ``NAME_reason`` why it is false."""
         record: dict[str, object] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -106,20 +107,20 @@ RECORDED_AS = {
     "logprobs": "gives_logprobs",
     "chat_template": "has_chat_template",
 }
-"""The names in ``run.json``."""
+"""The names of the capabilities in ``run.json``."""
 
 
 def inspected(model: Any, tokenizer: Any) -> Capabilities:
-    """What the config and the forward method of a Hugging Face model tell, and its tokenizer."""
+    """The capabilities that follow from a Hugging Face model's config, its forward method and its tokenizer."""
     config, parameters = model.config, inspect.signature(model.base_model.forward).parameters
     cache_name = next((name for name in ("cache", "past_key_values") if name in parameters), None)
     layers = getattr(config, "num_hidden_layers", None)
-    takes_embeddings = "inputs_embeds" in parameters
+    embeddings = "inputs_embeds" in parameters
     return Capabilities(
-        cache=unless("it keeps no keys and values" if cache_name is None else None),
-        positions=unless(None if "position_ids" in parameters else "it takes no positions"),
-        embeddings=unless(None if takes_embeddings else f"a model of type {config.model_type!r} takes no embeddings"),
-        chat_template=unless(None if getattr(tokenizer, "chat_template", None) else "its tokenizer has none"),
+        cache=unless("it does not return keys and values" if cache_name is None else None),
+        positions=unless(None if "position_ids" in parameters else "it does not accept positions"),
+        embeddings=unless(None if embeddings else f"a model of type {config.model_type!r} does not accept embeddings"),
+        chat_template=unless(None if getattr(tokenizer, "chat_template", None) else "its tokenizer has no template"),
         cache_name=cache_name,
         sliding_window=_sliding_window(config),
         layers=None if layers is None else int(layers),

@@ -31,11 +31,11 @@ class CausalLM:
     media:
         the audio and images in prompts; None without an encoder.
     supports:
-        what the model can do. :func:`gpttasks.model.self_tests.self_test` completes it.
+        what the model can do. :func:`gpttasks.model.self_tests.self_test` completes the record.
     parameters:
         the number of parameters when the model was loaded, without those that an adaptation adds.
     adapter_source:
-        the run that an adapter on the model came from.
+        the run that the model's adapter comes from; None if it comes from no run.
     """
 
     model: Any
@@ -47,7 +47,7 @@ class CausalLM:
     adapter_source: str | None = None
 
     def __init__(self, model: PreTrainedModel, tokenizer: TextTokenizer, context: int | None = None) -> None:
-        """``context`` None is the model's own. Raises BackboneError if tokens of the model see those after them."""
+        """Without ``context``, the model's limit counts. Raises BackboneError if the model is not causal."""
         self.model = model
         self.tokenizer = tokenizer
         self.context = usable_context(model.config, context)
@@ -61,9 +61,9 @@ class CausalLM:
         self._config_digest = config_digest(model)
 
     def use_encoder(self, encoder: Encoder) -> None:
-        """Read audio or images with this encoder, made for the width of the embeddings.
+        """Use this encoder for audio or images, with outputs as wide as the model's embeddings.
 
-        Raises BackboneError for a model that takes no embeddings.
+        Raises BackboneError for a model that does not accept embeddings.
         """
         if not self.supports.embeddings:
             raise BackboneError(str(self.supports.embeddings.reason))
@@ -72,19 +72,19 @@ class CausalLM:
         self.media = self.tokenizer.media = MediaNodes(encoder)
 
     def detach_encoder(self) -> None:
-        """Read text only, as after loading."""
+        """Accept only text again, as after loading."""
         self.media = self.tokenizer.media = None
 
     @property
     def causal_lm(self) -> Any:
-        """The Hugging Face model itself, out of the PEFT wrapper if there is one (its layers stay adapted)."""
+        """The Hugging Face model without the PEFT wrapper; its layers stay adapted."""
         from peft import PeftModel
 
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         device: torch.device = next(self.causal_lm.parameters()).device
         return device
 
@@ -94,7 +94,7 @@ class CausalLM:
         return int(self.causal_lm.get_output_embeddings().weight.shape[1])
 
     def replace_weights(self, model: PreTrainedModel) -> None:
-        """Replace the model by another one of the same architecture, with the same attention implementation."""
+        """Replace the model by one of the same architecture, and give that one the same attention implementation."""
         model.set_attn_implementation(self.causal_lm.config._attn_implementation)
         self.model = model
 
@@ -120,14 +120,14 @@ class CausalLM:
                 parameter.data = master
 
     def train_mode(self, dropout: bool) -> None:
-        """Prepare for a training step: the model's own dropout only if ``dropout``, an adapter's as configured."""
+        """Prepare for a training step. ``dropout`` switches the model's dropout; an adapter's dropout is always on."""
         self.model.train(dropout)
         for name, module in self.model.named_modules():
             if name.endswith("lora_dropout"):
                 module.train()
 
     def inputs(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The model's arguments for rows of ids [rows, tokens] on the CPU: ids, or embeddings where there are media."""
+        """The model's arguments for rows of ids [rows, tokens] on the CPU: ids, or embeddings if there are media."""
         if self.media is None or not bool((ids < 0).any()):
             return {"input_ids": ids.to(self.device)}
         embed = self.causal_lm.get_input_embeddings()
@@ -136,8 +136,8 @@ class CausalLM:
     def forward(self, rows: Sequence[Sequence[int]], layers: Collection[int] = ()) -> Forward:
         """Run rows of token ids, padded on the right, through the model.
 
-        ``layers`` are those whose states are needed beside the last ones. Raises BackboneError for one that the model
-        does not have.
+        ``layers`` are the layers whose states are needed beside those of the last. Raises BackboneError for a layer
+        that the model does not have.
         """
         import torch
 
@@ -147,7 +147,7 @@ class CausalLM:
             ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
         inputs = self.inputs(ids)
         ids = ids.to(self.device)
-        # No attention mask: attention is causal and padding is on the right, so no real token ever sees it.
+        # No attention mask: attention is causal and padding is on the right, so no real token sees it.
         others = set(layers) - {-1}
         if self.supports.direct_head:
             output = self.causal_lm.base_model(**inputs, use_cache=False, output_hidden_states=bool(others))
@@ -177,19 +177,19 @@ class CausalLM:
             )
 
     def _check_causal(self) -> None:
-        """Encoders such as BERT load as causal models too, and would score a text that they have already seen."""
+        """Raise BackboneError for a model such as BERT: it loads as a causal model, but would see what it predicts."""
         import torch
 
         ids = self._some_ids()
         with torch.no_grad():
             whole = self.model(input_ids=ids, use_cache=False).logits[:, :4].float()
             alone = self.model(input_ids=ids[:, :4], use_cache=False).logits.float()
-        # Medians: half precision may send a single token to another expert, but not most of them.
+        # Compare medians: in half precision, a few tokens may go to other experts, but not most of them.
         tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
         if (whole - alone).abs().median() > tolerance * whole.abs().median():
             raise BackboneError(
-                f"the model of type {self.model.config.model_type!r} is not causal: its tokens see the ones after them",
-                hint="a backbone is a decoder-only model, such as GPT-2, Llama or Qwen",
+                f"the model of type {self.model.config.model_type!r} is not causal: its tokens see later ones",
+                hint="use a decoder-only model, such as GPT-2, Llama or Qwen",
             )
 
     def _head_gives_logits(self) -> bool:
@@ -205,13 +205,13 @@ class CausalLM:
         return bool(torch.allclose(whole.float(), direct.float(), atol=1e-4, rtol=1e-4))
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of the weights as they were loaded (before any training), of the config and of the tokenizer."""
+        """The SHA-256 of the weights as they were loaded, before any training, of the config and of the tokenizer."""
         return {"weights": self._weights_digest, "config": self._config_digest, "tokenizer": self.tokenizer.digest}
 
     def is_unaltered(self) -> bool:
-        """Whether weights and config still have the digests from when the model was loaded.
+        """Whether weights and config still have the digests that they had when the model was loaded. Reads all weights.
 
-        Reads all weights. False for a model with an adapter on it, whose base weights have other names.
+        False for a model with an adapter, which changes the names of the weights.
         """
         from peft import PeftModel
 
@@ -226,7 +226,7 @@ def _chosen_layers(states: Sequence[torch.Tensor], layers: Collection[int]) -> d
     for layer in layers:
         if not -len(states) <= layer < len(states):
             raise BackboneError(
-                f"a readout of layer {layer}, but the model has the layers 0 (embeddings) to {len(states) - 1}",
+                f"got a readout of layer {layer}, but the model has the layers 0 (embeddings) to {len(states) - 1}",
                 hint="layer -1 is the last one",
             )
     return {layer: states[layer] for layer in layers}

@@ -1,4 +1,4 @@
-"""A model folder in the format of the Hugging Face Hub: safetensors only, and no code in it is ever run."""
+"""A model folder in the format of the Hugging Face Hub: safetensors only; code in the folder is never run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .loaded import fuse_activations
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-WANTED_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+FILE_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
 def check_source(path: str) -> None:
@@ -26,14 +26,14 @@ def check_source(path: str) -> None:
         if not (folder / "config.json").is_file():
             raise BackboneError(_without_config(folder))
     elif folder.exists():
-        raise BackboneError(f"{path} is a file; a backbone is a folder or a Hub id")
+        raise BackboneError(f"{path} is a file, expected a folder or a Hub id")
     elif path.startswith("runs/"):
         raise BackboneError(
             f"there is no run in {path}", hint="gpttasks writes its runs to runs/ unless --out is given"
         )
     elif path.startswith((".", "/", "~")):
         raise BackboneError(
-            f"there is no folder {path}", hint="give a folder with config.json and *.safetensors, or a Hub id"
+            f"the folder {path} does not exist", hint="give a folder with config.json and *.safetensors, or a Hub id"
         )
 
 
@@ -43,9 +43,7 @@ def _without_config(folder: Path) -> Problem:
             f"{folder} holds a PEFT adapter without its base model",
             hint="name the run that trained it (backbone: runs/NAME), or a folder with the merged model",
         )
-    return Problem(
-        f"{folder} has no config.json", hint="a backbone folder holds config.json, *.safetensors and a tokenizer"
-    )
+    return Problem(f"{folder} has no config.json", hint="a backbone needs config.json, *.safetensors and a tokenizer")
 
 
 def find_folder(path: str, revision: str | None = None) -> Path:
@@ -58,18 +56,19 @@ def find_folder(path: str, revision: str | None = None) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(path, revision=revision, allow_patterns=WANTED_FILES))
+        return Path(snapshot_download(path, revision=revision, allow_patterns=FILE_PATTERNS))
     except HFValidationError as error:
         raise BackboneError(f"{path!r} is neither a folder nor a valid Hub id: {error}") from error
-    except Exception as error:  # the Hub client raises errors of many libraries for one cause: no answer
+    except Exception as error:  # the Hub client raises errors of many libraries when the Hub does not answer
         raise BackboneError(
-            f"there is no folder {path!r}, and the Hub model of that name cannot be reached: {one_line(error)}",
+            f"the folder {path!r} does not exist, and the Hub model of that name cannot be downloaded: "
+            f"{one_line(error)}",
             hint="check the name and the connection, or give a folder that holds the model",
         ) from error
 
 
 def check_folder(folder: Path) -> None:
-    """Raise BackboneError if a folder cannot be a backbone: no config, pickle weights only, or its own code needed."""
+    """Raise BackboneError for a folder without a config or safetensors, or whose model type transformers lacks."""
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise BackboneError(_without_config(folder))
@@ -82,22 +81,22 @@ def check_folder(folder: Path) -> None:
     from transformers import CONFIG_MAPPING
 
     if config.get("model_type") not in CONFIG_MAPPING:
-        needs = " and brings its own code" if config.get("auto_map") else ""
+        code = ", and the folder brings its own code" if config.get("auto_map") else ""
         raise BackboneError(
-            f"{folder} is of model type {config.get('model_type')!r}, which transformers does not know{needs}",
+            f"{folder} has the model type {config.get('model_type')!r}, which transformers does not know{code}",
             hint="gpttasks never runs code that comes with a model; use a model type that transformers has built in",
         )
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in folder.glob(pattern))
-        found = f"only pickle weights ({', '.join(pickles)})" if pickles else "no weights"
+        weights = f"only pickle weights ({', '.join(pickles)})" if pickles else "no weights"
         raise BackboneError(
-            f"{folder} has {found}; expected *.safetensors",
+            f"{folder} has {weights}, expected *.safetensors",
             hint="pickle files can run code when they are loaded; convert them with model.save_pretrained(folder)",
         )
 
 
 def load_causal_lm(folder: Path, device: str = "cpu", dtype: str = "float32") -> PreTrainedModel:
-    """The causal language model in ``folder``, in eval mode on the torch device. Raises BackboneError."""
+    """The causal language model in ``folder``, in eval mode on ``device``. Raises BackboneError."""
     from transformers import AutoModelForCausalLM
 
     try:
@@ -108,21 +107,20 @@ def load_causal_lm(folder: Path, device: str = "cpu", dtype: str = "float32") ->
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are in the loading info, and refused below by name
+                ignore_mismatched_sizes=True,  # the check below names them
             )
-    except Exception as error:  # transformers and safetensors raise whatever the damaged part made them raise
+    except Exception as error:  # for a damaged file, transformers and safetensors raise errors of many types
         raise BackboneError(f"the model in {folder} cannot be loaded: {one_line(error)}") from error
-    misshapen = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
-    if misshapen:
+    mismatched = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
+    if mismatched:
         raise BackboneError(
-            f"the weights in {folder} have {len(misshapen)} tensors of another shape than its config says, "
-            f"first {misshapen[0]}"
+            f"{folder}: the shapes of {len(mismatched)} tensors differ from config.json, first {mismatched[0]}"
         )
     missing = sorted(info["missing_keys"])
     if missing:
         raise BackboneError(
-            f"the weights in {folder} lack {len(missing)} tensors of its config, first {missing[0]}",
-            hint="they would be random; give a folder whose weights are complete",
+            f"{folder} lacks {len(missing)} of the tensors that config.json requires, first {missing[0]}",
+            hint="they would be random; give a folder with complete weights",
         )
     fuse_activations(model)
     model.eval()
@@ -130,12 +128,12 @@ def load_causal_lm(folder: Path, device: str = "cpu", dtype: str = "float32") ->
 
 
 def dtype_name(precision: str) -> str:
-    """The torch dtype of a precision: fp32, bf16 or fp16."""
+    """The name of the torch dtype for a precision: fp32, bf16 or fp16."""
     return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[precision]
 
 
 class quiet_transformers:
-    """Keeps transformers' own progress bars and advice off the terminal while a model loads."""
+    """Suppresses the progress bars and warnings of transformers while a model loads."""
 
     def __enter__(self) -> None:
         from transformers.utils import logging

@@ -1,4 +1,4 @@
-"""Prompts of different lengths in one batch, padded on the left, so that all of them go on at the same place."""
+"""Prompts of different lengths in one batch, padded on the left, so that all of them continue at the same place."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class PaddedBatch:
-    """Rows that are read once and then continued token by token; their keys and values are kept.
+    """Rows that are processed once and then continued token by token; the keys and values of all tokens are kept.
 
     room:
-        the largest number of tokens that a row will have, padding included.
+        the maximum number of tokens in a row, padding included.
     shared:
-        the number of ids at the beginning of all rows that have been read into ``cache`` (of one row).
+        the number of ids at the beginning of all rows that are already in ``cache``, which has one row.
     at_once:
-        about how many tokens of the prompts are read together; rows sorted by length need the least padding.
+        about how many prompt tokens are processed together; adjacent rows of similar length need the least padding.
     logits:
-        [rows, vocabulary], those of the token after each row.
+        [rows, vocabulary]: the logits of the token after each row.
     """
 
     def __init__(
@@ -43,22 +43,22 @@ class PaddedBatch:
         self._cache_name = str(lm.supports.cache_name)
         longest = max(len(row) for row in rows) - shared
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        own = torch.zeros(len(rows), longest, dtype=torch.long)
+        real = torch.zeros(len(rows), longest, dtype=torch.long)
         for index, row in enumerate(rows):
             rest = row[shared:]
             ids[index, longest - len(rest) :] = torch.as_tensor(list(rest), dtype=torch.long)
-            own[index, longest - len(rest) :] = 1
-        self._mask = torch.cat([own.new_ones(len(rows), shared), own], dim=-1)
-        self._positions = (shared + own.cumsum(-1) - 1).clamp(min=0)
+            real[index, longest - len(rest) :] = 1
+        self._mask = torch.cat([real.new_ones(len(rows), shared), real], dim=-1)
+        self._positions = (shared + real.cumsum(-1) - 1).clamp(min=0)
         self._cache = cache.copied(len(rows), room) if shared else KeyValues(room, len(rows))
         logits = []
         size = max(1, at_once // longest)
         for first in range(0, len(rows), size):
-            some = slice(first, first + size)
-            # The padding that all of them have is not read; the cache learns its sizes from the first of them.
-            gap = longest - int(own[some].sum(-1).max()) if first else 0
-            self._cache.use_rows(some, shared, gap)
-            logits.append(self._read(ids[some, gap:], some, self._positions[some, gap:]))
+            part = slice(first, first + size)
+            # Padding common to all rows of a part is skipped, except in the first part, which sets the cache's sizes.
+            gap = longest - int(real[part].sum(-1).max()) if first else 0
+            self._cache.use_rows(part, shared, gap)
+            logits.append(self._read(ids[part, gap:], part, self._positions[part, gap:]))
         self._cache.use_rows(slice(None), shared + longest)
         self.logits = torch.cat(logits)
 
@@ -71,7 +71,7 @@ class PaddedBatch:
         self.logits = self._read(torch.as_tensor(list(tokens), dtype=torch.long)[:, None], slice(None), self._positions)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only."""
+        """Drop all other rows."""
         import torch
 
         chosen = torch.as_tensor(list(rows), dtype=torch.long)
@@ -90,7 +90,7 @@ class PaddedBatch:
 
 
 def prefix_fits(lm: CausalLM) -> bool:
-    """Whether the common beginning of all rows may be read once. The padding then comes after it, and a sliding window
-    that counts places instead of positions would take the padding for text.
+    """Whether the common prefix of all rows may be processed once. The padding then comes after the prefix, and a
+    sliding window, which counts places and not positions, would count padding as text.
     """
     return lm.supports.sharing.able and lm.supports.sliding_window is None

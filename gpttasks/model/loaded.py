@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 NOT_COMPUTED_WITH = frozenset({"_name_or_path", "architectures", "auto_map", "dtype", "transformers_version"})
-"""Keys of a config that say where a model comes from, or what its precision was: no number depends on them."""
+"""Config keys for the origin of a model or its stored precision: no output depends on them."""
 
 
 def fuse_activations(model: PreTrainedModel) -> None:
-    """Let GPT-2's GELU be one operation instead of eight: the same function, five times as fast on a CPU."""
+    """Compute GPT-2's GELU in one operation instead of eight: the same function, five times as fast on a CPU."""
     import torch
     from transformers.activations import NewGELUActivation
 
@@ -30,7 +30,7 @@ def fuse_activations(model: PreTrainedModel) -> None:
 
 
 def model_context(config: Any) -> int | None:
-    """The most positions that a model's config allows, None if it names no limit."""
+    """The maximum number of positions in a model's config; None if the config has no limit."""
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
@@ -38,35 +38,35 @@ def model_context(config: Any) -> int | None:
     return None
 
 
-def usable_context(config: Any, asked: int | None) -> int:
-    """The longest row: the requested length, else the longest that the model allows; 1024 if neither is known.
+def usable_context(config: Any, requested: int | None) -> int:
+    """The maximum number of tokens in a row: ``requested``, else the model's limit, else 1024.
 
-    Raises BackboneError if the model does not allow the requested length.
+    Raises BackboneError if ``requested`` is above the model's limit.
     """
-    own = model_context(config)
-    if asked and own and asked > own:
+    limit = model_context(config)
+    if requested and limit and requested > limit:
         raise BackboneError(
-            f"backbone.context is {asked}, but the model has no more than {own} positions",
-            hint=f"ask for {own} or less",
+            f"backbone.context is {requested}, but the model has only {limit} positions",
+            hint=f"set backbone.context to {limit} or less",
         )
-    return asked or own or 1024
+    return requested or limit or 1024
 
 
-def folder_context(folder: Path, asked: int | None) -> int:
-    """The :func:`usable_context` of the model in a folder, whose weights are not read. Raises BackboneError."""
+def folder_context(folder: Path, requested: int | None) -> int:
+    """The :func:`usable_context` of the model in a folder, without reading its weights. Raises BackboneError."""
     from transformers import AutoConfig
 
-    return usable_context(AutoConfig.from_pretrained(folder, trust_remote_code=False), asked)
+    return usable_context(AutoConfig.from_pretrained(folder, trust_remote_code=False), requested)
 
 
 def config_digest(model: PreTrainedModel) -> str:
-    """SHA-256 of what settles how the weights are used (heads, activation, scales) and which tokens end a text."""
+    """The SHA-256 of everything that determines how the weights are used, and which tokens end a text."""
     settings = {name: value for name, value in model.config.to_dict().items() if name not in NOT_COMPUTED_WITH}
     return content_digest([settings, getattr(model.generation_config, "eos_token_id", None)])
 
 
 def state_digest(state: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over the names, shapes and bytes of tensors, sorted by name."""
+    """The SHA-256 of the names, dtypes, shapes and bytes of tensors, sorted by name."""
     import torch
 
     digest = hashlib.sha256()

@@ -1,6 +1,6 @@
-"""Audio and images in rows of token ids: each is as many negative ids as an encoder makes embeddings of it.
+"""Audio and images in rows of token ids: one negative id for each embedding that an encoder computes.
 
-The same bytes are the same ids, other bytes others, so that what rows have in common is found with media in them too.
+Equal bytes have equal ids, and different bytes different ids, so that rows with media have common prefixes too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MediaNodes:
-    """The media seen so far, by the ids that stand for them."""
+    """The audio and images used so far, and the ids that represent them."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -28,13 +28,13 @@ class MediaNodes:
         self._next = 0
 
     def ids(self, media: Media) -> list[int]:
-        """The ids of an audio or image. Raises DataError if the encoder cannot read it."""
+        """The ids of audio or an image. Raises DataError if the encoder cannot read it."""
         digest = media.digest
         if digest not in self._ids:
             kind = media.type.partition("/")[0]
             if kind not in self.encoder.reads:
                 reads = " and ".join(sorted(self.encoder.reads)) or "nothing"
-                raise DataError(f"the encoder {self.encoder.name!r} reads {reads}, and the prompt has {media.type}")
+                raise DataError(f"the encoder {self.encoder.name!r} reads {reads}, but the prompt has {media.type}")
             length = self.encoder.length(media)
             self._ids[digest] = [-1 - place for place in range(self._next, self._next + length)]
             self._starts.append(self._next)
@@ -43,9 +43,9 @@ class MediaNodes:
         return self._ids[digest]
 
     def put_in(self, ids: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
-        """The embeddings [rows, tokens, hidden] with those of media where ids [rows, tokens] (on the CPU) are negative.
+        """The embeddings [rows, tokens, hidden], with those of media where ids [rows, tokens] on the CPU are negative.
 
-        Each audio or image is encoded once, however many rows it occurs in.
+        Audio or an image is encoded once, however many rows it is in.
         """
         import torch
 

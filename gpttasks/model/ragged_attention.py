@@ -1,10 +1,9 @@
-"""Rows of any lengths one after another in a single row, without padding: each attends to itself, and to a text that
-comes before all of them.
+"""Rows of different lengths, concatenated without padding: each row attends to itself, and to a prefix common to all.
 
-Whatever a model computes token by token it computes for the tokens of all rows at once; attention alone goes row by
-row. All tokens attend together to the text before them, without a mask and without a copy, and the log-sum-exps combine
-that with what a row attends to in itself (as in Hydragen, arXiv:2402.05099). This works on a CPU, where torch gives the
-log-sum-exps for masks of any kind; elsewhere rows are padded.
+What a model computes token by token, it computes for the tokens of all rows together; only attention runs row by row.
+All tokens attend to the prefix in one call, without a mask or a copy of it. Log-sum-exps combine the result with each
+row's attention to itself (as in Hydragen, arXiv:2402.05099). This works on a CPU, where torch returns log-sum-exps for
+masks of any kind; on other devices rows are padded.
 
 The attention function is registered with transformers and selected once, when a model is loaded. It calls transformers'
 own attention except within :func:`forward_ragged`, which sets a context variable and changes nothing in the model.
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
     from .tree_attention import MaskedRow
 
 NAME = "gpttasks"
-"""The attention of this module, as transformers knows it."""
+"""The name under which this module's attention is registered with transformers."""
 STOCK = "sdpa"
-"""The attention of transformers that it replaces."""
-UNKNOWN = ("s_aux", "softcap", "position_bias", "head_mask")
-"""What some models ask of their attention beside the usual."""
+"""The name of the transformers attention that it replaces."""
+UNSUPPORTED = ("s_aux", "softcap", "position_bias", "head_mask")
+"""Arguments that some models pass to their attention and that this one does not support."""
 
 
 @dataclass
 class Layout:
-    """The rows that are being read in one.
+    """The rows that a forward pass processes.
 
-    rows: the length of each, and what its scores get added [tokens, tokens], None for plain causal attention;
-    before: the cache of the text before all of them; used: whether a layer has attended by it.
+    rows: the length of each row, and its mask of numbers to add to the scores [tokens, tokens], None for plain causal
+    attention; before: the cache of the common prefix; used: whether a layer has attended with this layout.
     """
 
     rows: Sequence[tuple[int, torch.Tensor | None]]
@@ -51,9 +50,9 @@ _layout: ContextVar[Layout | None] = ContextVar("_layout", default=None)
 
 
 def forward_ragged(lm: CausalLM, rows: Sequence[MaskedRow], cache: Any = None) -> torch.Tensor:
-    """The last hidden states [1, tokens of all rows, hidden] of rows, one row after another.
+    """The last hidden states [1, tokens of all rows, hidden], one row after another.
 
-    cache: the keys and values of a text that comes before each of the rows; they are only read.
+    cache: the keys and values of a common prefix of the rows; the cache is not changed.
 
     Raises RuntimeError for a model for which :func:`select_attention` was not called.
     """
@@ -62,36 +61,36 @@ def forward_ragged(lm: CausalLM, rows: Sequence[MaskedRow], cache: Any = None) -
     ids = torch.from_numpy(np.concatenate([np.asarray(row.ids, dtype=np.int64) for row in rows]))[None]
     positions = torch.from_numpy(np.concatenate([row.positions for row in rows]))[None].to(lm.device)
     dtype = lm.causal_lm.dtype
-    layout = Layout([(len(row.ids), _added(row, dtype)) for row in rows], cache)
+    layout = Layout([(len(row.ids), _score_mask(row, dtype)) for row in rows], cache)
     token = _layout.set(layout)
     try:
         outputs = lm.causal_lm.base_model(**lm.inputs(ids), position_ids=positions, use_cache=False)
     finally:
         _layout.reset(token)
-    if not layout.used:  # the rows have attended to each other
+    if not layout.used:  # then the rows have attended to each other
         raise RuntimeError(f"the model attends with {lm.causal_lm.config._attn_implementation!r}, expected {NAME!r}")
     states: torch.Tensor = outputs.last_hidden_state
     return states
 
 
-def _added(row: MaskedRow, dtype: torch.dtype) -> torch.Tensor | None:
+def _score_mask(row: MaskedRow, dtype: torch.dtype) -> torch.Tensor | None:
     if row.sees is None:
         return None
     return torch.where(torch.from_numpy(row.sees), 0.0, torch.finfo(dtype).min).to(dtype)
 
 
 def select_attention(model: Any) -> str | None:
-    """Have a model that attends with ``sdpa`` call :func:`attention` instead; gives the reason if it cannot."""
-    if (chosen := model.config._attn_implementation) not in (STOCK, NAME):
-        return f"its attention is {chosen!r}, and only {STOCK!r} can be called row by row"
+    """Make a model with ``sdpa`` attention call :func:`attention` instead; return the reason if that is impossible."""
+    if (current := model.config._attn_implementation) not in (STOCK, NAME):
+        return f"its attention is {current!r}, and only {STOCK!r} can be called row by row"
     model.set_attn_implementation(NAME)
     if model.config._attn_implementation != NAME:
-        return f"a model of type {model.config.model_type!r} does not let its attention be chosen"
+        return f"the attention of a model of type {model.config.model_type!r} cannot be replaced"
     return None
 
 
 def restore_attention(model: Any) -> None:
-    """Have a model attend as it did before :func:`select_attention`."""
+    """Undo :func:`select_attention`."""
     model.set_attn_implementation(STOCK)
 
 
@@ -104,10 +103,10 @@ def attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Attention as the models of transformers call it: [rows, heads, tokens, width] each; gives [rows, tokens, heads,
-    width]. Outside of :func:`forward_ragged` it is transformers' own.
+    """Attention with the signature of transformers: inputs [rows, heads, tokens, width], output [rows, tokens, heads,
+    width]. Outside of :func:`forward_ragged`, transformers' own attention.
 
-    Raises NotImplementedError within it for what it does not know, such as attention sinks.
+    Raises NotImplementedError, within :func:`forward_ragged`, for unsupported arguments such as attention sinks.
     """
     layout = _layout.get()
     if layout is None:
@@ -116,17 +115,17 @@ def attention(
         )
         return stock
     layout.used = True
-    unknown = [name for name in UNKNOWN if kwargs.get(name) is not None]
-    if unknown or kwargs.get("dropout"):
-        raise NotImplementedError(f"attention with {', '.join(unknown) or 'dropout'}")
+    unsupported = [name for name in UNSUPPORTED if kwargs.get(name) is not None]
+    if unsupported or kwargs.get("dropout"):
+        raise NotImplementedError(f"attention with {', '.join(unsupported) or 'dropout'}")
     repeats = query.shape[1] // key.shape[1]
-    own, own_weight = _row_by_row(query, _repeated(key, repeats), _repeated(value, repeats), layout.rows, scaling)
+    in_rows, row_sums = _row_by_row(query, _repeated(key, repeats), _repeated(value, repeats), layout.rows, scaling)
     if layout.before is None:
-        return own, None
-    held = layout.before.layers[module.layer_idx]
-    all_rows, weight = _attend(query, _repeated(held.keys, repeats), _repeated(held.values, repeats), scaling)
-    share = torch.sigmoid(own_weight - weight).transpose(1, 2)[..., None].to(own.dtype)
-    return torch.lerp(all_rows.transpose(1, 2), own, share), None
+        return in_rows, None
+    prefix = layout.before.layers[module.layer_idx]
+    to_prefix, prefix_sums = _attend(query, _repeated(prefix.keys, repeats), _repeated(prefix.values, repeats), scaling)
+    row_weight = torch.sigmoid(row_sums - prefix_sums).transpose(1, 2)[..., None].to(in_rows.dtype)
+    return torch.lerp(to_prefix.transpose(1, 2), in_rows, row_weight), None
 
 
 def _row_by_row(
@@ -136,17 +135,17 @@ def _row_by_row(
     rows: Sequence[tuple[int, torch.Tensor | None]],
     scaling: float | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each row's attention to itself [1, tokens, heads, width], and its log-sum-exp [1, heads, tokens]."""
+    """Each row's attention to itself [1, tokens, heads, width], and the log-sum-exps [1, heads, tokens]."""
     attended = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
-    weights = []
+    sums = []
     start = 0
-    for length, added in rows:
-        some = slice(start, start + length)
+    for length, mask in rows:
+        row = slice(start, start + length)
         start += length
-        found, weight = _attend(query[:, :, some], key[:, :, some], value[:, :, some], scaling, added, added is None)
-        attended[:, some] = found.transpose(1, 2)
-        weights.append(weight)
-    return attended, torch.cat(weights, dim=-1)
+        output, row_sums = _attend(query[:, :, row], key[:, :, row], value[:, :, row], scaling, mask, mask is None)
+        attended[:, row] = output.transpose(1, 2)
+        sums.append(row_sums)
+    return attended, torch.cat(sums, dim=-1)
 
 
 def _attend(
@@ -154,25 +153,23 @@ def _attend(
     key: torch.Tensor,
     value: torch.Tensor,
     scaling: float | None,
-    added: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
     causal: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """([1, heads, tokens, width], [1, heads, tokens]): attention, and the log-sum-exp of the scores."""
-    found: tuple[torch.Tensor, torch.Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, is_causal=causal, attn_mask=added, scale=scaling
+    """([1, heads, tokens, width], [1, heads, tokens]): the attention, and the log-sum-exps of the scores."""
+    attended: tuple[torch.Tensor, torch.Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, is_causal=causal, attn_mask=mask, scale=scaling
     )
-    return found
+    return attended
 
 
-def _repeated(held: torch.Tensor, times: int) -> torch.Tensor:
-    """Keys or values [1, heads, tokens, width], each head repeated ``times`` times, for grouped queries."""
-    return held if times == 1 else held.repeat_interleave(times, dim=1)
+def _repeated(states: torch.Tensor, times: int) -> torch.Tensor:
+    """Keys or values [1, heads, tokens, width], with every head repeated ``times`` times."""
+    return states if times == 1 else states.repeat_interleave(times, dim=1)
 
 
 def mask_for_attention(*arguments: Any, **options: Any) -> torch.Tensor | None:
-    """The mask that transformers makes for its own attention; none within :func:`forward_ragged`, whose rows have
-    theirs.
-    """
+    """The mask that transformers makes for its own attention; None within :func:`forward_ragged`, which has its own."""
     if _layout.get() is not None:
         return None
     mask: torch.Tensor | None = ALL_MASK_ATTENTION_FUNCTIONS[STOCK](*arguments, **options)

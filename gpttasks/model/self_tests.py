@@ -1,4 +1,4 @@
-"""What a loaded model can do, tried on small rows: each fast path has to give the numbers of plain rows."""
+"""Tests of what a loaded model can do, on small rows: each fast path has to give the numbers of plain rows."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from .causal_lm import CausalLM
 
 INDEX_BOUND = frozenset({"gpt_neo"})
-"""Models whose local attention goes by the index in the row, whatever the positions are."""
-LONGEST_TRIED = 256
-"""A sliding window up to this size is tried with a text that is longer."""
-TRIED, BRANCH = 9, 4
-"""Tokens of the text that is tried, and of the longer of its two continuations."""
+"""Models whose local attention depends on the index in the row, whatever the positions are."""
+LONGEST_TESTED = 256
+"""The largest sliding window that is tested with a text longer than the window."""
+BEGINNING, BRANCH = 9, 4
+"""The number of tokens in the test text, and in the longer of its two continuations."""
 
 Reader = Callable[["CausalLM", MaskedRow, Any], torch.Tensor]
 
 
 def self_test(lm: CausalLM) -> None:
-    """Complete ``lm.supports``: try everything that its config does not tell."""
+    """Complete ``lm.supports``: test everything that does not follow from the config."""
     lm.supports = replace(lm.supports, masks=try_masks(lm), packing=try_packing(lm), sharing=try_sharing(lm))
-    # These two are built on sharing.
+    # These two tests depend on the result for sharing.
     lm.supports = replace(lm.supports, ragged=try_ragged(lm), left_padding=try_left_padding(lm))
 
 
 def try_masks(lm: CausalLM) -> Capability:
     """Whether a 4-D mask, and nothing else, decides what a token sees."""
-    strange = _strange_layers(lm)
-    if strange is not None:
-        return unless(strange)
+    reason = _unknown_layers(lm)
+    if reason is not None:
+        return unless(reason)
     length = 6
     ids = torch.from_numpy(np.random.default_rng(0).integers(0, _vocabulary(lm), (1, length))).to(lm.device)
     positions = torch.arange(length, device=lm.device)[None]
@@ -50,7 +50,7 @@ def try_masks(lm: CausalLM) -> Capability:
         options: dict[str, Any] = {}
         if sees is not None:
             options["attention_mask"] = attention_masks(lm, sees[None], positions.cpu().numpy())
-        if lm.supports.positions:  # some count them from a mask of another form otherwise
+        if lm.supports.positions:  # without them, some models count positions from a mask of another form
             options["position_ids"] = positions
         states: torch.Tensor = lm.causal_lm.base_model(input_ids=ids, use_cache=False, **options).last_hidden_state
         return states
@@ -58,8 +58,8 @@ def try_masks(lm: CausalLM) -> Capability:
     try:
         with torch.no_grad():
             plain, masked, hidden = read(None), read(causal), read(split)
-    except Exception as error:  # whatever a model raises that does not take a mask of this form
-        return unless(f"{type(error).__name__} for a 4-D mask")
+    except Exception as error:  # models raise errors of many types for masks that they do not accept
+        return unless(f"a 4-D mask raises {type(error).__name__}")
     if torch.equal(masked, hidden):
         return unless("it ignores 4-D masks")
     off = _off(lm, masked, plain)
@@ -67,12 +67,12 @@ def try_masks(lm: CausalLM) -> Capability:
 
 
 def try_packing(lm: CausalLM) -> Capability:
-    """Whether two texts can be read in one row."""
+    """Whether two texts can be processed in one row."""
     return unless(_why_no_branches(lm, share=False))
 
 
 def try_sharing(lm: CausalLM) -> Capability:
-    """Whether the model reads trees, with and without a prefix that was read before."""
+    """Whether the model can process trees, with and without a prefix in its cache."""
     if not lm.supports.cache:
         return lm.supports.cache
     if not lm.supports.direct_head:
@@ -81,22 +81,22 @@ def try_sharing(lm: CausalLM) -> Capability:
 
 
 def try_ragged(lm: CausalLM) -> Capability:
-    """Whether trees can be read one after another without padding.
+    """Whether trees can be processed one after another without padding.
 
-    If so, the model's attention is :func:`~gpttasks.model.ragged_attention.attention` from now on.
+    If so, the model uses :func:`~gpttasks.model.ragged_attention.attention` from now on.
     """
     if not lm.supports.sharing:
         return lm.supports.sharing
     if lm.device.type != "cpu":
-        return unless(f"attention on {lm.device.type} gives no log-sum-exp for masks")
+        return unless(f"attention on {lm.device.type} does not return log-sum-exps for masks")
     if not lm.supports.positions:
         return lm.supports.positions
-    window = lm.supports.sliding_window or LONGEST_TRIED
+    window = lm.supports.sliding_window or LONGEST_TESTED
     if window < 2 * BRANCH:
-        return unless(f"its window of {window} tokens is too short")
+        return unless(f"its window of {window} tokens is too short to be tested")
     reason = select_attention(lm.causal_lm)
     if reason is None:
-        reason = _tried(lm, True, _after_another, min(TRIED, window - BRANCH))
+        reason = _why_different(lm, True, _after_another, min(BEGINNING, window - BRANCH))
         if reason is not None:
             restore_attention(lm.causal_lm)
     return unless(reason)
@@ -108,22 +108,23 @@ def try_left_padding(lm: CausalLM) -> Capability:
         return lm.supports.cache
     try:
         off = max(_padded_difference(lm, shared) for shared in ((0, 3) if prefix_fits(lm) else (0,)))
-    except Exception as error:  # whatever a model raises that does not take a mask and positions of this form
-        return unless(f"{type(error).__name__} for rows padded on the left")
+    except Exception as error:  # models raise errors of many types for masks or positions that they do not accept
+        return unless(f"padding on the left raises {type(error).__name__}")
     return unless(None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times the tolerance")
 
 
 def _why_no_branches(lm: CausalLM, share: bool) -> str | None:
     config = lm.causal_lm.config
     if config.model_type in INDEX_BOUND:
-        return f"{config.model_type} attends by the index in the row"
+        return f"the attention of {config.model_type} depends on the index in the row"
     window = lm.supports.sliding_window or 0
-    return _strange_layers(lm) or _tried(lm, share, _alone, TRIED if window > LONGEST_TRIED else window + TRIED)
+    length = BEGINNING if window > LONGEST_TESTED else window + BEGINNING
+    return _unknown_layers(lm) or _why_different(lm, share, _alone, length)
 
 
-def _strange_layers(lm: CausalLM) -> str | None:
-    strange = sorted(set(getattr(lm.causal_lm.config, "layer_types", None) or ()) - LAYER_KINDS)
-    return f"it has layers of the kind {', '.join(strange)}" if strange else None
+def _unknown_layers(lm: CausalLM) -> str | None:
+    unknown = sorted(set(getattr(lm.causal_lm.config, "layer_types", None) or ()) - LAYER_KINDS)
+    return f"the masks of its layers of type {', '.join(unknown)} are unknown" if unknown else None
 
 
 def _alone(lm: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
@@ -135,19 +136,19 @@ def _after_another(lm: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
     return forward_ragged(lm, [other, row], cache)[0, len(other.ids) :]
 
 
-def _tried(lm: CausalLM, share: bool, read: Reader, length: int) -> str | None:
+def _why_different(lm: CausalLM, share: bool, read: Reader, length: int) -> str | None:
     try:
         off = _difference(lm, share, read, length)
-    except Exception as error:  # whatever a model raises that does not take a mask of this form
-        return f"{type(error).__name__} for a custom mask"
-    return None if off <= 1 else f"small rows of this kind differ from plain ones by {off:.2g} times the tolerance"
+    except Exception as error:  # models raise errors of many types for masks that they do not accept
+        return f"a custom mask raises {type(error).__name__}"
+    return None if off <= 1 else f"test rows differ from plain ones by {off:.2g} times the tolerance"
 
 
 def _difference(lm: CausalLM, share: bool, read: Reader, length: int) -> float:
-    """How far the states of two texts in one row are from those of plain rows, as a multiple of the tolerance.
+    """The difference of the states of two texts in one row from those of plain rows, as a multiple of the tolerance.
 
-    share: the texts begin alike, and their beginning is read once; read: gives the states of the row; length: of the
-    beginning, in tokens.
+    share: the texts begin alike, and their beginning is processed once; read: returns the states of the row; length:
+    the number of tokens in the beginning.
     """
     random = np.random.default_rng(0)
     length = min(length, lm.context - BRANCH)
@@ -173,45 +174,45 @@ def _difference(lm: CausalLM, share: bool, read: Reader, length: int) -> float:
 def _two_in_one(
     begins: Sequence[list[int]], branches: Sequence[list[int]], share: bool, known: int
 ) -> tuple[MaskedRow, list[int]]:
-    """A row of two texts, after ``known`` tokens of their common beginning, and where their branches are."""
+    """A row of two texts, without the first ``known`` tokens of their beginning, and the places of their branches."""
     ids: list[int] = []
     positions: list[int] = []
-    owner: list[int] = []  # -1: both texts'
+    owners: list[int] = []  # the number of each token's text; -1: both texts
     places = []
     for number, (begin, branch) in enumerate(zip(begins, branches, strict=True)):
         if not share or not number:
             ids += begin[known:]
             positions += range(known, len(begin))
-            owner += [-1 if share else number] * (len(begin) - known)
+            owners += [-1 if share else number] * (len(begin) - known)
         places.append(len(ids))
         ids += branch
         positions += range(len(begin), len(begin) + len(branch))
-        owner += [number] * len(branch)
-    whose = np.array(owner)
-    sees = np.tril((whose[None] == -1) | (whose[None] == whose[:, None]))
+        owners += [number] * len(branch)
+    owner = np.array(owners)
+    sees = np.tril((owner[None] == -1) | (owner[None] == owner[:, None]))
     return MaskedRow(ids, np.array(positions), sees), places
 
 
 def _padded_difference(lm: CausalLM, shared: int) -> float:
-    """How far the logits of padded rows are from those of plain rows, as a multiple of the tolerance."""
+    """The difference between the logits of padded rows and those of plain rows, as a multiple of the tolerance."""
     drawn = torch.randint(0, _vocabulary(lm), (17,), generator=torch.Generator().manual_seed(1)).tolist()
-    rows, more = [drawn[:9], [*drawn[:shared], *drawn[9:13]]], [drawn[13], drawn[14]]
+    rows, next_tokens = [drawn[:9], [*drawn[:shared], *drawn[9:13]]], [drawn[13], drawn[14]]
     worst = 0.0
     with torch.no_grad():
         cache = compute_prefix(lm, drawn[:shared], shared) if shared else None
         batch = PaddedBatch(lm, rows, 10, shared, cache)
         for step in range(2):
             for index, row in enumerate(rows):
-                ids = torch.tensor([row + more[index : index + 1] * step], device=lm.device)
+                ids = torch.tensor([row + next_tokens[index : index + 1] * step], device=lm.device)
                 plain = lm.causal_lm(input_ids=ids, use_cache=False).logits[0, -1].float()
                 worst = max(worst, _off(lm, batch.logits[index], plain))
             if not step:
-                batch.go_on(more)
+                batch.go_on(next_tokens)
     return worst
 
 
 def _off(lm: CausalLM, got: torch.Tensor, expected: torch.Tensor) -> float:
-    """The median difference, as a multiple of what the model's precision allows between two ways to one number."""
+    """The median difference, as a multiple of the tolerance for the model's precision."""
     tolerance = 1e-3 if lm.causal_lm.dtype == torch.float32 else 0.1
     scale = (float(expected.abs().median()) + 1e-6) * tolerance
     return float((got - expected).abs().median()) / scale

@@ -1,4 +1,4 @@
-"""What a forward pass gives: hidden states, and the tokens that are predicted from them."""
+"""The results of a forward pass: hidden states, and the tokens that are predicted from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def pooled(states: torch.Tensor, row: TokenRow) -> torch.Tensor:
-    """[vectors, width]: what a row's module reads, of the states [len(row.at), hidden] at the row's indices."""
+    """[vectors, width]: the vectors that a row's module reads, from the states [len(row.at), hidden] at the row's
+    indices.
+    """
     import torch
 
     if not row.groups:
@@ -22,7 +24,7 @@ def pooled(states: torch.Tensor, row: TokenRow) -> torch.Tensor:
 
 
 def _pool(states: torch.Tensor, pooling: str) -> torch.Tensor:
-    """[hidden]: one vector of the states [tokens, hidden]."""
+    """[hidden]: one vector from the states [tokens, hidden]."""
     if pooling == "mean":
         return states.mean(0)
     if pooling == "max":
@@ -34,8 +36,9 @@ class Forward:
     """The result of a forward pass over some rows.
 
     ids: [rows, length], padded on the right with zeros; lengths: the real length of each row; states: [rows, length,
-    hidden], the last hidden states; head: the LM head, which makes logits of states, or else logits: [rows, length,
-    vocabulary]; layers: the states of other layers, by the number that :class:`gpttasks.Readout` gives them.
+    hidden], the last hidden states; head: the LM head, which computes logits from states; logits: [rows, length,
+    vocabulary], if there is no such head; layers: the states of other layers, by the numbers of
+    :class:`gpttasks.Readout`.
     """
 
     def __init__(
@@ -55,17 +58,17 @@ class Forward:
         self._layers = {-1: states, **(layers or {})}
 
     def last_states(self) -> torch.Tensor:
-        """[rows, hidden]: the state at each row's last real token."""
+        """[rows, hidden]: the state of each row's last real token."""
         import torch
 
         last = torch.tensor(self.lengths, device=self.states.device) - 1
         return self.states[torch.arange(len(self.lengths), device=self.states.device), last]
 
     def read(self, rows: Sequence[TokenRow]) -> torch.Tensor:
-        """[n, width]: the vectors that the rows' module reads, ``row.vectors`` of each row, row after row.
+        """[n, width]: the vectors that the rows' module reads, ``row.vectors`` from each row, row after row.
 
-        ``rows`` are all rows of the pass, which read the same layer. The width is that of the states, or twice as much
-        for pairs of spans.
+        ``rows`` are all rows of the forward pass, and must read the same layer. The width is that of the states, or
+        twice that for pairs of spans.
         """
         import torch
 
@@ -84,7 +87,7 @@ class Forward:
         return self._layers[layer][rows, places]
 
     def targets(self, starts: Sequence[int]) -> Targets:
-        """Each row's tokens from ``starts[row]`` (at least 1) to its end; only they go through the LM head."""
+        """The tokens of each row from ``starts[row]`` (at least 1) to its end; only these go through the LM head."""
         import torch
 
         counts = [length - start for length, start in zip(self.lengths, starts, strict=True)]
@@ -101,9 +104,9 @@ class Forward:
 
 @dataclass(frozen=True)
 class Targets:
-    """The predicted tokens of all rows one after another.
+    """The n predicted tokens of all rows, row after row.
 
-    logits: [n, vocabulary], float32; ids: [n]; counts: how many of the n each row has.
+    logits: [n, vocabulary], float32; ids: [n]; counts: the number of predicted tokens in each row.
     """
 
     logits: torch.Tensor
@@ -117,11 +120,11 @@ class Targets:
         return -torch.nn.functional.cross_entropy(self.logits, self.ids, reduction="none")
 
     def nll(self) -> torch.Tensor:
-        """The negative log-likelihood of all n tokens together, in nats."""
+        """The negative log-likelihood of all n tokens, in nats."""
         import torch
 
         return torch.nn.functional.cross_entropy(self.logits, self.ids, reduction="sum")
 
     def greedy(self) -> torch.Tensor:
-        """[n], bool: whether no token was likelier."""
+        """[n], bool: whether no other token was likelier."""
         return self.logits.gather(-1, self.ids[:, None])[:, 0] >= self.logits.amax(-1)

@@ -1,7 +1,8 @@
-"""Several continuations of one text in a single row: each token sees its own past and nothing beside it.
+"""Several continuations of one text in a single row: each token sees the tokens before it in its own text, no others.
 
-The row's mask says what each token sees, and its positions are those it would have in a row alone. Whether a model
-respects both is tried on small rows when it is loaded; a model that does not reads one row at a time.
+The row's mask says what each token sees. A token's position is the one that it would have in a separate row. Whether a
+model follows mask and positions is tested on small rows when it is loaded; if it does not, continuations are processed
+in separate rows.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
     from .causal_lm import CausalLM
 
 LAYER_KINDS = frozenset({"full_attention", "sliding_attention"})
-"""Kinds of layer whose masks are known."""
+"""The types of layer whose masks are known."""
 
 
 @dataclass(frozen=True)
 class MaskedRow:
-    """A row that says what its tokens see.
+    """A row of token ids that says which tokens see which.
 
-    ids: of the tokens; positions: [tokens]; sees: bool [tokens, tokens], None if each sees all before it. What comes
-    before the row is seen by all of them.
+    positions: [tokens]; sees: bool [tokens, tokens], None if each token sees all before it. A prefix in a cache is seen
+    by all tokens.
     """
 
     ids: Sequence[int]
@@ -34,7 +35,7 @@ class MaskedRow:
 
 
 def compute_prefix(lm: CausalLM, ids: Sequence[int], room: int) -> Any:
-    """The keys and values of a text that several rows begin with, with room for ``room`` tokens in all."""
+    """The keys and values of a common prefix of several rows, in a cache with room for ``room`` tokens in all."""
     import torch
 
     from .key_values import KeyValues
@@ -50,7 +51,7 @@ def forward_rows(lm: CausalLM, rows: Sequence[MaskedRow], cache: Any = None) -> 
     """The last hidden states [rows, tokens, hidden] of rows, padded on the right.
 
     cache:
-        the keys and values of a text that comes before a single row; it is as it was when this returns.
+        the keys and values of a prefix; there must be a single row. When this returns, the cache is unchanged.
     """
     import numpy as np
     import torch
@@ -61,8 +62,8 @@ def forward_rows(lm: CausalLM, rows: Sequence[MaskedRow], cache: Any = None) -> 
         ids[index, : len(row.ids)] = row.ids
     options: dict[str, Any] = {"use_cache": False}
     if cache is not None or any(row.sees is not None for row in rows):
-        options |= _places(lm, rows, longest, 0 if cache is None else cache.get_seq_length())
-    # else plain causal attention: padding on the right is never seen
+        options |= _positions_and_masks(lm, rows, longest, 0 if cache is None else cache.get_seq_length())
+    # else plain causal attention: no real token sees the padding on the right
     if cache is not None:
         options |= {"use_cache": True, str(lm.supports.cache_name): cache}
     outputs = lm.causal_lm.base_model(**lm.inputs(torch.from_numpy(ids)), **options)
@@ -72,8 +73,8 @@ def forward_rows(lm: CausalLM, rows: Sequence[MaskedRow], cache: Any = None) -> 
     return states
 
 
-def _places(lm: CausalLM, rows: Sequence[MaskedRow], longest: int, before: int) -> dict[str, Any]:
-    """The positions and masks of rows, as the model takes them."""
+def _positions_and_masks(lm: CausalLM, rows: Sequence[MaskedRow], longest: int, before: int) -> dict[str, Any]:
+    """The model's arguments for the positions and masks of rows, after ``before`` tokens in the cache."""
     import numpy as np
     import torch
 
@@ -89,9 +90,9 @@ def _places(lm: CausalLM, rows: Sequence[MaskedRow], longest: int, before: int) 
 
 
 def attention_masks(lm: CausalLM, sees: np.ndarray, positions: np.ndarray, before: int = 0) -> Any:
-    """What the layers add to their attention scores: one mask, or one for each kind of layer.
+    """The numbers that the layers add to their attention scores: one mask, or one for each type of layer.
 
-    sees: bool [rows, tokens, before + tokens]; positions: [rows, tokens]; before: tokens that the cache holds.
+    sees: bool [rows, tokens, before + tokens]; positions: [rows, tokens]; before: the number of tokens in the cache.
     """
     import numpy as np
     import torch
@@ -99,7 +100,7 @@ def attention_masks(lm: CausalLM, sees: np.ndarray, positions: np.ndarray, befor
     dtype = lm.causal_lm.dtype
 
     def added(seen: np.ndarray) -> torch.Tensor:
-        # Numbers, not truth values: with eager attention a mask of truth values is added as 0 and 1.
+        # Numbers and not booleans: eager attention would add True and False as 1 and 0.
         mask = torch.from_numpy(seen).to(lm.device)
         return torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
 

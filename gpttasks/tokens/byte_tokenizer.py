@@ -1,4 +1,4 @@
-"""A tokenizer with one token for each byte of UTF-8."""
+"""A tokenizer with one token per byte of UTF-8."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BYTES = 256
 
 
 class ByteTokenizer:
-    """One token a byte of UTF-8; every row begins with the id 256."""
+    """One token per byte of UTF-8; every row begins with the id 256."""
 
     starts_with: tuple[int, ...] = (BYTES,)
     fallback_start: int | None = BYTES
@@ -24,22 +24,22 @@ class ByteTokenizer:
         try:
             return list(text.encode())
         except UnicodeEncodeError as error:
-            raise DataError(f"the text cannot be tokenised, it is not valid Unicode: {text[:80]!r}") from error
+            raise DataError(f"the text is not valid Unicode and cannot be tokenised: {text[:80]!r}") from error
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """The place of the character behind each byte."""
+        """For each byte, the place of its character."""
         return [(place, place + 1) for place, character in enumerate(text) for _ in character.encode()]
 
     def media_ids(self, media: Media) -> list[int]:
-        """Raises DataError: it reads text only."""
-        raise DataError(f"the prompt has {media.type}, and the mock reads text only")
+        """Raises DataError: this tokenizer reads only text."""
+        raise DataError(f"the prompt has {media.type}, but the mock reads only text")
 
     def token_ends(self, text: str) -> list[int]:
         """The end of every character."""
         return list(range(1, len(text) + 1))
 
     def decode(self, ids: list[int]) -> str:
-        """The text of ``ids``, the start token left out; broken characters show as U+FFFD."""
+        """The text of ``ids`` without the start token; broken characters become U+FFFD."""
         return bytes(token for token in ids if token < BYTES).decode(errors="replace")
 
     def pieces(self, ids: list[int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where a prompt is cut: shots are dropped whole, the first one first; then the longest passage is cut at its end."""
+"""Where a prompt is cut: whole shots are dropped, the first one first; then the longest passage is cut at its end."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .tokenizer import Tokenizer
 def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Prompt], int]) -> tuple[Prompt, Cut]:
     """The prompt, shortened until its row fits ``context`` tokens, and what was cut.
 
-    ``length(prompt)`` is the number of tokens of the row with a prompt. Raises DataError if even the shortest prompt is
-    too long.
+    ``length(prompt)`` is the number of tokens in the row of a prompt. Raises DataError if the prompt is too long even
+    without shots and passages.
     """
     tokens = length(prompt)
     if tokens <= context:
@@ -27,8 +27,8 @@ def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Pr
         shorter = _cut_longest_passage(tokenizer, prompt, context, length)
         if shorter is None:
             raise DataError(
-                f"the text has {tokens} tokens without its passages, but the context holds {context}",
-                hint="shorten it, mark long text as {{ column | passage }}, or use a larger context",
+                f"the text has {tokens} tokens without its passages, but the context has room for {context}",
+                hint="shorten the text, mark a long part as {{ column | passage }}, or use a larger context",
             )
         prompt = shorter
         tokens = length(prompt)
@@ -65,9 +65,9 @@ def _cut_longest_passage(
 
 
 def _last_that_fits(fits: Callable[[int], bool], too_many: int, guess: int) -> int:
-    """The largest number below ``too_many`` that fits, or one that does while the next does not; 0 if none does.
+    """A number below ``too_many`` that fits while the next one does not; 0 if no larger number is found to fit.
 
-    Looks near ``guess`` first, then in ever larger steps, then halves what is left.
+    Searches from ``guess`` in steps that double, then bisects the remaining range.
     """
     fitting, step = 0, 1
     at = min(max(guess, 1), too_many - 1)

@@ -1,4 +1,4 @@
-"""Where the passage of a prompt is in the prompt's token ids."""
+"""The place of a prompt's passage in its token ids."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from .tokenizer import Tokenizer
 def place_passage(
     tokenizer: Tokenizer, prompt: Prompt
 ) -> tuple[list[int], tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """The ids of a prompt with one passage, which of them are the passage's, and where each is in the passage."""
+    """The ids of a prompt with one passage, the indices of the passage's ids, and the place of each in the passage."""
     count = sum(part.kind == "passage" for part in prompt)
     if count != 1:
-        raise DataError(
-            f"the prompt has {count} passages, expected one", hint="mark one column: {{ context | passage }}"
-        )
+        raise DataError(f"the prompt has {count} passages, expected 1", hint="mark one column: {{ context | passage }}")
     ids = list(tokenizer.starts_with)
     inside: list[int] = []
     places: list[tuple[int, int]] = []
@@ -42,10 +40,10 @@ def place_passage(
 
 
 def tokens_in_span(span: Span, places: Sequence[tuple[int, int]], length: int) -> tuple[int, ...]:
-    """Which tokens of a passage of ``length`` characters hold a character of the span. Raises DataError for none."""
+    """The tokens that overlap the span, by number, in a passage of ``length`` characters. Raises DataError for none."""
     first, end = span
     if end > length:
-        raise DataError(f"got the span ({first}, {end}), but the passage has {length} characters")
+        raise DataError(f"got the span ({first}, {end}), but the passage has only {length} characters")
     tokens = tuple(index for index, (start, stop) in enumerate(places) if start < end and stop > first)
     if not tokens:
         raise DataError(f"the span ({first}, {end}) of the passage has no tokens")

@@ -14,28 +14,29 @@ from ..example import Prompt, prompt_text
 from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
 from .cut import fit
 from .passage import place_passage, tokens_in_span
+from .prefix import common_length
 from .tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A row of token ids, and which of the states there are needed.
+    """A row of token ids, and the states that are needed.
 
     ids:
-        at most as many as the context holds; negative ids stand for audio or images.
+        no more than the context has room for; negative ids represent audio or images.
     start:
-        the index of the first predicted token, at least 1; ``len(ids)`` where nothing is predicted.
+        the index of the first predicted token, at least 1; ``len(ids)`` if nothing is predicted.
     bytes:
-        the UTF-8 bytes of the predicted text, from the boundary between prompt and answer on.
+        the number of UTF-8 bytes in the predicted text, from the boundary between prompt and answer on.
     crosses:
-        whether a token crosses the boundary between prompt and answer, which therefore lies before the prompt's end.
-    module:
-        the name of the head's module that reads the states ``at`` these indices; None where tokens are predicted.
+        whether a token crosses the end of the prompt; the boundary is then before that token.
+    module, at:
+        the name of the head's module that reads states, and the indices of these states; None if tokens are predicted.
     layer, pooling, groups:
-        see :class:`~gpttasks.Readout`. ``groups`` holds, for each vector that the module reads, the indices in ``at``
-        of the tokens of one span or two; empty if the module reads each state by itself.
+        see :class:`~gpttasks.Readout`. ``groups`` has, for each vector that the module reads, the indices in ``at`` of
+        the tokens of one span or two; empty if the module reads each state separately.
     places:
-        where each token of the passage is in it, as (first character, character after the last).
+        the place of each token of the passage in it, as (first character, character after the last).
     cut:
         what was cut from the prompt.
     family:
@@ -57,7 +58,7 @@ class TokenRow:
 
     @property
     def reads(self) -> Sequence[int]:
-        """The indices of the states that are needed: those that ``module`` reads, or those before predicted tokens."""
+        """The indices of the needed states: those that ``module`` reads, or one before each predicted token."""
         return self.at if self.module is not None else range(self.start - 1, len(self.ids) - 1)
 
     @property
@@ -77,22 +78,22 @@ class TokenRow:
 
 
 def rows_of_request(tokenizer: Tokenizer, request: Request, context: int) -> list[TokenRow]:
-    """The rows of a request: one, or for a :class:`~gpttasks.Rolling` request one for each window of the text.
+    """The rows of a request: one, or one per window of the text for a :class:`~gpttasks.Rolling` request.
 
     The row of a :class:`~gpttasks.Generate` request is the prompt, after which the text is generated. Raises DataError
-    for a text that does not fit the context or cannot be scored, TypeError for a request of another class.
+    for a text that does not fit the context or cannot be scored, and TypeError for a request of another class.
     """
     rows = _ROWS.get(type(request))
     if rows is None:
-        raise TypeError(f"a {type(request).__name__} has no token rows")
+        raise TypeError(f"got {type(request).__name__}, expected {', '.join(kind.__name__ for kind in _ROWS)}")
     return rows(tokenizer, request, context)
 
 
 def row_with_answer(tokenizer: Tokenizer, request: Generate, answer: str, context: int) -> TokenRow:
-    """The row of a request with an answer and the end token after it, which are predicted.
+    """The row of a request with an answer and the end token, both of which are predicted.
 
-    The prompt has exactly the ids that ``rows_of_request`` gives; it is cut more only for an answer that is longer than
-    ``max_tokens``. Raises DataError if there is nothing to predict, or it does not fit.
+    The prompt has exactly the ids that ``rows_of_request`` gives; it is cut further only if the answer is longer than
+    ``max_tokens``. Raises DataError if there is nothing to predict, or if the row does not fit the context.
     """
     end = () if tokenizer.end is None else (tokenizer.end,)
     room = request.max_tokens
@@ -101,7 +102,7 @@ def row_with_answer(tokenizer: Tokenizer, request: Generate, answer: str, contex
         predicted = (*_ids_after(tokenizer, text, answer, request.keep_space), *end)
         if len(predicted) <= room:
             break
-        room = len(predicted)  # more than max_tokens: the prompt has to make room
+        room = len(predicted)  # more than max_tokens: cut the prompt further
     if not predicted:
         raise DataError("the answer is empty, and the tokenizer has no end token")
     ids = _prompt_ids(tokenizer, text, request.keep_space)
@@ -117,15 +118,15 @@ def rows_of_text(
     stride: int | None = None,
     fill_last: bool = False,
 ) -> Iterator[TokenRow]:
-    """Windows of a text, each of at most ``context`` tokens; every token is predicted once, in one of them.
+    """Windows of a text with at most ``context`` tokens each; every token is predicted in exactly one window.
 
     end:
-        whether the end token follows the text, and is predicted.
+        whether the end token follows the text and is predicted.
     stride:
-        the number of tokens that each later window predicts, with as many before them as fit; None: as many as fit
-        after the last token of the previous window.
+        the number of tokens that each window after the first predicts, preceded by as many as fit. None: a window
+        predicts as many tokens as fit after the last token of the previous window.
     fill_last:
-        whether the last window has as many tokens before those that it predicts as fit.
+        whether the last window is filled with preceding tokens even without a stride.
     """
     start = tokenizer.starts_with
     if not start and tokenizer.fallback_start is not None:
@@ -152,12 +153,12 @@ def trailing_space(prompt: Prompt) -> str:
 
 
 def without_space(text: str, space: str) -> str:
-    """Generated text without the white space of the prompt's end, once; nothing while it may still be coming."""
+    """Generated text without ``space``, the white space at the prompt's end; empty while it may still be incomplete."""
     return "" if space.startswith(text) else text.removeprefix(space)
 
 
 class _Text(NamedTuple):
-    """A prompt after cutting: the ids of all before its last text (the start token, media), and that text."""
+    """A prompt after cutting: the ids of everything before its last text (the start token, media), and that text."""
 
     before: list[int]
     text: str
@@ -167,10 +168,9 @@ def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, contex
     compared = request.beside
     if request.continuation not in compared:
         compared = (request.continuation, *compared)
-    with_media = any(part.media for part in request.prompt)  # the ids of media are those of one encoder
+    with_media = any(part.media for part in request.prompt)  # not cached: the ids of media depend on the encoder
     make = _rows_compared if with_media else _cached_rows
-    rows = make(tokenizer, request.prompt, compared, context)
-    row = rows[request.continuation]
+    row = make(tokenizer, request.prompt, compared, context)[request.continuation]
     if not request.without_prompt:
         return [row]
     start = list(tokenizer.starts_with) or [_fallback_start(tokenizer)]
@@ -180,26 +180,26 @@ def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, contex
 def _rows_compared(
     tokenizer: Tokenizer, prompt: Prompt, continuations: tuple[str, ...], context: int
 ) -> Mapping[str, TokenRow]:
-    """The row of each continuation: all with the same prompt ids, up to the earliest of their boundaries."""
+    """The row of each continuation; all rows have the same prompt ids, up to the earliest of their boundaries."""
     kept, cut = prompt, NOTHING_CUT
     while True:
         rows = _joined(tokenizer, kept, continuations, cut, prompt)
         longest = max(rows, key=lambda continuation: len(rows[continuation].ids))
         if len(rows[longest].ids) <= context:
             return rows
-        # Another one can be longer by a token after that, since tokens may cross the boundary.
+        # After the cut another row may be the longest, since tokens may cross the boundary.
         kept, more = _cut_for(tokenizer, kept, longest, context)
         cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots)
 
 
 def _cut_for(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:
-    def length(some: Prompt) -> int:
-        return len(_joined(tokenizer, some, [continuation])[continuation].ids)
+    def length(shortened: Prompt) -> int:
+        return len(_joined(tokenizer, shortened, [continuation])[continuation].ids)
 
     return fit(tokenizer, prompt, context, length)
 
 
-_cached_rows = lru_cache(maxsize=64)(_rows_compared)  # the options of an example are asked about one after another
+_cached_rows = lru_cache(maxsize=64)(_rows_compared)  # the requests for the options of an example follow one another
 
 
 def _joined(
@@ -209,30 +209,30 @@ def _joined(
     cut: Cut = NOTHING_CUT,
     family: Prompt | None = None,
 ) -> dict[str, TokenRow]:
-    """The row of each continuation, uncut.
+    """The row of each continuation after the whole prompt.
 
     The boundary is the end of the longest token prefix that the prompt without its trailing white space has in common
-    with all of the rows; every continuation has at least one token.
+    with all rows; every continuation has at least one token.
     """
     start, text = _text_of(tokenizer, prompt)
-    asked = text.rstrip()
-    before = tokenizer.encode(asked) if asked else []
+    stripped = text.rstrip()
+    before = tokenizer.encode(stripped) if stripped else []
     whole = {continuation: tokenizer.encode(text + continuation) for continuation in continuations}
     boundary = len(before)
     for continuation, ids in whole.items():
-        if len(text) + len(continuation) == len(asked):
-            raise DataError("the continuation is empty", hint="leave it out, or fill it")
+        if len(text) + len(continuation) == len(stripped):
+            raise DataError("the continuation is empty", hint="use an answer with visible text")
         if not ids:
             raise DataError(f"the continuation {continuation!r} has no tokens", hint="use an answer with visible text")
-        boundary = min(_common(before, ids), len(ids) - 1, boundary)
+        boundary = min(common_length(before, ids), len(ids) - 1, boundary)
     if not start and boundary == 0:
         start = [_fallback_start(tokenizer)]
-    rest = text[_characters(tokenizer, asked, before, boundary) :]
+    rest = text[_characters(tokenizer, stripped, before, boundary) :]
     return {
         continuation: TokenRow(
             start + ids,
             len(start) + boundary,
-            _bytes(rest + continuation),
+            len((rest + continuation).encode("utf-8", "surrogatepass")),
             crosses=boundary < len(before),
             cut=cut,
             family=family,
@@ -250,13 +250,11 @@ def _rows_of_generate(tokenizer: Tokenizer, request: Generate, context: int) -> 
 def _rows_of_readout(tokenizer: Tokenizer, request: Readout, context: int) -> list[TokenRow]:
     if request.at != "last":
         return [_passage_row(tokenizer, request, context)]
-    prompt, cut = fit(
-        tokenizer, request.prompt, context, lambda some: len(_prompt_ids(tokenizer, _text_of(tokenizer, some)))
-    )
-    ids = _prompt_ids(tokenizer, _text_of(tokenizer, prompt))
-    last = len(ids)
+    text, cut = _cut_text(tokenizer, request.prompt, context)
+    ids = _prompt_ids(tokenizer, text)
+    end = len(ids)
     return [
-        TokenRow(ids, last, module=request.module, at=(last - 1,), layer=request.layer, cut=cut, family=request.prompt)
+        TokenRow(ids, end, module=request.module, at=(end - 1,), layer=request.layer, cut=cut, family=request.prompt)
     ]
 
 
@@ -264,7 +262,7 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
     """The row of a prompt with one passage, which must fit; a token that crosses its border belongs to the passage."""
     ids, inside, places = place_passage(tokenizer, request.prompt)
     if len(ids) > context:
-        raise DataError(f"the prompt has {len(ids)} tokens, but the context holds {context}")
+        raise DataError(f"the prompt has {len(ids)} tokens, but the context has room for {context}")
     row = TokenRow(
         ids,
         len(ids),
@@ -283,7 +281,7 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
         return replace(row, at=inside, groups=((tuple(range(len(inside))),),))
     length = next(len(part.text) for part in request.prompt if part.kind == "passage")
     groups = [[tokens_in_span(span, places, length) for span in spans] for spans in request.spans]
-    at = sorted({token for group in groups for span in group for token in span})  # only what the module reads
+    at = sorted({token for group in groups for span in group for token in span})
     order = {token: index for index, token in enumerate(at)}
     return replace(
         row,
@@ -295,7 +293,7 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
 
 def _rows_of_rolling(tokenizer: Tokenizer, request: Rolling, context: int) -> list[TokenRow]:
     if any(part.media for part in request.prompt):
-        raise DataError("audio and images have no likelihood: a text alone can be scored", hint="use head: choice")
+        raise DataError("audio and images have no likelihood: only text can be scored", hint="use head: choice")
     text = prompt_text(request.prompt)
     return list(rows_of_text(tokenizer, text, context, stride=request.stride, fill_last=True))
 
@@ -309,20 +307,24 @@ _ROWS: dict[type, Callable[[Tokenizer, Any, int], list[TokenRow]]] = {
 
 
 def _text_to_continue(tokenizer: Tokenizer, request: Generate, context: int, room: int) -> tuple[_Text, Cut]:
-    """The prompt, cut so that ``room`` tokens fit behind it. Raises DataError if that leaves no room for a prompt."""
+    """The prompt, cut so that ``room`` tokens fit after it. Raises DataError if that leaves no room for a prompt."""
     if room >= context:
         generated = room == request.max_tokens
         what = f"max_tokens is {room}" if generated else f"the answer has {room} tokens"
         raise DataError(
-            f"{what}, which leaves no room for a prompt in {context} tokens",
+            f"{what}, which leaves no room for a prompt in a context of {context} tokens",
             hint="lower max_tokens" if generated else "use a larger context",
         )
-    prompt, cut = fit(
-        tokenizer,
-        request.prompt,
-        context - room,
-        lambda some: len(_prompt_ids(tokenizer, _text_of(tokenizer, some), request.keep_space)),
-    )
+    return _cut_text(tokenizer, request.prompt, context - room, request.keep_space)
+
+
+def _cut_text(tokenizer: Tokenizer, prompt: Prompt, context: int, keep_space: bool = True) -> tuple[_Text, Cut]:
+    """The prompt, cut so that its ids fit ``context``, and what was cut."""
+
+    def length(shortened: Prompt) -> int:
+        return len(_prompt_ids(tokenizer, _text_of(tokenizer, shortened), keep_space))
+
+    prompt, cut = fit(tokenizer, prompt, context, length)
     return _text_of(tokenizer, prompt), cut
 
 
@@ -334,17 +336,17 @@ def _prompt_ids(tokenizer: Tokenizer, prompt: _Text, keep_space: bool = True) ->
 
 
 def _ids_after(tokenizer: Tokenizer, prompt: _Text, answer: str, keep_space: bool) -> list[int]:
-    """The ids of an answer after those of the prompt, from its trailing white space on unless the prompt keeps that."""
+    """The ids that an answer adds to a prompt's; without ``keep_space``, with those of the prompt's trailing space."""
     if not answer:
         return []
-    asked = prompt.text if keep_space else prompt.text.rstrip()
-    after = prompt.text[len(asked) :] + answer
-    ids = tokenizer.encode(asked) if asked else []
-    whole = tokenizer.encode(asked + after)
+    kept = prompt.text if keep_space else prompt.text.rstrip()
+    after = prompt.text[len(kept) :] + answer
+    ids = tokenizer.encode(kept) if kept else []
+    whole = tokenizer.encode(kept + after)
     if whole[: len(ids)] == ids:
         return whole[len(ids) :]
-    # A token crosses the boundary, and the prompt's own ids have to stay. Encoded by itself, an answer may begin with a
-    # word-boundary mark although no space is in the text; after an ordinary character it does not.
+    # A token crosses the boundary, but the prompt's ids must not change. Encoded alone, an answer may begin with a mark
+    # for a space that is not in the text; after an ordinary character it does not.
     for anchor in ANCHORS:
         ids, whole = tokenizer.encode(anchor), tokenizer.encode(anchor + after)
         if whole[: len(ids)] == ids:
@@ -353,11 +355,11 @@ def _ids_after(tokenizer: Tokenizer, prompt: _Text, answer: str, keep_space: boo
 
 
 ANCHORS = ("\n", ".", "a")
-"""Texts after which an answer is encoded by itself; the first one of which no token crosses into the answer counts."""
+"""Texts to encode an answer after; the first one is used whose tokens do not cross into the answer."""
 
 
 def _text_of(tokenizer: Tokenizer, prompt: Prompt) -> _Text:
-    """The text after the last audio or image is joined with a continuation; what comes before it never is."""
+    """The ids and the last text of a prompt: only text after the last audio or image is joined with a continuation."""
     last = max((index for index, part in enumerate(prompt) if part.media), default=-1)
     ids = list(tokenizer.starts_with)
     for with_media, parts in groupby(prompt[: last + 1], key=lambda part: part.media is not None):
@@ -370,34 +372,19 @@ def _text_of(tokenizer: Tokenizer, prompt: Prompt) -> _Text:
 
 def _fallback_start(tokenizer: Tokenizer) -> int:
     if tokenizer.fallback_start is None:
-        raise DataError("there is no context before the text, and the tokenizer has neither a BOS nor an end token")
+        raise DataError("nothing comes before the text, and the tokenizer has neither a BOS nor an end token")
     return tokenizer.fallback_start
 
 
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    """The number of ids with which both begin."""
-    shorter = min(len(left), len(right))
-    if left[:shorter] == right[:shorter]:
-        return shorter
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return shorter
-
-
 def _characters(tokenizer: Tokenizer, text: str, ids: Sequence[int], count: int) -> int:
-    """The number of characters of a text that its first ``count`` ids hold."""
+    """The number of characters in the first ``count`` ids of a text."""
     if count in (0, len(ids)):
         return len(text) if count else 0
     try:
         offsets = tokenizer.offsets(text)
     except BackboneError:  # a tokenizer without offsets: any place is possible
         first, last = 0, len(text)
-    else:  # offsets may leave out white space at either end of a token
+    else:  # offsets may exclude white space at either end of a token
         first, last = offsets[count - 1][1], offsets[count][0]
     ends = (end for end in range(last, first - 1, -1) if tokenizer.encode(text[:end]) == ids[:count])
     return next(ends, first)
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""What is needed of a tokenizer, and a Hugging Face tokenizer that gives it."""
+"""The contract of tokenizers, and Hugging Face tokenizers that fulfil it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 CACHED_LENGTH = 10_000
-"""The longest text, in characters, whose ids are remembered: a prompt is joined with each of its options in turn."""
+"""The length in characters up to which the ids of a text are cached: a prompt is joined with each of its options."""
 
 
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "merges.txt")
@@ -36,12 +36,12 @@ TOKENIZER_FILES = (
 
 
 class Tokenizer(Protocol):
-    """What the rows of token ids are made with."""
+    """The methods that make rows of token ids."""
 
     starts_with: tuple[int, ...]
-    """The ids that begin every row: the BOS token where the tokenizer adds one by itself, else nothing."""
+    """The ids that begin every row: the BOS token if the tokenizer adds it by default, else none."""
     fallback_start: int | None
-    """What a continuation without any context is conditioned on: BOS or end-of-text."""
+    """The id that comes before a continuation without any context: BOS or end-of-text; None without both."""
 
     end: int | None
     """The id of the end token; None without one."""
@@ -54,31 +54,31 @@ class Tokenizer(Protocol):
         ...
 
     def media_ids(self, media: Media) -> list[int]:
-        """The negative ids that stand for an audio or image. Raises DataError if there is no encoder for it."""
+        """The negative ids that represent audio or an image. Raises DataError if no encoder can read it."""
         ...
 
     def token_ends(self, text: str) -> list[int]:
-        """Where the tokens of ``text`` end, as numbers of characters, ascending and without repetition."""
+        """The ends of the tokens of ``text``, in characters from its start, ascending and without repetition."""
         ...
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where each token of ``encode(text)`` is in the text: (first character, character after the last).
+        """The place of each token of ``encode(text)`` in the text: (first character, character after the last).
 
-        Raises BackboneError for a tokenizer that cannot give them.
+        Raises BackboneError for a tokenizer without offsets.
         """
         ...
 
     def pieces(self, ids: list[int]) -> list[str]:
-        """The text of each id by itself, to show where tokens begin and end."""
+        """The text of each id alone, to show where tokens begin and end."""
         ...
 
     def __hash__(self) -> int:
-        """Tokenizers are compared by identity: the rows that were made with one are cached under it."""
+        """Rows are cached by tokenizer, which must therefore be hashable; its identity is enough."""
         ...
 
 
 class TextTokenizer:
-    """Text to ids and back, with the rule of how a row begins found out from the tokenizer itself.
+    """A Hugging Face tokenizer.
 
     A row begins with BOS exactly if the tokenizer puts it there on its own accord: adding one that the model was not
     trained with, or leaving one out, moves scores by tens of points.
@@ -98,7 +98,7 @@ class TextTokenizer:
         added: dict[int, Any] = tokenizer.added_tokens_decoder
         self.special_ids: Mapping[str, int] = {token.content: index for index, token in added.items() if token.special}
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        if self._backend is not None:  # what a tokenizer.json asks for: rows are cut elsewhere, and counted
+        if self._backend is not None:  # a tokenizer.json may switch these on; rows are cut, and counted, elsewhere
             self._backend.no_truncation()
             self._backend.no_padding()
         self.encode_cached = lru_cache(maxsize=4096)(self._encode)
@@ -107,29 +107,29 @@ class TextTokenizer:
     def _encode(self, text: str) -> tuple[int, ...]:
         try:
             if self._backend is not None:
-                # The same ids as the tokenizer's own call in a third of the time: no offsets are worked out.
+                # The same ids as calling the tokenizer, in a third of the time: offsets are not computed.
                 return tuple(self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids)
-            # verbose=False: no warning about the context, see above
+            # verbose=False: without the warning about texts longer than the context
             return tuple(self.inner(text, add_special_tokens=False, verbose=False)["input_ids"])
-        except (TypeError, UnicodeEncodeError) as error:  # what tokenizers raise for half a surrogate pair
-            raise DataError(f"the text cannot be tokenised, it is not valid Unicode: {text[:80]!r}") from error
+        except (TypeError, UnicodeEncodeError) as error:  # tokenizers raise these for half a surrogate pair
+            raise DataError(f"the text is not valid Unicode and cannot be tokenised: {text[:80]!r}") from error
 
     def encode(self, text: str) -> list[int]:
         """The ids of ``text`` alone, without special tokens."""
         return list(self.encode_cached(text) if len(text) <= CACHED_LENGTH else self._encode(text))
 
     def media_ids(self, media: Media) -> list[int]:
-        """The negative ids that stand for an audio or image. Raises DataError if there is no encoder that reads it."""
+        """The negative ids that represent audio or an image. Raises DataError if no encoder can read it."""
         if self.media is None:
             raise DataError(
-                f"the prompt has {media.type}, and the recipe names no encoder for it", hint="write encoder: NAME"
+                f"the prompt has {media.type}, but the recipe names no encoder for it", hint="write encoder: NAME"
             )
         return self.media.ids(media)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """The place of each token that :meth:`encode` gives, as (first character, character after the last).
 
-        Raises BackboneError for a tokenizer that does not tell.
+        Raises BackboneError for a tokenizer without offsets.
         """
         if self._backend is None:
             raise BackboneError(
@@ -139,7 +139,7 @@ class TextTokenizer:
         return list(self._backend.encode(text, add_special_tokens=False).offsets)
 
     def token_ends(self, text: str) -> list[int]:
-        """Where the tokens of ``text`` end, in characters; every character for a tokenizer that does not tell."""
+        """The ends of the tokens of ``text``, in characters; for a tokenizer without offsets, every character."""
         if self._backend is None:
             return list(range(1, len(text) + 1))
         return sorted({end for _, end in self.offsets(text) if end})
@@ -172,7 +172,7 @@ class TextTokenizer:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the vocabulary, merges and rules, and of how rows begin and texts end."""
+        """The SHA-256 of the vocabulary, merges and rules, and of the ids that begin rows and end texts."""
         backend = getattr(self.inner, "backend_tokenizer", None)
         if backend is not None:
             content = backend.to_str()

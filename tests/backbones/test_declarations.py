@@ -1,4 +1,4 @@
-"""What a backbone says of itself before and after it is loaded."""
+"""The declarations of a backbone before and after it is loaded."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_tokenizer_and_context_without_weights(hub_folder):
         assert tokenizer.encode(text) == backbone.tokenizer.encode(text)
 
 
-def test_a_tokenizer_that_is_made_of_the_training_texts_is_not_known_before():
+def test_a_tokenizer_made_from_training_texts_is_known_only_after_load():
     assert Scratch(Scratch.Options(**Scratch.sample_options)).load_tokenizer() is None
 
 

@@ -1,4 +1,4 @@
-"""Loading a model folder, and one clear error for each way in which it can be wrong."""
+"""Loading a model folder, with a clear error for each way in which the folder can be wrong."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ def test_context_may_be_shortened(tiny_gpt2_folder):
     assert load(tiny_gpt2_folder, context=16).context == 16
 
 
-def test_digest_follows_the_weights(folder, tiny_gpt2_folder):
+def test_the_digest_depends_on_the_weights(folder, tiny_gpt2_folder):
     from safetensors.torch import load_file, save_file
 
     assert load(folder).digests() == load(tiny_gpt2_folder).digests()
@@ -67,7 +67,7 @@ def test_digest_follows_the_weights(folder, tiny_gpt2_folder):
 
 
 @pytest.mark.parametrize(("key", "value"), [("activation_function", "relu"), ("n_head", 2), ("eos_token_id", 7)])
-def test_digest_follows_how_the_weights_are_used(folder, tiny_gpt2_folder, key, value):
+def test_the_digest_depends_on_the_config(folder, tiny_gpt2_folder, key, value):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {key: value}))
     changed, original = load(folder).digests(), load(tiny_gpt2_folder).digests()
@@ -86,12 +86,12 @@ def test_weights_to_be_trained_are_held_in_fp32(tiny_gpt2_folder):
 
 
 def test_no_folder(tmp_path):
-    assert f"there is no folder {tmp_path / 'nowhere'}" in problem_of(tmp_path / "nowhere")
+    assert f"the folder {tmp_path / 'nowhere'} does not exist" in problem_of(tmp_path / "nowhere")
 
 
 def test_a_file(tmp_path):
     (tmp_path / "model.gguf").touch()
-    assert "model.gguf is a file; a backbone is a folder or a Hub id" in problem_of(tmp_path / "model.gguf")
+    assert "model.gguf is a file, expected a folder or a Hub id" in problem_of(tmp_path / "model.gguf")
 
 
 def test_no_config(folder):
@@ -154,17 +154,17 @@ def test_missing_tensors_are_not_made_up(folder):
     tensors = load_file(folder / "model.safetensors")
     del tensors["transformer.h.1.mlp.c_fc.weight"], tensors["transformer.h.0.ln_1.bias"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    assert "lack 2 tensors of its config, first transformer.h.0.ln_1.bias" in problem_of(folder)
+    assert "lacks 2 of the tensors that config.json requires, first transformer.h.0.ln_1.bias" in problem_of(folder)
 
 
 def test_tensors_of_another_shape(folder):
     change_config(folder, vocab_size=500)
     message = problem_of(folder)
-    assert "another shape than its config says" in message
+    assert "tensors differ from config.json" in message
     assert "transformer.wte.weight" in message
 
 
-def test_an_encoder_is_no_backbone(folder):
+def test_an_encoder_is_refused(folder):
     import torch
     from transformers import BertConfig, BertForMaskedLM
 
@@ -172,26 +172,26 @@ def test_an_encoder_is_no_backbone(folder):
     torch.manual_seed(0)
     model = BertForMaskedLM(BertConfig(vocab_size=400, initializer_range=0.2, **sizes))
     model.save_pretrained(folder)
-    assert "not causal: its tokens see the ones after them" in problem_of(folder)
+    assert "not causal: its tokens see later ones" in problem_of(folder)
 
 
 def test_a_hub_name_that_cannot_be_reached():
     message = problem_of("nobody/nothing")
-    assert "there is no folder 'nobody/nothing', and the Hub model of that name cannot be reached" in message
+    assert "the folder 'nobody/nothing' does not exist, and the Hub model of that name cannot be downloaded" in message
     assert "\n" not in message
 
 
-def test_a_hub_name_with_the_network_cut(monkeypatch):
+def test_a_hub_name_without_a_network(monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    assert "cannot be reached" in problem_of("nobody/nothing")
+    assert "cannot be downloaded" in problem_of("nobody/nothing")
 
 
-def test_a_name_that_is_none():
+def test_an_invalid_hub_id():
     assert "neither a folder nor a valid Hub id" in problem_of("a/b/c")
 
 
-def test_half_a_surrogate_pair_is_named(tiny_gpt2_folder):
+def test_half_a_surrogate_pair_is_an_error(tiny_gpt2_folder):
     with pytest.raises(DataError, match="not valid Unicode"):
         load(tiny_gpt2_folder).tokenizer.encode("a \ud83d b")

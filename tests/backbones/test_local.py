@@ -1,4 +1,4 @@
-"""Rows through the model: what comes out equals what transformers gives for each row alone."""
+"""Rows through the model: the results equal those of transformers for each row alone."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "
 
 @pytest.fixture(params=FAMILIES)
 def pair(request, tiny_folder):
-    """A backbone, and the same model as transformers loads it."""
+    """A backbone, and the same model loaded with transformers."""
     folder = tiny_folder(request.param)
     backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
     backbone.load(LoadSettings())
@@ -60,7 +60,7 @@ def test_context_of_a_config():
     assert usable_context(Config, None) == 1024
     assert usable_context(Config, 64) == 64
     assert usable_context(Boundless, 4096) == 4096
-    with pytest.raises(BackboneError, match="no more than 1024"):
+    with pytest.raises(BackboneError, match="the model has only 1024 positions"):
         usable_context(Config, 2000)
 
 

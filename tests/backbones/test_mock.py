@@ -50,14 +50,14 @@ def test_script():
     assert (rolling.logprob, rolling.tokens, rolling.bytes) == (-40.0, 6, 6)
 
 
-def test_what_the_script_leaves_open_is_an_error():
+def test_an_answer_missing_in_the_script_is_an_error():
     with pytest.raises(BackboneError, match=r"no ' great' after 'A dull film\.'"):
         ask(mock(mode="scripted", script=SCRIPT), "A dull film.", " great")
     with pytest.raises(BackboneError, match="no values for 'A film'"):
         mock(values={"play": [1.0]}).answer([Readout(as_prompt("A film"), "classifier")])
-    with pytest.raises(BackboneError, match="no text to write after 'A film'"):
+    with pytest.raises(BackboneError, match="no text to generate after 'A film'"):
         write(mock(mode="scripted", texts={"play": "yes"}), "A film")
-    with pytest.raises(TypeError, match="no answer to a str"):
+    with pytest.raises(TypeError, match="got str, expected LogLikelihood"):
         mock().answer(["what?"])
 
 
@@ -66,7 +66,7 @@ def test_readout():
     assert reply.values == (0.5, -1.5)
 
 
-def test_uniform_is_eight_bits_a_byte():
+def test_uniform_is_eight_bits_per_byte():
     backbone = mock(mode="uniform")
     reply = ask(backbone, "A film:", " bon")
     assert (reply.logprob, reply.greedy) == (pytest.approx(-4 * math.log(256)), False)
@@ -74,7 +74,7 @@ def test_uniform_is_eight_bits_a_byte():
     assert -rolling.logprob / math.log(2) / rolling.bytes == pytest.approx(8)
 
 
-# White space at the end of what comes before is predicted with what follows, so that it would count twice.
+# White space at the end of a prompt is predicted with the continuation, so that it would count twice.
 unspaced = unicode.map(str.rstrip)
 
 
@@ -153,7 +153,9 @@ def test_texts_by_hash():
 def test_prompts_are_cut_so_that_the_text_fits():
     reply = write(mock(context=30, texts={"": "yes"}), [Part("x" * 50, "passage"), "\nIs:"], 10)
     assert reply.cut.tokens == 1 + 50 + 4 - 20
-    with pytest.raises(DataError, match="max_tokens is 30, which leaves no room for a prompt in 30 tokens"):
+    with pytest.raises(
+        DataError, match="max_tokens is 30, which leaves no room for a prompt in a context of 30 tokens"
+    ):
         write(mock(context=30), "Is:", 30)
 
 
@@ -163,7 +165,7 @@ def test_values_at_the_tokens_of_a_passage():
     (reply,) = mock(values={"aé": values}).answer([Readout(prompt, "span", "passage")])
     assert (reply.values, reply.places) == (tuple(values), ((0, 1), (1, 2), (1, 2), (2, 3)))
     for wrong in ([], values[:9], values[:4]):
-        with pytest.raises(BackboneError, match=rf"{len(wrong)} values .* 5 vectors: one per token of its passage"):
+        with pytest.raises(BackboneError, match=rf"{len(wrong)} values .* 5 vectors: one per token of the passage"):
             mock(values={"aé": wrong}).answer([Readout(prompt, "span", "passage")])
     with pytest.raises(DataError, match="2 passages"):
         mock(values={"": values}).answer([Readout(prompt + prompt, "span", "passage")])
@@ -186,7 +188,7 @@ def test_progress_counts_requests_and_tokens():
     assert calls == [(1, 3), (1, 4), (1, 5)]
 
 
-def test_digests_follow_the_options():
+def test_digests_depend_on_the_options():
     assert mock(seed=1).digests() == mock().digests()
     assert mock(seed=2).digests()["weights"] != mock().digests()["weights"]
     assert mock(script=SCRIPT).capabilities() == {"context": 4096, "mode": "hash"}

@@ -27,7 +27,7 @@ def load(texts=TEXTS, seed=1, **options):
         ("llama", {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}),
     ],
 )
-def test_the_model_is_as_asked_for(model_type, config):
+def test_the_model_has_the_given_config(model_type, config):
     backbone = load(model_type=model_type, config=config)
     own = backbone.model.config
     assert own.model_type == model_type
@@ -38,7 +38,7 @@ def test_the_model_is_as_asked_for(model_type, config):
     assert own.eos_token_id == own.bos_token_id == backbone.tokenizer.end
 
 
-def test_weights_follow_the_seed():
+def test_weights_depend_on_the_seed():
     first, again, other = load(config=SMALL), load(config=SMALL), load(config=SMALL, seed=2)
     assert first.digests() == again.digests()
     assert first.digests()["weights"] != other.digests()["weights"]
@@ -48,11 +48,11 @@ def test_weights_follow_the_seed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model_type": "gpt9"}, "no model of type 'gpt9' can be made"),
-        ({"model_type": "t5"}, "no model of type 't5' can be made"),
+        ({"model_type": "gpt9"}, "a model of type 'gpt9' cannot be made"),
+        ({"model_type": "t5"}, "a model of type 't5' cannot be made"),
         ({"config": {"n_layers": 1}}, "gpt2 has no field 'n_layers'; did you mean 'n_layer'"),
-        ({"config": {"n_head": 5, "n_embd": 16}}, "no model of type 'gpt2' can be made.*divisible"),
-        ({"config": {"n_layer": "two"}}, "no model of type 'gpt2' can be made.*n_layer"),
+        ({"config": {"n_head": 5, "n_embd": 16}}, "a model of type 'gpt2' cannot be made.*divisible"),
+        ({"config": {"n_layer": "two"}}, "a model of type 'gpt2' cannot be made.*n_layer"),
         ({"config": {"vocab_size": 10}}, "set vocabulary instead"),
         ({"config": SMALL, "texts": []}, "there is no text to train a tokenizer on"),
     ],
@@ -76,5 +76,5 @@ def test_tokens():
 
 
 def test_long_texts_are_encoded_like_short_ones():
-    text = "the good film " * 1000  # longer than the context, and than what is remembered
+    text = "the good film " * 1000  # longer than the context, and than cached texts
     assert BPE.encode(text) == BPE.encode("the") + BPE.encode(" good film the") * 999 + BPE.encode(" good film ")

@@ -220,7 +220,7 @@ class TestBackbone:
     def test_on_a_hub_that_cannot_be_reached(self, folder: Path, capsys) -> None:
         text = refused(capsys, "backbone=nobody/nothing")
         assert "nobody/nothing" in text
-        assert "cannot be reached" in text
+        assert "cannot be downloaded" in text
 
     def test_data_on_a_hub_that_cannot_be_reached(self, folder: Path, capsys) -> None:
         assert "nobody/nothing" in refused(capsys, "task.data.path=nobody/nothing")

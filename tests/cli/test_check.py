@@ -255,10 +255,10 @@ def test_a_former_option_names_what_replaces_it(folder, capsys, change, key):
     ("value", "message"),
     [
         ("runs/nonexistent", "there is no run in runs/nonexistent"),
-        ("./nonexistent", "/nonexistent; give a folder with config.json"),
+        ("./nonexistent", "/nonexistent does not exist; give a folder with config.json"),
         ("./data", "/data has no config.json"),
         ("./adapter", "/adapter holds a PEFT adapter without its base model; name the run that trained it"),
-        ("./rows.csv", "/rows.csv is a file; a backbone is a folder or a Hub id"),
+        ("./rows.csv", "/rows.csv is a file, expected a folder or a Hub id"),
     ],
 )
 def test_a_backbone_whose_files_are_missing_is_reported_at_its_place(value, message, folder, capsys):

@@ -1,4 +1,4 @@
-"""Audio and images in rows: where they may be, and what is told about what is none."""
+"""Audio and images in rows: the values that hold them, and the messages about other values."""
 
 import pytest
 
@@ -18,7 +18,7 @@ WAV = b"RIFF\x00\x00\x00\x00WAVE"
         *[(b"\xff\xfb", "audio/mpeg"), (b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg")],
     ],
 )
-def test_the_kind_is_seen_in_the_bytes(begin, kind):
+def test_the_type_is_recognised_from_the_bytes(begin, kind):
     assert media_of(begin + b"...").type == kind
 
 
@@ -49,13 +49,13 @@ def test_a_part_of_the_prompt():
         (None, "a value is null"),
     ],
 )
-def test_what_is_none_is_told_with_its_row(value, message):
+def test_what_is_not_media_is_reported_with_its_row(value, message):
     with pytest.raises(DataError, match=message) as caught:
         Template("{{ audio | media }}").render(Row({"audio": value}, place="row 3 of test"))
     assert "row 3 of test" in str(caught.value)
 
 
-def test_media_stand_in_prompts_only():
+def test_media_are_allowed_only_in_prompts():
     with pytest.raises(DataError, match="possible in a prompt only"):
         Template("{{ audio | media }}").render_text(Row({"audio": WAV}))
     with pytest.raises(ValueError, match="media must come last"):

@@ -1,4 +1,4 @@
-"""Data files: every value as it was written, every fault with its place."""
+"""Data files: values are read unchanged, and every fault is reported with its place."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_no_value_is_converted(write):
     assert dict(row) == {"a": "007", "b": "1e5", "c": "NA", "d": "true"}
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header(write):
+def test_a_byte_order_mark_is_not_part_of_the_header(write):
     (row,) = read_file(write("a.csv", "\ufefftext\nx\n"))
     assert dict(row) == {"text": "x"}
 
@@ -76,7 +76,7 @@ def test_a_field_may_hold_a_book(write):
     assert row["text"] == book
 
 
-def test_text_has_one_row_a_line(write):
+def test_text_has_one_row_per_line(write):
     found = list(read_file(write("a.txt", "one \n\ntwo\n\n")))
     assert [(row.line, row["text"]) for row in found] == [(1, "one "), (2, ""), (3, "two")]
 
@@ -93,9 +93,15 @@ def test_an_empty_line_of_json_is_a_row_without_values(write):
         ("a.csv", "text,label\na,1\nb\n", 3, None, "got 1 field, expected 2 (text, label)"),
         ("a.csv", 'text,label\n"a\nb",1\nc,1,2\n', 4, None, "got 3 fields, expected 2 (text, label)"),
         ("a.tsv", "text\tlabel\na,1\n", 2, None, "got 1 field, expected 2 (text, label)"),
-        ("a.csv", 'text,label\nx,1\n"never closed,1\nb,2\n', 3, None, "the record that begins here cannot be read"),
-        ("a.csv", 'text,label\n"a"b,1\n', 2, None, "the record that begins here cannot be read"),
-        ("a.csv", "text,label,text\na,b,c\n", 1, None, "2 columns are called 'text'"),
+        (
+            "a.csv",
+            'text,label\nx,1\n"never closed,1\nb,2\n',
+            3,
+            None,
+            "the record that begins on this line cannot be read",
+        ),
+        ("a.csv", 'text,label\n"a"b,1\n', 2, None, "the record that begins on this line cannot be read"),
+        ("a.csv", "text,label,text\na,b,c\n", 1, None, "2 columns have the name 'text'"),
         ("a.csv", ",text\n0,a\n", 1, None, "column 1 has no name"),
         ("a.csv", "\ntext\n", 1, None, "column 1 has no name"),
         ("a.jsonl", '{"a": 1}\n{"a": 2,}\n', 2, 9, "not valid JSON"),
@@ -119,7 +125,7 @@ def test_faults_are_named_with_their_place(write, name, content, line, column, m
 def test_all_faults_of_a_header_at_once(write):
     with pytest.raises(DataError) as caught:
         list(read_file(write("a.csv", "a,,a\n1,2,3\n")))
-    assert [entry.message for entry in caught.value.problems] == ["column 2 has no name", "2 columns are called 'a'"]
+    assert [entry.message for entry in caught.value.problems] == ["column 2 has no name", "2 columns have the name 'a'"]
 
 
 def test_parquet_gives_nested_values_and_numbered_rows(tmp_path):
@@ -137,7 +143,7 @@ def test_parquet_gives_nested_values_and_numbered_rows(tmp_path):
 def test_parquet_with_a_column_twice(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
-    assert "several columns are called 'a'" in problem(path).message
+    assert "several columns have the name 'a'" in problem(path).message
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):

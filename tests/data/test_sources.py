@@ -1,4 +1,4 @@
-"""Where rows come from: kinds of paths, splits, and what cannot be opened."""
+"""Sources of rows: kinds of paths, splits, and paths that cannot be opened."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_split_in_two_formats_is_ambiguous(folder):
     assert "got train.csv, train.jsonl, expected one file" in refused(folder({"train.csv": "a\n", "train.jsonl": "{}"}))
 
 
-def test_a_file_beside_may_be_a_split(folder):
+def test_a_file_in_the_same_folder_can_be_a_split(folder):
     path = folder({"reviews.csv": "text\na\n", "later.csv": "text\nb\n"}) / "reviews.csv"
     opened = source(path, splits={"test": "later.csv"})
     assert [row["text"] for row in opened.rows("later.csv")] == ["b"]
@@ -88,7 +88,7 @@ def test_nested_folder_through_datasets(folder):
     assert (dict(row), row.place) == ({"text": "b"}, "row 1 of test")
 
 
-def test_a_data_card_says_which_files_are_which(folder):
+def test_a_data_card_assigns_files_to_splits(folder):
     card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: test\n    path: held.csv\n---\n"
     opened = source(folder({"README.md": card, "held.csv": "text\nb\n", "other.csv": "text\na\n"}))
     assert opened.splits == ("test",)
@@ -151,7 +151,7 @@ def test_hub_options_reach_the_library(monkeypatch):
     assert [dict(row) for row in opened.rows("train")] == [{"text": "a"}]
 
 
-def test_a_full_disk_is_no_fault_of_the_data(monkeypatch):
+def test_a_full_disk_is_not_a_data_error(monkeypatch):
     import errno
 
     import datasets
@@ -175,7 +175,7 @@ def test_standard_input_is_read_once(monkeypatch):
         list(opened.rows("train"))
 
 
-def test_paths_that_are_not_there(folder):
+def test_paths_that_do_not_exist(folder):
     path = folder({"reviews.csv": "text\n"})
     assert "did you mean 'reviews.csv'?" in refused(path / "review.csv")
     assert "does not exist either" in refused(path / "gone" / "review.csv")
@@ -206,6 +206,6 @@ def test_hub_options_for_files_are_refused(folder, options):
         ({"spilts": {}}, "Extra inputs"),
     ],
 )
-def test_options_that_cannot_be(options, message):
+def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValidationError, match=message):
         DataOptions(path="a.csv", **options)

@@ -111,7 +111,7 @@ def test_the_same_image_is_read_once(load):
 
 def test_what_cannot_be_read_is_told(load, tiny_folder):
     backbone = load("gpt2")
-    with pytest.raises(DataError, match="the encoder 'pixels' reads image, and the prompt has audio/wav"):
+    with pytest.raises(DataError, match="the encoder 'pixels' reads image, but the prompt has audio/wav"):
         LocalEngine(backbone).answer([LogLikelihood((Part(kind="media", media=Media(b"RIFF", "audio/wav")),), " a")])
     with pytest.raises(DataError, match="got 3 bytes, expected rows of 4"):
         LocalEngine(backbone).answer([LogLikelihood((Part(kind="media", media=Media(b"abc", "image/raw")),), " a")])
@@ -121,7 +121,7 @@ def test_what_cannot_be_read_is_told(load, tiny_folder):
         LocalEngine(backbone).answer([Readout((image(1),), "read", "passage")])
     without = HuggingFace(HuggingFaceOptions(path=str(tiny_folder("gpt2"))))
     without.load(LoadSettings())
-    with pytest.raises(DataError, match="the prompt has image/raw, and the recipe names no encoder"):
+    with pytest.raises(DataError, match="the prompt has image/raw, but the recipe names no encoder"):
         LocalEngine(without).answer([LogLikelihood((image(1),), " a")])
 
 

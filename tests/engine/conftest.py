@@ -1,4 +1,4 @@
-"""What the tests of the engines share."""
+"""Fixtures of the engine tests."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 
 @pytest.fixture(scope="module")
 def load(tiny_folder):
-    """``load("gpt2")``: the tiny model of that type, loaded once a module."""
+    """``load("gpt2")``: the tiny model of that type, loaded once per module."""
     made = {}
 
     def loaded(family):

@@ -1,4 +1,4 @@
-"""The token budget of batches: given, found by measuring, and halved when memory runs out."""
+"""The token budget of batches: fixed, found by measuring, and halved when memory runs out."""
 
 import itertools
 
@@ -75,7 +75,7 @@ def test_other_errors_pass():
 
 @pytest.mark.parametrize("best", [1024, 4096, 10**9])
 def test_the_budget_grows_while_that_is_faster(monkeypatch, best):
-    """The clock of a machine whose batches take the same time up to ``best`` tokens, and then as long as they are."""
+    """On this machine, batches take constant time up to ``best`` tokens, and time proportional to the tokens above."""
     clock = [0.0]
     monkeypatch.setattr(batches.time, "process_time", lambda: clock[0])
     spent, sizes = TokenBudget(None, "cpu"), []
@@ -92,7 +92,7 @@ def test_the_budget_grows_while_that_is_faster(monkeypatch, best):
     assert sizes[-2] == spent.tokens, "it stays there"
 
 
-def test_a_given_budget_stays():
+def test_a_fixed_budget_stays():
     spent = TokenBudget(128, "cpu")
     list(spent.spend([64] * 100, lambda batch: (64 * len(batch), None)))
     assert spent.tokens == 128

@@ -1,4 +1,4 @@
-"""The reply cache: it finds what was asked of the same model, and nothing else, whatever happens to its file."""
+"""The reply cache: it returns replies only to the same request of the same model, even if its file is damaged."""
 
 import json
 import multiprocessing
@@ -49,7 +49,7 @@ REQUESTS = [
 
 
 class Counting:
-    """Replies with the number of requests so far; remembers what it was asked."""
+    """Replies with the number of requests so far, and records the requests."""
 
     def __init__(self, fail_after=None):
         self.asked = []
@@ -59,7 +59,7 @@ class Counting:
         replies = []
         for request in requests:
             if self.fail_after is not None and len(self.asked) >= self.fail_after:
-                raise RunFailed("the model answered with a number that is not finite")
+                raise RunFailed("the model gave a number that is not finite")
             self.asked.append(request)
             replies.append(LogLikelihoodReply(-float(len(self.asked)), 1, True, Cut(1, 2)))
             if advance:
@@ -71,7 +71,7 @@ def engine(tmp_path, model=None, **options):
     return CachedEngine(Counting(**options), model or {"weights": "a"}, tmp_path / "replies.sqlite")
 
 
-def test_nothing_is_asked_twice(tmp_path):
+def test_a_second_request_is_answered_from_the_file(tmp_path):
     first, second = engine(tmp_path), engine(tmp_path)
     replies = first.answer(REQUESTS)
     assert second.answer(REQUESTS[::-1]) == replies[::-1]
@@ -79,7 +79,7 @@ def test_nothing_is_asked_twice(tmp_path):
     assert (second.hits, second.asked, second.inner.asked) == (len(REQUESTS), len(REQUESTS), [])
 
 
-def test_every_part_of_a_request_counts(tmp_path):
+def test_every_field_of_a_request_is_part_of_the_key(tmp_path):
     keys = [engine(tmp_path).key(request) for request in REQUESTS]
     assert len(set(keys)) == len(REQUESTS)
 
@@ -87,14 +87,14 @@ def test_every_part_of_a_request_counts(tmp_path):
 @pytest.mark.parametrize(
     "other", [{"weights": "b"}, {"weights": "a", "adapter": "x"}, {"weights": "a", "precision": "bf16"}]
 )
-def test_another_model_is_asked_itself(tmp_path, other):
+def test_replies_of_another_model_are_not_used(tmp_path, other):
     engine(tmp_path).answer(REQUESTS[:2])
     asked = engine(tmp_path, other)
     asked.answer(REQUESTS[:2])
     assert asked.hits == 0
 
 
-def test_another_version_is_asked_itself(tmp_path, monkeypatch):
+def test_replies_of_another_version_are_not_used(tmp_path, monkeypatch):
     engine(tmp_path).answer(REQUESTS[:2])
     monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
     later = engine(tmp_path)
@@ -118,21 +118,21 @@ replies = st.one_of(
 
 
 @given(reply=replies)
-def test_replies_come_back_as_they_were(reply):
+def test_replies_are_unchanged_after_storing(reply):
     assert reply_of(text_of(reply)) == reply
 
 
-def test_a_stop_in_the_middle_loses_only_what_was_not_written(tmp_path, monkeypatch):
+def test_an_interruption_loses_only_the_current_transaction(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "WRITTEN_AT_ONCE", 3)
     broken = engine(tmp_path, fail_after=7)
     with pytest.raises(RunFailed):
         broken.answer(REQUESTS)
     again = engine(tmp_path)
     again.answer(REQUESTS)
-    assert again.inner.asked == REQUESTS[6:], "two batches of three were written, the one that failed was not"
+    assert again.inner.asked == REQUESTS[6:], "two transactions of three replies were written, the failed one was not"
 
 
-def test_progress_counts_all(tmp_path):
+def test_progress_counts_stored_and_computed_replies(tmp_path):
     engine(tmp_path).answer(REQUESTS[:4])
     done = []
     engine(tmp_path).answer(REQUESTS, lambda requests, tokens: done.append(requests))
@@ -140,7 +140,7 @@ def test_progress_counts_all(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no database at all", b"SQLite format 3\x00" + b"x" * 5000])
-def test_a_damaged_file_is_set_aside_and_said(tmp_path, content):
+def test_a_damaged_file_is_renamed_and_reported(tmp_path, content):
     file = tmp_path / "replies.sqlite"
     file.write_bytes(content)
     asked = engine(tmp_path)
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_set_aside_and_said(tmp_path, content):
     assert (fresh.problem, fresh.hits) == (None, 0)
 
 
-def test_a_reply_that_cannot_be_read_is_damage(tmp_path):
+def test_an_unreadable_reply_counts_as_damage(tmp_path):
     engine(tmp_path).answer(REQUESTS)
     with sqlite3.connect(tmp_path / "replies.sqlite") as connection:
         connection.execute("UPDATE replies SET reply = '[\"Unheard\", {}]'")
@@ -162,7 +162,7 @@ def test_a_reply_that_cannot_be_read_is_damage(tmp_path):
     assert "damaged" in asked.problem
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_without_write_permission_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     asked = CachedEngine(Counting(), {}, tmp_path / "file" / "replies.sqlite")
     assert len(asked.answer(REQUESTS)) == len(REQUESTS)
@@ -191,7 +191,7 @@ def test_two_processes_share_a_file(tmp_path):
     connection.close()
 
 
-def test_where_the_file_is(monkeypatch, tmp_path):
+def test_the_place_of_the_file(monkeypatch, tmp_path):
     monkeypatch.setenv("GPTTASKS_CACHE", "off")
     assert cache_file() is None
     monkeypatch.setenv("GPTTASKS_CACHE", str(tmp_path))
@@ -201,7 +201,7 @@ def test_where_the_file_is(monkeypatch, tmp_path):
     assert cache_file().parent == tmp_path / "xdg" / "gpttasks"
 
 
-def test_a_model_that_answers_nan_leaves_it_clean(tiny_gpt2_folder, tmp_path):
+def test_nan_is_never_stored(tiny_gpt2_folder, tmp_path):
     backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_gpt2_folder)))
     backbone.load(LoadSettings())
     with torch.no_grad():
@@ -214,7 +214,7 @@ def test_a_model_that_answers_nan_leaves_it_clean(tiny_gpt2_folder, tmp_path):
     assert after.hits == 0
 
 
-def test_runs_share_replies_and_say_so(recipe, tiny_gpt2_folder, tmp_path, monkeypatch, capsys):
+def test_runs_share_replies_and_report_it(recipe, tiny_gpt2_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GPTTASKS_CACHE", str(tmp_path / "cache"))
     changes = ["adapt=none", "train=null"]
     first = run(recipe, "first", *changes)
@@ -223,7 +223,7 @@ def test_runs_share_replies_and_say_so(recipe, tiny_gpt2_folder, tmp_path, monke
     assert again.document["cache"]["hits"] == again.document["cache"]["asked"] == 24
     assert "24 of 24 replies were found in the cache" in capsys.readouterr().err
     work = first.document["engine"]
-    assert (work["engine"], again.document["engine"]["tokens_asked"]) == ("shared", 0), "what was known is not read"
+    assert (work["engine"], again.document["engine"]["tokens_asked"]) == ("shared", 0), "known replies cost no tokens"
     assert 0 < work["tokens_read"] < work["tokens_asked"]
     assert 0 <= work["padding"] < 1
     assert samples(again.folder) == samples(first.folder)

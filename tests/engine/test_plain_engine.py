@@ -1,4 +1,4 @@
-"""The plain engine against transformers asked one request, and for texts one token, at a time."""
+"""The plain engine against transformers with one request at a time and, in generation, one token at a time."""
 
 import random
 
@@ -17,7 +17,7 @@ FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "
 CONTEXT = 24
 NATS = 1e-4
 
-# Prompts end where a token ends, so that tokenising prompt and continuation apart is right too.
+# Prompts end where a token ends, so that prompt and continuation can be tokenised separately.
 PAIRS = [
     ("The film was", " good"),
     ("The film was", " a quiet wonder, and everyone stayed"),
@@ -35,7 +35,7 @@ def load(folder, context=CONTEXT):
 
 
 class Naive:
-    """What transformers says, without any of our code."""
+    """The numbers of transformers, without any code of gpttasks."""
 
     def __init__(self, folder):
         self.model = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -45,7 +45,7 @@ class Naive:
         return self.tokenizer(text)["input_ids"]
 
     def logprobs(self, ids):
-        """[length - 1, vocabulary]: of what follows each token but the last."""
+        """[length - 1, vocabulary]: the log-probabilities of the token after each token but the last."""
         with torch.no_grad():
             return self.model(input_ids=torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
 
@@ -62,13 +62,13 @@ class Naive:
         total = 0.0
         for place in range(1, len(ids)):
             window_start = (place - 1) // (CONTEXT - 1) * (CONTEXT - 1)
-            if window_start + CONTEXT >= len(ids):  # the last window reads as much as fits
+            if window_start + CONTEXT >= len(ids):  # the last window is filled with preceding tokens
                 window_start = max(0, len(ids) - CONTEXT)
             total += float(self.logprobs(ids[window_start : place + 1])[-1, ids[place]])
         return total, len(ids) - 1
 
     def strided(self, text, stride):
-        """Each token after as many as its window holds before it, the windows counted off by hand."""
+        """The log-probability of each token after those before it in its window; the windows are counted explicitly."""
         ids = self.ids(text)
         total, window_ends = 0.0, [*range(CONTEXT, len(ids), stride), len(ids)]
         for place in range(1, len(ids)):
@@ -156,7 +156,7 @@ def test_states_of_a_passage(folder):
     assert (reply.places[0][0], reply.places[-1][1]) == (0, len(passage))
 
 
-def test_batches_and_order_move_nothing(folder):
+def test_replies_do_not_depend_on_batches_and_order(folder):
     backbone = load(folder)
     modules = two_modules(backbone.hidden_size)
     requests = all_requests()
@@ -184,7 +184,7 @@ def test_long_prompts_are_cut_and_counted(tiny_gpt2_folder):
     engine = LocalEngine(load(tiny_gpt2_folder), two_modules(32))
     likelihood, readout = engine.answer([LogLikelihood(prompt, " good"), Readout(prompt, "first")])
     assert likelihood.cut.shots == readout.cut.shots == 1
-    without_shot = len(engine.backbone.tokenizer.encode("x " * 40 + "\nSentiment: good"))
+    without_shot = len(engine.lm.tokenizer.encode("x " * 40 + "\nSentiment: good"))
     assert likelihood.cut.tokens == 1 + without_shot - CONTEXT
 
 
@@ -195,12 +195,12 @@ def test_progress_counts_requests_and_real_tokens(tiny_gpt2_folder):
     LocalEngine(load(tiny_gpt2_folder), tokens_per_batch=30).answer(requests, lambda *call: calls.append(call))
     assert sum(done for done, _ in calls) == 3
     windows = -(-(len(naive.ids(LONG)) - 1) // (CONTEXT - 1))
-    # Each window is full: the last one reads again what it needs for that.
+    # Each window is full: the last one repeats preceding tokens.
     real = windows * CONTEXT + len(naive.ids("The film was good"))
     assert sum(tokens for _, tokens in calls) == real
 
 
-def test_dropout_is_off_while_answering_and_the_mode_comes_back(tiny_gpt2_folder):
+def test_dropout_is_off_while_answering_and_the_mode_is_restored(tiny_gpt2_folder):
     backbone = load(tiny_gpt2_folder)
     requests = all_requests()[:5]
     expected = LocalEngine(backbone).answer(requests)
@@ -210,7 +210,7 @@ def test_dropout_is_off_while_answering_and_the_mode_comes_back(tiny_gpt2_folder
     assert LocalEngine(backbone).answer([]) == []
 
 
-def test_nan_is_never_an_answer(tiny_gpt2_folder):
+def test_nan_is_an_error(tiny_gpt2_folder):
     backbone = load(tiny_gpt2_folder)
     with torch.no_grad():
         backbone.model.transformer.h[1].mlp.c_fc.weight[0, 0] = float("nan")
@@ -224,5 +224,5 @@ def test_nan_is_never_an_answer(tiny_gpt2_folder):
 
 
 def test_an_unknown_request(tiny_gpt2_folder):
-    with pytest.raises(TypeError, match="a str has no token rows"):
+    with pytest.raises(TypeError, match="got str, expected LogLikelihood"):
         LocalEngine(load(tiny_gpt2_folder)).answer(["what?"])

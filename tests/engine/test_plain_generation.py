@@ -1,4 +1,4 @@
-"""Texts against transformers' own ``generate``."""
+"""Generated texts against ``generate`` of transformers."""
 
 import random
 
@@ -40,7 +40,7 @@ def load(folder, context=None):
 
 
 def spelling_ids(backbone):
-    """The backbone with a tokenizer that writes ids instead of text: the texts of random models say little."""
+    """The backbone with a tokenizer that decodes to ids instead of text: random models mostly generate broken text."""
     backbone.tokenizer.decode = lambda ids: " ".join(map(str, ids))
     return backbone
 
@@ -51,7 +51,7 @@ def write(backbone, prompt, max_tokens=16, **options):
 
 
 class Naive:
-    """What transformers writes, and how likely it says that it is."""
+    """The texts of transformers, and their log-probabilities."""
 
     def __init__(self, folder):
         self.model = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -61,7 +61,7 @@ class Naive:
         return self.tokenizer(prompt, return_tensors="pt")["input_ids"]
 
     def write(self, prompt, max_tokens=16, ends=(0,), **options):
-        """The new ids, without what pads them."""
+        """The new ids without padding."""
         ids = self.ids(prompt)
         options |= {"do_sample": False, "max_new_tokens": max_tokens, "eos_token_id": list(ends), "pad_token_id": 0}
         tokens = self.model.generate(ids, attention_mask=torch.ones_like(ids), **options)[0, ids.shape[1] :].tolist()
@@ -69,7 +69,7 @@ class Naive:
         return tokens[: first_end + 1]
 
     def logprob(self, prompt, tokens):
-        """The sum over tokens, each from a forward pass of all before it."""
+        """The sum over tokens, each from a separate forward pass over all tokens before it."""
         ids = [*self.ids(prompt)[0].tolist(), *tokens]
         start = len(ids) - len(tokens)
         with torch.no_grad():
@@ -92,7 +92,7 @@ def test_greedy_equals_transformers(folder):
         assert reply.logprob == pytest.approx(naive.logprob(prompt, tokens), abs=NATS)
 
 
-def test_end_tokens_of_the_model_s_settings_end_a_text_too(folder):
+def test_end_tokens_in_the_generation_settings_end_a_text(folder):
     naive, backbone = Naive(folder), spelling_ids(load(folder))
     other = naive.write(PROMPTS[0])[3]
     backbone.model.generation_config.eos_token_id = [0, other]
@@ -105,7 +105,7 @@ def test_end_tokens_of_the_model_s_settings_end_a_text_too(folder):
 @pytest.mark.parametrize(("beams", "penalty"), [(2, 1.0), (4, 1.0), (4, -1.0), (4, 2.0)])
 def test_beams_equal_transformers(folder, beams, penalty):
     naive, backbone = Naive(folder), spelling_ids(load(folder))
-    # Some of what is likely becomes an end token, so that beams of several lengths compete.
+    # Some likely tokens become end tokens, so that beams of several lengths compete.
     ends = (0, naive.write(PROMPTS[0], num_beams=beams)[5], naive.write(PROMPTS[1])[1])
     backbone.model.generation_config.eos_token_id = list(ends)
     for prompt in PROMPTS:
@@ -117,7 +117,7 @@ def test_beams_equal_transformers(folder, beams, penalty):
         assert reply.logprob == pytest.approx(naive.logprob(prompt, tokens), abs=NATS)
 
 
-def test_an_adapter_s_texts_are_peft_s(tiny_gpt2_folder):
+def test_texts_with_an_adapter_equal_those_of_peft(tiny_gpt2_folder):
     from gpttasks.adaptations.lora import Lora, LoraOptions
 
     backbone = load(tiny_gpt2_folder)
@@ -137,7 +137,7 @@ def test_an_adapter_s_texts_are_peft_s(tiny_gpt2_folder):
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_the_model_s_own_ways_of_writing_are_left_out(tiny_folder, beams):
+def test_generation_settings_of_the_model_are_ignored(tiny_folder, beams):
     backbone = load(tiny_folder("openai-gpt"))
     expected = write(backbone, PROMPTS[0], beams=beams)
     settings = backbone.model.generation_config
@@ -179,7 +179,7 @@ def test_the_first_token_of_a_model_is_drawn_from_its_softmax(tiny_gpt2_folder):
     assert scipy.stats.chisquare(counts, expected, sum_check=False).pvalue > 1e-3
 
 
-def test_draws_follow_the_seed_alone(folder):
+def test_draws_depend_only_on_the_seed(folder):
     backbone = spelling_ids(load(folder))
     texts = [write(backbone, PROMPTS[0], temperature=1.5, seed=seed).text for seed in (1, 2, 2**63 + 5, 2**64 - 1)]
     assert len(set(texts)) == 4
@@ -197,7 +197,7 @@ def test_drawing_from_one_token_is_greedy(folder, options):
         assert drawn.logprob == pytest.approx(greedy.logprob, abs=NATS)
 
 
-def test_the_log_probability_does_not_follow_the_temperature(tiny_gpt2_folder):
+def test_the_log_probability_does_not_depend_on_the_temperature(tiny_gpt2_folder):
     naive, backbone = Naive(tiny_gpt2_folder), spelling_ids(load(tiny_gpt2_folder))
     reply = write(backbone, PROMPTS[0], temperature=2.5, top_k=50, seed=3)
     tokens = [int(token) for token in reply.text.split()]
@@ -205,17 +205,17 @@ def test_the_log_probability_does_not_follow_the_temperature(tiny_gpt2_folder):
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_broken_weights_are_no_text(tiny_gpt2_folder, beams):
+def test_broken_weights_are_an_error(tiny_gpt2_folder, beams):
     backbone = load(tiny_gpt2_folder)
     with torch.no_grad():
         backbone.model.transformer.h[1].mlp.c_fc.weight[0, 0] = float("nan")
-    with pytest.raises(RunFailed, match="no finite numbers") as caught:
+    with pytest.raises(RunFailed, match="are not finite") as caught:
         write(backbone, "The film was", beams=beams)
     assert "The film was" in str(caught.value)
     assert caught.value.exit_status == 1
 
 
-def test_nothing_is_read_twice_where_keys_and_values_are_kept(folder):
+def test_no_token_is_processed_twice_with_keys_and_values(folder):
     backbone, read = load(folder), []
     prompt = len(Naive(folder).ids(PROMPTS[0])[0])
     hook = backbone.model.register_forward_pre_hook(
@@ -253,11 +253,11 @@ def test_max_tokens_that_leave_no_room(tiny_gpt2_folder, max_tokens, problem):
     assert len(backbone.tokenizer.encode("The film was")) == 5
     with pytest.raises(DataError, match=problem) as caught:
         write(backbone, "The film was", max_tokens)
-    assert "it begins 'The film was'" in str(caught.value)
+    assert "the prompt begins 'The film was'" in str(caught.value)
 
 
 def mixed():
-    """Requests of all kinds, and what kind of reply each wants."""
+    """Requests of all kinds, and the class of the reply to each."""
     prompt = as_prompt("The film was")
     draw = {"temperature": 1.0, "seed": 4}
     return [
@@ -313,24 +313,24 @@ def test_the_training_mode_is_left_as_it_was(tiny_gpt2_folder, training):
     engine = engine_of(tiny_gpt2_folder)
     asked = [request for request, _ in mixed()]
     expected = engine.answer(asked)
-    engine.backbone.model.train(training)
+    engine.lm.model.train(training)
     engine.modules.train(training)
     assert engine.answer(asked) == expected, "dropout is off"
-    assert [engine.backbone.model.training, engine.modules.training] == [training] * 2
+    assert [engine.lm.model.training, engine.modules.training] == [training] * 2
     with torch.no_grad():
-        engine.backbone.model.lm_head.weight.fill_(float("nan"))
+        engine.lm.model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(RunFailed):
         engine.answer(asked)
-    assert [engine.backbone.model.training, engine.modules.training] == [training] * 2
+    assert [engine.lm.model.training, engine.modules.training] == [training] * 2
 
 
 @given(st.lists(st.lists(st.integers(-40, 40), min_size=5, max_size=5), min_size=1, max_size=4), st.integers(1, 3))
 def test_next_tokens_are_those_of_a_naive_search(rows, scale):
-    """Multiples of a part of the margin: ties, near ties and clear ones."""
+    """The logits are multiples of a part of the margin: there are ties, near ties and clear maxima."""
     logits = torch.tensor(rows) * NEAR_TIE / 2 / scale
     before = logits.clone()
     found = next_tokens(logits)
-    assert torch.equal(logits, before), "the logits are left as they were"
+    assert torch.equal(logits, before), "the logits are unchanged"
     for row, one in zip(before, found, strict=True):
         highest = max(row.tolist())
         assert (one.top, one.token) == (highest, row.tolist().index(highest))

@@ -68,7 +68,7 @@ def modules():
 
 
 def naive(backbone, modules, readout):
-    """The module on hidden states as transformers gives them, pooled one span at a time."""
+    """The module's outputs for hidden states from transformers, pooled one span at a time."""
     tokenizer = backbone.tokenizer.inner
     text = "".join(part.text for part in readout.prompt)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -107,7 +107,7 @@ def naive(backbone, modules, readout):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.lists(READOUTS, min_size=1, max_size=4))
 @pytest.mark.parametrize("engine", [LocalEngine, SharedEngine])
-def test_they_are_what_transformers_gives(backbone, modules, engine, readouts):
+def test_readouts_equal_those_of_transformers(backbone, modules, engine, readouts):
     likelihood = LogLikelihood(PROMPT, " yes")
     replies = engine(backbone, modules).answer([*readouts, likelihood])
     for readout, reply in zip(readouts, replies, strict=False):
@@ -118,7 +118,7 @@ def test_they_are_what_transformers_gives(backbone, modules, engine, readouts):
 
 @settings(max_examples=20)
 @given(READOUTS)
-def test_training_reads_what_is_asked(backbone, modules, readout):
+def test_training_reads_the_same_vectors_as_requests(backbone, modules, readout):
     (row,) = rows_of_request(backbone.tokenizer, readout, backbone.context)
     rows = rows_of_items([Item((row,), {"loss": 1}), Item((replace(row),), {"loss": 1})])
     with torch.no_grad():
@@ -135,7 +135,7 @@ def test_training_reads_what_is_asked(backbone, modules, readout):
         (((3, 3),), {}, r"got the span \(3, 3\)"),
         (((-1, 3),), {}, r"got the span \(-1, 3\)"),
         (((0, 3), ((0, 1), (1, 2))), {}, "expected one or more spans, or one or more pairs"),
-        ("last", {"pooling": "mean"}, "pooling: got 'mean' with at 'last'"),
+        ("last", {"pooling": "mean"}, "pooling: got 'mean' with at='last'"),
     ],
 )
 def test_wrong_readouts_are_refused(at, more, message):
@@ -145,9 +145,9 @@ def test_wrong_readouts_are_refused(at, more, message):
 
 def test_a_span_beyond_the_passage_and_a_missing_layer_are_refused(backbone, modules):
     engine = LocalEngine(backbone, modules)
-    with pytest.raises(DataError, match=r"got the span \(0, 999\), but the passage has 48 characters"):
+    with pytest.raises(DataError, match=r"got the span \(0, 999\), but the passage has only 48 characters"):
         engine.answer([Readout(PROMPT, "one", ((0, 999),))])
-    with pytest.raises(BackboneError, match=r"a readout of layer 9, but the model has the layers 0 .* to 2"):
+    with pytest.raises(BackboneError, match=r"got a readout of layer 9, but the model has the layers 0 .* to 2"):
         engine.answer([Readout(PROMPT, "one", "last", 9)])
     with pytest.raises(DataError, match="the prompt has 0 passages"):
         engine.answer([Readout((Part("none"),), "one", ((0, 1),))])

@@ -1,4 +1,4 @@
-"""The fast engine against the plain one, request by request: on every family, whatever prompts have in common."""
+"""The fast engine against the plain one, request by request, for every family and prompts with common parts."""
 
 import functools
 from dataclasses import replace
@@ -22,9 +22,9 @@ from gpttasks.tokens.rows import rows_of_request
 SHARING = ["gpt2", "opt", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral"]
 RAGGED = ["gpt2", "opt", "llama", "qwen3", "gemma3_text", "mistral"]
 NOT_SHARING = {
-    "openai-gpt": "keeps no keys",
-    "bloom": "for a custom mask",
-    "gpt_neo": "by the index in the row",
+    "openai-gpt": "does not return keys and values",
+    "bloom": "a custom mask raises",
+    "gpt_neo": "depends on the index in the row",
     "gemma2": "not a linear function",
 }
 SHOTS = "\n\n".join(f"Review {number}: it was {('bad', 'good')[number % 2]}." for number in range(4)) + "\n\n"
@@ -43,9 +43,9 @@ def options(prompt, *texts):
 
 REQUESTS = [
     *options("The film was", " good", " bad"),
-    *options("The film was", " good", " bad"),  # asked twice
+    *options("The film was", " good", " bad"),  # equal requests
     *options(SHOTS + "A quiet wonder. It was", " good", " bad", " a quiet wonder, and nobody left"),
-    *options(SHOTS + "Nothing happens. It was", " bad", " badly made"),  # an option that is another's beginning
+    *options(SHOTS + "Nothing happens. It was", " bad", " badly made"),  # one option begins with another
     *options([SHOTS, Part("word " * 200, "passage"), " It was"], " good", " bad"),  # cut
     *options((), " good", " bad"),
     *options("日本の映画は", "良い", "悪い"),
@@ -68,7 +68,7 @@ def assert_equal(plain, shared):
 
 @pytest.fixture(params=["ragged", "padded"])
 def layout(request):
-    """Rows without padding where the model can read them, and padded rows."""
+    """Rows without padding, if the model supports them, and padded rows."""
     return request.param
 
 
@@ -124,7 +124,7 @@ def test_readouts_are_equal_too(load, layout, monkeypatch):
     assert_equal(plain.answer(requests), shared.answer(requests))
 
 
-def test_it_reads_fewer_tokens(load):
+def test_fewer_tokens_are_processed(load):
     requests = [request for word in WORDS for request in options(SHOTS + word, " good", " bad", " neither of them")]
     engine = SharedEngine(load("gpt2"))
     engine.answer(requests)
@@ -141,21 +141,21 @@ def test_progress_counts_every_request_once(load):
 
 
 @pytest.mark.parametrize("family", SHARING)
-def test_who_shares(load, family):
+def test_models_that_support_sharing(load, family):
     assert load(family).supports.sharing
 
 
 @pytest.mark.parametrize("family", NOT_SHARING)
-def test_who_does_not_and_why(load, family):
+def test_models_that_do_not_support_sharing_have_a_reason(load, family):
     assert NOT_SHARING[family] in load(family).supports.sharing.reason
     assert load(family).capabilities()["shares_prompts"] is False
 
 
-def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
+def test_a_model_that_ignores_masks_is_detected(load, monkeypatch):
     backbone = load("llama")
     real = type(backbone.causal_lm.base_model).forward
 
-    @functools.wraps(real)  # its parameters are what tells whether it keeps keys and values
+    @functools.wraps(real)  # keeps the signature, from which capabilities are read
     def deaf(self, *arguments, attention_mask=None, position_ids=None, **options):
         return real(self, *arguments, **options)
 
@@ -166,7 +166,7 @@ def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
 
 
 @pytest.mark.parametrize("family", [*SHARING, *NOT_SHARING])
-def test_who_reads_without_padding(load, family):
+def test_models_that_support_rows_without_padding(load, family):
     backbone = load(family)
     found = backbone.capabilities()
     assert found["reads_ragged"] is (family in RAGGED)
@@ -186,14 +186,14 @@ def test_nothing_is_padded(load, family):
 @pytest.mark.parametrize("family", ["gemma3_text", "mistral"])
 @pytest.mark.parametrize("longer", [False, True])
 def test_a_window_that_ends_within_a_text(load, monkeypatch, family, longer):
-    """Texts up to the window are read without padding, longer ones with a mask for each kind of layer."""
+    """Texts up to the window are processed without padding, longer ones with a mask for each type of layer."""
     backbone = load(family)
     window = backbone.supports.sliding_window
     asked = next(
         asked
         for asked in (options("x" * length, "a", "bc") for length in range(1, 20))
         if max(len(row.ids) for one in asked for row in rows_of_request(backbone.tokenizer, one, 99))
-        == window + 1 + longer  # the last token is not read
+        == window + 1 + longer  # the last token is not fed to the model
     )
     padded = []
 
@@ -206,7 +206,7 @@ def test_a_window_that_ends_within_a_text(load, monkeypatch, family, longer):
     assert bool(padded) is longer
 
 
-def test_attention_that_is_not_heeded_is_found_out(load, monkeypatch):
+def test_a_model_that_ignores_the_layout_is_detected(load, monkeypatch):
     backbone = load("llama")
     chosen = ragged_attention.ALL_ATTENTION_FUNCTIONS
 
@@ -219,6 +219,6 @@ def test_attention_that_is_not_heeded_is_found_out(load, monkeypatch):
     monkeypatch.setitem(chosen, ragged_attention.NAME, deaf)
     try:
         assert "differ from plain ones" in try_ragged(backbone).reason
-        assert backbone.causal_lm.config._attn_implementation == "sdpa", "what failed is not used"
+        assert backbone.causal_lm.config._attn_implementation == "sdpa", "a failed path is not used"
     finally:
         ragged_attention.select_attention(backbone.causal_lm)

@@ -1,4 +1,4 @@
-"""How texts end and how tokens are drawn, by models that write what a test wants."""
+"""How texts end and how tokens are drawn, with models that generate given texts."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ QUESTION = as_prompt("Is it good?")
 
 
 class Model:
-    """Gives the same logits after every prompt, or those that make it write ``text``; no keys and values are kept."""
+    """Gives the same logits after every prompt, or logits that generate ``text``; it returns no keys and values."""
 
     generation_config = None
 
@@ -73,7 +73,7 @@ def test_how_a_text_ends(text, stop, max_tokens):
     whole = min([place + len(word) for word in stop if (place := text.find(word)) >= 0], default=None)
     model = Model(text=text)
     reply = ask(model, max_tokens, stop=stop)
-    assert model.asked == reply.tokens, "no token more is made than needed"
+    assert model.asked == reply.tokens, "no more tokens than needed are generated"
     stopped_at = None if whole is None else next(n for n, end in enumerate(ends, 1) if end >= whole)
     if stopped_at is not None and stopped_at <= max_tokens:
         seen = text[: ends[stopped_at - 1]]
@@ -126,7 +126,7 @@ def test_tokens_are_drawn_as_often_as_transformers_says(temperature, top_k, top_
 
 
 class SpellingIds:
-    """``BPE`` without an end, its ids written out."""
+    """``BPE`` without an end token; it decodes ids to their numbers."""
 
     special_ids = BPE.special_ids
     starts_with, fallback_start, end = BPE.starts_with, BPE.fallback_start, None
@@ -149,12 +149,12 @@ def test_tokens_ruled_out_with_minus_infinity_are_never_drawn():
 @pytest.mark.parametrize("bad", [[torch.nan] * 8, [1.0] * 7 + [torch.nan], [1.0] * 7 + [torch.inf], [-torch.inf] * 8])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_numbers_that_are_not_finite_are_named(bad, temperature):
-    with pytest.raises(RunFailed, match="no finite numbers for token 1 after its prompt") as caught:
+    with pytest.raises(RunFailed, match="numbers for token 1 after the prompt are not finite") as caught:
         ask(Model(bad), temperature=temperature)
     assert "Is it good?" in str(caught.value)
 
 
 @pytest.mark.parametrize("tokens", [0, -1])
-def test_no_tokens_are_no_request(tokens):
+def test_max_tokens_below_1_is_an_error(tokens):
     with pytest.raises(ValueError, match=f"max_tokens is {tokens}, expected 1 or more"):
         Generate(as_prompt("A"), tokens)

@@ -10,7 +10,7 @@ from gpttasks.engine.target_logprobs import target_logprobs
 
 
 class Capped(torch.nn.Linear):
-    """A head that is no plain layer: a part of its weights is not a part of its logits."""
+    """A head that is not a plain layer: a part of its weights does not give a part of its logits."""
 
     def forward(self, states):
         return 3 * torch.tanh(super().forward(states) / 3)
@@ -53,7 +53,7 @@ def test_equal_logits_are_both_the_likeliest(monkeypatch, columns):
 
 @pytest.mark.parametrize("columns", [2, 5])
 @pytest.mark.parametrize("place", range(5))
-def test_a_logit_that_is_no_number_is_not_lost(monkeypatch, columns, place):
+def test_nan_among_the_logits_is_not_lost(monkeypatch, columns, place):
     monkeypatch.setattr(module, "COLUMNS", columns)
     head = torch.nn.Linear(1, 5, bias=False)
     head.weight.data[place] = float("nan")

@@ -1,11 +1,11 @@
-"""Trees of token rows: whatever is shared, each asked token sees exactly its own row's past, at its own positions."""
+"""Trees of token rows: each token whose state is read sees exactly the tokens before it in its own row."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpttasks.engine import tree
-from gpttasks.engine.tree import Block, Group, common_beginning, common_length, group_paths, into_blocks
+from gpttasks.engine.tree import Block, Group, group_paths, into_blocks
 from gpttasks.tokens.rows import TokenRow
 
 TOKENS = st.integers(0, 2)  # few, so that rows begin alike
@@ -20,7 +20,7 @@ def short_prefixes(monkeypatch):
 
 
 def paths_of(examples):
-    """Rows of context and continuation, scored as options are, and the families of one example each."""
+    """Rows of a context and a continuation, scored like options, and one family of rows per example."""
     paths, families = {}, []
     for context, continuations in examples:
         family = []
@@ -33,7 +33,7 @@ def paths_of(examples):
 
 
 def seen_by(made, block, place):
-    """The ids that the token at ``place`` sees, in the order of their positions, itself the last."""
+    """The ids that the token at ``place`` sees, in the order of their positions, its own id last."""
     sees = made.sees()[place]
     places = [other for other in range(len(made.ids)) if sees[other]]
     positions = [made.positions[other] for other in places]
@@ -72,7 +72,7 @@ def test_each_token_sees_its_own_past(examples, rows, long):
 
 
 @given(context=CONTEXTS, reads=st.lists(st.integers(0, 11), min_size=1, max_size=4))
-def test_states_may_be_asked_for_anywhere(context, reads):
+def test_states_of_any_token_can_be_read(context, reads):
     paths = {
         0: TokenRow(context, len(context), module="layer", at=tuple(sorted(read % len(context) for read in reads)))
     }
@@ -80,11 +80,11 @@ def test_states_may_be_asked_for_anywhere(context, reads):
     (made,) = block.trees(paths, in_one_row=False)
     for place, read in zip(made.at[0], paths[0].reads, strict=True):
         assert seen_by(made, block, place) == context[: read + 1]
-    assert len(made.ids) == paths[0].fed, "no token after the last one asked for is read"
+    assert len(made.ids) == paths[0].fed, "no token after the last needed one is fed to the model"
 
 
 @given(examples=st.lists(st.tuples(CONTEXTS, CONTINUATIONS), min_size=2, max_size=8))
-def test_a_tree_never_reads_more_than_the_rows_have(examples):
+def test_trees_never_have_more_tokens_than_the_rows(examples):
     paths, families = paths_of(examples)
     blocks = into_blocks(group_paths(paths, families), paths)
     read = sum(block.prefix + sum(len(made.ids) for made in block.trees(paths, in_one_row=False)) for block in blocks)
@@ -124,7 +124,7 @@ def test_very_many_continuations_of_one_prompt_are_several_groups():
     assert sum(len(made.at) for made in block.trees(paths, in_one_row=False)) == 2000
 
 
-def test_many_equal_contexts_are_no_deep_recursion():
+def test_many_equal_contexts_need_no_deep_recursion():
     paths, families = paths_of([([5], [[1], [2]])] * 3000)
     (block,) = into_blocks(group_paths(paths, families), paths)
     assert sum(len(made.at) for made in block.trees(paths, in_one_row=True)) == 6000
@@ -140,18 +140,4 @@ def test_rows_are_about_equally_long(lengths):
     trees = Block(0, groups).trees(paths, in_one_row=False)
     assert sorted(index for made in trees for index in made.at) == list(range(len(lengths)))
     places = len(trees) * max(len(made.ids) for made in trees)
-    assert places <= len(lengths) * max(lengths), "no more than a row for each"
-
-
-@given(first=CONTEXTS, second=CONTEXTS)
-def test_common_length(first, second):
-    length = common_length(first, second)
-    assert first[:length] == second[:length]
-    assert first[length : length + 1] != second[length : length + 1] or length in (len(first), len(second))
-
-
-@given(rows=st.lists(CONTEXTS, min_size=1, max_size=6))
-def test_common_beginning_is_that_of_all(rows):
-    length = common_beginning(rows)
-    assert len({tuple(row[:length]) for row in rows}) == 1
-    assert length == min(map(len, rows)) or len({row[length] for row in rows}) > 1
+    assert places <= len(lengths) * max(lengths), "at most one row per group"

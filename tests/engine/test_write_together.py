@@ -1,4 +1,4 @@
-"""Texts written together are those written one by one, on every family that keeps keys and values."""
+"""Texts generated together equal those generated one by one, for every family that returns keys and values."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_greedy(load, family, tokens):
 @torch.no_grad()
 @pytest.mark.parametrize("family", TOGETHER)
 def test_prompts_read_in_parts_of_different_padding(load, family):
-    """As one batch: what all rows of a part have as padding is not read, and counts as nothing."""
+    """The logits equal those of one batch; padding common to all rows of a part is not processed."""
     backbone = load(family)
     rows = [backbone.tokenizer.encode(prompt * 3) for prompt in PROMPTS]
     for order in (sorted(rows, key=len, reverse=True), sorted(rows, key=len), rows):
@@ -53,7 +53,7 @@ def test_prompts_read_in_parts_of_different_padding(load, family):
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
-def test_drawn_with_a_seed_of_each_ones_own(load, family):
+def test_draws_with_a_seed_per_request(load, family):
     asked = [request for seed in range(3) for request in requests(temperature=1.0, top_p=0.9, seed=seed)]
     plain = LocalEngine(load(family)).answer(asked)
     assert_equal(plain, SharedEngine(load(family)).answer(asked))
@@ -80,29 +80,29 @@ def test_stops_beams_and_other_requests_beside_them(load):
 
 @settings(max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from(PROMPTS), st.integers(1, 6)), min_size=1, max_size=6))
-def test_whatever_is_written_beside_it(load, asked):
+def test_any_combination_of_requests(load, asked):
     some = [Generate(as_prompt(prompt), length) for prompt, length in asked]
     assert_equal(LocalEngine(load("gpt2")).answer(some), SharedEngine(load("gpt2"), None, 50).answer(some))
 
 
-def test_no_room_and_nan_are_errors_here_too(load, tiny_folder):
+def test_no_room_for_a_prompt_and_nan_are_errors(load, tiny_folder):
     with pytest.raises(DataError, match="leaves no room"):
         SharedEngine(load("gpt2")).answer([Generate(as_prompt("A"), 128)])
     broken = HuggingFace(HuggingFaceOptions(path=str(tiny_folder("gpt2"))))
     broken.load(LoadSettings())
     broken.model.transformer.wte.weight.data[:] = float("nan")
-    with pytest.raises(RunFailed, match="no finite numbers for token 1"):
+    with pytest.raises(RunFailed, match="numbers for token 1 after the prompt are not finite"):
         SharedEngine(broken).answer(requests())
 
 
-def test_who_does_not_and_why(load):
-    assert load("openai-gpt").supports.left_padding.reason == "it keeps no keys and values"
+def test_a_model_without_keys_and_values_has_a_reason(load):
+    assert load("openai-gpt").supports.left_padding.reason == "it does not return keys and values"
     assert load("openai-gpt").capabilities()["writes_together"] is False
     asked = requests()[:3]
     assert_equal(LocalEngine(load("openai-gpt")).answer(asked), SharedEngine(load("openai-gpt")).answer(asked))
 
 
-def test_a_model_that_does_not_heed_the_mask_is_found_out(load, monkeypatch):
+def test_a_model_that_ignores_masks_is_detected(load, monkeypatch):
     backbone = load("llama")
     from gpttasks.model import left_padding
 

@@ -135,7 +135,9 @@ def test_a_passage_is_cut_as_it_is_for_generation(max_tokens):
 
 
 def test_an_answer_without_room_for_a_prompt():
-    with pytest.raises(DataError, match="the answer has 22 tokens, which leaves no room for a prompt in 16"):
+    with pytest.raises(
+        DataError, match="the answer has 22 tokens, which leaves no room for a prompt in a context of 16"
+    ):
         items(Example("Is it?", target="x" * 20), Backbone(context=16), max_tokens=8)
 
 

@@ -1,4 +1,4 @@
-"""The model that lm-evaluation-harness is given, against the harness's own Hugging Face model on the same weights."""
+"""The model for lm-evaluation-harness, against the harness's own Hugging Face model with the same weights."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def asked(*arguments):
 
 @pytest.fixture(scope="module")
 def folder(tiny_folder, tmp_path_factory):
-    """A model whose tokenizer adds nothing by itself: the harness leaves out a BOS that others add, we never do."""
+    """A model whose tokenizer adds no BOS: the harness leaves a default BOS out, gpttasks never does."""
     made = tmp_path_factory.mktemp("models") / "plain"
     shutil.copytree(tiny_folder("gpt2"), made)
     file = made / "tokenizer.json"
@@ -76,16 +76,16 @@ def test_rolling(models):
     assert ours == pytest.approx(models[1].loglikelihood_rolling(theirs), abs=1e-3)
 
 
-def test_a_context_that_is_too_long_is_cut_at_its_beginning_and_said(models, capsys):
+def test_a_context_that_is_too_long_is_cut_at_its_beginning_and_reported(models, capsys):
     ours = models[0]
-    tokenizer, room = ours.backbone.tokenizer, ours.backbone.context
+    tokenizer, room = ours.lm.tokenizer, ours.lm.context
     pair = ("What a dull story! " * 40 + "The film was", " good")
     ids = tokenizer.encode("".join(pair))
     kept = tokenizer.decode(ids[-room:])
     assert tokenizer.encode(kept) == ids[-room:], "cut where a word begins, the rest keeps its tokens"
     (long, short) = ours.loglikelihood([asked(*pair), asked(kept.removesuffix(" good"), " good")])
     assert long[0] == pytest.approx(short[0], abs=1e-4)
-    assert "1 of 2 contexts do not fit into the 128 tokens" in capsys.readouterr().err
+    assert "1 of 2 contexts were cut at the beginning to fit the model's 128 tokens" in capsys.readouterr().err
     written = ours.generate_until([asked(pair[0], {"until": [], "max_gen_toks": 12})])
     assert len(written) == 1
     assert "1 of 1 contexts" in capsys.readouterr().err
@@ -101,7 +101,7 @@ def test_generation(models):
 
 
 @pytest.mark.parametrize("arguments", [{}, {"path": "nano", "pth": "x"}])
-def test_wrong_arguments_are_told(arguments):
+def test_wrong_arguments_are_refused(arguments):
     from gpttasks.integrations.lm_eval import GpttasksLM
 
     with pytest.raises(UserError, match="model_args"):
@@ -116,12 +116,12 @@ def test_several_processes_are_refused(tiny_folder, monkeypatch):
         GpttasksLM(path=str(tiny_folder("gpt2")))
 
 
-def test_an_option_that_it_does_not_know_is_told(models):
+def test_an_unknown_generation_option_is_refused(models):
     with pytest.raises(UserError, match="repetition_penalty"):
         models[0].generate_until([asked("A", {"repetition_penalty": 2.0})])
 
 
-def test_the_command_line_is_the_harness_own(tiny_folder, tmp_path):
+def test_the_command_line_is_that_of_the_harness(tiny_folder, tmp_path):
     (tmp_path / "test.jsonl").write_text('{"q": "The film was", "c": [" good", " bad"], "a": 0}\n' * 3)
     (tmp_path / "t.yaml").write_text(
         f"task: tiny\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tmp_path}/test.jsonl}}}}\n"

@@ -15,7 +15,7 @@ from gpttasks.model.capabilities import RECORDED_AS, YES, Capability, inspected,
 FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2", "gemma3_text", "gpt_oss"]
 
 
-def test_a_no_has_its_reason():
+def test_a_missing_capability_has_a_reason():
     assert YES
     assert unless(None) == YES
     assert not unless("it is too old")
@@ -31,7 +31,7 @@ def test_the_record(tiny_folder, family):
         capability = getattr(supports, field)
         assert capability.able is (capability.reason is None)
         assert (record[name], record[f"{name}_reason"]) == (capability.able, capability.reason)
-    assert "not tried" not in json.dumps(record)
+    assert "not tested" not in json.dumps(record)
     assert (
         record["layers"]
         == len(backbone.causal_lm(input_ids=backbone._some_ids(), output_hidden_states=True)["hidden_states"]) - 1
@@ -39,14 +39,14 @@ def test_the_record(tiny_folder, family):
     assert record["quantisation"] is None
     assert record["gives_logprobs"] is True
     assert record["takes_masks_reason"] == {
-        "openai-gpt": "RuntimeError for a 4-D mask",
-        "bloom": "ValueError for a 4-D mask",
+        "openai-gpt": "a 4-D mask raises RuntimeError",
+        "bloom": "a 4-D mask raises ValueError",
     }.get(family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_whole_model_and_its_base_take_the_same(tiny_folder, family):
-    """What is read off the base model's forward method is used with the whole model, too."""
+def test_the_whole_model_and_its_base_accept_the_same_arguments(tiny_folder, family):
+    """Capabilities that follow from the base model's forward method are used with the whole model, too."""
     model = AutoModelForCausalLM.from_pretrained(tiny_folder(family))
     supports = inspected(model, SimpleNamespace(chat_template=None))
     for part in (model, model.base_model):
@@ -58,7 +58,7 @@ def test_the_whole_model_and_its_base_take_the_same(tiny_folder, family):
 def test_chat_template_and_quantisation(tiny_gpt2_folder):
     model = AutoModelForCausalLM.from_pretrained(tiny_gpt2_folder)
     assert inspected(model, SimpleNamespace(chat_template="{{ messages }}")).chat_template
-    assert inspected(model, SimpleNamespace(chat_template=None)).chat_template.reason == "its tokenizer has none"
+    assert inspected(model, SimpleNamespace(chat_template=None)).chat_template.reason == "its tokenizer has no template"
     for settings, method in (
         ({"quant_method": "gptq"}, "gptq"),
         (BitsAndBytesConfig(load_in_8bit=True), "bitsandbytes"),

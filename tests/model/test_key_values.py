@@ -1,4 +1,4 @@
-"""Keys and values with room: the same as those of transformers' own cache, whatever is done with them."""
+"""The cache with preallocated memory holds the same keys and values as the cache of transformers."""
 
 import gc
 import weakref
@@ -82,13 +82,13 @@ def test_rows_read_one_after_another(model):
 
 
 @torch.no_grad()
-def test_no_more_than_there_is_room_for(model):
-    with pytest.raises(ValueError, match="room for 4 tokens, and 5 are to be kept"):
+def test_more_tokens_than_room_is_an_error(model):
+    with pytest.raises(ValueError, match="got 5 tokens, but the cache has room for 4"):
         read(model, torch.arange(5)[None], KeyValues(4))
 
 
 @torch.no_grad()
-def test_places_left_out_are_zeros_behind_what_the_rows_have(model):
+def test_skipped_places_are_zeros_after_the_tokens_of_the_rows(model):
     cache = KeyValues(9, rows=2)
     read(model, torch.arange(2 * 3).view(2, 3), cache)
     for layer in cache.layers:

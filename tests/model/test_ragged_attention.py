@@ -1,4 +1,4 @@
-"""The attention that models are loaded with: transformers' own, except while rows are read one after another."""
+"""The attention of loaded models: that of transformers, except while rows are processed without padding."""
 
 import json
 
@@ -95,7 +95,7 @@ def test_an_error_within_leaves_nothing_behind(pair, monkeypatch):
     def fail(*arguments, **options):
         seen.append(model.config._attn_implementation)
         with torch.no_grad():
-            forward_ragged(backbone, rows(2))  # another one within, which fails as well
+            forward_ragged(backbone, rows(2))  # a nested call, which fails too
         raise AssertionError("not reached")
 
     def fail_within(*arguments, **options):
@@ -113,7 +113,7 @@ def test_an_error_within_leaves_nothing_behind(pair, monkeypatch):
 
 
 def test_a_model_that_does_not_attend_row_by_row_is_an_error(pair, monkeypatch):
-    """Its rows would see each other: a model that an adaptation has put in place of the loaded one."""
+    """Rows would see each other in a model that an adaptation has substituted for the loaded one."""
     backbone, plain = pair("gpt2")
     monkeypatch.setattr(backbone, "model", plain)
     with torch.no_grad(), pytest.raises(RuntimeError, match="attends with 'sdpa', expected 'gpttasks'"):
@@ -130,7 +130,7 @@ def test_weights_that_are_loaded_later_attend_in_the_same_way(pair, tiny_folder)
         assert torch.equal(states, forward_ragged(backbone, rows(3, 4)))
 
 
-def test_a_saved_model_does_not_name_it(pair, tmp_path):
+def test_a_saved_model_does_not_name_this_attention(pair, tmp_path):
     pair("gpt2")[0].causal_lm.save_pretrained(tmp_path)
     assert NAME not in json.dumps(json.loads((tmp_path / "config.json").read_text()))
     assert AutoModelForCausalLM.from_pretrained(tmp_path).config._attn_implementation == STOCK

@@ -108,7 +108,7 @@ def test_predict_on_the_command_line(counted, capsys):
 def test_training_texts_that_have_changed_are_told(counted, tmp_path):
     write_reviews(tmp_path / "data" / "train.csv", 12)
     predictor = Predictor(counted.folder, load_plugins([tmp_path / "counts.py"]))
-    with pytest.raises(BackboneError, match="made again it differs in: weights"):
+    with pytest.raises(BackboneError, match="made again from the training texts, differs in: weights"):
         list(predictor.predict(predictor.text_rows(["A film."])))
 
 

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tiny_folder, tmp_path_factory):
-    """A model whose tokenizer adds nothing by itself: the harness leaves out a BOS that others add, we never do."""
+    """A model whose tokenizer adds no BOS: the harness leaves a default BOS out, gpttasks never does."""
     made = tmp_path_factory.mktemp("models") / "plain"
     shutil.copytree(tiny_folder("gpt2"), made)
     file = made / "tokenizer.json"

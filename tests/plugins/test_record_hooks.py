@@ -44,8 +44,8 @@ def test_what_a_hook_adds_is_in_the_record_and_in_the_report(recipe: Path) -> No
 @pytest.mark.parametrize(
     ("hook", "body", "reason"),
     [
-        ("gpttasks_add_to_record", "return {'x': object}", "expected what JSON can hold"),
-        ("gpttasks_add_to_record", "return {'x': float('nan')}", "expected what JSON can hold"),
+        ("gpttasks_add_to_record", "return {'x': object}", "expected a JSON value"),
+        ("gpttasks_add_to_record", "return {'x': float('nan')}", "expected a JSON value"),
         ("gpttasks_add_to_report", "return 5", "got 5, expected a text"),
         ("gpttasks_add_to_report", "raise RuntimeError('no meter')", "RuntimeError: no meter"),
     ],

@@ -1,4 +1,4 @@
-"""One boundary for all options of an example, in ranking and in training; white space before an answer is its own."""
+"""One boundary for all options of an example, in ranking and training; white space before an answer belongs to it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def bound(head, tokenizer, context=500):
 
 
 def own_boundary(tokenizer, prompt, continuation):
-    """How many ids the stripped prompt and the whole text begin with alike, one left for the continuation."""
+    """The length of the common prefix of the stripped prompt and the whole text, with one id left to predict."""
     before, whole = tokenizer.encode(prompt.rstrip()), tokenizer.encode(prompt + continuation)
     common = next((n for n, (a, b) in enumerate(zip(before, whole, strict=False)) if a != b), len(before))
     return min(common, len(whole) - 1)
@@ -96,7 +96,7 @@ def test_without_the_prompt_the_same_tokens_are_predicted(tokenizer, prompt, com
 
 @each_tokenizer
 @given(prompt=texts, compared=options, label=st.integers(0, 3), separator=st.sampled_from([" ", "", "\n"]))
-def test_what_is_trained_on_is_what_is_asked_about(tokenizer, prompt, compared, label, separator):
+def test_training_and_scoring_predict_the_same_tokens(tokenizer, prompt, compared, label, separator):
     label %= len(compared)
     example = Example(prompt, choices=compared, label=label, target=compared[label])
     choice = bound(Choice(ChoiceOptions(separator=separator)), tokenizer)
@@ -116,7 +116,7 @@ def test_what_is_trained_on_is_what_is_asked_about(tokenizer, prompt, compared, 
 
 @each_tokenizer
 @given(prompt=texts, answer=answers, separator=st.sampled_from([" ", "", "\n"]))
-def test_generation_is_trained_after_the_very_ids_that_it_begins_after(tokenizer, prompt, answer, separator):
+def test_generation_is_trained_after_the_ids_that_it_begins_with(tokenizer, prompt, answer, separator):
     head = bound(GenerateText(GenerateOptions(separator=separator)), tokenizer)
     example = Example(prompt, target=answer)
     ((row,),) = (item.rows for item in head.items(example))
@@ -124,7 +124,7 @@ def test_generation_is_trained_after_the_very_ids_that_it_begins_after(tokenizer
     assert list(row.ids[: row.start]) == list(asked.ids)
     assert list(asked.ids) == [*tokenizer.starts_with, *(tokenizer.encode(prompt.rstrip()) if prompt.rstrip() else [])]
     assert row.ids[-1] == tokenizer.end
-    # What is learned reads, after the prompt, as the text with the answer does.
+    # Decoded, the row in training is the text with the answer.
     gap = "" if not prompt or prompt[-1].isspace() or answer[0].isspace() else separator
     text = prompt + gap + answer
     unknown = tokenizer.inner.unk_token_id
@@ -135,7 +135,7 @@ def test_generation_is_trained_after_the_very_ids_that_it_begins_after(tokenizer
 
 
 def test_options_that_share_a_word_with_the_prompt():
-    """``un`` + ``usual`` is one token, so that every option pays for `` un``."""
+    """``un`` + ``usual`` is one token, so that every option predicts `` un``."""
     compared = ("usual", "red")
     requests = [LogLikelihood(as_prompt("the film is un"), one, compared) for one in compared]
     ((usual,), (red,)) = (rows_of_request(BYTES, request, 99) for request in requests)

@@ -1,4 +1,4 @@
-"""The rows of readouts: which tokens of the passage are read, with audio or images beside it."""
+"""The rows of readouts: the tokens of the passage that are read, also in prompts with audio or images."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from gpttasks.tokens.rows import rows_of_request
 
 
 class WithMedia(ByteTokenizer):
-    """Audio is three negative ids."""
+    """A tokenizer with three negative ids for audio."""
 
     def media_ids(self, media: Media) -> list[int]:
         return [-1, -2, -3]
@@ -33,7 +33,7 @@ def test_the_passage_is_found_beside_media(before, passage, after):
     assert [passage[start:end] for start, end in row.places] == [one for one in passage for _ in one.encode()]
 
 
-def test_only_what_a_span_needs_is_read():
+def test_only_the_tokens_of_the_spans_are_read():
     prompt = (Part("Read: "), Part("abcdef", "passage"), Part("?"))
     (row,) = rows_of_request(ByteTokenizer(), Readout(prompt, "m", (((4, 6), (0, 1)), ((1, 2), (0, 1))), 1, "mean"), 50)
     assert row.at == (7, 8, 11, 12)  # a, b, e, f after the start token and six characters

@@ -1,4 +1,4 @@
-"""Token rows against their specification, written down the slow way."""
+"""Token rows against slow implementations of their specification."""
 
 import itertools
 
@@ -20,7 +20,7 @@ BPE = TextTokenizer(
 
 
 class WithoutStart:
-    """The same tokenizer, as one that puts nothing in front of a row by itself."""
+    """The same tokenizer, without a start token by default."""
 
     starts_with = ()
     end = BPE.end
@@ -62,7 +62,7 @@ texts = unicode | words.map("".join)
 
 
 def common_length(first, second):
-    """The length of the longest list that both begin with, by trying all."""
+    """The length of the common prefix of both lists, found by trying all lengths."""
     return max(length for length in range(len(first) + 1) if first[:length] == second[:length])
 
 
@@ -89,7 +89,7 @@ def test_bytes_are_those_of_the_predicted_tokens(prompt, continuation):
 
 
 @given(prompt=texts, continuation=texts.filter(bool))
-def test_without_a_bos_the_fallback_stands_only_where_there_is_no_context(prompt, continuation):
+def test_without_a_bos_the_fallback_is_used_only_without_context(prompt, continuation):
     before, whole = BPE.encode(prompt.rstrip()), BPE.encode(prompt + continuation)
     common = min(common_length(before, whole), len(whole) - 1)
     row = joined_row(BARE, prompt, continuation)
@@ -140,8 +140,8 @@ def test_the_states_that_are_needed(row):
     assert (list(row.reads), row.fed) == ([1, 2], 3)
 
 
-def test_a_request_of_another_class():
-    with pytest.raises(TypeError, match="a str has no token rows"):
+def test_a_request_of_an_unknown_class_is_an_error():
+    with pytest.raises(TypeError, match="got str, expected LogLikelihood"):
         rows_of_request(BPE, "text", 100)
 
 
@@ -191,7 +191,7 @@ def test_cutting(prompt, continuation, context):
 
 
 def possible_texts(kept, continuation, cut):
-    """All texts that cutting passages at their ends can leave; all else stands as it was."""
+    """All texts that cutting passages at their ends can leave; other parts are unchanged."""
     ends = [range(len(part.text) + 1) if cut and part.kind == "passage" else [len(part.text)] for part in kept]
     return {
         "".join(part.text[:end] for part, end in zip(kept, chosen, strict=True)) + continuation
@@ -226,7 +226,7 @@ def test_continuations_that_are_compared_follow_the_same_cut_prompt():
 
 
 @given(prompt=parts.map(as_prompt), max_tokens=st.integers(1, 30), context=st.integers(2, 60), keep=st.booleans())
-def test_a_prompt_that_is_written_after_leaves_room(prompt, max_tokens, context, keep):
+def test_a_prompt_is_cut_to_leave_room_for_the_generated_text(prompt, max_tokens, context, keep):
     def tokens(parts):
         text = "".join(part.text for part in parts)
         return 1 + len(BPE.encode(text if keep else text.rstrip()))
@@ -295,7 +295,7 @@ def test_the_tokens_of_a_passage(tokenizer, before, passage, after):
     row = passage_row(tokenizer, prompt)
     text = before + passage + after
     assert row.ids == [*tokenizer.starts_with, *tokenizer.encode(text)]
-    # Character by character: the tokens that hold some of it, asked of the whole text's offsets.
+    # For each character: the tokens that contain any of it, from the offsets in the whole text.
     begin, finish = len(before), len(before) + len(passage)
     held = {}
     for place, (start, end) in enumerate(tokenizer.offsets(text), len(tokenizer.starts_with)):
@@ -307,7 +307,7 @@ def test_the_tokens_of_a_passage(tokenizer, before, passage, after):
     assert {character for characters in held.values() for character in characters} == set(range(len(passage)))
 
 
-def test_a_token_across_the_border_is_the_passage_s_with_the_characters_that_are_its():
+def test_a_token_across_the_border_belongs_to_the_passage_with_its_part_of_the_characters():
     assert len(BPE.encode(" good")) == 1
     row = passage_row(BPE, as_prompt(["the g", Part("ood film", "passage")]), 100)
     assert [BPE.pieces([row.ids[token]])[0] for token in row.at[:-1]] == [" good", " film"]
@@ -315,15 +315,15 @@ def test_a_token_across_the_border_is_the_passage_s_with_the_characters_that_are
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_prompt_must_have_one_passage_to_point_into(count):
+def test_a_readout_of_a_passage_needs_exactly_one(count):
     prompt = as_prompt(["Is it?", *[Part("the film", "passage")] * count])
-    with pytest.raises(DataError, match=f"the prompt has {count} passages, expected one"):
+    with pytest.raises(DataError, match=f"the prompt has {count} passages, expected 1"):
         passage_row(BPE, prompt, 100)
 
 
-def test_a_passage_that_is_pointed_into_is_never_cut():
+def test_a_passage_with_a_readout_is_never_cut():
     prompt = as_prompt([Part("the film " * 9, "passage"), "Is it?"])
     tokens = length(prompt, "")
     assert len(passage_row(BPE, prompt, tokens).ids) == tokens
-    with pytest.raises(DataError, match=f"the prompt has {tokens} tokens, but the context holds {tokens - 1}"):
+    with pytest.raises(DataError, match=f"the prompt has {tokens} tokens, but the context has room for {tokens - 1}"):
         passage_row(BPE, prompt, tokens - 1)

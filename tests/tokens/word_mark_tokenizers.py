@@ -1,4 +1,4 @@
-"""Small tokenizers of the SentencePiece kind, which put a mark for a space before words and at a text's beginning."""
+"""Small tokenizers in the style of SentencePiece: a mark replaces the space before a word and begins a text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def with_ends(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def unigram() -> PreTrainedTokenizerFast:
-    """A unigram model after a Metaspace, as T5 and Gemma have it."""
+    """A unigram model after a Metaspace, as in T5 and Gemma."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
@@ -28,7 +28,7 @@ def unigram() -> PreTrainedTokenizerFast:
 
 
 def metaspace_bpe() -> PreTrainedTokenizerFast:
-    """A BPE model after a Metaspace that marks the beginning of the text, as new conversions of Llama have it."""
+    """A BPE model after a Metaspace that marks the beginning of the text, as in new conversions of Llama."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
@@ -38,7 +38,7 @@ def metaspace_bpe() -> PreTrainedTokenizerFast:
 
 
 def normalised_bpe() -> PreTrainedTokenizerFast:
-    """A BPE model whose normaliser writes the marks, as Llama 2 has it."""
+    """A BPE model with a normaliser that writes the marks, as in Llama 2."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence(

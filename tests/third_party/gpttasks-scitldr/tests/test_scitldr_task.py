@@ -102,7 +102,7 @@ def test_rows_that_cannot_be_used(values: dict[str, Any], message: str) -> None:
         ({"prompt": "{{ source | passage }} {{ target }}"}, "prompt: it shows the right summaries"),
         ({"target": "source"}, "target: got 'source', which is the column of the source too"),
         ({"sentences": 0}, "greater than or equal to 1"),
-        ({"characters": True}, "characters: got True, which would be read as 1"),
+        ({"characters": True}, "characters: got True, which is not converted; write 1"),
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
