@@ -21,7 +21,7 @@ def load_data(parts: RunParts) -> None:
 
 
 def shot_pool(recipe: Recipe, sets: ExampleSets) -> ShotPool | None:
-    """Where the shots of this recipe come from; None if it shows none. Raises DataError."""
+    """The pool from which this recipe draws its shots; None if it has no shots. Raises DataError."""
     return ShotPool(sets[recipe.score.shots_from].examples, recipe.seed) if recipe.score.shots else None
 
 
@@ -39,17 +39,17 @@ def load_sets(parts: RunParts) -> ExampleSets:
             limits["validation"] = train.validate_.limit if train.validate_ else None
     elif parts.tunes_without_training:
         limits["train"] = None
-    shared = limits.get(score.split, score.limit)  # a split that is scored and trained on has two limits
-    twice = score.split in limits
-    limits[score.split] = None if pooled or twice else score.limit
+    two_roles = score.split in limits  # a split that is trained on and scored has two limits
+    role_limit = limits.get(score.split, score.limit)
+    limits[score.split] = None if pooled or two_roles else score.limit
     if score.shots and score.shots_from != "pool":
         limits.setdefault(score.shots_from, None)
     with blamed(parts.task, "examples"):
         sets = dict(load_examples(parts.task, recipe.data, limits, seed=recipe.seed, limits=limits, needs=needs))
     if pooled:
-        rest, sets["pool"] = divide_pool(sets[score.split], None if twice else score.limit, recipe.seed)
+        rest, sets["pool"] = divide_pool(sets[score.split], None if two_roles else score.limit, recipe.seed)
         sets[score.split] = rest
-    if twice:
+    if two_roles:
         sets["scored"] = limited(sets[score.split], score.limit, recipe.seed)
-        sets[score.split] = limited(sets[score.split], shared, recipe.seed)
+        sets[score.split] = limited(sets[score.split], role_limit, recipe.seed)
     return sets

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A row, the answer to it as text, and a probability for each choice where the head has choices."""
+    """A row, its answer as text, and a probability for each choice if the head has choices."""
 
     row: Mapping[str, Any]
     text: str
@@ -50,21 +50,21 @@ class Predictor:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that a row needs; empty if the task does not say."""
+        """The columns that a row needs; empty if the task does not declare them."""
         return tuple(sorted(self.task.columns - self.task.answer_columns))
 
     def text_rows(self, texts: Iterable[str]) -> list[Row]:
         """Rows of the task's one input column. Raises DataError if it has several."""
         if len(self.columns) != 1:
-            named = ", ".join(self.columns) or "unknown"
+            names = ", ".join(self.columns) or "unknown"
             raise DataError(
-                f"the task {self.task.name!r} has the input columns {named}, so plain text is not enough",
+                f"the task {self.task.name!r} has the input columns {names}, so plain text is not enough",
                 hint="give a file with these columns: --input FILE.csv",
             )
         return [Row({self.columns[0]: text}, place=f"text {number}") for number, text in enumerate(texts, 1)]
 
     def predict(self, rows: Iterable[Row]) -> Iterator[Prediction]:
-        """The answers, in the order of the rows. Raises DataError for a row the task cannot read."""
+        """The answers, in the order of the rows. Raises DataError for a row that the task cannot read."""
         rows = list(rows)
         data = self.recipe.data.model_copy(update={"bad_rows": "error", "id": None, "group": None})
         advice = "correct these rows, or leave them out of the input"
@@ -72,23 +72,21 @@ class Predictor:
         if not examples:
             return
         if len(examples) != len(rows):
-            raise DataError(
-                f"the task made {len(examples)} examples of {len(rows)} rows; only one a row can be predicted"
-            )
-        given = ExampleSet("test", "input", examples, len(rows), 0, "given", "")
+            raise DataError(f"the task made {len(examples)} examples from {len(rows)} rows, expected one per row")
+        input_set = ExampleSet("test", "input", examples, len(rows), 0, "given", "")
         with Session(self.plugins) if self.session is None else nullcontext(self.session) as session:
-            yield from self._answers(session, given, rows)
+            yield from self._answers(session, input_set, rows)
 
-    def _answers(self, session: Session, given: ExampleSet, rows: list[Row]) -> Iterator[Prediction]:
-        with self._loaded(session, given, rows) as prepared:
-            answered = answer_all(prepared.head, prepared.engine, given.examples, what="predicting")
+    def _answers(self, session: Session, input_set: ExampleSet, rows: list[Row]) -> Iterator[Prediction]:
+        with self._loaded(session, input_set, rows) as prepared:
+            answered = answer_all(prepared.head, prepared.engine, input_set.examples, what="predicting")
             for row, one in zip(rows, answered, strict=True):
                 choices = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
                 scores = dict(zip(choices, one.answer.scores, strict=False))
                 yield Prediction(row, one.shown, scores, one.cut_tokens)
 
-    def _loaded(self, session: Session, given: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
-        """The run as the backbone of itself: nothing is trained, and the rows are what is scored."""
+    def _loaded(self, session: Session, input_set: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
+        """The run with itself as the backbone: nothing is trained, and the rows are scored."""
         recipe = self.recipe.model_copy(
             update={
                 "backbone": Use(name=RunBackbone.name, options=RunOptions(path=str(self.folder))),
@@ -98,6 +96,6 @@ class Predictor:
             }
         )
         parts = session.parts(recipe)
-        parts.task, parts.sets, parts.rows = self.task, {"test": given}, rows
+        parts.task, parts.sets, parts.rows = self.task, {"test": input_set}, rows
         check_examples(parts)
         return session.loaded(parts, *session.set_up(recipe.runtime))

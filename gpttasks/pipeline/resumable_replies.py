@@ -1,7 +1,7 @@
 """Replies of a backbone that is its own engine, kept in the run folder until the run is finished.
 
 The replies of a model in memory are in the user's cache, which outlives the run. A server, or a plugin's backbone, may
-reply differently in another run; but an interrupted run does not ask again what it has asked.
+reply differently in another run; but an interrupted run does not send its requests twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..records.folder import REPLIES, RunFolder
 from ..requests import Engine, Reply, Request
 
 KEPT_AT_ONCE = 64
-"""Requests whose replies are written together: after an interruption at most so many are asked again."""
+"""Requests whose replies are written together: after an interruption at most this many are sent again."""
 
 
 class CountedReplies:
@@ -26,14 +26,14 @@ class CountedReplies:
         self.inner = inner
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
-        """See :class:`gpttasks.requests.Engine`. Raises PluginError for another number of replies than of requests."""
-        given = self.inner.answer(requests, advance)
+        """See :class:`gpttasks.requests.Engine`. Raises PluginError unless each request gets one reply."""
+        replies = self.inner.answer(requests, advance)
         with blamed(self.inner, "answer"):
-            if len(given) != len(requests):
-                raise PluginError(f"{len(given)} replies to {len(requests)} requests, expected one each")
-        return given
+            if len(replies) != len(requests):
+                raise PluginError(f"{len(replies)} replies to {len(requests)} requests, expected one each")
+        return replies
 
 
 def kept_in_run(inner: Engine, model: Mapping[str, Any], folder: RunFolder) -> CachedEngine:
-    """The engine, asked only what it has not answered in this run; ``model``: as in :class:`CachedEngine`."""
+    """The engine with its replies kept in the run folder; for ``model`` see :class:`CachedEngine`."""
     return CachedEngine(CountedReplies(inner), model, folder / REPLIES, KEPT_AT_ONCE)

@@ -175,7 +175,7 @@ def test_a_row_of_standard_input_is_named_by_its_id(plugins: Plugins, monkeypatc
 
 def test_contexts_that_the_head_would_ignore_are_refused(plugins: Plugins) -> None:
     write("test", {"contexts": ["It is red because the", "It is red because a"]})
-    message = r"test.jsonl:2: .*example \w+ has 2 contexts, and head 'recorder' reads one prompt; choose a head"
+    message = r"test.jsonl:2: .*example \w+ has 2 contexts, but head 'recorder' reads one prompt; choose a head"
     with pytest.raises(DataError, match=message):
         checked(plugins)
     Path("data", "test.jsonl").write_text('{"text": "test 0", "contexts": ["a", "b"]}\n')

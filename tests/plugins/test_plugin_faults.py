@@ -299,9 +299,7 @@ def test_an_error_in_a_validation_leaves_none_out(folder: Path, training: list[s
 def test_a_lifecycle_hook_that_fails_loses_no_run(folder: Path, hook: str, training: list[str], capsys) -> None:
     file = write(folder, f"hook {hook}", 1)
     record = finished(capsys, "out", *training)
-    warning = (
-        f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}, and the run goes on without it: KeyError: 'lost'"
-    )
+    warning = f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}; the run continues without it: KeyError: 'lost'"
     assert record["warnings"] == [warning]
     assert read_run("out").document == record
     assert finished(capsys, "out", *training)["scores"] == record["scores"]
@@ -326,7 +324,7 @@ def test_a_failing_hook_about_a_failure_is_recorded_beside_it(folder: Path, caps
     record = read_run("out").document
     assert "tuple.index(x): x not in tuple" in record["error"]
     assert record["warnings"] == [
-        f"the plugin 'faulty' ({file}) failed in gpttasks_run_failed, and the run goes on without it: KeyError: 'lost'"
+        f"the plugin 'faulty' ({file}) failed in gpttasks_run_failed; the run continues without it: KeyError: 'lost'"
     ]
     assert capsys.readouterr().err.splitlines()[-1] == record["error"]
 

@@ -85,7 +85,7 @@ def test_a_plugin_that_fails_at_the_very_end_leaves_the_run_finished(recipe: Pat
     assert done.state == "finished"
     (warning,) = done.document["warnings"]
     assert "the plugin 'late'" in warning
-    assert warning.endswith("failed in gpttasks_run_finished, and the run goes on without it: RuntimeError: too late")
+    assert warning.endswith("failed in gpttasks_run_finished; the run continues without it: RuntimeError: too late")
     assert run(recipe, "out", *SCORE_ONLY, plugins=[plugin]).reused
 
 

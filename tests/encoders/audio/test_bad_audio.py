@@ -134,7 +134,7 @@ def test_minutes_that_the_encoder_may_read_have_to_fit_the_context(folder: Path,
     put(folder, LONG, "test")
     assert main(["run", "tones.yaml", "encoder.max_seconds=200", "--out", "out"]) == 2
     # 18,001 frames of 10 ms, of which each of two convolutions leaves half.
-    assert "makes 4,501 embeddings, and the context is of 128 tokens" in capsys.readouterr().err.splitlines()[-1]
+    assert "makes 4,501 embeddings, but the context has 128 tokens" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_stereo_at_44_100_hertz_is_read_as_its_mean_at_16_000(folder: Path, capsys) -> None:
@@ -213,7 +213,8 @@ def test_a_trained_encoder_of_another_size_is_told_with_both_shapes(folder: Path
     assert main([*again, "wider", "encoder={use: log-mel, channels: 16, mels: 10}"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert (
-        "encoder.safetensors does not fit: convolutions.0.bias has the shape [8], expected [16]; it was trained" in last
+        "encoder.safetensors does not fit: convolutions.0.bias: got shape [8], expected shape [16]; it was trained"
+        in last
     )
 
 
