@@ -1,4 +1,4 @@
-"""``run.json`` as a typed record: what a run writes down of itself, and how it is read back."""
+"""``run.json`` as a typed record: what a run records about itself, and how to read it."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class SampleCounts(Section):
         loaded for each role; None for a role that the run does not use.
     truncated, train_truncated:
         scored examples and training items that were longer than the context.
-    skipped:
-        rows that could not be used; shots_dropped: shots that did not fit into the context.
-    near_ties:
-        answers whose margin is within what batching may change; unfinished: texts that reached ``max_tokens``.
+    skipped, shots_dropped:
+        rows that could not be used; shots that did not fit into the context.
+    near_ties, unfinished:
+        answers whose margin is within what batching may change; texts that reached ``max_tokens``.
     """
 
     train: int = 0
@@ -81,7 +81,7 @@ class TrainingRecord(Section):
 
 
 class CacheRecord(Section):
-    """The reply cache: its file, the replies that came from it, and the requests."""
+    """The reply cache: its file, the number of replies that came from it, and of requests."""
 
     file: str
     hits: int
@@ -121,7 +121,7 @@ class DataRecord(Section):
 
 
 class PluginUse(Section):
-    """A plugin that was loaded; ``sha256`` is that of its file, for a plugin given as a file."""
+    """A plugin that was loaded; ``sha256`` is the digest of its file, for a plugin given as a file."""
 
     name: str
     distribution: str | None
@@ -134,13 +134,13 @@ class RunRecord(Section):
     """The content of ``run.json``. What is not known yet is None, zero or empty.
 
     digest:
-        the recipe's, SHA-256 in hex; ``seed`` is the recipe's too.
+        the recipe's, SHA-256 in hex; ``seed`` is also the recipe's.
     started:
         ISO 8601, in UTC.
     time:
-        seconds, in all (``seconds``) and by stage; ``memory`` is in bytes.
+        seconds, in total (``seconds``) and by stage; ``memory`` is in bytes.
     files:
-        the SHA-256 of each file of the finished run but ``run.json``.
+        the SHA-256 of each file of the finished run except ``run.json``.
     hooks:
         what plugins added by the hook ``gpttasks_add_to_record``, by the plugin's name.
     """
@@ -181,10 +181,10 @@ class RunRecord(Section):
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder holds it.
+    """A run as stored in its folder.
 
     reused:
-        whether it was finished before, so that nothing was computed again.
+        whether the run was finished before, so that nothing was computed.
     """
 
     folder: Path
@@ -236,7 +236,7 @@ def read_run(folder: Path | str) -> Run:
 
 
 def _first_error(error: ValidationError) -> str:
-    """The first of pydantic's errors, with its place, and how many others there are."""
+    """The first of pydantic's errors with its place, and the number of others."""
     first, *others = error.errors(include_url=False, include_context=False)
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""

@@ -1,4 +1,4 @@
-"""What classifications have in common: the confusion matrix, and how far probabilities can be believed."""
+"""Classifications: the confusion matrix, and the calibration of the probabilities."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MOST_CLASSES = 20
 MOST_PAIRS = 20
 SHADES = 9
 BINS = 15
-"""As many as ``calibration_error`` has by default."""
+"""The default of ``calibration_error``."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A count, its share of its row as a shade from 0 to 9, and whether it stands on the diagonal."""
+    """A count, its share of its row as a shade from 0 to 9, and whether it is on the diagonal."""
 
     count: int
     shade: int
@@ -37,8 +37,8 @@ class ConfusionRow:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Which class was taken for which: ``rows`` up to 20 classes, beyond that only the most confused ``pairs``, which
-    are (right, answered, count, share of the right class).
+    """How often each class got each answer: ``rows`` for up to 20 classes, beyond that only the most confused
+    ``pairs``, as (right, answered, count, share of the right class).
     """
 
     words: list[str]
@@ -48,10 +48,10 @@ class Confusion:
     left_out: int
 
 
-def read_confusion(found: SampleSet) -> Confusion | None:
-    """The confusion of samples that all have the same choices; None for others, and where no right answer is known."""
-    known = [sample for sample in found.samples if sample.right is not None]
-    words = _classes(found, known)
+def read_confusion(sample_set: SampleSet) -> Confusion | None:
+    """The confusion of samples that all have the same choices; None for others, and if no right answer is known."""
+    known = [sample for sample in sample_set.samples if sample.right is not None]
+    words = _classes(sample_set, known)
     if not words:
         return None
     inside = set(words)
@@ -62,7 +62,7 @@ def read_confusion(found: SampleSet) -> Confusion | None:
     for (right, answer), count in counts.items():
         totals[right] += count
         answered[answer] += count
-    left_out = len(found.samples) - sum(counts.values())
+    left_out = len(sample_set.samples) - sum(counts.values())
     if len(words) > MOST_CLASSES:
         return Confusion(words, [], [], _pairs(counts, totals), left_out)
     rows = [_row(right, words, counts, totals[right]) for right in words]
@@ -70,11 +70,11 @@ def read_confusion(found: SampleSet) -> Confusion | None:
     return Confusion(words, rows, precisions, [], left_out)
 
 
-def _classes(found: SampleSet, known: list[ReportedSample]) -> list[str]:
+def _classes(sample_set: SampleSet, known: list[ReportedSample]) -> list[str]:
     """The classes in the order of the choices, which all samples must share; without choices, the words that occur."""
-    if found.kind != "label" or not known:
+    if sample_set.kind != "label" or not known:
         return []
-    choices = {sample.sample.choices for sample in found.samples}
+    choices = {sample.sample.choices for sample in sample_set.samples}
     if len(choices) > 1:
         return []
     (shared,) = choices
@@ -102,7 +102,7 @@ def _share(count: int, total: int) -> str:
 
 @dataclass(frozen=True)
 class Bin:
-    """Samples whose likeliest choice has a probability above ``low`` and up to ``high``, and where their bars stand.
+    """Samples whose likeliest choice has a probability above ``low`` and up to ``high``, and their bars' positions.
 
     confidence, accuracy:
         their mean probability, and the share that is right.
@@ -126,7 +126,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A reliability diagram over a strip of counts, on axes in SVG units; ``bins`` are those with samples."""
+    """A reliability diagram above a strip of counts, on axes in SVG units; ``bins`` holds the bins with samples."""
 
     x: Axis
     y: Axis
@@ -139,10 +139,12 @@ class Calibration:
     accuracy: float
 
 
-def read_calibration(found: SampleSet) -> Calibration | None:
+def read_calibration(sample_set: SampleSet) -> Calibration | None:
     """The calibration by the probability of the likeliest choice; None without probabilities or right answers."""
-    pairs = [(s.confidence, not s.wrong) for s in found.samples if s.confidence is not None and s.right is not None]
-    if found.kind != "label" or not pairs:
+    pairs = [
+        (s.confidence, not s.wrong) for s in sample_set.samples if s.confidence is not None and s.right is not None
+    ]
+    if sample_set.kind != "label" or not pairs:
         return None
     groups: dict[int, list[tuple[float, bool]]] = {}
     for confidence, right in pairs:
@@ -164,7 +166,7 @@ def read_calibration(found: SampleSet) -> Calibration | None:
 
 
 def _bin_of(confidence: float) -> int:
-    """The bin of a probability: a bin's upper edge belongs to it."""
+    """The bin of a probability; a bin includes its upper edge."""
     edges = [edge / BINS for edge in range(1, BINS)]
     return sum(confidence > edge for edge in edges)
 

@@ -37,11 +37,11 @@ def render_report(
     """One self-contained HTML page about a run: no file, font, image or script from elsewhere, and none can be loaded.
 
     ``run`` is the content of ``run.json``, ``samples`` are those of ``samples.parquet``, ``events`` the lines of
-    ``events.jsonl``, and ``recipe`` is the text of ``recipe.yaml``; ``plugin_sections`` are texts by the name of the
-    plugin that adds them. What is missing or null in ``run`` shows as a dash with the reason. All texts are escaped;
+    ``events.jsonl``, and ``recipe`` is the text of ``recipe.yaml``; ``plugin_sections`` are the texts that plugins add,
+    by plugin name. What is missing or null in ``run`` shows as a dash with the reason. All texts are escaped;
     control characters and lone surrogates are replaced by visible characters.
     """
-    found = report_samples(samples)
+    sample_set = report_samples(samples)
     return (
         _environment()
         .get_template("page.html.jinja")
@@ -54,14 +54,14 @@ def render_report(
             summary=read_summary(run, len(samples), recipe),
             scores=score_rows(run.get("scores")),
             training=read_training(run.get("training"), events),
-            confusion=read_confusion(found),
-            calibration=read_calibration(found),
-            kind=found.kind,
-            errors=found.errors,
+            confusion=read_confusion(sample_set),
+            calibration=read_calibration(sample_set),
+            kind=sample_set.kind,
+            errors=sample_set.errors,
             total=len(samples),
-            columns=COLUMNS[found.kind],
-            first=[view(sample, found.kind) for sample in found.first],
-            worst=[view(sample, found.kind) for sample in found.worst],
+            columns=COLUMNS[sample_set.kind],
+            first=[view(sample, sample_set.kind) for sample in sample_set.first],
+            worst=[view(sample, sample_set.kind) for sample in sample_set.worst],
             record=read_record(run),
             recipe=recipe,
             plugin_sections=list((plugin_sections or {}).items()),
@@ -79,7 +79,7 @@ def _environment() -> Environment:
     from markupsafe import Markup
 
     def finalize(value: Any) -> Any:
-        """Every expression in the templates passes here, then is escaped: nothing that HTML forbids gets through."""
+        """Called for every expression in the templates, before escaping: removes what HTML forbids."""
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             return words.DASH
         return words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -98,14 +98,14 @@ def _environment() -> Environment:
 
 @cache
 def _asset(name: str) -> Markup:
-    """The style or the script: files of ours, without data, that go into the page as they are."""
+    """The stylesheet or the script. These files of the package contain no data, so they are included unescaped."""
     from markupsafe import Markup
 
     return Markup((TEMPLATES / name).read_text("utf-8"))
 
 
 def _digest(name: str) -> Markup:
-    """How the Content-Security-Policy names the one style and the one script that the page may use."""
+    """The hash by which the Content-Security-Policy allows the page's stylesheet or script."""
     from markupsafe import Markup
 
     digest = hashlib.sha256(_asset(name).encode()).digest()

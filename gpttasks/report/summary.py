@@ -1,4 +1,4 @@
-"""What opens the report and what closes it: the facts of the run in brief, what was cut, and the rest of its record."""
+"""The first and the last part of the report: the run in brief, what was cut, and the rest of the record."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ COUNTS = {
     "train_truncated": "training examples were longer than the context and were cut at their passage",
     "skipped": "rows of the data could not be used and were skipped",
     "shots_dropped": "shots did not fit into the context and were left out",
-    "near_ties": "answers were near ties, their margin within what batching may move",
+    "near_ties": "answers were near ties, with a margin that batching may change",
 }
 STAGES = ("preparing", "training", "tuning", "scoring")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in brief; each field is a text, empty where it is not known."""
+    """A run in brief; each field is text, empty if unknown."""
 
     backbone: str
     adaptation: str
@@ -71,7 +71,7 @@ def read_summary(run: Mapping[str, Any], scored: int, recipe: str) -> Summary:
 
 
 def read_recipe(text: str) -> Mapping[str, Any]:
-    """The keys of a recipe; none where it is no YAML mapping (the page shows its text all the same)."""
+    """The keys of a recipe; empty if it is not a YAML mapping (the page shows the text anyway)."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -108,7 +108,7 @@ def _memory(value: Any) -> str:
 
 
 def read_counts(samples: Any) -> list[tuple[str, str]] | None:
-    """What was cut, skipped or left out, as (count, what), if it happened at all; None where nothing was counted."""
+    """What was cut, skipped or left out, as (count, description) for counts above 0; None if nothing was counted."""
     counted = {key: as_number(as_mapping(samples).get(key)) for key in COUNTS}
     if all(count is None for count in counted.values()):
         return None
@@ -148,7 +148,7 @@ def _scalar(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON values with null for numbers that JSON does not have."""
+    """The value with None in place of numbers that JSON does not have."""
     if isinstance(value, Mapping):
         return {str(key): _finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

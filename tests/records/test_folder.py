@@ -52,7 +52,7 @@ def test_a_corrected_recipe_takes_over_a_folder_in_which_nothing_was_done(recipe
 
 def test_a_folder_that_cannot_be_made(recipe: Path) -> None:
     (recipe.parent / "file").write_text("")
-    with pytest.raises(FolderError, match="cannot be made"):
+    with pytest.raises(FolderError, match="cannot be created"):
         run(recipe, "file/out", *SCORE_ONLY)
 
 
