@@ -112,7 +112,7 @@ def test_the_kit_knows_it(recipe: str, kind: str, name: str) -> None:
         (("store=sorted,\n", ""), "got an answer that is not of JSON types"),
         (
             ("load=frozenset", "load=lambda stored: frozenset()"),
-            "and, stored and loaded, frozenset(), expected the same",
+            "and frozenset() after storing and loading, expected the same",
         ),
         (("isinstance(answer.value, frozenset)", "False"), "expected a set of words"),
         (('" + ".join(sorted(answer.value))', "answer.value"), "expected a text"),

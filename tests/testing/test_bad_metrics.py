@@ -62,7 +62,7 @@ def test_bad_metrics(metric, rule):
 
 def test_the_message_says_what_was_got_and_wanted():
     fault = check_metric(OutOfBounds())[0]
-    hint = "correct total(), or set scale to the lowest and highest value there can be (None where there is none)"
+    hint = "correct total(), or set scale to the lowest and highest possible value (None if there is none)"
     message = "got 100.0 from 200 samples, expected it in the scale 0.0 to 1.0"
     assert fault == Fault("metric", "accuracy", "bounds", message, hint)
     assert str(fault) == f"metric accuracy: bounds: {message}; {hint}"

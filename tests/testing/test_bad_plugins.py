@@ -54,13 +54,13 @@ def gpttasks_register(register):
 PLUGINS = {
     "nondeterministic": (
         TASK.replace("PROMPT", '[row["text"], random.choice(["\\nMood:", "\\nFeeling:"]), str(random.random())]'),
-        "task moods: deterministic: got other examples from the same rows, expected the same; derive what is "
-        "drawn from",
+        "task moods: deterministic: got different examples from the same rows, expected the same; derive random "
+        "choices from",
     ),
     "leaking": (
         TASK.replace("PROMPT", """[row["text"], f"\\nMood ({row.get('label')}):"]"""),
-        "task moods: label-not-in-prompt: got another prompt with another right answer in ['label'], expected the same "
-        "prompt; take it out of the prompt",
+        "task moods: label-not-in-prompt: got a different prompt with another right answer in ['label'], expected the "
+        "same prompt; remove it from the prompt",
     ),
     "wrong_bounds": (
         METRIC,

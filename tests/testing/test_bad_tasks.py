@@ -162,8 +162,8 @@ def test_other_bad_tasks(task, rows, rule):
 def test_what_to_do_stands_in_the_fault():
     fault = check_task(Leaking(), ROWS)[0]
     assert str(fault) == (
-        "task plain: label-not-in-prompt: got another prompt with another right answer in ['label'], expected the same "
-        "prompt; take it out of the prompt, and name the columns that hold it in answer_columns"
+        "task plain: label-not-in-prompt: got a different prompt with another right answer in ['label'], expected the "
+        "same prompt; remove it from the prompt, and name the columns that hold it in answer_columns"
     )
 
 
