@@ -47,7 +47,7 @@ def check_baseline(
     examples = sample_examples(24) if examples is None else examples
     lacking = sorted(baseline.needs - examples[0].fields)
     if lacking:
-        raise ValueError(f"baseline {baseline.name!r} needs {', '.join(lacking)}, but the examples lack these fields")
+        raise ValueError(f"baseline {baseline.name!r} needs {', '.join(lacking)}, which the examples lack")
     subject = BaselineSubject(baseline, examples, known_kinds(answer_kinds))
     return run_rules("baseline", baseline.name, lambda: subject, RULES)
 

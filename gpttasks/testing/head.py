@@ -42,7 +42,7 @@ def check_head(
     examples = sample_examples(80 if head.gives == "label" else 16) if examples is None else examples
     lacking = sorted((head.needs | head.trains_on) - examples[0].fields)
     if lacking:
-        raise ValueError(f"head {head.name!r} needs {', '.join(lacking)}, but the examples lack these fields")
+        raise ValueError(f"head {head.name!r} needs {', '.join(lacking)}, which the examples lack")
     sample = examples
 
     def bound() -> HeadSubject:

@@ -95,7 +95,7 @@ def _metric(metric: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     examples = metric.sample_examples or sample_examples(1)
     lacking = sorted(metric.needs - examples[0].fields)
     if lacking:
-        needs = f"metric {metric.name!r} needs {', '.join(lacking)}, but the examples lack these fields"
+        needs = f"metric {metric.name!r} needs {', '.join(lacking)}, which the examples lack"
         raise CannotCheck(f"{needs}: {_EXAMPLES}")
     try:
         return check_metric(metric, metric.sample_examples or None, answer_kinds=kinds)

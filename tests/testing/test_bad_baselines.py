@@ -93,5 +93,5 @@ def test_examples_without_what_it_needs():
     class Speaker(First):
         needs = frozenset({"group"})
 
-    with pytest.raises(ValueError, match="baseline 'first' needs group, but the examples lack these fields"):
+    with pytest.raises(ValueError, match="baseline 'first' needs group, which the examples lack"):
         check_baseline(Speaker())

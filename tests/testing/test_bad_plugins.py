@@ -75,7 +75,7 @@ PLUGINS = {
         "import socket as s\n\ntry:\n    s.create_connection(('192.0.2.1', 80))\nexcept Exception:\n    pass\n"
         + TASK.replace("PROMPT", 'row["text"]'),
         "import network_at_import.py: no-network-at-import: got socket.getaddrinfo '192.0.2.1', expected no use of the "
-        "network; ask when a component is loaded",
+        "network; use the network only when a component is loaded",
     ),
 }
 
