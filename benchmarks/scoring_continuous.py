@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_continuous.py --data DATA --documents 64
 
-Decoding is greedy and without an end token, so that both write the same number of tokens. Each pair runs both sides in
-alternating order; times are CPU seconds from prompts to texts. transformers gets memory for all texts at once and the
-fastest of several batch sizes. Texts that differ are counted: a near tie can be decided differently when sums are
+Decoding is greedy and without an end token, so that both generate the same number of tokens. Each pair runs both sides,
+in alternating order; times are CPU seconds from prompts to texts. transformers gets memory for all texts at once and
+the fastest of several batch sizes. Texts that differ are counted: a near tie can be decided differently when sums are
 computed in another order.
 """
 
@@ -33,34 +33,34 @@ from gpttasks.example import as_prompt
 from gpttasks.requests import Generate, GenerateReply
 
 BATCHES = (256, 1024, 4096)
-"""Tokens of a batch that are tried with transformers."""
+"""The tokens per batch that are tried with transformers."""
 BLOCK = 32
-"""Tokens of a block of its cache."""
+"""The tokens per block of its cache."""
 
 
 def with_engine(backbone: HuggingFace, texts: list[str]) -> list[str]:
-    """The texts by this engine."""
+    """The texts that this engine generates."""
     replies = SharedEngine(backbone).answer([Generate(as_prompt(text), NEW_TOKENS) for text in texts])
     return [reply.text for reply in replies if isinstance(reply, GenerateReply)]
 
 
 def with_transformers(backbone: HuggingFace, texts: list[str], tokens: int) -> list[str]:
-    """The texts by continuous batching, in batches of so many tokens."""
+    """The texts from continuous batching, with ``tokens`` tokens per batch."""
     ids = [Text(backbone, Generate(as_prompt(text), NEW_TOKENS), frozenset()).ids for text in texts]
     blocks = sum(-(-(len(row) + NEW_TOKENS) // BLOCK) + 1 for row in ids)
     settings = ContinuousBatchingConfig(page_size=BLOCK, num_blocks=blocks, max_batch_tokens=tokens)
     greedy = GenerationConfig(max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)
-    found = backbone.causal_lm.generate_batch(
+    outputs = backbone.causal_lm.generate_batch(
         ids, generation_config=greedy, continuous_batching_config=settings, progress_bar=False
     )
-    return [backbone.tokenizer.decode(found[f"req_{index}"].generated_tokens) for index in range(len(texts))]
+    return [backbone.tokenizer.decode(outputs[f"req_{index}"].generated_tokens) for index in range(len(texts))]
 
 
 def timed(call: Callable[[], list[str]]) -> tuple[float, list[str]]:
-    """CPU seconds of a call, and what it gives."""
-    began = time.process_time()
-    found = call()
-    return time.process_time() - began, found
+    """The CPU seconds of a call, and its result."""
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--shape", default="gpt2-small")
     parser.add_argument("--documents", type=int, default=64)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="the folder for random models")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring_continuous.json"))
     arguments = parser.parse_args()
     arguments.fresh_shots = False
@@ -87,12 +87,12 @@ def main() -> None:
         "transformers": lambda: with_transformers(backbone, texts, best),
     }
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    written: dict[str, Any] = {}
+    texts_by_side: dict[str, Any] = {}
     for pair in range(arguments.pairs):
         for side in list(sides)[:: 1 if pair % 2 == 0 else -1]:
-            spent, written[side] = timed(sides[side])
+            spent, texts_by_side[side] = timed(sides[side])
             seconds[side].append(spent)
-    equal = sum(a == b for a, b in zip(written["gpttasks"], written["transformers"], strict=True))
+    equal = sum(a == b for a, b in zip(texts_by_side["gpttasks"], texts_by_side["transformers"], strict=True))
     ratios = sorted(b / a for a, b in zip(seconds["gpttasks"], seconds["transformers"], strict=True))
     result = {
         "shape": arguments.shape,
