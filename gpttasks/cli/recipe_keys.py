@@ -98,7 +98,7 @@ def template_filters() -> str:
 
 
 def updated(text: str) -> str:
-    """The text with the tables as they are now. Raises ValueError if it does not have their markers."""
+    """The text with up-to-date tables. Raises ValueError if it does not have their markers."""
     for begin, end, content in (
         (KEYS_BEGIN, KEYS_END, recipe_keys()),
         (OPTIONS_BEGIN, OPTIONS_END, component_options()),

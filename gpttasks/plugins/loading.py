@@ -54,7 +54,7 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         for path, sha256 in sources:
             try:
                 _load_file(plugins, path, sha256)
-            except PluginError as error:  # noqa: PERF203 - all broken files are told at once
+            except PluginError as error:  # noqa: PERF203 - all broken files are reported at once
                 problems += error.problems
         if problems:
             raise PluginError(problems)

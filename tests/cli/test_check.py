@@ -72,7 +72,7 @@ def test_the_summary_says_what_would_be_done(folder, capsys):
 @pytest.mark.parametrize(
     ("changes", "trained"),
     [
-        (["adapt=none"], "nothing: the backbone is used as it is"),
+        (["adapt=none"], "nothing: the backbone is used unchanged"),
         (["adapt=full", "train={steps: 5}"], "all weights, for 5 steps of all examples"),
         (["adapt=head-only", "head=classifier"], "the head, for 1 epoch of all examples"),
         (["adapt=lora", "head=classifier"], "an adapter and the head, for 1 epoch of all examples"),
@@ -217,7 +217,7 @@ score: {metrics: [mean_squared_error]}
 
 
 def test_a_choice_is_not_a_number_to_predict(folder, capsys):
-    """The index of an option is no quantity: its squared error would mean nothing."""
+    """The index of an option is not a quantity: its squared error would be meaningless."""
     (folder / "recipe.yaml").write_text(MULTIPLE_CHOICE)
     status, err = check(capsys, "recipe.yaml")
     assert status == 2

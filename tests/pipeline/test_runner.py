@@ -111,7 +111,7 @@ class TestReuse:
 class TestSameScores:
     @pytest.mark.parametrize("head", ["choice", "classifier"])
     def test_whatever_the_batch(self, recipe: Path, head: str) -> None:
-        # The tiny GPT-2 has dropout of its own, as GPT-2 has: it stays off in training.
+        # The tiny GPT-2 has dropout in its config, like GPT-2: it stays off in training.
         common = (f"head={head}", "adapt.dropout=0")
         one = run(recipe, "one", *common, "runtime.tokens_per_batch=1")
         many = run(recipe, "many", *common, "runtime.tokens_per_batch=5000")

@@ -37,7 +37,7 @@ def carry_out(step: Commands, shell: Shell) -> None:
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """In an environment of its own. The cache of mypy is the one that the tests of ``gpttasks new plugin`` fill."""
+    """In a separate environment. The cache of mypy is the one that the tests of ``gpttasks new plugin`` fill."""
     folder = tmp_path_factory.mktemp("author")
     (folder / "work").mkdir()
     cache = {"MYPY_CACHE_DIR": str(tmp_path_factory.getbasetemp() / "mypy")}

@@ -1,4 +1,4 @@
-"""A plugin that raises in the middle of a run: told by plugin, component and example; what was reached is kept."""
+"""A plugin that raises during a run: reported with plugin, component and example; the progress is kept."""
 
 import json
 import re

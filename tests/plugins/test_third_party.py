@@ -1,4 +1,4 @@
-"""A plugin from elsewhere: built, installed beside the wheel of gpttasks, tested and run in an environment of its own.
+"""A plugin from elsewhere: built, installed with the wheel of gpttasks, tested and run in a separate environment.
 
 ``third_party/gpttasks-scitldr`` is a distribution as anyone would publish it, with a task, metrics and recipes.
 """

@@ -80,7 +80,7 @@ def test_a_head_that_the_backbone_answers(problems):
 def test_a_head_that_the_backbone_does_not_answer(problems):
     (problem,) = problems("head={use: either, write: true}")
     assert problem.startswith("command line: head: ")
-    assert "the head 'either' makes Generate requests, and the backbone 'ranks' answers LogLikelihood only" in problem
+    assert "the head 'either' makes Generate requests, but the backbone 'ranks' answers LogLikelihood only" in problem
     assert "heads whose requests it answers: choice, either, rescore" in problem
 
 

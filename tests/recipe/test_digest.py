@@ -226,7 +226,7 @@ def test_values_that_no_recipe_can_hold_are_refused():
 
 
 def test_bundled_data_do_not_bind_the_digest_to_a_folder(monkeypatch, tmp_path):
-    digests, plugins = {}, load_plugins()  # loaded first: the folders that are put in are no recipes of theirs
+    digests, plugins = {}, load_plugins()  # loaded first: the patched folders have no recipes of the plugins
     for name in ("here", "there", "elsewhere"):
         folder = tmp_path / name
         (folder / "data").mkdir(parents=True)

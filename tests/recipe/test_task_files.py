@@ -1,4 +1,4 @@
-"""A task in a file of its own: what it holds, what recipe and command line change, and where mistakes are told."""
+"""A task in a separate file: its content, changes by recipe and command line, and the places of mistakes."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts.get(index, ())).split())
 
     def raw(self, index):
-        """The text of an element as it stands."""
+        """The text of an element, unchanged."""
         return "".join(self.texts.get(index, ()))
 
     def text_of(self, tag, **wanted):

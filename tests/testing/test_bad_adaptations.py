@@ -17,7 +17,7 @@ from gpttasks.testing import check_adaptation
 
 
 class Biases(Adaptation):
-    """A good one of its own: the biases of the backbone, kept as the whole model."""
+    """A correct adaptation: trains the biases of the backbone, saved as the whole model."""
 
     name = "biases"
     trains_weights = True

@@ -88,7 +88,7 @@ class Growing(Accuracy):
 
 
 class WideInterval(Accuracy):
-    """Beyond its scale on resamples alone: only there a row stands twice."""
+    """Beyond its scale only on resamples: only there a row occurs twice."""
 
     def total(self, rows):
         return float(rows.mean()) if len(rows) != 40 else float(rows.mean()) + 1

@@ -159,7 +159,7 @@ def test_other_bad_tasks(task, rows, rule):
     assert rule in rules_of(check_task(task(), rows))
 
 
-def test_what_to_do_stands_in_the_fault():
+def test_the_fault_says_what_to_do():
     fault = check_task(Leaking(), ROWS)[0]
     assert str(fault) == (
         "task plain: label-not-in-prompt: got a different prompt with another right answer in ['label'], expected the "

@@ -62,13 +62,13 @@ def make(folder, tmp_path, *, head="classifier with lm", adapt=None, settings=No
     head = HEADS[head]()
     head.bind(backbone, EXAMPLES[0])
     events = []
-    told = {"seed": 1, "checkpoints": tmp_path / "checkpoints", "log": events.append} | (settings or {})
+    arguments = {"seed": 1, "checkpoints": tmp_path / "checkpoints", "log": events.append} | (settings or {})
     trainer = Trainer(
         backbone,
         head,
         TrainOptions(**{"epochs": None, "steps": 6, "tokens_per_step": 60, "dropout": dropout} | options),
         Accelerator(cpu=True),
-        TrainerSettings(**told),
+        TrainerSettings(**arguments),
     )
     return SimpleNamespace(
         trainer=trainer, items=[item for one in EXAMPLES for item in head.items(one)], events=events, head=head

@@ -1,4 +1,4 @@
-"""Bad audio in a run: told by file and row before any work, or left out and counted; an encoder that does not fit."""
+"""Bad audio in a run: reported by file and row before any work, or skipped and counted; encoders that do not fit."""
 
 import json
 from pathlib import Path
