@@ -1,4 +1,4 @@
-"""Answers as the stages take them from a head."""
+"""How the stages take answers from a head."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from gpttasks.pipeline.answering import answer_all
 
 
 class Says(Head):
-    """Asks nothing and answers what it was made with."""
+    """Asks nothing and gives the answer that it was created with."""
 
     name = "says"
     gives = "text"

@@ -1,4 +1,4 @@
-"""A folder is resumable or finished, never half, whatever stops a run and whenever."""
+"""A folder is either resumable or finished, whatever stops a run and whenever."""
 
 from __future__ import annotations
 

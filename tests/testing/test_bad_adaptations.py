@@ -1,4 +1,4 @@
-"""One bad adaptation a rule: the kit names exactly that fault."""
+"""One bad adaptation per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Untidy(NoAdaptation):
 
 
 class Hooked(Lora):
-    """Leaves a hook on the model, which no digest shows."""
+    """Leaves a hook on the model, which digests do not cover."""
 
     def apply(self, backbone):
         super().apply(backbone)

@@ -1,4 +1,4 @@
-"""One bad metric a rule: the kit names exactly that fault."""
+"""One bad metric per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Constant(Accuracy):
 
 
 class Growing(Accuracy):
-    """It remembers how often it was asked."""
+    """Counts its calls."""
 
     def __init__(self, options=None):
         super().__init__(options)

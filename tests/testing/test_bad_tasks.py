@@ -1,4 +1,4 @@
-"""One bad task a rule: the kit names exactly that fault."""
+"""One bad task per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Undeclared(Plain):
 
 
 class NeedsTheAnswer(Plain):
-    """It cannot read a row that is only to be predicted."""
+    """Cannot read rows without right answers."""
 
     def example(self, row):
         return Example([row["text"], "\nIt is"], choices=("bad", "good"), label=int(row["label"]))

@@ -14,7 +14,7 @@ from gpttasks.testing.pytest_plugin import CHECKED
 from gpttasks.testing.registered import CannotCheck, check_registered
 
 UNCHECKED = {"pretrained-audio", "hf", "run", "lm-eval"}
-"""Those that need files or another library: the kit says what to give or to write for each."""
+"""Components that need files or another library: for each the kit says what to add."""
 PLUGINS = load_plugins()
 OURS = [
     (record, kind, name)
