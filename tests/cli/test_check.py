@@ -186,7 +186,7 @@ def test_show_marks_tokens_target_and_what_is_cut(folder, tiny_gpt2_folder, caps
     assert "right answer: bad\n" in first
     assert "  cut: 1 shot\n" in first
     cut = int(first.split("  cut: ")[2].split()[0])
-    # What is left fills the context of 128 tokens, up to what the longer answer needs; one token a "dull" at least.
+    # The rest fills the context of 128 tokens, except for the longer answer; each "dull" has at least one token.
     shown = first.split("\n", 1)[1].split("  cut: ")[0]
     assert 128 - 10 <= shown.count("│") - 1 <= 128
     assert cut > 300 - 128

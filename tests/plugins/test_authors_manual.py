@@ -26,7 +26,7 @@ def asks_for_twine(step: Commands) -> bool:
 
 
 def carry_out(step: Commands, shell: Shell) -> None:
-    """Type the commands of a step; each has to succeed and all together to print what the manual shows."""
+    """Type the commands of a step: each must succeed, and their output must be the one in the manual."""
     output = ""
     for command in step.commands:
         took = shell.type(command)

@@ -1,4 +1,4 @@
-"""A kind of answer that a plugin registers: stored, shown and compared its way by runs, ``predict`` and the kit."""
+"""A kind of answer that a plugin registers: runs, ``predict`` and the kit store, show and compare it as it defines."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PromptWords(Head):
         return Answer(words_of("".join(part.text for part in example.prompt)))
 
 class Jaccard(Metric):
-    """The share of words that answer and reference have in common."""
+    """The share of words that the answer and the reference share."""
 
     name = "jaccard"
     needs = frozenset({"references"})

@@ -1,4 +1,4 @@
-"""Plugins that add to the record and to the report, and what a hook learns of a resumed run."""
+"""Plugins that add to the record and to the report, and what a hook receives about a resumed run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes written out and identified."""
+"""Recipes as YAML, and their digests."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def read_back(recipe):
     return resolve(parse_document(dump_recipe(recipe), "r.yaml", OTHER_BASE), PLUGINS)
 
 
-# What YAML can hold: no surrogates; the escapes of all other characters are the writer's business.
+# Text that YAML can hold: no surrogates; the writer escapes all other characters if needed.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 POSITIVE = st.integers(1, 10**9)
 NUMBER = st.floats(1e-12, 1e12)

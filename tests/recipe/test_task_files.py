@@ -33,7 +33,7 @@ score: {metrics: [accuracy]}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Recipes and tasks in folders beside each other, and a third folder to work in."""
+    """Recipes and tasks in neighbouring folders, and a third folder as the working directory."""
     for name in ("recipes", "tasks", "work"):
         (tmp_path / name).mkdir()
     (tmp_path / "tasks" / "sorting.yaml").write_text(TASK)

@@ -219,7 +219,7 @@ def test_a_trained_encoder_of_another_size_is_told_with_both_shapes(folder: Path
 
 
 def test_looking_at_the_audio_moves_nothing_that_is_drawn(folder: Path, capsys) -> None:
-    """An encoder that draws is asked for embeddings before the classifier's weights are drawn: those stay the same."""
+    """An encoder that draws random numbers runs before the classifier's weights are drawn: these stay the same."""
     text = PLUGIN.format(more_wide=0, more_long=0)
     drawing = text.replace("return [self._mod", "torch.rand(3)\n        return [self._mod")
     losses = []
