@@ -112,8 +112,8 @@ def lighteval_splits(
     runs: dict[str, list[dict[str, Any]]], arguments: argparse.Namespace, file: Path, folder: Path
 ) -> dict[str, dict[str, Any]]:
     """For each request with other tokens in lighteval: why, and the value of these tokens if the answers differ."""
-    own, peer = runs["gpttasks"][0], runs["lighteval"][0]
-    values = enumerate(zip(own["values"], peer["values"], strict=True))
+    own_run, peer = runs["gpttasks"][0], runs["lighteval"][0]
+    values = enumerate(zip(own_run["values"], peer["values"], strict=True))
     different = [index for index, (ours, theirs) in values if not close(ours, theirs)]
     rows = file.with_name("rows.json")
     rows.write_text(json.dumps({"rows": peer["rows"], "different": different}))
@@ -124,12 +124,12 @@ def parity(
     runs: dict[str, list[dict[str, Any]]], side: str, splits: dict[str, dict[str, Any]], kind: str
 ) -> dict[str, Any]:
     """The agreement of gpttasks, a peer and the plain engine; ``splits``: requests with other tokens in the peer."""
-    own, peer, plain = runs["gpttasks"][0], runs[side][0], runs["plain"][0]
+    first_run, peer, plain = runs["gpttasks"][0], runs[side][0], runs["plain"][0]
     if kind == "generate":
-        equal = sum(a == b for a, b in zip(own["values"], peer["values"], strict=True))
-        as_plain = sum(a == b for a, b in zip(own["values"], plain["values"], strict=True))
-        return {"requests": len(own["values"]), "equal": equal, "equal_to_plain": as_plain}
-    values = list(zip(own["values"], peer["values"], plain["values"], strict=True))
+        equal = sum(a == b for a, b in zip(first_run["values"], peer["values"], strict=True))
+        as_plain = sum(a == b for a, b in zip(first_run["values"], plain["values"], strict=True))
+        return {"requests": len(first_run["values"]), "equal": equal, "equal_to_plain": as_plain}
+    values = list(zip(first_run["values"], peer["values"], plain["values"], strict=True))
     equal = [close(ours, theirs) for ours, theirs, _ in values]
     why: Counter[str] = Counter()
     same_rows = [0.0]
@@ -140,7 +140,7 @@ def parity(
         if not equal[index]:
             explained = split is not None and "value" in split and close(split["value"], theirs)
             why[split["why"] if split is not None and explained else "unexplained"] += 1
-    flags = zip(own.get("greedy", ()), peer.get("greedy", ()), equal, strict=False)
+    flags = zip(first_run.get("greedy", ()), peer.get("greedy", ()), equal, strict=False)
     return {
         "requests": len(values),
         "equal": sum(equal),

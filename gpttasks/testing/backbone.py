@@ -116,12 +116,12 @@ def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
 @rule("take the SHA-256 of everything that determines the answers, and of nothing else")
 def digests(subject: BackboneSubject) -> Iterator[str]:
     """It has SHA-256 digests, including one of the weights, and loading it again gives the same digests."""
-    found = subject.backbone.digests()
-    if "weights" not in found or not all(re.fullmatch(r"[0-9a-f]{64}", value) for value in found.values()):
-        yield f"got the digests {found}, expected 64 hex digits each, and one named weights"
+    first = subject.backbone.digests()
+    if "weights" not in first or not all(re.fullmatch(r"[0-9a-f]{64}", value) for value in first.values()):
+        yield f"got the digests {first}, expected 64 hex digits each, and one named weights"
     again = type(subject.backbone)(subject.backbone.options)
     again.load(SETTINGS)
-    if again.digests() != found:
+    if again.digests() != first:
         yield "got different digests after loading again, expected the same"
 
 

@@ -36,9 +36,9 @@ class NonConforming(AssertionError):
 
 def assert_conforms(faults: Iterable[Fault]) -> None:
     """Raises NonConforming if there is any fault."""
-    found = list(faults)
-    if found:
-        raise NonConforming(found)
+    all_faults = list(faults)
+    if all_faults:
+        raise NonConforming(all_faults)
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,8 @@ def deterministic(subject: HeadSubject) -> Iterator[str]:
 def asks_what_it_declares(subject: HeadSubject) -> Iterator[str]:
     """``asks`` names the kinds of all requests."""
     declared = subject.head.asks
-    made = {type(request) for example in subject.examples[:8] for request in subject.head.requests(example)}
-    for kind in sorted(made - declared, key=str):
+    requested = {type(request) for example in subject.examples[:8] for request in subject.head.requests(example)}
+    for kind in sorted(requested - declared, key=str):
         names = ", ".join(sorted(one.__name__ for one in declared))
         yield f"got a request of kind {kind.__name__}, expected one that asks names ({names or 'none'})"
 
