@@ -1,9 +1,9 @@
-"""What keeping freed memory gains: the same training steps with and without it, in pairs of processes.
+"""The gain from keeping freed memory: the same training steps with and without it, in pairs of processes.
 
     python benchmarks/allocator.py --pairs 5
 
-Trains a GPT-2 of nano's shape on random tokens. Prints tokens per second, the ratio of each pair, and the share of CPU
-time that is spent in the kernel.
+Trains a GPT-2 with nano's shape on random tokens. Prints tokens per second, the ratio of each pair, and the share of
+CPU time that is spent in the kernel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 def measure(keep: bool, steps: int) -> dict[str, float]:
-    """Tokens a second of ``steps`` training steps in this process."""
+    """Tokens per second of ``steps`` training steps in this process, and the share of CPU time in the kernel."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -56,15 +56,15 @@ def main() -> None:
         return
     rows: dict[str, list[dict[str, float]]] = {"default": [], "kept": []}
     for _ in range(arguments.pairs):
-        for name, found in rows.items():
+        for name, runs in rows.items():
             command = [sys.executable, __file__, "--one", name, "--steps", str(arguments.steps)]
-            found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+            runs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(rows, indent=2) + "\n")
-    for name, found in rows.items():
-        speed = statistics.median(row["tokens_per_second"] for row in found)
-        share = statistics.median(row["kernel_share"] for row in found)
-        print(f"{name:8} {speed:8,.0f} tokens/s   {share:5.1%} of the processor time in the kernel")
+    for name, runs in rows.items():
+        speed = statistics.median(row["tokens_per_second"] for row in runs)
+        share = statistics.median(row["kernel_share"] for row in runs)
+        print(f"{name:8} {speed:8,.0f} tokens/s   {share:5.1%} of the CPU time in the kernel")
     pairs = zip(rows["kept"], rows["default"], strict=True)
     ratios = [kept["tokens_per_second"] / default["tokens_per_second"] for kept, default in pairs]
     print(f"ratio    {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")

@@ -1,6 +1,6 @@
-"""The size and shape of the source code: files, functions, import circles, and patterns that should be rare.
+"""The size and shape of the source code: files, functions, import cycles, and patterns that should be rare.
 
-``python benchmarks/house.py [CHECKOUT ...]`` prints one column for each checkout (default: this one).
+``python benchmarks/house.py [CHECKOUT ...]`` prints one column per checkout (default: this one).
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ def source_files(root: Path) -> list[Path]:
 
 
 def function_lengths(tree: ast.AST) -> Iterator[int]:
-    """The lines of each function, its decorators left out."""
+    """The number of lines of each function, without decorators."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def isinstance_checks(tree: ast.AST, names: set[str]) -> int:
-    """How many calls of isinstance() name one of these classes."""
+    """The number of isinstance() calls that name one of these classes."""
     count = 0
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
-            named = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
-            count += bool(named & names)
+            classes = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+            count += bool(classes & names)
     return count
 
 
 def imports(root: Path) -> dict[str, set[str]]:
-    """For each module of the package the modules that it imports: in functions and for type checkers, too."""
+    """The modules that each module of the package imports, including imports in functions and for type checkers."""
     package = root / "gpttasks"
     modules = {}
     for path in package.rglob("*.py"):
@@ -46,8 +46,8 @@ def imports(root: Path) -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for name, path in modules.items():
         home = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-        graph[name] = {found for found in _imported(ast.parse(path.read_text("utf-8")), home, modules) if found != name}
-    # The public door imports all that it gives, each when it is first used.
+        graph[name] = {other for other in _imported(ast.parse(path.read_text("utf-8")), home, modules) if other != name}
+    # The package itself imports all public names, each when it is first used.
     graph["gpttasks"] = set()
     return graph
 
@@ -69,12 +69,12 @@ def _imported(node: ast.AST, home: list[str], modules: dict[str, Path]) -> Itera
             yield from _imported(child, home, modules)
 
 
-def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
     """The groups of modules that import each other, directly or through others (Tarjan's components)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
 
     def visit(name: str) -> None:
         index[name] = low[name] = len(index)
@@ -90,16 +90,16 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
             group = stack[place:]
             del stack[place:]
             if len(group) > 1:
-                found.append(sorted(group))
+                groups.append(sorted(group))
 
     for name in sorted(graph):
         if name not in index:
             visit(name)
-    return found
+    return groups
 
 
 def public_names(root: Path) -> int:
-    """How many names ``gpttasks.__all__`` has."""
+    """The number of names in ``gpttasks.__all__``."""
     for node in ast.parse((root / "gpttasks" / "__init__.py").read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return len(ast.literal_eval(node.value))
@@ -122,7 +122,7 @@ def measures(root: Path) -> dict[str, str]:
         "functions": f"{len(lengths):,}",
         "median and p90 function": f"{statistics.median(lengths):g} and {lengths[int(0.9 * len(lengths))]}",
         "longest function": str(lengths[-1]),
-        "import circles": str(len(circles(imports(root)))),
+        "import cycles": str(len(cycles(imports(root)))),
         "isinstance on requests": str(count(REQUESTS)),
         "isinstance on LocalBackbone": str(count({"LocalBackbone"})),
         "public names": str(public_names(root)),
@@ -132,7 +132,7 @@ def measures(root: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Print the table, and the import circles by name."""
+    """Print the table, and the import cycles by name."""
     roots = [Path(argument) for argument in sys.argv[1:]] or [Path(__file__).parents[1]]
     columns = [measures(root) for root in roots]
     print("| | " + " | ".join(str(root) for root in roots) + " |")
@@ -140,8 +140,8 @@ def main() -> None:
     for name in columns[0]:
         print(f"| {name} | " + " | ".join(column[name] for column in columns) + " |")
     for root in roots:
-        for group in circles(imports(root)):
-            print(f"circle in {root}: {', '.join(group)}")
+        for group in cycles(imports(root)):
+            print(f"cycle in {root}: {', '.join(group)}")
 
 
 if __name__ == "__main__":

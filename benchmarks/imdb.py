@@ -27,12 +27,12 @@ GPTTASKS_ROWS: dict[str, list[str]] = {
 
 
 def gpttasks_row(name: str, data: Path, runs: Path, backbone: str, overrides: list[str]) -> dict[str, Any]:
-    """Run a recipe and read what its run.json says."""
-    recipe, *own = GPTTASKS_ROWS[name]
+    """Run a recipe and read its run.json."""
+    recipe, *row_overrides = GPTTASKS_ROWS[name]
     command = [sys.executable, "-m", "gpttasks", "run", recipe, f"backbone={backbone}", f"task.data.path={data}"]
-    command += [*own, *overrides, "runtime.cache=false", "--out", str(runs / f"imdb-{name}"), "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    run = json.loads(done.stdout)
+    command += [*row_overrides, *overrides, "runtime.cache=false", "--out", str(runs / f"imdb-{name}"), "--json"]
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    run = json.loads(process.stdout)
     score = run["scores"]["accuracy"]
     return {
         "accuracy": score["value"],
@@ -77,7 +77,7 @@ def baseline_row(name: str, data: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure the requested rows and print them."""
+    """Measure the requested rows and print a table."""
     names = ["majority", "zero-shot", "few-shot", "lora", "classifier", "tfidf"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder with train.parquet and test.parquet")
@@ -85,8 +85,8 @@ def main() -> None:
     parser.add_argument("--backbone", default="nano")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/imdb.json"))
-    parser.add_argument("--trained", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the trained rows")
-    parser.add_argument("--prompted", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the other rows")
+    parser.add_argument("--trained", nargs="*", default=[], metavar="KEY=VALUE", help="overrides for the trained rows")
+    parser.add_argument("--prompted", nargs="*", default=[], metavar="KEY=VALUE", help="overrides for the other rows")
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}

@@ -13,7 +13,7 @@ TYPED_BY_HAND = ("recipes", "startup_quiet")
 def read(name: str) -> Any:
     """The content of a results file.
 
-    In a file that was typed by hand a number is a string, so that it is printed with the digits that it has there.
+    In files that were typed by hand, numbers are read as strings, so that they are printed with the same digits.
     """
     text = (RESULTS / f"{name}.json").read_text("utf-8")
     return json.loads(text, parse_float=str if name in TYPED_BY_HAND else float)

@@ -1,24 +1,24 @@
-"""Scoring speed and memory beside lm-evaluation-harness, with the same weights and the same rendered prompts.
+"""Scoring speed and memory compared with lm-evaluation-harness, with the same weights and rendered prompts.
 
     python benchmarks/scoring.py --data DATA --peer-python PEER/bin/python
     python benchmarks/scoring.py ... --shape MODELS/stories260K --cases hellaswag:0:100 sst2:16:100
     python benchmarks/scoring.py ... --shape qwen-vocabulary --cases hellaswag:0:20 arc_easy:0:30 sst2:16:32
     python benchmarks/scoring.py ... --cases hellaswag:5:5 --fresh-shots
 
-The peer's environment holds lm_eval 0.4.13 with the same torch and transformers: ``pip install 'lm_eval[hf]==0.4.13'``
+The peer's environment has lm_eval 0.4.13 with the same torch and transformers: ``pip install 'lm_eval[hf]==0.4.13'``
 with their versions pinned, or a fresh environment whose .pth file names the site-packages of this one. With
 ``--lighteval-python``, lighteval's own model answers the same strings as a third side (``scoring_lighteval.py``).
 
-A case is NAME:SHOTS:DOCUMENTS. Its shots are drawn once and placed before every document; with ``--fresh-shots`` every
-document has different ones, which is the default of the peer's tasks. Nothing is cut: the number of shots is reduced
+A case is NAME:SHOTS:DOCUMENTS. Its shots are drawn once and placed before every document; with ``--fresh-shots``, every
+document has different shots, which is the default of the peer's tasks. Nothing is cut: the number of shots is reduced
 until nine of ten documents fit, documents that are still too long are skipped, and both are in the results. The strings
 are rendered once into a file that each side reads in a separate process: ``gpttasks`` (the shared engine with its
-defaults), ``lm-eval`` (HFLM, with the batch size that took the least CPU time on a part of the documents) and, once,
+defaults), ``lm-eval`` (HFLM, with the batch size that took the least CPU time on part of the documents) and, once,
 ``plain`` (the engine that processes each request as one row).
 
-Times run from strings to numbers, without imports and loading. CPU seconds are those of the process, because other work
-on the machine lengthens the wall time. Peak memory is the maximum resident memory while answering. Tables give medians
-over the pairs.
+Times are measured from strings to numbers, without imports and loading. CPU seconds are those of the process, because
+other work on the machine lengthens the wall time. Peak memory is the maximum resident memory while answering. Tables
+give medians over the pairs.
 
 Parity: log-likelihoods are equal within 1e-4 nats or, above 420 nats, within 2**-22 of their size (about two units of
 fp32). A difference is explained if the peer uses other tokens and the plain engine computes the peer's number for
@@ -49,30 +49,30 @@ CASES = (
     *("hellaswag:0:100", "hellaswag:5:100", "hellaswag:10:20", "arc_easy:0:100", "arc_easy:25:20", "boolq:0:100"),
     *("boolq:5:24", "sst2:16:100", "lambada:0:100", "wikitext2:0:1", "e2e_nlg:0:100"),
 )
-"""What benchmarks/README.md shows of the first shape."""
+"""The cases of the first shape in benchmarks/README.md."""
 TOLERANCE = 1e-4
 
 
 def run_side(
     side: str, arguments: argparse.Namespace, file: Path, folder: Path, batches: list[int], *more: str
 ) -> dict[str, Any]:
-    """What a worker found; RuntimeError with its output if it failed. The side check is that of lighteval's answers."""
+    """The result of a worker. Raises RuntimeError with its output if it failed. The side ``check`` checks lighteval."""
     pythons = {"lm-eval": arguments.peer_python, "lighteval": arguments.lighteval_python}
     here = Path(__file__).parent
-    own_file = [str(here / "scoring_lighteval.py")]
-    script = own_file if side in ("lighteval", "check") else [str(here / "scoring_sides.py"), side]
+    lighteval_script = [str(here / "scoring_lighteval.py")]
+    script = lighteval_script if side in ("lighteval", "check") else [str(here / "scoring_sides.py"), side]
     command = [str(pythons.get(side, sys.executable)), *script, str(file), str(folder)]
     command += ["--threads", str(arguments.threads), "--batches", *map(str, batches), *more]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(arguments.threads))
     quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
-    began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads | quiet)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    start = time.perf_counter()
+    process = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads | quiet)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{process.stderr[-3000:]}")
+    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     if side != "check":
-        found["total_seconds"] = time.perf_counter() - began
-    return found
+        result["total_seconds"] = time.perf_counter() - start
+    return result
 
 
 def measure(case: str, arguments: argparse.Namespace, folder: Path, scratch: Path) -> dict[str, Any]:
@@ -111,9 +111,9 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path, scratch: Pat
 def lighteval_splits(
     runs: dict[str, list[dict[str, Any]]], arguments: argparse.Namespace, file: Path, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """By request for whose tokens lighteval asks otherwise: why, and the value of its tokens if the answers differ."""
-    own, peer = runs["gpttasks"][0], runs["lighteval"][0]
-    values = enumerate(zip(own["values"], peer["values"], strict=True))
+    """For each request with other tokens in lighteval: why, and the value of these tokens if the answers differ."""
+    own_run, peer = runs["gpttasks"][0], runs["lighteval"][0]
+    values = enumerate(zip(own_run["values"], peer["values"], strict=True))
     different = [index for index, (ours, theirs) in values if not close(ours, theirs)]
     rows = file.with_name("rows.json")
     rows.write_text(json.dumps({"rows": peer["rows"], "different": different}))
@@ -123,13 +123,13 @@ def lighteval_splits(
 def parity(
     runs: dict[str, list[dict[str, Any]]], side: str, splits: dict[str, dict[str, Any]], kind: str
 ) -> dict[str, Any]:
-    """How the answers of gpttasks, a peer and the plain engine agree; ``splits``: where the peer has other tokens."""
-    own, peer, plain = runs["gpttasks"][0], runs[side][0], runs["plain"][0]
+    """The agreement of gpttasks, a peer and the plain engine; ``splits``: requests with other tokens in the peer."""
+    first_run, peer, plain = runs["gpttasks"][0], runs[side][0], runs["plain"][0]
     if kind == "generate":
-        equal = sum(a == b for a, b in zip(own["values"], peer["values"], strict=True))
-        as_plain = sum(a == b for a, b in zip(own["values"], plain["values"], strict=True))
-        return {"requests": len(own["values"]), "equal": equal, "equal_to_plain": as_plain}
-    values = list(zip(own["values"], peer["values"], plain["values"], strict=True))
+        equal = sum(a == b for a, b in zip(first_run["values"], peer["values"], strict=True))
+        as_plain = sum(a == b for a, b in zip(first_run["values"], plain["values"], strict=True))
+        return {"requests": len(first_run["values"]), "equal": equal, "equal_to_plain": as_plain}
+    values = list(zip(first_run["values"], peer["values"], plain["values"], strict=True))
     equal = [close(ours, theirs) for ours, theirs, _ in values]
     why: Counter[str] = Counter()
     same_rows = [0.0]
@@ -140,7 +140,7 @@ def parity(
         if not equal[index]:
             explained = split is not None and "value" in split and close(split["value"], theirs)
             why[split["why"] if split is not None and explained else "unexplained"] += 1
-    flags = zip(own.get("greedy", ()), peer.get("greedy", ()), equal, strict=False)
+    flags = zip(first_run.get("greedy", ()), peer.get("greedy", ()), equal, strict=False)
     return {
         "requests": len(values),
         "equal": sum(equal),
@@ -153,15 +153,15 @@ def parity(
 
 
 def same_choices(texts: list[Any], ours: list[Any], theirs: list[Any]) -> dict[str, int]:
-    """Of how many documents with several continuations the likeliest is the same: so accuracy is the same, too."""
-    start = asked = same = 0
+    """The number of documents with several continuations, and how many have the same likeliest one (equal accuracy)."""
+    start = choices = same = 0
     for _, continuations in texts:
         end = start + len(continuations)
         if len(continuations) > 1:
-            asked += 1
+            choices += 1
             same += ours.index(max(ours[start:end]), start) == theirs.index(max(theirs[start:end]), start)
         start = end
-    return {"choices": asked, "choices_equal": same} if asked else {}
+    return {"choices": choices, "choices_equal": same} if choices else {}
 
 
 def close(ours: float, theirs: float) -> bool:
@@ -204,7 +204,7 @@ def show(results: dict[str, Any]) -> None:
 
 
 def differing(parity: dict[str, Any]) -> tuple[int, int]:
-    """Of the answers that differ, how many are explained and how many are not."""
+    """The number of different answers that are explained, and of those that are not."""
     if "different" not in parity:
         return 0, parity["requests"] - parity["equal"]
     other = parity["different"].get("unexplained", 0)
@@ -212,13 +212,13 @@ def differing(parity: dict[str, Any]) -> tuple[int, int]:
 
 
 def lighteval_column(case: dict[str, Any]) -> str:
-    """Lighteval's part of a line of the table; nothing where it was not measured, and a word where it was skipped."""
+    """Lighteval's part of a row of the table: empty if it was not measured, "skipped" if it was skipped."""
     if "lighteval" not in case["runs"]:
         return "   skipped" if "lighteval_skipped" in case else ""
     cpu, peak, before = (medians(case, key) for key in ("cpu_seconds", "peak_memory", "memory_before"))
-    side, found = "lighteval", case["lighteval_parity"]
+    side, parity = "lighteval", case["lighteval_parity"]
     batch = f"{case['lighteval_batch']}({case['runs'][side][0]['rows_at_once']})"
-    equal = "/".join(map(str, (found["equal"], *differing(found))))
+    equal = "/".join(map(str, (parity["equal"], *differing(parity))))
     return (
         f"   {cpu[side]:7.2f} {cpu[side] / cpu['gpttasks']:6.2f} {peak[side] / 1e6:5.0f}"
         f" {(peak[side] - before[side]) / 1e6:5.0f} {batch:>7} {equal:>10}"
@@ -233,20 +233,20 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser.add_argument("--lighteval-python", type=Path, help="likewise with lighteval, to measure it too")
     parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="NAME:SHOTS:DOCUMENTS")
     parser.add_argument("--shape", default="gpt2-small", help=f"{', '.join(SHAPES)}, or a model's folder")
-    parser.add_argument("--documents", type=int, default=100, help="where a case does not say")
-    parser.add_argument("--fresh-shots", action="store_true", help="other shots for each document")
+    parser.add_argument("--documents", type=int, default=100, help="if the case does not say")
+    parser.add_argument("--fresh-shots", action="store_true", help="different shots for each document")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--peer-batches", type=int, nargs="+", default=[4, 16, 64], help="each peer has the best of them"
+        "--peer-batches", type=int, nargs="+", default=[4, 16, 64], help="the fastest one is used for each peer"
     )
-    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="the folder for random models")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"))
     return parser
 
 
 def main() -> None:
-    """Measure the requested cases, add them to the results file, and print all of it."""
+    """Measure the requested cases, add them to the results, and print all."""
     arguments = arguments_parser().parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
@@ -254,11 +254,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for case in arguments.cases:
             name = f"{Path(arguments.shape).name} {':'.join(case.split(':')[:2])}{'+' if arguments.fresh_shots else ''}"
-            found = measure(case, arguments, folder, Path(scratch))
+            result = measure(case, arguments, folder, Path(scratch))
             versions = {package: version(package) for package in ("gpttasks", "torch", "transformers", "tokenizers")}
-            results[name] = found | {"threads": arguments.threads, "versions": versions}
+            results[name] = result | {"threads": arguments.threads, "versions": versions}
             arguments.out.write_text(json.dumps(results, indent=2) + "\n")
-            print(name, found["parity"], found.get("lighteval_parity", ""), file=sys.stderr)
+            print(name, result["parity"], result.get("lighteval_parity", ""), file=sys.stderr)
     show(results)
 
 

@@ -1,4 +1,4 @@
-"""Which way is fastest to process the continuations of one context: where the engine switches between them.
+"""The fastest way to process the continuations of one context: decides where the engine switches.
 
     python benchmarks/scoring_branches.py --models runs/scoring-models
 
@@ -36,24 +36,24 @@ CASES += [(256, 4, 100), (512, 4, 100), (512, 2, 200), (512, 4, 200)]
 
 
 def ways(backbone: Any, context: int, branches: int, length: int) -> dict[str, Callable[[], torch.Tensor]]:
-    """The ways to read ``branches`` continuations of ``length`` tokens after ``context`` tokens."""
+    """The ways to process ``branches`` continuations of ``length`` tokens after ``context`` tokens."""
     size = backbone.causal_lm.get_input_embeddings().weight.shape[0]
     begin = torch.randint(0, size, (context,)).tolist()
     rows = [TokenRow([*begin, *torch.randint(0, size, (length,)).tolist()], context) for _ in range(branches)]
     paths = dict(enumerate(rows))
-    own = context + branches * (length - 1)
-    group = Group(list(paths), context, begin, own, context - 1)
+    tokens = context + branches * (length - 1)
+    group = Group(list(paths), context, begin, tokens, context - 1)
 
     apart = group_paths(paths, [[index] for index in paths])
 
     def tree() -> torch.Tensor:
-        (made,) = Block(0, [group]).trees_apart(paths)
-        return forward_ragged(backbone, [made.row])
+        (merged,) = Block(0, [group]).trees_apart(paths)
+        return forward_ragged(backbone, [merged.row])
 
     def after() -> torch.Tensor:
-        made = Block(context - 1, apart).trees_apart(paths)
+        trees = Block(context - 1, apart).trees_apart(paths)
         cache = compute_prefix(backbone, begin[:-1], context - 1)
-        return forward_ragged(backbone, [tree.row for tree in made], cache)
+        return forward_ragged(backbone, [tree.row for tree in trees], cache)
 
     def copies() -> torch.Tensor:
         cache = compute_prefix(backbone, begin[:-1], context - 1)
@@ -62,15 +62,15 @@ def ways(backbone: Any, context: int, branches: int, length: int) -> dict[str, C
     return {"tree": tree, "after": after, "copies": copies}
 
 
-def best_of(found: dict[str, Callable[[], torch.Tensor]], rounds: int) -> dict[str, float]:
-    """The CPU seconds of each way, the least of all rounds."""
+def best_of(calls: dict[str, Callable[[], torch.Tensor]], rounds: int) -> dict[str, float]:
+    """The CPU seconds of each way: the minimum over all rounds."""
     seconds: dict[str, float] = {}
     with torch.inference_mode():
         for _ in range(rounds):
-            for name, way in found.items():
-                began = time.process_time()
+            for name, way in calls.items():
+                start = time.process_time()
                 way()
-                seconds[name] = min(seconds.get(name, 1e9), time.process_time() - began)
+                seconds[name] = min(seconds.get(name, 1e9), time.process_time() - start)
     return seconds
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", default=["gpt2", "gpt2-small"])
-    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="the folder for random models")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring_branches.json"))
     arguments = parser.parse_args()

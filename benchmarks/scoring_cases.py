@@ -1,4 +1,4 @@
-"""What the scoring benchmark asks of which model: strings, rendered once, and models of random weights."""
+"""The cases of the scoring benchmark (strings, rendered once) and its models (random weights)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 Document = tuple[str, list[str]]
-"""A context, and the continuations asked after it."""
+"""A context and its continuations."""
 
 KINDS = {"wikitext2": "rolling", "e2e_nlg": "generate"}
 NEW_TOKENS = 64
-"""Tokens of a generated text."""
+"""The number of tokens of a generated text."""
 GPT2 = {"n_layer": 8, "n_head": 8, "n_embd": 512, "n_positions": 2048}
 SMALL = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 2048, "vocab_size": 50257}
 QWEN = {
@@ -34,7 +34,7 @@ SHAPES: dict[str, tuple[str, dict[str, int]]] = {
 
 
 def rows_of(data: Path, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
-    """The rows to score, and those for shots; None: they are drawn from the rows that are not scored."""
+    """The rows to score, and the rows for shots; None if shots are drawn from the rows that are not scored."""
     import pyarrow.parquet as pq
 
     def read(split: str) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def rows_of(data: Path, name: str) -> tuple[list[dict[str, Any]], list[dict[str,
 
 
 def rendered(name: str, row: dict[str, Any]) -> tuple[str, list[str], int]:
-    """A row's context, its continuations and which of them is right."""
+    """A row's context, its continuations, and the index of the right one."""
     if name == "hellaswag":
         return row["ctx"], [f" {ending}" for ending in row["endings"]], int(row["label"])
     if name == "sst2":
@@ -70,33 +70,41 @@ def rendered(name: str, row: dict[str, Any]) -> tuple[str, list[str], int]:
 
 
 def case_documents(case: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """What a case asks, as the workers read it."""
+    """The content of a case, as the workers read it."""
     name, shots, count = (*case.split(":"), "")[:3]
-    wanted, asked = int(shots or 0), int(count or arguments.documents)
+    most_shots, most_documents = int(shots or 0), int(count or arguments.documents)
     kind = KINDS.get(name, "loglikelihood")
     rows, pool = rows_of(arguments.data, name)
     rng = random.Random(1)
     rng.shuffle(rows)
     if pool is None:
-        pool, rows = rows[:500], rows[500:] if wanted else rows
+        pool, rows = rows[:500], rows[500:] if most_shots else rows
     too_long = length_check(folder, kind)
-    for used in range(wanted, -1, -1):
+    for shots_used in range(most_shots, -1, -1):
         drawn = random.Random(2)
-        fixed = drawn.sample(pool, used)
+        fixed = drawn.sample(pool, shots_used)
         documents: list[Document] = []
-        passed = 0
+        skipped = 0
         for row in rows:
-            before = "".join(shot(name, row) for row in (drawn.sample(pool, used) if arguments.fresh_shots else fixed))
+            before = "".join(
+                shot(name, row) for row in (drawn.sample(pool, shots_used) if arguments.fresh_shots else fixed)
+            )
             context, continuations, _ = rendered(name, row)
             if too_long(before + context, continuations):
-                passed += 1
+                skipped += 1
             else:
                 documents.append((before + context, [] if kind == "generate" else continuations))
-            if len(documents) == asked or (used and passed * 10 > asked):
+            if len(documents) == most_documents or (shots_used and skipped * 10 > most_documents):
                 break
-        if len(documents) == asked or not used:
+        if len(documents) == most_documents or not shots_used:
             break
-    about = {"kind": kind, "documents": len(documents), "shots": used, "shots_asked": wanted, "passed_over": passed}
+    about = {
+        "kind": kind,
+        "documents": len(documents),
+        "shots": shots_used,
+        "shots_asked": most_shots,
+        "passed_over": skipped,
+    }
     return about | {"texts": documents}
 
 
@@ -107,7 +115,7 @@ def shot(name: str, row: dict[str, Any]) -> str:
 
 
 def length_check(folder: Path, kind: str) -> Callable[[str, list[str]], bool]:
-    """A function that says whether a document is too long for the model; a rolling one never is."""
+    """A function that says whether a document is too long for the model; a rolling document never is."""
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -121,7 +129,7 @@ def length_check(folder: Path, kind: str) -> Callable[[str, list[str]], bool]:
 
 
 def model_folder(shape: str, cache: Path) -> Path:
-    """The folder of a model: a given one, or random weights of a shape with the tokenizer of nano, made once."""
+    """The folder of a model: ``shape`` itself, or random weights of that shape with nano's tokenizer, created once."""
     if shape not in SHAPES:
         return Path(shape)
     folder = cache / shape
@@ -135,7 +143,7 @@ def model_folder(shape: str, cache: Path) -> Path:
         kind, sizes = SHAPES[shape]
         options = {"vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": True}
         torch.manual_seed(1)
-        # A larger spread than the 0.02 of training: log-likelihoods that depend on the context clearly.
+        # Larger than the usual 0.02, so that log-likelihoods clearly depend on the context.
         config = AutoConfig.for_model(kind, **(options | sizes), initializer_range=0.05)
         AutoModelForCausalLM.from_config(config).float().save_pretrained(folder)
         tokenizer.model_max_length = config.max_position_embeddings

@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_continuous.py --data DATA --documents 64
 
-Decoding is greedy and without an end token, so that both write the same number of tokens. Each pair runs both sides in
-alternating order; times are CPU seconds from prompts to texts. transformers gets memory for all texts at once and the
-fastest of several batch sizes. Texts that differ are counted: a near tie can be decided differently when sums are
+Decoding is greedy and without an end token, so that both generate the same number of tokens. Each pair runs both sides,
+in alternating order; times are CPU seconds from prompts to texts. transformers gets memory for all texts at once and
+the fastest of several batch sizes. Texts that differ are counted: a near tie can be decided differently when sums are
 computed in another order.
 """
 
@@ -33,13 +33,13 @@ from gpttasks.example import as_prompt
 from gpttasks.requests import Generate, GenerateReply
 
 BATCHES = (256, 1024, 4096)
-"""Tokens of a batch that are tried with transformers."""
+"""The tokens per batch that are tried with transformers."""
 BLOCK = 32
-"""Tokens of a block of its cache."""
+"""The tokens per block of its cache."""
 
 
 def with_engine(backbone: HuggingFace, texts: list[str]) -> list[str]:
-    """The texts by this engine."""
+    """The texts that this engine generates."""
     replies = SharedEngine(backbone).answer([Generate(as_prompt(text), NEW_TOKENS) for text in texts])
     return [reply.text for reply in replies if isinstance(reply, GenerateReply)]
 
@@ -55,10 +55,10 @@ def with_transformers(model: Any, backbone: HuggingFace, texts: list[str], token
 
 
 def timed(call: Callable[[], list[str]]) -> tuple[float, list[str]]:
-    """CPU seconds of a call, and what it gives."""
-    began = time.process_time()
-    found = call()
-    return time.process_time() - began, found
+    """The CPU seconds of a call, and its result."""
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--shape", default="gpt2-small")
     parser.add_argument("--documents", type=int, default=64)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="the folder for random models")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring_continuous.json"))
     arguments = parser.parse_args()
     arguments.fresh_shots = False
@@ -86,12 +86,12 @@ def main() -> None:
         "transformers": lambda: with_transformers(stock, backbone, texts, best),
     }
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    written: dict[str, Any] = {}
+    texts_by_side: dict[str, Any] = {}
     for pair in range(arguments.pairs):
         for side in list(sides)[:: 1 if pair % 2 == 0 else -1]:
-            spent, written[side] = timed(sides[side])
+            spent, texts_by_side[side] = timed(sides[side])
             seconds[side].append(spent)
-    equal = sum(a == b for a, b in zip(written["gpttasks"], written["transformers"], strict=True))
+    equal = sum(a == b for a, b in zip(texts_by_side["gpttasks"], texts_by_side["transformers"], strict=True))
     ratios = sorted(b / a for a, b in zip(seconds["gpttasks"], seconds["transformers"], strict=True))
     result = {
         "shape": arguments.shape,

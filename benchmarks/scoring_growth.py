@@ -1,4 +1,4 @@
-"""How the time and memory of scoring grow with the number of documents, of shots, and of options.
+"""The growth of scoring time and memory with the number of documents, of shots, and of options.
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_growth.py --data DATA --documents-shape MODELS/stories260K
     python benchmarks/scoring_growth.py --data DATA --series documents --documents-shape gpt2 --points 100
@@ -45,7 +45,7 @@ from scoring_sides import Answering
 
 @dataclass(frozen=True)
 class Series:
-    """What grows, over which points, and how many documents there are where it is not the documents."""
+    """The points of a series, and its number of documents unless the documents vary."""
 
     points: tuple[int, ...]
     documents: int
@@ -58,13 +58,13 @@ SERIES = {
 }
 MOST_SHOTS = 25
 POOL = 500
-"""Rows of arc_easy from which the shots are drawn; they are not scored."""
+"""The number of rows of arc_easy from which shots are drawn; they are not scored."""
 SAMPLE = 8
-"""Documents from which the plain engine's time is estimated."""
+"""The number of documents from which the plain engine's time is estimated."""
 
 
 def documents_of(series: str, point: int, count: int, data: Path, folder: Path) -> list[Document]:
-    """What one point asks: ``count`` documents, or ``point`` of them in the series of that name."""
+    """The documents of a point: ``count`` of them, or ``point`` in the series ``documents``."""
     name = "arc_easy" if series == "shots" else "hellaswag"
     rows, _ = rows_of(data, name)
     random.Random(1).shuffle(rows)
@@ -83,44 +83,44 @@ def documents_of(series: str, point: int, count: int, data: Path, folder: Path) 
 
 
 def many_documents(rows: Sequence[dict[str, Any]], count: int, too_long: Any) -> list[Document]:
-    """``count`` documents, no two equal: where the rows are too few, they come again with a number before them."""
-    found: list[Document] = []
+    """``count`` different documents; if there are too few rows, they are repeated with a number in front."""
+    documents: list[Document] = []
     seen: set[tuple[str, ...]] = set()
-    times = 1
-    while len(found) < count:
-        before = "" if times == 1 else f"{times}. "
-        size = len(found)
+    pass_ = 1
+    while len(documents) < count:
+        before = "" if pass_ == 1 else f"{pass_}. "
+        size = len(documents)
         for row in rows:
             context, endings, _ = rendered("hellaswag", row)
             key = (before + context, *endings)
             if key not in seen and not too_long(before + context, endings):
                 seen.add(key)
-                found.append((before + context, endings))
-            if len(found) == count:
+                documents.append((before + context, endings))
+            if len(documents) == count:
                 break
-        if len(found) == size:
+        if len(documents) == size:
             raise ValueError("no row fits into the model's context")
-        times += 1
-    return found
+        pass_ += 1
+    return documents
 
 
 def with_options(rows: Sequence[dict[str, Any]], options: int, most: int, count: int, too_long: Any) -> list[Document]:
-    """``count`` contexts, the same for every number of options, with their own endings and then those of others."""
-    found: list[Document] = []
+    """``count`` contexts, the same for every number of options, with their own endings first and then others'."""
+    documents: list[Document] = []
     others = (ending for row in reversed(rows) for ending in rendered("hellaswag", row)[1])
     for row in rows:
         context, endings, _ = rendered("hellaswag", row)
         while len(set(endings)) < most:
             endings = [*dict.fromkeys(endings), next(others)]
         if not too_long(context, endings):
-            found.append((context, endings[:options]))
-        if len(found) == count:
+            documents.append((context, endings[:options]))
+        if len(documents) == count:
             break
-    return found
+    return documents
 
 
 def worker(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """What the runs of one engine on the documents of a file took, or an estimate: see ``--plain-limit``."""
+    """The time and memory of one engine's runs on the documents of a file, or an estimate: see ``--plain-limit``."""
     import torch
 
     from gpttasks.allocator import keep_freed_memory
@@ -136,16 +136,18 @@ def worker(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     backbone = HuggingFace(HuggingFaceOptions(path=str(arguments.folder)))
     backbone.load(LoadSettings())
     kind = {"plain": LocalEngine, "shared": SharedEngine}[arguments.worker]
-    kind(backbone).answer([LogLikelihood(as_prompt("a"), " b")])  # what only the first call costs
+    kind(backbone).answer([LogLikelihood(as_prompt("a"), " b")])  # the costs of a first call
     documents: list[Document] = json.loads(arguments.requests.read_text())
 
     def measured(some: Sequence[Document]) -> dict[str, Any]:
-        asked = [LogLikelihood(as_prompt(text), after, tuple(endings)) for text, endings in some for after in endings]
+        requests = [
+            LogLikelihood(as_prompt(text), after, tuple(endings)) for text, endings in some for after in endings
+        ]
         engine = kind(backbone)
         with Answering() as answering:
-            replies: list[Any] = engine.answer(asked)
+            replies: list[Any] = engine.answer(requests)
         cut = sum(bool(reply.cut.tokens or reply.cut.shots) for reply in replies)
-        return answering.numbers() | engine.work() | {"documents": len(some), "requests": len(asked), "cut": cut}
+        return answering.numbers() | engine.work() | {"documents": len(some), "requests": len(requests), "cut": cut}
 
     if arguments.worker == "plain" and len(documents) > SAMPLE:
         some = documents[:: -(-len(documents) // SAMPLE)]
@@ -162,17 +164,17 @@ def worker(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def run_worker(side: str, documents: Path, folder: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """The result of a worker in a separate process; RuntimeError with its output if it failed."""
+    """The result of a worker in a separate process. Raises RuntimeError with its output if it failed."""
     command = [sys.executable, __file__, "--worker", side, "--requests", str(documents), "--folder", str(folder)]
     command += ["--threads", str(arguments.threads), "--plain-limit", str(arguments.plain_limit)]
     command += ["--repeats", str(arguments.repeats), "--repeat-limit", str(arguments.repeat_limit)]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(arguments.threads))
     quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads | quiet)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-3000:]}")
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    process = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads | quiet)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{process.stderr[-3000:]}")
+    result: list[dict[str, Any]] = json.loads(process.stdout.splitlines()[-1])
+    return result
 
 
 def measure(series: str, point: int, shape: str, arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
@@ -196,16 +198,16 @@ def measure(series: str, point: int, shape: str, arguments: argparse.Namespace, 
 
 
 def power(before: dict[str, Any] | None, after: dict[str, Any]) -> str:
-    """The exponent of the growth in CPU seconds from one point to the next; empty where there is none."""
+    """The exponent of the growth in CPU seconds from one point to the next; empty for the first point and after 0."""
     if before is None or before["point"] == 0:
         return ""
-    times = middle(after, "cpu_seconds") / middle(before, "cpu_seconds")
+    times = median_of(after, "cpu_seconds") / median_of(before, "cpu_seconds")
     return f"{math.log(times) / math.log(after['point'] / before['point']):.2f}"
 
 
-def middle(found: dict[str, Any], key: str) -> float:
+def median_of(point: dict[str, Any], key: str) -> float:
     """The median of a number over the shared engine's runs."""
-    value: float = statistics.median(run[key] for run in found["shared"])
+    value: float = statistics.median(run[key] for run in point["shared"])
     return value
 
 
@@ -218,26 +220,26 @@ def show(results: dict[str, Any]) -> None:
         f" {'plain s':>9} {'times':>6} {'plain MB':>8}"
     )
     groups: dict[str, list[dict[str, Any]]] = {}
-    for found in results.values():
-        groups.setdefault(f"{found['shape']} {found['series']}", []).append(found)
+    for point in results.values():
+        groups.setdefault(f"{point['shape']} {point['series']}", []).append(point)
     for name, points in groups.items():
-        ordered = sorted(points, key=lambda found: found["point"])
-        for before, found in zip([None, *ordered], ordered, strict=False):
-            print(line(name, before, found))
+        ordered = sorted(points, key=lambda point: point["point"])
+        for before, point in zip([None, *ordered], ordered, strict=False):
+            print(line(name, before, point))
 
 
-def line(name: str, before: dict[str, Any] | None, found: dict[str, Any]) -> str:
-    """A line of the table; ``before`` is the point before this one in its series."""
-    cpu, read = middle(found, "cpu_seconds"), middle(found, "tokens_read")
-    first, plain, documents = found["shared"][0], found["plain"], found["documents"]
+def line(name: str, before: dict[str, Any] | None, point: dict[str, Any]) -> str:
+    """A row of the table; ``before`` is the previous point of its series."""
+    cpu, read = median_of(point, "cpu_seconds"), median_of(point, "tokens_read")
+    first, plain, documents = point["shared"][0], point["plain"], point["documents"]
     peak, more = first["peak_memory"], first["peak_memory"] - first["memory_before"]
-    all_cpu = [run["cpu_seconds"] for run in found["shared"]]
+    all_cpu = [run["cpu_seconds"] for run in point["shared"]]
     slow = plain.get("cpu_seconds", plain.get("estimated_cpu_seconds"))
     slow_text = f"{slow:.1f}" if "cpu_seconds" in plain else f"({slow:.0f})"
     slow_memory = f"{plain['peak_memory'] / 1e6:.0f}" if "peak_memory" in plain else ""
     return (
-        f"{name:26} {found['point']:6} {documents:6} {first['requests']:6} {cpu:8.2f}"
-        f" {f'({min(all_cpu):.2f}–{max(all_cpu):.2f})':>15} {cpu / documents * 1e3:8.2f} {power(before, found):>6}"
+        f"{name:26} {point['point']:6} {documents:6} {first['requests']:6} {cpu:8.2f}"
+        f" {f'({min(all_cpu):.2f}–{max(all_cpu):.2f})':>15} {cpu / documents * 1e3:8.2f} {power(before, point):>6}"
         f" {first['tokens_asked']:12} {read:11.0f} {read / documents:8.1f} {cpu / read * 1e6:8.1f} {peak / 1e6:7.0f}"
         f" {more / 1e6:6.0f} {slow_text:>9} {slow / cpu:6.2f} {slow_memory:>8}"
     )
@@ -248,21 +250,23 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder with hellaswag and arc_easy")
     parser.add_argument("--series", nargs="+", choices=tuple(SERIES), default=list(SERIES))
-    parser.add_argument("--points", type=int, nargs="+", help="instead of those of the series")
-    parser.add_argument("--documents", type=int, help="instead of 50 and 100, in the series of shots and of options")
+    parser.add_argument("--points", type=int, nargs="+", help="points instead of those of the series")
+    parser.add_argument("--documents", type=int, help="documents in the shots and options series (default: 50, 100)")
     parser.add_argument(
         "--documents-shape",
-        help="the model of the series of documents: a shape, or a folder such as MODELS/stories260K",
+        help="the model of the documents series: a shape, or a folder such as MODELS/stories260K",
     )
     parser.add_argument(
         "--shape", default="gpt2", help=f"the model of the other series: {', '.join(SHAPES)}, or a model's folder"
     )
     parser.add_argument("--repeats", type=int, default=3, help="runs of the shared engine for each point")
-    parser.add_argument("--repeat-limit", type=float, default=60.0, help="CPU seconds that they may take together")
-    parser.add_argument("--plain-limit", type=float, default=60.0, help="seconds that the plain engine may take")
+    parser.add_argument(
+        "--repeat-limit", type=float, default=60.0, help="the maximum CPU seconds of these runs together"
+    )
+    parser.add_argument("--plain-limit", type=float, default=60.0, help="the maximum seconds of the plain engine")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--again", action="store_true", help="measure what is in the results once more")
-    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--again", action="store_true", help="measure points again that are in the results")
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="the folder for random models")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring_growth.json"))
     parser.add_argument("--worker", choices=("plain", "shared"), help=argparse.SUPPRESS)
     parser.add_argument("--requests", type=Path, help=argparse.SUPPRESS)
@@ -271,16 +275,16 @@ def arguments_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Measure the requested points, add each to the results file, and print all of it."""
+    """Measure the requested points, add them to the results, and print all."""
     parser = arguments_parser()
     arguments = parser.parse_args()
     if arguments.worker:
         print("\n" + json.dumps(worker(arguments)))
         return
     if arguments.data is None:
-        parser.error("--data is needed")
+        parser.error("--data is required")
     if "documents" in arguments.series and arguments.documents_shape is None:
-        parser.error("--documents-shape is needed for the series of documents")
+        parser.error("--documents-shape is required for the documents series")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -289,11 +293,11 @@ def main() -> None:
             for point in arguments.points or SERIES[series].points:
                 name = f"{Path(shape).name} {series} {point}"
                 if name in results and not arguments.again:
-                    print(f"{name}: there already", file=sys.stderr)
+                    print(f"{name}: in the results already", file=sys.stderr)
                     continue
                 results[name] = measure(series, point, shape, arguments, Path(scratch))
                 arguments.out.write_text(json.dumps(results, indent=2) + "\n")
-                print(f"{name}: {middle(results[name], 'cpu_seconds'):.2f} CPU seconds", file=sys.stderr)
+                print(f"{name}: {median_of(results[name], 'cpu_seconds'):.2f} CPU seconds", file=sys.stderr)
     show(results)
 
 

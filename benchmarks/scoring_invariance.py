@@ -4,7 +4,7 @@
     python benchmarks/scoring_invariance.py --data DATA --shape MODELS/stories260K
 
 The requests are multiple choice (arc_easy after 3 fixed shots, hellaswag without shots), the last words of lambada, an
-article of wikitext2 in two kinds of windows, and greedy generation after the inputs of e2e_nlg. The reference is the
+article of wikitext2 with two window strides, and greedy generation for the inputs of e2e_nlg. The reference is the
 plain engine with ``tokens_per_batch`` 1: each request is one batch.
 
 Ways:
@@ -14,7 +14,7 @@ Ways:
     processes N         the shared engine in N processes that ``torch.distributed.run`` starts
 
 Differences are those of log-likelihoods in nats, including generated texts if the text is the same. A text that differs
-had a near tie if its reply or that of the reference says so. A choice is the most likely option of a question; its
+had a near tie if its reply or the reference's reply says so. A choice is the most likely option of a question; its
 margin is the difference between the first two options in the reference.
 """
 
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
     from gpttasks.backbones.hf import HuggingFace
     from gpttasks.engine.plain import LocalEngine
 
-Given = list[dict[str, Any]]
-"""Replies, as JSON has them."""
+Replies = list[dict[str, Any]]
+"""Replies as JSON values."""
 
 BATCHES = (1, 64, 512, 4096, 10**6)
 TOLERANCE = 1e-4
 SHOTS = 3
 POOL = 500
-"""Rows of arc_easy from which the shots are drawn; they are not scored."""
+"""The number of rows of arc_easy from which shots are drawn; they are not scored."""
 NEW_TOKENS = 24
 
 
 @dataclass
 class Asked:
-    """The requests, what kind each is of, and for each question those of its options."""
+    """The requests, the kind of each, and the indices of the options of each question."""
 
     requests: list[Any] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Asked:
 
 
 def everything(arguments: argparse.Namespace, backbone: HuggingFace) -> Asked:
-    """What is asked, of each kind as much as the arguments say."""
+    """All requests, as many of each kind as the arguments say."""
     from gpttasks.example import as_prompt
     from gpttasks.requests import Generate, LogLikelihood, Rolling
 
@@ -89,7 +89,7 @@ def everything(arguments: argparse.Namespace, backbone: HuggingFace) -> Asked:
             prompt, beside = as_prompt(before + context), tuple(continuations)
             asked.add(name, [LogLikelihood(prompt, after, beside) for after in continuations])
     articles = sorted((row["text"] for row in rows_of(arguments.data, "wikitext2")[0]), key=len)
-    # The shortest that takes several windows.
+    # The shortest article that needs several windows.
     long = next((text for text in articles if not fits(text, -2 * backbone.context)), articles[-1])
     for stride in (None, backbone.context // 2):
         asked.add("wikitext2", [Rolling(as_prompt(long), stride)])
@@ -114,7 +114,7 @@ def loaded(arguments: argparse.Namespace, folder: Path) -> HuggingFace:
 
 
 def worker(arguments: argparse.Namespace) -> None:
-    """One of several processes: answer a share, as a run does; the first writes all replies into a file."""
+    """One of several processes: answers its share, as in a run; the first process writes all replies to a file."""
     from gpttasks.engine.sharded import ShardedEngine, answer_share
     from gpttasks.engine.shared import SharedEngine
     from gpttasks.parallel.processes import Processes
@@ -125,8 +125,8 @@ def worker(arguments: argparse.Namespace) -> None:
     def load(_: None) -> None:
         engines.append(SharedEngine(loaded(arguments, arguments.folder)))
 
-    def answer(given: tuple[Sequence[Any], Sequence[Sequence[int]]]) -> tuple[list[Any], dict[str, Any]]:
-        requests, shares = given
+    def answer(shared: tuple[Sequence[Any], Sequence[Sequence[int]]]) -> tuple[list[Any], dict[str, Any]]:
+        requests, shares = shared
         return answer_share(engines[0], requests, shares[processes.rank])
 
     if processes.rank:
@@ -136,13 +136,13 @@ def worker(arguments: argparse.Namespace) -> None:
         processes.together(("load", None), lambda: load(None))
         inner = engines[0]
         engine = ShardedEngine(inner, processes)
-        replies = engine.answer(everything(arguments, inner.backbone).requests)  # type: ignore[arg-type]
-    found = {"replies": [asdict(reply) for reply in replies], "work": engine.work()}
-    arguments.worker.write_text(json.dumps(found))
+        replies = engine.answer(everything(arguments, inner.lm).requests)  # type: ignore[arg-type]
+    result = {"replies": [asdict(reply) for reply in replies], "work": engine.work()}
+    arguments.worker.write_text(json.dumps(result))
 
 
-def by_processes(count: int, arguments: argparse.Namespace, folder: Path) -> tuple[Given, dict[str, Any]]:
-    """The replies of some processes, and what they read; RuntimeError with their output if they failed."""
+def by_processes(count: int, arguments: argparse.Namespace, folder: Path) -> tuple[Replies, dict[str, Any]]:
+    """The replies of ``count`` processes, and their work. Raises RuntimeError with their output if they failed."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "replies.json"
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
@@ -150,17 +150,17 @@ def by_processes(count: int, arguments: argparse.Namespace, folder: Path) -> tup
         for name in ("threads", "context", "questions", "words", "texts"):
             command += [f"--{name}", str(getattr(arguments, name))]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(arguments.threads))
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, env=os.environ | threads | {"TOKENIZERS_PARALLELISM": "false"}
         )
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-3000:]}")
-        found = json.loads(out.read_text())
-    return found["replies"], found["work"]
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)}\n{process.stderr[-3000:]}")
+        result = json.loads(out.read_text())
+    return result["replies"], result["work"]
 
 
-def by_engine(way: str, backbone: HuggingFace, asked: Asked) -> tuple[Given, dict[str, Any]]:
-    """The replies of a new engine in this process, in the order of the requests, and what it read."""
+def by_engine(way: str, backbone: HuggingFace, asked: Asked) -> tuple[Replies, dict[str, Any]]:
+    """The replies of a new engine in this process, in the order of the requests, and its work."""
     from gpttasks.engine.plain import LocalEngine
     from gpttasks.engine.shared import SharedEngine
 
@@ -170,15 +170,15 @@ def by_engine(way: str, backbone: HuggingFace, asked: Asked) -> tuple[Given, dic
         random.Random(int(number)).shuffle(order)
     tokens = None if kind == "shuffled" else int(number)
     engine = (LocalEngine if kind == "plain" else SharedEngine)(backbone, tokens_per_batch=tokens)
-    given = dict(zip(order, engine.answer([asked.requests[index] for index in order]), strict=True))
-    return [asdict(given[index]) for index in range(len(order))], engine.work()
+    replies = dict(zip(order, engine.answer([asked.requests[index] for index in order]), strict=True))
+    return [asdict(replies[index]) for index in range(len(order))], engine.work()
 
 
-def compared(asked: Asked, reference: Given, given: Given) -> dict[str, Any]:
-    """How one way's replies differ from the reference's."""
+def comparison(asked: Asked, reference: Replies, replies: Replies) -> dict[str, Any]:
+    """The differences between one way's replies and the reference's."""
     differences: dict[int, float] = {}
     texts: list[dict[str, Any]] = []
-    for index, (plain, other) in enumerate(zip(reference, given, strict=True)):
+    for index, (plain, other) in enumerate(zip(reference, replies, strict=True)):
         if plain.get("text") == other.get("text"):
             differences[index] = abs(plain["logprob"] - other["logprob"])
         else:
@@ -201,24 +201,24 @@ def compared(asked: Asked, reference: Given, given: Given) -> dict[str, Any]:
         "largest_difference_by_kind": by_kind,
         "above_tolerance": sum(difference > TOLERANCE for difference in differences.values()),
         "above_tolerance_and_size": len(beyond),
-        "greedy_flags": sum(a.get("greedy") != b.get("greedy") for a, b in zip(reference, given, strict=True)),
+        "greedy_flags": sum(a.get("greedy") != b.get("greedy") for a, b in zip(reference, replies, strict=True)),
         "texts": asked.kinds.count("e2e_nlg"),
         "texts_different": texts,
         "questions": len(asked.questions),
-        "choices_different": choices_different(asked, reference, given),
+        "choices_different": choices_different(asked, reference, replies),
     }
 
 
-def choices_different(asked: Asked, reference: Given, given: Given) -> list[dict[str, Any]]:
-    """The questions at which another option is the likeliest, with the reference's margin."""
-    found = []
+def choices_different(asked: Asked, reference: Replies, replies: Replies) -> list[dict[str, Any]]:
+    """The questions for which another option is the likeliest, with the reference's margin."""
+    different = []
     for question in asked.questions:
         plain = sorted(question, key=lambda index: -reference[index]["logprob"])
-        other = max(question, key=lambda index: given[index]["logprob"])
+        other = max(question, key=lambda index: replies[index]["logprob"])
         if other != plain[0]:
             margin = reference[plain[0]]["logprob"] - reference[plain[1]]["logprob"]
-            found.append({"request": plain[0], "chosen": other, "margin": margin})
-    return found
+            different.append({"request": plain[0], "chosen": other, "margin": margin})
+    return different
 
 
 def show(results: dict[str, Any]) -> None:
@@ -229,16 +229,16 @@ def show(results: dict[str, Any]) -> None:
         f"{'':15} {'requests':>8} {'same bits':>9} {'max diff':>9} {'at value':>10} {'of':10} {'max others':>10}"
         f" {'>1e-4':>6} {'>size':>6} {'greedy':>6} {'texts':>9} {'choices':>8} {'tokens read':>11}"
     )
-    for way, found in results["ways"].items():
-        at, texts, choices = found["largest_difference_at"], found["texts_different"], found["choices_different"]
-        others = [value for kind, value in found["largest_difference_by_kind"].items() if kind != at["kind"]]
+    for way, result in results["ways"].items():
+        at, texts, choices = result["largest_difference_at"], result["texts_different"], result["choices_different"]
+        others = [value for kind, value in result["largest_difference_by_kind"].items() if kind != at["kind"]]
         tied = sum(text["near_tie"] for text in texts)
         margins = ", ".join(f"{choice['margin']:.1e}" for choice in choices)
         print(
-            f"{way:15} {found['requests']:8} {found['identical']:9} {found['largest_difference']:9.1e}"
-            f" {at['logprob']:10.1f} {at['kind']:10} {max(others, default=0.0):10.1e} {found['above_tolerance']:6}"
-            f" {found['above_tolerance_and_size']:6} {found['greedy_flags']:6} {f'{len(texts)} ({tied})':>9}"
-            f" {f'{len(choices)} ({margins})' if choices else 0:>8} {found['work']['tokens_read']:11}"
+            f"{way:15} {result['requests']:8} {result['identical']:9} {result['largest_difference']:9.1e}"
+            f" {at['logprob']:10.1f} {at['kind']:10} {max(others, default=0.0):10.1e} {result['above_tolerance']:6}"
+            f" {result['above_tolerance_and_size']:6} {result['greedy_flags']:6} {f'{len(texts)} ({tied})':>9}"
+            f" {f'{len(choices)} ({margins})' if choices else 0:>8} {result['work']['tokens_read']:11}"
         )
 
 
@@ -247,15 +247,15 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder with arc_easy, hellaswag, lambada, …")
     parser.add_argument("--shape", default="gpt2", help=f"{', '.join(SHAPES)}, or a model's folder")
-    parser.add_argument("--context", type=int, default=512, help="the longest row in tokens")
-    parser.add_argument("--questions", type=int, default=10, help="of arc_easy, and as many of hellaswag")
+    parser.add_argument("--context", type=int, default=512, help="the maximum tokens of a row")
+    parser.add_argument("--questions", type=int, default=10, help="questions of arc_easy, and of hellaswag")
     parser.add_argument("--words", type=int, default=20, help="last words of lambada")
-    parser.add_argument("--texts", type=int, default=12, help="texts to write")
+    parser.add_argument("--texts", type=int, default=12, help="texts to generate")
     parser.add_argument("--batches", type=int, nargs="*", default=list(BATCHES), help="values of tokens_per_batch")
-    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3], help="of the orders")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3], help="seeds of the orders")
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="the folder for random models")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring_invariance.json"))
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -263,7 +263,7 @@ def arguments_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Ask for the same replies in all ways, compare them, write down how they differ, and print it."""
+    """Request the same replies in all ways, compare them, and write and print the differences."""
     arguments = arguments_parser().parse_args()
     if arguments.worker:
         worker(arguments)
@@ -290,7 +290,7 @@ def main() -> None:
     for way in ways:
         kind, number = way.split()
         by = by_processes(int(number), arguments, folder) if kind == "processes" else by_engine(way, backbone, asked)
-        results["ways"][way] = compared(asked, reference, by[0]) | {"work": by[1]}
+        results["ways"][way] = comparison(asked, reference, by[0]) | {"work": by[1]}
         arguments.out.write_text(json.dumps(results, indent=2) + "\n")
         print(f"{way}: {results['ways'][way]['largest_difference']:.1e}", file=sys.stderr)
     show(results)

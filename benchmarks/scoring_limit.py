@@ -1,4 +1,4 @@
-"""How far scoring is from the machine's limit: model FLOPs per second compared with the measured matmul peak.
+"""The distance of scoring from the machine's limit: model FLOPs per second against the measured matmul peak.
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/scoring_limit.py --data DATA
     python benchmarks/scoring_limit.py --data DATA --shape gpt2 --cases hellaswag:0:4 --repeats 1
@@ -13,11 +13,11 @@ Model FLOPs are those that the answers need (a multiplication and an addition ar
     attention   4 * layers * heads * head size * pairs of a token and a token that it may see (itself included)
     head        2 * hidden size * vocabulary * scored tokens
 
-A token at position p of its text may see p + 1 tokens, in whichever row it is. ``fed/s`` counts the tokens that went
+A token at position p of its text may see p + 1 tokens, whatever row it is in. ``fed/s`` counts the tokens that went
 through the model's forward passes, without padding. ``GFLOP/s`` counts each common beginning once (``least``), so
 that more tokens do not look like more speed. Scored tokens are those at the LM head. Computed FLOPs are those of
-the products that were called; masked attention is the part of them that no answer needs (for a causal call without a
-mask, the kernel leaves out about half of it).
+the products that were called; masked attention is the part of them that no answer needs (in a causal call without a
+mask, the kernel skips about half of it).
 
 The breakdown comes from torch.profiler, by kind of operation, in seconds of one more run, which the profiler slows down
 slightly; ``python`` is the rest of the CPU time: tokenising, joining, trees, and the calls themselves.
@@ -58,7 +58,7 @@ KINDS = {
 
 
 def rate(call: Callable[[], object], flops: float, seconds: float, clock: Callable[[], float]) -> float:
-    """The best GFLOP/s of a call, repeated for some seconds."""
+    """The highest GFLOP/s of a call that is repeated for ``seconds`` seconds."""
     call()
     best, end = 0.0, time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -69,12 +69,12 @@ def rate(call: Callable[[], object], flops: float, seconds: float, clock: Callab
 
 
 def matmul_peak(threads: int, seconds: float) -> dict[str, float]:
-    """GFLOP/s of square fp32 products, by their size: per CPU second with one thread, else per second."""
+    """GFLOP/s of square fp32 products by size: per CPU second with one thread, else per second."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    found = {}
+    rates = {}
     for size in SIZES:
         left, right, out = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
 
@@ -82,12 +82,12 @@ def matmul_peak(threads: int, seconds: float) -> dict[str, float]:
             return torch.mm(left, right, out=out)
 
         clock = time.process_time if threads == 1 else time.perf_counter
-        found[str(size)] = rate(product, 2.0 * size**3, seconds, clock)
+        rates[str(size)] = rate(product, 2.0 * size**3, seconds, clock)
     torch.set_num_threads(before)
-    return found
+    return rates
 
 
-def own_shapes(backbone: Any, seconds: float) -> dict[str, dict[str, float]]:
+def model_products(backbone: Any, seconds: float) -> dict[str, dict[str, float]]:
     """GFLOP/s of the model's own products, by the shape of the weights and the tokens in one call."""
     import torch
 
@@ -96,30 +96,30 @@ def own_shapes(backbone: Any, seconds: float) -> dict[str, dict[str, float]]:
         weight = getattr(module, "weight", None)
         if weight is not None and weight.ndim == 2 and not isinstance(module, torch.nn.Embedding):
             modules.setdefault(f"{type(module).__name__} {'x'.join(map(str, weight.shape))}", module)
-    found: dict[str, dict[str, float]] = {}
+    rates: dict[str, dict[str, float]] = {}
     for name, module in modules.items():
-        wide = module.weight.shape[1] if isinstance(module, torch.nn.Linear) else module.weight.shape[0]
-        found[name] = {}
+        width = module.weight.shape[1] if isinstance(module, torch.nn.Linear) else module.weight.shape[0]
+        rates[name] = {}
         for rows in ROWS:
-            states = torch.randn(rows, wide)
+            states = torch.randn(rows, width)
 
             def product(module: Any = module, states: Any = states) -> object:
                 return module(states)
 
             with torch.inference_mode():
-                done = rate(product, 2.0 * rows * module.weight.numel(), seconds, time.process_time)
-            found[name][str(rows)] = done
-    return found
+                best = rate(product, 2.0 * rows * module.weight.numel(), seconds, time.process_time)
+            rates[name][str(rows)] = best
+    return rates
 
 
 class Counted:
-    """What went through the model: tokens, padding, pairs of tokens in attention, calls, rows through the LM head."""
+    """Counts of what went through the model: tokens, padding, attention pairs, calls, and rows of the LM head."""
 
     def __init__(self) -> None:
         self.tokens = self.padding = self.pairs = self.calls = self.head_rows = 0
 
     def see(self, module: Any, args: Any, options: dict[str, Any], outputs: Any) -> None:
-        """One forward pass of the blocks."""
+        """Count one forward pass of the blocks."""
         ids = options["input_ids"] if "input_ids" in options else args[0]
         lengths = ids.shape[-1] - (ids.flip(-1) != 0).int().argmax(-1)  # rows are padded on the right with zeros
         positions = options.get("position_ids")
@@ -135,7 +135,7 @@ class Counted:
         self.calls += 1
 
     def scoring(self, target_logprobs: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, which counts the states that go through the LM head."""
+        """The function, wrapped to count the states that go through the LM head."""
 
         def counted(head: Any, states: Any, targets: Any) -> Any:
             self.head_rows += len(targets)
@@ -146,7 +146,7 @@ class Counted:
 
 @contextmanager
 def counting(backbone: Any) -> Iterator[Counted]:
-    """Counts what goes through the model meanwhile."""
+    """Count what goes through the model in the block."""
     from gpttasks.engine import shared
 
     counted, module = Counted(), vars(shared)
@@ -159,7 +159,7 @@ def counting(backbone: Any) -> Iterator[Counted]:
 
 
 def attention_flops(query: Any, key: Any, value: Any, *rest: Any, **options: Any) -> int:
-    """Of one call of the fused attention on the CPU, as if nothing in it were left out."""
+    """The FLOPs of one call of the fused attention on the CPU, as if the kernel skipped nothing."""
     rows, heads, length, size = query
     return int(2 * rows * heads * length * key[-2] * (size + value[-1]))
 
@@ -174,7 +174,7 @@ def flops(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, Any]:
         engine.answer(requests)
     by_call = {str(name): number for name, number in counter.get_flop_counts().get("Global", {}).items()}
     if not counted.tokens:
-        raise RuntimeError("no forward pass of the model was seen")
+        raise RuntimeError("no forward pass of the model was counted")
     model, config = backbone.causal_lm, backbone.causal_lm.config
     embeddings = {id(m.weight) for m in model.base_model.modules() if isinstance(m, torch.nn.Embedding)}
     weights = sum(p.numel() for p in model.base_model.parameters() if p.ndim == 2 and id(p) not in embeddings)
@@ -201,7 +201,7 @@ def flops(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, Any]:
 def least_work(backbone: Any, requests: Sequence[Any]) -> tuple[int, int]:
     """Tokens that differ in themselves or in what comes before them, and the pairs of those with what they see.
 
-    The last token of a row is not fed.
+    The last token of a row is not an input.
     """
     rows = sorted(list(row.ids[:-1]) for row in token_rows(backbone, requests))
     tokens, pairs = 0, 0
@@ -228,7 +228,7 @@ def kind_of(name: str, shapes: Any, head_columns: set[int]) -> str:
 
 
 def breakdown(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, float]:
-    """Seconds by kind of operation, of a run under the profiler."""
+    """The seconds of a run under the profiler, by kind of operation."""
     from torch.profiler import ProfilerActivity, profile
 
     forget_texts(backbone)
@@ -237,18 +237,18 @@ def breakdown(backbone: Any, engine: Any, requests: list[Any]) -> dict[str, floa
     products = [
         module.weight for module in modules if hasattr(module, "weight") and not hasattr(module, "num_embeddings")
     ]
-    own = {size for weight in products if weight.ndim == 2 for size in weight.shape}
-    head_columns = {vocabulary} | {COLUMNS, vocabulary % COLUMNS} - own
+    widths = {size for weight in products if weight.ndim == 2 for size in weight.shape}
+    head_columns = {vocabulary} | {COLUMNS, vocabulary % COLUMNS} - widths
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
-        start, begun = time.process_time(), time.perf_counter()
+        start, wall_start = time.process_time(), time.perf_counter()
         engine.answer(requests)
-        cpu, whole = time.process_time() - start, time.perf_counter() - begun
+        cpu, whole = time.process_time() - start, time.perf_counter() - wall_start
     seconds: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages(group_by_input_shape=True):
         seconds[kind_of(event.key, event.input_shapes, head_columns)] += event.self_cpu_time_total / 1e6
     parts = dict(sorted(seconds.items(), key=lambda item: -item[1]))
     parts["python"] = whole - sum(parts.values())
-    # The profiler's clock runs on while a neighbour has the core; the process's own does not.
+    # The profiler's clock also runs while another process has the core; the CPU clock does not.
     return {part: value * cpu / whole for part, value in parts.items()}
 
 
@@ -277,7 +277,7 @@ def tokenising(backbone: Any, requests: list[Any]) -> float:
 
 
 def measure(case: str, arguments: argparse.Namespace, folder: Path, backbone: Any) -> dict[str, Any]:
-    """One case."""
+    """The measurements of one case."""
     from gpttasks.engine.shared import SharedEngine
     from gpttasks.example import as_prompt
     from gpttasks.requests import LogLikelihood
@@ -347,17 +347,17 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="the folder with hellaswag, arc_easy, …")
     parser.add_argument("--shape", default="gpt2-small", help="a shape of scoring_cases.py, or a model's folder")
     parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="NAME:SHOTS:DOCUMENTS")
-    parser.add_argument("--documents", type=int, default=100, help="where a case does not say")
+    parser.add_argument("--documents", type=int, default=100, help="if the case does not say")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peak-seconds", type=float, default=3.0, help="for each size of matrix")
-    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="where random models are kept")
+    parser.add_argument("--peak-seconds", type=float, default=3.0, help="seconds for each matrix size")
+    parser.add_argument("--models", type=Path, default=Path("runs/scoring-models"), help="the folder for random models")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring_limit.json"))
     parser.set_defaults(fresh_shots=False)
     return parser
 
 
 def main() -> None:
-    """Measure the peak and the cases, one thread, and print all."""
+    """Measure the peak and the cases with one thread, and print all."""
     import torch
 
     from gpttasks.allocator import keep_freed_memory
@@ -376,7 +376,7 @@ def main() -> None:
     backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
     backbone.load(LoadSettings())
     results: dict[str, Any] = {"versions": versions, "shape": arguments.shape, "peak_gflops": peak, "cases": {}}
-    results["own_shapes"] = own_shapes(backbone, arguments.peak_seconds / 10)
+    results["own_shapes"] = model_products(backbone, arguments.peak_seconds / 10)
     for case in arguments.cases:
         name = f"{Path(arguments.shape).name} {':'.join(case.split(':')[:2])}"
         results["cases"][name] = measure(case, arguments, folder, backbone)

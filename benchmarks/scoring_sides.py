@@ -1,6 +1,6 @@
-"""Who answers in the scoring benchmark: each side in a separate process, which runs this file.
+"""The sides of the scoring benchmark: this script answers as one of them, in a separate process.
 
-The peer's environment has neither gpttasks nor pyarrow, so nothing of either is imported before the side is known.
+The peer's environment has neither gpttasks nor pyarrow, so neither is imported before the side is known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Answering:
     """Measures the time and memory of a block."""
 
     def __enter__(self) -> Answering:
-        with contextlib.suppress(OSError):  # Linux: the peak counts from here
+        with contextlib.suppress(OSError):  # Linux: reset the peak
             Path("/proc/self/clear_refs").write_text("5")
         self.before = memory("VmRSS")
         self.start = (time.perf_counter(), time.process_time())
@@ -42,7 +42,7 @@ class Answering:
 
 
 def memory(name: str) -> int:
-    """VmRSS (now) or VmHWM (the most so far) of this process in bytes; 0 without /proc."""
+    """VmRSS (now) or VmHWM (the peak) of this process in bytes; 0 without /proc."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -51,7 +51,7 @@ def memory(name: str) -> int:
 
 
 def peer_worker(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str, Any]:
-    """lm-evaluation-harness: answers with one batch size, or says how much CPU time each of several takes."""
+    """lm-evaluation-harness: answers with one batch size, or measures the CPU time of each of several."""
     with Answering() as loading:
         import torch
         import transformers
@@ -60,11 +60,11 @@ def peer_worker(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str
 
         torch.set_num_threads(arguments.threads)
         length = transformers.AutoConfig.from_pretrained(arguments.folder).max_position_embeddings
-        # One less than the model's: the peer's rows hold a last token that is not fed, so both sides' rows are alike.
+        # One less than the model's: the peer's rows have a last token that is not an input, so both sides' rows agree.
         model = HFLM(
             pretrained=str(arguments.folder), device="cpu", dtype="float32", batch_size=1, max_length=length - 1
         )
-        # That of the process, its tokenizer and its first forward pass.
+        # The costs of a first call.
         model.loglikelihood([Instance("loglikelihood", {}, ("a", " b"), 0)], disable_tqdm=True)
 
     def instances(documents: list[Document]) -> list[Any]:
@@ -78,27 +78,27 @@ def peer_worker(arguments: argparse.Namespace, case: dict[str, Any]) -> dict[str
         return [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
 
     def answers(documents: list[Document], size: int) -> tuple[Any, Answering]:
-        asked = instances(documents)
+        requests = instances(documents)
         model.batch_size_per_gpu = size
         ask = {"rolling": model.loglikelihood_rolling, "generate": model.generate_until}
         with Answering() as answering:
-            given = ask.get(case["kind"], model.loglikelihood)(asked, disable_tqdm=True)
-        return given, answering
+            replies = ask.get(case["kind"], model.loglikelihood)(requests, disable_tqdm=True)
+        return replies, answering
 
     if len(arguments.batches) > 1:
-        # Enough that the largest batch is full: its memory is part of what it costs.
+        # Enough to fill the largest batch: its memory is part of its cost.
         part = case["texts"][: max(len(case["texts"]) // 4, *arguments.batches)]
         return {"cpu_by_batch": {size: answers(part, size)[1].cpu_seconds for size in arguments.batches}}
-    given, answering = answers(case["texts"], arguments.batches[0])
+    replies, answering = answers(case["texts"], arguments.batches[0])
     if case["kind"] == "loglikelihood":
-        found = {"values": [value for value, _ in given], "greedy": [greedy for _, greedy in given]}
+        result = {"values": [value for value, _ in replies], "greedy": [greedy for _, greedy in replies]}
     else:
-        found = {"values": given}
+        result = {"values": replies}
     loaded = {"load_seconds": loading.seconds, "load_cpu_seconds": loading.cpu_seconds, "batch": arguments.batches[0]}
-    return found | answering.numbers() | loaded
+    return result | answering.numbers() | loaded
 
 
-def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool) -> dict[str, Any]:
+def gpttasks_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool) -> dict[str, Any]:
     """gpttasks, with the shared engine or the plain one."""
     with Answering() as loading:
         import torch
@@ -117,45 +117,47 @@ def own_worker(arguments: argparse.Namespace, case: dict[str, Any], plain: bool)
         backbone.load(LoadSettings())
         engine = (LocalEngine if plain or not backbone.supports.sharing else SharedEngine)(backbone)
         engine.answer([LogLikelihood(as_prompt("a"), " b")])
-    asked: list[Any] = []
+    requests: list[Any] = []
     for text, continuations in case["texts"]:
         prompt = as_prompt(text)
         if case["kind"] == "rolling":
-            asked.append(Rolling(prompt, stride=backbone.context - 1))
+            requests.append(Rolling(prompt, stride=backbone.context - 1))
         elif case["kind"] == "generate":
-            asked.append(Generate(prompt, NEW_TOKENS))
+            requests.append(Generate(prompt, NEW_TOKENS))
         else:
-            asked += [LogLikelihood(prompt, after, tuple(continuations)) for after in continuations]
+            requests += [LogLikelihood(prompt, after, tuple(continuations)) for after in continuations]
     with Answering() as answering:
-        replies: list[Any] = engine.answer(asked)
+        replies: list[Any] = engine.answer(requests)
     loaded = {"load_seconds": loading.seconds, "load_cpu_seconds": loading.cpu_seconds}
     if case["kind"] == "generate":
         return {"values": [reply.text for reply in replies]} | answering.numbers() | loaded
-    found: dict[str, Any] = {"values": [reply.logprob for reply in replies]}
-    found["cut"] = sum(bool(getattr(reply, "cut", None) and (reply.cut.tokens or reply.cut.shots)) for reply in replies)
+    result: dict[str, Any] = {"values": [reply.logprob for reply in replies]}
+    result["cut"] = sum(
+        bool(getattr(reply, "cut", None) and (reply.cut.tokens or reply.cut.shots)) for reply in replies
+    )
     if case["kind"] == "loglikelihood":
-        found["greedy"] = [reply.greedy for reply in replies]
-        found["tokens"] = [reply.tokens for reply in replies]
+        result["greedy"] = [reply.greedy for reply in replies]
+        result["tokens"] = [reply.tokens for reply in replies]
     if plain:
         with torch.inference_mode():
-            found["peer_split"] = peer_splits(backbone, case)
-    return found | answering.numbers() | loaded
+            result["peer_split"] = peer_splits(backbone, case)
+    return result | answering.numbers() | loaded
 
 
 def peer_splits(backbone: Any, case: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By request: why the peer asks for other tokens than gpttasks does, and the log-likelihood of those."""
+    """For each request with other tokens in the peer: why, and the log-likelihood of these tokens."""
     from gpttasks.example import as_prompt
     from gpttasks.requests import LogLikelihood
     from gpttasks.tokens.rows import rows_of_request
 
     tokenizer, begin = backbone.tokenizer, list(backbone.tokenizer.starts_with)
-    found = {}
+    splits = {}
     if case["kind"] == "rolling":
         for index, (text, _) in enumerate(case["texts"] if begin else []):
             ids = [tokenizer.fallback_start, *begin, *tokenizer.encode(text)]
             value = sum(scored(backbone, row, start) for row, start in peer_windows(ids, backbone.context))
-            found[str(index)] = {"why": "the begin-of-text token is predicted too", "value": value}
-        return found
+            splits[str(index)] = {"why": "the begin-of-text token is predicted too", "value": value}
+        return splits
     pairs = [(text, after) for text, continuations in case["texts"] for after in continuations]
     for index, (text, after) in enumerate(pairs):
         (row,) = rows_of_request(tokenizer, LogLikelihood(as_prompt(text), after), backbone.context)
@@ -164,12 +166,12 @@ def peer_splits(backbone: Any, case: dict[str, Any]) -> dict[str, dict[str, Any]
         start = len(begin) + len(tokenizer.encode(bare))
         if (whole, start) != (row.ids, row.start):
             value = scored(backbone, whole, start) if start < len(whole) else 0.0
-            found[str(index)] = {"why": "a token crosses the boundary", "value": value}
-    return found
+            splits[str(index)] = {"why": "a token crosses the boundary", "value": value}
+    return splits
 
 
 def peer_windows(ids: list[int], context: int) -> Iterator[tuple[list[int], int]]:
-    """Windows of at most ``context`` ids as the peer makes them, with the place where the predicted ones begin."""
+    """The peer's windows of at most ``context`` ids, with the index of the first predicted id."""
     done = 1
     while done < len(ids):
         last = min(done + context - 1, len(ids))
@@ -184,7 +186,7 @@ def scored(backbone: Any, ids: list[int], start: int) -> float:
 
 
 def main() -> None:
-    """Answer as one side, and print what was found as the last line."""
+    """Answer as one side, and print the result as the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("side", choices=("gpttasks", "lm-eval", "plain"))
     parser.add_argument("requests", type=Path)
@@ -194,10 +196,10 @@ def main() -> None:
     arguments = parser.parse_args()
     case = json.loads(arguments.requests.read_text())
     if arguments.side == "lm-eval":
-        found = peer_worker(arguments, case)
+        result = peer_worker(arguments, case)
     else:
-        found = own_worker(arguments, case, plain=arguments.side == "plain")
-    print("\n" + json.dumps(found))
+        result = gpttasks_worker(arguments, case, plain=arguments.side == "plain")
+    print("\n" + json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -29,22 +29,22 @@ SHAPES = {
 
 
 def scoring() -> str:
-    """Scoring on one core, beside lm-evaluation-harness."""
-    return _beside_lm_eval(case for case in read("scoring").items() if case[1]["threads"] == 1)
+    """Scoring on one core, compared with lm-evaluation-harness."""
+    return _compared_with_lm_eval(case for case in read("scoring").items() if case[1]["threads"] == 1)
 
 
 def scoring_two_cores() -> str:
     """The same on two cores."""
-    return _beside_lm_eval(case for case in read("scoring").items() if case[1]["threads"] == 2)
+    return _compared_with_lm_eval(case for case in read("scoring").items() if case[1]["threads"] == 2)
 
 
-def _beside_lm_eval(cases: Iterable[tuple[str, Any]]) -> str:
+def _compared_with_lm_eval(cases: Iterable[tuple[str, Any]]) -> str:
     rows = []
     for name, case in cases:
         clock = "cpu_seconds" if case["threads"] == 1 else "seconds"
-        ours, theirs = (_middle(case, side, clock) for side in ("gpttasks", "lm-eval"))
-        whole = [_middle(case, side, "total_seconds") for side in ("gpttasks", "lm-eval")]
-        peak = [_middle(case, side, "peak_memory") / 1e6 for side in ("gpttasks", "lm-eval")]
+        ours, theirs = (_median(case, side, clock) for side in ("gpttasks", "lm-eval"))
+        whole = [_median(case, side, "total_seconds") for side in ("gpttasks", "lm-eval")]
+        peak = [_median(case, side, "peak_memory") / 1e6 for side in ("gpttasks", "lm-eval")]
         times = _times(case, "lm-eval", clock)
         more = (times, f"{whole[0]:.0f} / {whole[1]:.0f} s", f"{peak[0]:,.0f} / {peak[1]:,.0f} MB")
         rows.append((*_case(name, case), f"{ours:.1f} s", f"{theirs:.1f} s", *more))
@@ -53,12 +53,12 @@ def _beside_lm_eval(cases: Iterable[tuple[str, Any]]) -> str:
 
 
 def lighteval() -> str:
-    """Scoring beside lighteval and lm-evaluation-harness."""
+    """Scoring compared with lighteval."""
     rows = []
     for name, case in read("scoring_lighteval").items():
-        seconds = [_middle(case, side, "cpu_seconds") for side in ("gpttasks", "lighteval")]
-        found = case["lighteval_parity"]
-        more = (_times(case, "lighteval", "cpu_seconds"), f"{found['equal']:,} of {found['requests']:,}")
+        seconds = [_median(case, side, "cpu_seconds") for side in ("gpttasks", "lighteval")]
+        parity = case["lighteval_parity"]
+        more = (_times(case, "lighteval", "cpu_seconds"), f"{parity['equal']:,} of {parity['requests']:,}")
         rows.append((*_case(name, case), *(f"{one:.1f} s" for one in seconds), *more))
     return table(("", "model", "documents", "gpttasks", "lighteval", "ratio (range)", "equal answers"), rows)
 
@@ -70,7 +70,7 @@ def _case(name: str, case: Mapping[str, Any]) -> tuple[str, str, str]:
     return f"{CASES[data]}, {what}", SHAPES[shape], f"{case['documents']:,}"
 
 
-def _middle(case: Mapping[str, Any], side: str, key: str) -> float:
+def _median(case: Mapping[str, Any], side: str, key: str) -> float:
     return float(statistics.median(run[key] for run in case["runs"][side]))
 
 
@@ -81,15 +81,15 @@ def _times(case: Mapping[str, Any], side: str, key: str) -> str:
 
 
 def continuous() -> str:
-    """Generation beside transformers' continuous batching."""
-    found = read("scoring_continuous")
-    seconds = found["cpu_seconds"]
+    """Generation compared with transformers' continuous batching."""
+    result = read("scoring_continuous")
+    seconds = result["cpu_seconds"]
     ratios = sorted(b / a for a, b in zip(seconds["gpttasks"], seconds["transformers"], strict=True))
     ours, theirs = (f"{statistics.median(seconds[side]):.1f} s" for side in ("gpttasks", "transformers"))
-    times = f"{found['times']:.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-    row = (SHAPES[found["shape"]], str(found["texts"]), str(found["tokens"]), ours, theirs, times)
+    times = f"{result['times']:.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    row = (SHAPES[result["shape"]], str(result["texts"]), str(result["tokens"]), ours, theirs, times)
     header = ("model", "texts", "tokens each", "gpttasks", "transformers", "ratio (range)", "equal texts")
-    return table(header, [(*row, str(found["equal_texts"]))])
+    return table(header, [(*row, str(result["equal_texts"]))])
 
 
 def invariance() -> str:
@@ -103,14 +103,14 @@ def invariance() -> str:
 
 
 def growth() -> str:
-    """How the time grows with documents, shots and options."""
+    """The growth of the time with documents, shots and options."""
     groups: dict[tuple[str, str], list[Any]] = {}
     for point in read("scoring_growth").values():
         groups.setdefault((point["shape"], point["series"]), []).append(point)
     rows = []
     for (shape, series), points in groups.items():
         before: tuple[float, float] | None = None
-        for point in sorted(points, key=lambda found: found["point"]):
+        for point in sorted(points, key=lambda point: point["point"]):
             cpu = statistics.median(run["cpu_seconds"] for run in point["shared"])
             size = point["point"]
             exponent = math.log(cpu / before[1]) / math.log(size / before[0]) if before and before[0] else None
@@ -129,10 +129,10 @@ def growth() -> str:
 
 def limit() -> str:
     """The share of the machine's matmul peak that scoring reaches."""
-    found = read("scoring_limit")
-    best = found["best_one_thread"]
+    result = read("scoring_limit")
+    best = result["best_one_thread"]
     rows = []
-    for name, case in found["cases"].items():
+    for name, case in result["cases"].items():
         speed = case["gflops_per_second"]
         counts = (f"{case['tokens']:,}", f"{case['tokens_least']:,}", f"{sum(case['needed'].values()) / 1e12:.2f}")
         rate = (f"{case['cpu_seconds']:.1f} s", f"{speed:.0f} GFLOP/s", f"{best:.0f} GFLOP/s", f"{speed / best:.0%}")
@@ -153,7 +153,7 @@ def limit() -> str:
 
 
 def products() -> str:
-    """How fast the model's own matrix products are, by their number of rows."""
+    """The speed of the model's own matrix products, by number of rows."""
     shapes = read("scoring_limit")["own_shapes"]
     sizes = list(next(iter(shapes.values())))
     rows = [(name, *(f"{rates[size]:.0f}" for size in sizes)) for name, rates in shapes.items()]
@@ -161,7 +161,7 @@ def products() -> str:
 
 
 def branches() -> str:
-    """How the continuations of one context are processed fastest."""
+    """The ways to process the continuations of one context."""
     rows = []
     for case in read("scoring_branches"):
         what = (SHAPES[case["shape"]], f"{case['context']:,}", f"{case['branches']} x {case['length']}")

@@ -1,4 +1,4 @@
-"""Spoken digits from audio: runs of three heads, and a classical model on the same features.
+"""Spoken digits from audio: runs with three heads, and a classical model on the same features.
 
     python benchmarks/spoken_digits.py --data DATA/spoken_digits --runs RUN RUN RUN
 
@@ -30,16 +30,16 @@ PARTS = 8
 
 def features(encoder: LogMel, rows: list[dict[str, Any]]) -> np.ndarray:
     """[rows, 2 * PARTS * mels]: mean and spread of each band in each part of a recording."""
-    found = []
+    rows_of_features = []
     for row in rows:
         frames = encoder._features(media_of(row["audio"])).numpy()
         parts = np.array_split(frames, PARTS)
-        found.append(np.concatenate([value for part in parts for value in (part.mean(0), part.std(0))]))
-    return np.stack(found)
+        rows_of_features.append(np.concatenate([value for part in parts for value in (part.mean(0), part.std(0))]))
+    return np.stack(rows_of_features)
 
 
 def main() -> None:
-    """Fit, score, and print a table."""
+    """Fit and score the classical model, and print a table with the runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
@@ -48,11 +48,11 @@ def main() -> None:
     train, test = (pq.read_table(arguments.data / f"{split}.parquet").to_pylist() for split in ("train", "test"))
     encoder = LogMel()
     encoder.bind(1)
-    began = time.perf_counter()
+    start = time.perf_counter()
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     model.fit(features(encoder, train), [row["label"] for row in train])
     right = model.predict(features(encoder, test)) == [row["label"] for row in test]
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     speakers = [row["speaker"] for row in test]
     interval = bootstrap_interval(right.astype(float)[:, None], lambda rows: float(rows.mean()), groups=speakers)
     results: dict[str, Any] = {"logistic regression accuracy": {"value": float(right.mean()), "seconds": seconds}}

@@ -1,4 +1,4 @@
-"""How long a user waits for ``--help``, for ``check``, and for the first training step of ``run``.
+"""The waiting time for ``--help``, for ``check``, and for the first training step of ``run``.
 
     python benchmarks/startup.py
     python benchmarks/startup.py --imdb DATA/imdb     # also with 25,000 reviews
@@ -28,7 +28,7 @@ def seconds_of(command: list[str]) -> float:
 
 
 def seconds_to_first_step(command: list[str], folder: Path) -> float:
-    """The wall time until the run in ``folder`` has logged a step; the run is stopped then."""
+    """The wall time until the run in ``folder`` has logged a step; then the run is stopped."""
     start = time.monotonic()
     process = subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     events = folder / "events.jsonl"

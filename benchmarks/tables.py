@@ -2,7 +2,7 @@
 
     python benchmarks/tables.py      # updates both files; a test checks that they are up to date
 
-Nothing is measured here. To measure again, run the script that a section names, then this one.
+Nothing is measured here. To measure again, run the script that a section names, then this script.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ def _metric(key: str) -> str:
 
 
 def measured(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
-    """Each metric, its value, and the baselines that were scored with the same metric."""
-    beside: dict[str, list[str]] = {}
+    """Each metric, its value, and the values of baselines for the same metric."""
+    baselines: dict[str, list[str]] = {}
     for key, score in scores.items():
         metric, baseline = next(
             ((key[: -len(name) - 1], name) for name in BASELINES if key.endswith(f"_{name}")), (key, "")
         )
         if baseline:
-            beside.setdefault(metric, []).append(f"{baseline.replace('_', ' ')} {value(score)}")
+            baselines.setdefault(metric, []).append(f"{baseline.replace('_', ' ')} {value(score)}")
     for key, score in scores.items():
         if not any(key.endswith(f"_{name}") for name in BASELINES):
-            yield _metric(key), value(score), "; ".join(beside.get(key, ["–"]))
+            yield _metric(key), value(score), "; ".join(baselines.get(key, ["–"]))
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------
@@ -101,10 +101,10 @@ def text_tasks() -> str:
     """The text tasks with two small models."""
     rows = []
     for result in read("text_tasks").values():
-        for metric, score, beside in measured(result["scores"]):
+        for metric, score, baselines in measured(result["scores"]):
             n = next(iter(result["scores"].values()))["n"]
             trained = f"{result['train']:,}" if result["train"] else "–"
-            rows.append((f"`{recipe_of(result)}`", model_of(result), metric, score, f"{n:,}", trained, beside))
+            rows.append((f"`{recipe_of(result)}`", model_of(result), metric, score, f"{n:,}", trained, baselines))
     return table(("recipe", "model", "metric", "value", "n", "training examples", "baselines"), rows)
 
 
@@ -119,9 +119,9 @@ def spoken_digits() -> str:
         run = next(iter(scores.values()))
         minutes = run.get("time", run)["seconds"] / 60
         memory = f"{run['memory']['process'] / 1e6:,.0f} MB" if "memory" in run else "–"
-        shown = f"`{name}`" if name.startswith("spoken") else name
-        for metric, score, beside in measured(scores):
-            rows.append((shown, metric, score, beside, f"{minutes:.1f} min", memory))
+        label = f"`{name}`" if name.startswith("spoken") else name
+        for metric, score, baselines in measured(scores):
+            rows.append((label, metric, score, baselines, f"{minutes:.1f} min", memory))
     return table(("", "metric", "value", "baseline", "time", "peak memory"), rows)
 
 
@@ -129,9 +129,9 @@ def recipes() -> str:
     """Recipes that were measured by a single command."""
     rows = []
     for run in read("recipes"):
-        for metric, score, beside in measured(run["scores"]):
+        for metric, score, baselines in measured(run["scores"]):
             note = run.get("note", "–")
-            rows.append((f"`{run['recipe']}`", metric, score, f"{run['n']:,}", beside, note, f"`{run['command']}`"))
+            rows.append((f"`{run['recipe']}`", metric, score, f"{run['n']:,}", baselines, note, f"`{run['command']}`"))
     return table(("recipe", "metric", "value", "n", "baselines", "note", "command"), rows)
 
 
@@ -149,14 +149,14 @@ def model_of(result: Mapping[str, Any]) -> str:
 
 
 def startup() -> str:
-    """How long a user waits: on a quiet machine, and on a busy one."""
+    """The waiting times on a quiet machine and on a busy one."""
     quiet, busy = read("startup_quiet")["seconds"], read("startup")
     rows = []
     for name, seconds in quiet.items():
-        loaded = sorted(busy[name])
-        shown = f"`{name}`" if name.startswith("gpttasks") else name
-        rest = (f"{statistics.median(loaded):.2f} s", f"{loaded[0]:.2f} to {loaded[-1]:.2f} s")
-        rows.append((shown, f"{seconds['median']} s", f"{seconds['low']} to {seconds['high']} s", *rest))
+        busy_seconds = sorted(busy[name])
+        label = f"`{name}`" if name.startswith("gpttasks") else name
+        rest = (f"{statistics.median(busy_seconds):.2f} s", f"{busy_seconds[0]:.2f} to {busy_seconds[-1]:.2f} s")
+        rows.append((label, f"{seconds['median']} s", f"{seconds['low']} to {seconds['high']} s", *rest))
     return table(("", "quiet: median", "range", "busy: median", "range"), rows)
 
 
@@ -192,11 +192,11 @@ def authors_path() -> str:
 
 
 def every_recipe() -> str:
-    """Each bundled recipe: what it does, and its first metric as measured."""
+    """Each bundled recipe, what it does, and the measured value of its first metric."""
     rows = []
     for file in sorted(RECIPES.parent.glob("*.yaml")):
-        found = [_in_words(run) for run in runs_of(file.stem)]
-        rows.append((f"`{file.stem}`", purpose(file), "<br>".join(found) or "not measured"))
+        measurements = [_measurement(run) for run in runs_of(file.stem)]
+        rows.append((f"`{file.stem}`", purpose(file), "<br>".join(measurements) or "not measured"))
     return table(("recipe", "what it does", "measured"), rows)
 
 
@@ -208,7 +208,7 @@ def purpose(file: Path) -> str:
 
 
 def runs_of(recipe: str) -> Iterator[dict[str, Any]]:
-    """What was measured with a recipe, in one form: its command, its scores and ``n``."""
+    """The measured runs of a recipe, in a common form: the command, the scores and ``n``."""
     for row in read("imdb").values():
         if "command" in row and recipe_of(row) == recipe:
             score = {"value": row["accuracy"], "low": row["low"], "high": row["high"]}
@@ -223,7 +223,7 @@ def runs_of(recipe: str) -> Iterator[dict[str, Any]]:
     yield from (run for run in read("recipes") if run["recipe"] == recipe)
 
 
-def _in_words(run: Mapping[str, Any]) -> str:
+def _measurement(run: Mapping[str, Any]) -> str:
     command = DATA_KEY.sub("", run["command"]).replace(" runtime.cache=false", "")
     changes = [part for part in command.split()[3:] if not part.startswith("backbone=")]
     model = model_of(run) if "backbone=" in command else "nano"
@@ -267,9 +267,9 @@ OVERVIEW = {"every recipe": every_recipe}
 
 
 def updated(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
-    """A page with its tables as they are now. Raises ValueError if a table's markers are missing."""
-    for name, made in tables.items():
-        text = put_between(text, *markers(name), made())
+    """The page with up-to-date tables. Raises ValueError if a table's markers are missing."""
+    for name, make_table in tables.items():
+        text = put_between(text, *markers(name), make_table())
     return text
 
 

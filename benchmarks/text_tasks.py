@@ -1,4 +1,4 @@
-"""The text tasks with small models: trained or prompted, each score beside its baseline.
+"""The text tasks with small models: trained or prompted, each score with its baseline.
 
     python benchmarks/text_tasks.py --data DATA --models MODELS              # every row
     python benchmarks/text_tasks.py --data DATA --models MODELS --rows e2e squad
@@ -37,7 +37,7 @@ MODELS = ("nano", "stories260K")
 
 
 def row(name: str, command: list[str], runs: Path, shown: list[str]) -> dict[str, Any]:
-    """Run a recipe, or read the finished run, and give its scores; ``shown`` is the command with DATA and MODELS."""
+    """Run a recipe, or read the finished run, and return its scores; ``shown`` is the command with DATA and MODELS."""
     whole = [sys.executable, "-m", "gpttasks", "run", *command, *EACH, "--out", str(runs / name), "--json"]
     run = json.loads(subprocess.run(whole, stdout=subprocess.PIPE, text=True, check=True).stdout)
     keys = ("value", "low", "high", "n", "reason")
@@ -53,24 +53,24 @@ def row(name: str, command: list[str], runs: Path, shown: list[str]) -> dict[str
 
 
 def commands(data: Path | str, models: Path | str, extra: list[str]) -> dict[str, list[str]]:
-    """The command of every row; a prompted one for each model."""
-    found = {name: [*parts, "backbone=nano"] for name, parts in ROWS.items()}
+    """The command of every row; prompted rows have one for each model."""
+    parts_by_row = {name: [*parts, "backbone=nano"] for name, parts in ROWS.items()}
     for name, parts in PROMPTED.items():
         for model in MODELS:
             backbone = model if model == "nano" else f"{models}/{model}"
-            found[f"{name}-{model}"] = [*parts, f"backbone={backbone}"]
-    return {name: [part.format(data=data) for part in parts] + extra for name, parts in found.items()}
+            parts_by_row[f"{name}-{model}"] = [*parts, f"backbone={backbone}"]
+    return {name: [part.format(data=data) for part in parts] + extra for name, parts in parts_by_row.items()}
 
 
 def main() -> None:
-    """Measure the requested rows and print them."""
+    """Measure the requested rows and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--rows", nargs="+", help="beginnings of the rows' names")
+    parser.add_argument("--rows", nargs="+", help="prefixes of the rows' names")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/text_tasks.json"))
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of all rows")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides for all rows")
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}

@@ -1,4 +1,4 @@
-"""Two checkouts of gpttasks against each other, in alternating pairs: scoring, and how long commands take.
+"""Compares two checkouts of gpttasks in alternating pairs: the time of scoring and of commands.
 
 python benchmarks/versions.py --before CHECKOUT --data DATA [--cases hellaswag:0:40 ...] [--pairs 3]
 
@@ -48,44 +48,44 @@ def processor() -> str:
 
 
 def environment(checkout: Path) -> dict[str, str]:
-    """The environment in which a checkout's own packages are imported, on one thread, without a cache of replies."""
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
+    """Environment variables for importing a checkout's packages, for one thread and without a cache of replies."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
     paths = os.pathsep.join(str(checkout / folder) for folder in (".", "plugins", "benchmarks"))
-    return os.environ | one | {"PYTHONPATH": paths, "GPTTASKS_CACHE": "off", "HF_HUB_OFFLINE": "1"}
+    return os.environ | threads | {"PYTHONPATH": paths, "GPTTASKS_CACHE": "off", "HF_HUB_OFFLINE": "1"}
 
 
 def scoring(checkout: Path, requests: Path, model: Path) -> dict[str, Any]:
-    """What one checkout answers, and its CPU seconds."""
+    """The answers of one checkout, and its CPU seconds."""
     script = checkout / "benchmarks" / "scoring_sides.py"
     command = [sys.executable, str(script), "gpttasks", str(requests), str(model), "--threads", "1", "--batches", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(checkout), check=True)
-    answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, env=environment(checkout), check=True)
+    answers: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return answers
 
 
 def seconds(checkout: Path, arguments: list[str]) -> float:
     """The wall-clock seconds of a whole process."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, *arguments], env=environment(checkout), cwd=folder, check=True, capture_output=True
         )
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def quickstart(checkout: Path) -> tuple[float, float]:
     """The seconds from ``gpttasks run quickstart`` to its first optimiser step, and to its end."""
     with tempfile.TemporaryDirectory() as folder:
-        began = time.time()
+        start = time.time()
         command = [sys.executable, "-m", "gpttasks", "run", "quickstart", "--out", "run"]
         process = subprocess.Popen(command, env=environment(checkout), cwd=folder, stderr=subprocess.DEVNULL)
         events = Path(folder, "run", "events.jsonl")
         first = 0.0
         while process.poll() is None:
             if not first and events.exists() and events.stat().st_size:
-                first = time.time() - began
+                first = time.time() - start
             time.sleep(0.02)
-        return first, time.time() - began
+        return first, time.time() - start
 
 
 def summary(before: list[float], after: list[float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Unexpected errors: whose bug they are, with the traceback if it is in gpttasks."""
+"""Unexpected errors: the package that has the bug, with the traceback if it is gpttasks."""
 
 from __future__ import annotations
 

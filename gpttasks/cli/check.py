@@ -133,7 +133,7 @@ def _what_is_trained(recipe: Recipe, plugins: Plugins) -> str:
     head: Any = plugins.get("head", recipe.head.name)(recipe.head.options)
     train = recipe.train
     if not adaptation.trains or train is None:
-        return "nothing: the backbone is used as it is"
+        return "nothing: the backbone is used unchanged"
     parts = [_KEPT.get(adaptation.keeps, adaptation.keeps)] if adaptation.keeps else []
     if head.needs_training or not parts:
         parts.append("the head")

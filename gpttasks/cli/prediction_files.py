@@ -59,7 +59,7 @@ def _output_row(prediction: Prediction) -> dict[str, Any]:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows as CSV or JSON Lines, by the suffix of the name, completely or not at all.
+    """Write rows as CSV or JSON Lines, by the suffix of the name, atomically.
 
     Raises DataError for rows with different columns, which CSV cannot hold, and RunFailed if writing fails.
     """

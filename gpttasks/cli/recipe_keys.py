@@ -88,17 +88,17 @@ def component_options() -> str:
 
 def template_filters() -> str:
     """The filters of this package, described, and the names of those of Jinja."""
-    own, jinja = [], []
+    described, jinja = [], []
     for name, function in sorted(filters().items()):
         if function.__module__.startswith("gpttasks"):
-            own.append((f"`{name}`", " ".join((inspect.getdoc(function) or "").split())))
+            described.append((f"`{name}`", " ".join((inspect.getdoc(function) or "").split())))
         else:
             jinja.append(f"`{name}`")
-    return f"{table(('filter', 'what it does'), own)}\n\nFrom Jinja: {', '.join(jinja)}."
+    return f"{table(('filter', 'what it does'), described)}\n\nFrom Jinja: {', '.join(jinja)}."
 
 
 def updated(text: str) -> str:
-    """The text with the tables as they are now. Raises ValueError if it does not have their markers."""
+    """The text with up-to-date tables. Raises ValueError if it does not have their markers."""
     for begin, end, content in (
         (KEYS_BEGIN, KEYS_END, recipe_keys()),
         (OPTIONS_BEGIN, OPTIONS_END, component_options()),

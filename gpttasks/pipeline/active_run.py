@@ -1,4 +1,4 @@
-"""A run while it is carried out: its folder, its record, its messages, and the hooks of the plugins."""
+"""A run in progress: its folder, its record, its messages, and the plugins' hooks."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Result = TypeVar("Result")
 
 @dataclass
 class ActiveRun:
-    """A run that is being carried out: its folder, and the record that becomes ``run.json``.
+    """A run in progress: its folder, and the record that becomes ``run.json``.
 
     seconds_before:
-        the seconds that an interrupted run has taken already, in all and by stage.
+        the seconds that the run took before it was interrupted, in total and by stage.
     resumed_from:
         see :class:`gpttasks.RunInfo`.
     started:
-        the monotonic clock when this process began with the run.
+        the monotonic clock when this process started the run.
     failed_hooks:
         (plugin, hook) for each lifecycle hook that has failed.
     """
@@ -62,7 +62,7 @@ class ActiveRun:
 
     @property
     def info(self) -> RunInfo:
-        """What lifecycle hooks learn of the run."""
+        """What lifecycle hooks receive about the run."""
         recipe = recipe_as_dict(self.recipe)
         return RunInfo(self.recipe.name, self.folder.path, recipe, self.record.digest, self.resumed_from)
 
@@ -71,7 +71,7 @@ class ActiveRun:
         print(text, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
-        """Print a warning and keep it in the record; a warning that is there already is not repeated."""
+        """Print a warning and add it to the record, unless the record has it already."""
         if text not in self.record.warnings:
             self.record.warnings.append(text)
             self.say(f"warning: {text}")
@@ -89,12 +89,12 @@ class ActiveRun:
     def call_hook(self, hook: str, **arguments: Any) -> bool:
         """Call a lifecycle hook of all plugins; returns whether that led to a new warning.
 
-        A hook that fails does not stop the run: its first failure is a warning, and it is called again the next time.
+        A hook that fails does not stop the run: its first failure becomes a warning, and later events still call it.
         """
         return self._warn_of_failures(hook, self.plugins.call(hook, run=self.info, **arguments))
 
     def collect(self, hook: str, check: Callable[[Any], Any], **arguments: Any) -> dict[str, Any]:
-        """What a hook of each plugin returns, by plugin name; a failure is a warning, as for :meth:`call_hook`."""
+        """What each plugin's hook returns, by plugin name; a failure becomes a warning, as in :meth:`call_hook`."""
         values, failures = self.plugins.collect(hook, check, run=self.info, **arguments)
         self._warn_of_failures(hook, failures)
         return values
@@ -104,7 +104,7 @@ class ActiveRun:
         for title, error in failures.items():
             if (title, hook) not in self.failed_hooks:
                 self.failed_hooks.add((title, hook))
-                self.warn(f"the {title} failed in {hook}, and the run goes on without it: {one_line(error)}")
+                self.warn(f"the {title} failed in {hook}; the run continues without it: {one_line(error)}")
         return len(self.record.warnings) > before
 
     def timed(self, stage: str, work: Callable[[], Result]) -> Result:
@@ -141,7 +141,7 @@ class ActiveRun:
         effects = {"shares_prompts": "each prompt is processed alone"}
         if prepared.head.gives == "text":
             effects["writes_together"] = "each text is generated alone"
-        if capabilities.get("shares_prompts"):  # otherwise rows are padded too, for the reason that is printed already
+        if capabilities.get("shares_prompts"):  # otherwise the reason printed above explains the padding too
             effects["reads_ragged"] = "rows are padded"
         for capability, effect in effects.items():
             reason = capabilities.get(f"{capability}_reason")
@@ -150,7 +150,7 @@ class ActiveRun:
 
     def _describe_data(self, prepared: PreparedRun) -> None:
         self._check_data_unchanged(prepared)
-        skipped: dict[str, int] = {}  # by split: several roles may be shares of one
+        skipped: dict[str, int] = {}  # by split: several roles may be parts of one split
         for role, part in prepared.sets.items():
             self.record.data[role] = DataRecord(
                 split=part.split,
@@ -186,7 +186,7 @@ def _component(use: Use) -> dict[str, Any]:
 
 
 def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> RunRecord:
-    """``run.json`` as a run begins."""
+    """The record of a run that starts."""
     names = ("name", "distribution", "version", "origin", "sha256")
     return RunRecord(
         name=recipe.name,
@@ -206,11 +206,11 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
 
 @contextmanager
 def failures_recorded(run: ActiveRun) -> Iterator[None]:
-    """Record whatever stops the run in ``run.json``, tell the plugins, and raise it as one of our errors."""
+    """Record in ``run.json`` what stops the run, notify the plugins, and raise it, as a gpttasks error if one fits."""
     try:
         yield
     except BaseException as raised:
-        error = _as_our_error(raised, run.plugins)
+        error = _as_gpttasks_error(raised, run.plugins)
         state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
         run.record.error = str(error)
         error.run = Run(run.folder.path, run.record)  # type: ignore[attr-defined]
@@ -226,7 +226,7 @@ def failures_recorded(run: ActiveRun) -> Iterator[None]:
         raise error from raised
 
 
-def _as_our_error(error: BaseException, plugins: Plugins) -> BaseException:
+def _as_gpttasks_error(error: BaseException, plugins: Plugins) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted; the same command resumes from the last checkpoint")
     return full_disk(error) or fault_of_plugin(error, plugins) or error

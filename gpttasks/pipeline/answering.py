@@ -1,4 +1,4 @@
-"""Examples to answers to scores: the same for validation during training and for the final score."""
+"""From examples to answers to scores, both in validation during training and in the final scoring."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answered:
-    """An example, what was asked (the example with its shots), and what came of it.
+    """An example, the example as it was asked (with its shots), the replies and the answer.
 
     kind:
         the kind of the answer.
     stored:
-        the answer's value in its stored form, of JSON types.
+        the answer's value in its stored form, which consists of JSON types.
     """
 
     example: Example
@@ -59,22 +59,22 @@ class Answered:
 
     @property
     def cut_tokens(self) -> int:
-        """The most tokens of its passages that any of its requests had to leave out."""
+        """The largest number of passage tokens that any of its requests left out."""
         return max((reply.cut.tokens for reply in self.replies if hasattr(reply, "cut")), default=0)
 
     @property
     def cut_shots(self) -> int:
-        """The most shots that any of its requests had to leave out."""
+        """The largest number of shots that any of its requests left out."""
         return max((reply.cut.shots for reply in self.replies if hasattr(reply, "cut")), default=0)
 
     @property
     def shots(self) -> int:
-        """The shots that were shown."""
+        """The number of shots that were shown."""
         return sum(part.kind == "shot" for part in self.asked.prompt) - self.cut_shots
 
 
 def add_shots(examples: Sequence[Example], pool: ShotPool | None, shots: int, separator: str) -> list[Example]:
-    """The examples with solved ones in front; as they are without a pool."""
+    """The examples with their shots in front; unchanged if there is no pool."""
     if pool is None or not shots:
         return list(examples)
     return [with_shots(example, pool.draw(example, shots), separator) for example in examples]
@@ -97,18 +97,18 @@ def answer_all(
     asked: Sequence[Example] | None = None,
     what: str = "scoring",
 ) -> list[Answered]:
-    """The answers to examples; ``asked`` are the same ones with shots, if they have any."""
+    """The answers to examples; ``asked`` are the same examples with shots, None if there are no shots."""
     asked = examples if asked is None else asked
     replies = ask(head, engine, asked, what)
     return [_answered(head, *one) for one in zip(examples, asked, replies, strict=True)]
 
 
 def _answered(head: Head, example: Example, asked: Example, replies: tuple[Reply, ...]) -> Answered:
-    """The head's answer. Raises PluginError for one whose value or detail cannot be written down."""
+    """The head's answer. Raises PluginError for anything but an Answer that can be stored."""
     answer, kind = head.answer(asked, replies), head.answer_kind
     with blamed(head, "answer"):
         if not isinstance(answer, Answer):
-            raise PluginError(f"head {head.name!r} gave example {example.id} {answer!r}, expected an Answer")
+            raise PluginError(f"head {head.name!r} returned {answer!r} for example {example.id}, expected an Answer")
         if not answer.text and not kind.measures:
             answer = replace(answer, text=kind.show(example, answer))
         stored = kind.store(answer.value)
@@ -116,14 +116,14 @@ def _answered(head: Head, example: Example, asked: Example, replies: tuple[Reply
             json.dumps([stored, dict(answer.detail)], allow_nan=False)
         except (TypeError, ValueError) as error:
             raise PluginError(
-                f"head {head.name!r} gave example {example.id} an answer that is not of JSON types: {error}",
-                hint="detail, and what the kind of answer stores, hold texts, finite numbers, lists and mappings",
+                f"head {head.name!r} returned an answer to example {example.id} that is not of JSON types: {error}",
+                hint="use only text, finite numbers, lists and mappings in detail and in the stored value",
             ) from error
     return Answered(example, asked, answer, replies, kind, stored)
 
 
 def baseline_answers(baseline: Baseline, examples: Sequence[Example], kind: str, metric: Metric) -> list[Answer]:
-    """The baseline's answers, of a kind, that the metric scores. Raises PluginError unless there is one an example."""
+    """The baseline's answers for the metric, of the kind ``kind``. Raises PluginError unless each example has one."""
     with blamed(baseline, "answers"):
         answers = baseline.answers(examples, kind, metric.errors)
         if len(answers) != len(examples) or not all(isinstance(answer, Answer) for answer in answers):
@@ -135,7 +135,7 @@ def baseline_answers(baseline: Baseline, examples: Sequence[Example], kind: str,
 
 
 def quick_scores(metrics: Mapping[str, Metric], answered: Sequence[Answered]) -> dict[str, float]:
-    """The bare values of the metrics, as validation during training needs them."""
+    """The values of the metrics without intervals, for validation during training."""
     examples, answers = [one.example for one in answered], [one.answer for one in answered]
     scores = {}
     for key, metric in metrics.items():
@@ -157,16 +157,16 @@ def score_all(
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 
-    A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``, and its way says so.
+    A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``; its way says so.
     """
-    examples, given = [one.example for one in answered], [one.answer for one in answered]
+    examples, head_answers = [one.example for one in answered], [one.answer for one in answered]
     n, split, limit = len(examples), options.split, options.limit
     measured = partial(measure_of, task=task, examples=examples_digest(examples), n=n, split=split, limit=limit)
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
         baseline = baselines.get(key)
-        answers = given if baseline is None else baseline_answers(baseline, examples, kind, metric)
+        answers = head_answers if baseline is None else baseline_answers(baseline, examples, kind, metric)
         library = metric.signature(examples)
         with blamed(metric, "total"):
             scores[key], rows[key] = score_samples(

@@ -1,4 +1,4 @@
-"""The loaded model, the adaptation, the encoder and the head of a run put together."""
+"""Puts together the loaded model, the adaptation, the encoder and the head of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load_settings(parts: RunParts, plugins: Plugins, device: str, precision: Pre
     """The settings for loading the backbone of a run."""
 
     def texts() -> Iterator[str]:
-        if "train" not in parts.sets:  # nothing is trained, but the backbone asks for them
+        if "train" not in parts.sets:  # nothing is trained, but the backbone needs texts
             return training_texts(parts.recipe, plugins)
         return (prompt_text(example.prompt) for example in parts.sets["train"].examples)
 
@@ -58,30 +58,30 @@ def bind(parts: RunParts) -> None:
 
 
 def _bind_head(parts: RunParts) -> None:
-    """Bind the head; if the backbone is a run that trained it, with its weights and settings from there."""
+    """Bind the head; if the backbone is a run that trained it, load that run's weights and settings."""
     backbone, head = parts.backbone, parts.head
     head.bind(backbone, next(iter(parts.scored)))
     modules = head.modules()
     if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
         load_head(head, backbone)
     elif modules is not None and not parts.adaptation.trains:
-        raise BackboneError(f"head {head.name!r} has to be trained", hint="choose another adaptation than none")
+        raise BackboneError(f"head {head.name!r} has to be trained", hint="choose an adaptation other than none")
     if modules is not None and backbone.lm is not None:
         modules.to(backbone.lm.device)
 
 
 def _bind_encoder(parts: RunParts, encoder: Encoder) -> None:
-    """Attach the encoder to the backbone; if the backbone is a run that trained it, with its weights from there.
+    """Attach the encoder to the backbone; if the backbone is a run that trained it, load that run's weights.
 
-    Raises BackboneError for a backbone that takes no media, and for an encoder that no run has trained or will train.
+    Raises BackboneError for a backbone that takes no media, and for an encoder that was not and will not be trained.
     """
     backbone = parts.backbone
     if backbone.lm is None or not backbone.takes_media:
         raise BackboneError(
-            f"backbone {backbone.name!r} reads text only", hint="leave encoder out, or use a local model"
+            f"backbone {backbone.name!r} reads text only", hint="remove encoder from the recipe, or use a local model"
         )
     backbone.lm.use_encoder(encoder)
     if isinstance(backbone, RunBackbone) and (backbone.recipe.encoder is not None or not parts.adaptation.trains):
         load_encoder(encoder, backbone)
     elif not parts.adaptation.trains:
-        raise BackboneError(f"encoder {encoder.name!r} has to be trained", hint="choose another adaptation than none")
+        raise BackboneError(f"encoder {encoder.name!r} has to be trained", hint="choose an adaptation other than none")

@@ -1,4 +1,4 @@
-"""Whether the examples can be trained on, asked about and scored, checked before anything is loaded or trained."""
+"""Checks that the examples can be trained on, asked about and scored, before anything is loaded or trained."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .parts import RunParts
 
 @dataclass(frozen=True)
 class _Check:
-    """One check of a component, for all examples of a set; ``who`` and ``doing`` are for the message."""
+    """One check by a component, for all examples of a set; ``component`` and ``action`` are for the message."""
 
     part: ExampleSet
-    who: str
-    doing: str
+    component: str
+    action: str
     check: Callable[[Example], None]
 
 
 def check_examples(parts: RunParts) -> None:
-    """Call the checks of head and metrics for each example that is trained on, tuned on or scored, and draw its shots.
+    """Call the checks of head and metrics for each example that is trained on, tuned on or scored, and draw the shots.
 
-    Raises DataError with one problem for each component and set: how many examples it refuses, and the first of them
-    with its id, at the place of its row. A problem with a recipe key, and not with an example, is raised at once.
+    Raises DataError with one problem for each component and set: the number of examples that the component refuses, and
+    the first of them with its id and the place of its row. A problem with a recipe key is raised at once.
     """
     problems = [problem for check in _checks(parts) if (problem := _problem(parts, check)) is not None]
     if problems:
@@ -39,29 +39,29 @@ def check_examples(parts: RunParts) -> None:
 
 def _checks(parts: RunParts) -> Iterator[_Check]:
     head, train = parts.head, parts.recipe.train
-    who = f"head {head.name!r}"
+    component = f"head {head.name!r}"
     yield from _scoring(parts, scored_set(parts.sets, parts.recipe.score.split))
     if parts.adaptation.trains and train is not None:
-        yield _Check(parts.sets["train"], who, "be trained on", _both(parts, head.check_to_train))
+        yield _Check(parts.sets["train"], component, "be trained on", _head_check(parts, head.check_to_train))
         validation = parts.sets.get("validation")
         if validation is not None and train.validate_ is not None:
             yield from _scoring(parts, validation)
         if validation is not None and head.tunes:
-            yield _Check(validation, who, "be tuned on", _both(parts, head.check_to_tune))
+            yield _Check(validation, component, "be tuned on", _head_check(parts, head.check_to_tune))
     elif parts.tunes_without_training:
-        yield _Check(parts.sets["train"], who, "be tuned on", _both(parts, head.check_to_tune))
+        yield _Check(parts.sets["train"], component, "be tuned on", _head_check(parts, head.check_to_tune))
 
 
 def _scoring(parts: RunParts, part: ExampleSet) -> Iterator[_Check]:
     """The checks of examples that are answered and scored."""
-    yield _Check(part, f"head {parts.head.name!r}", "answer", _both(parts))
+    yield _Check(part, f"head {parts.head.name!r}", "answer", _head_check(parts))
     for key, metric in parts.metrics.items():
-        named = f"metric {metric.name!r}" + ("" if key == metric.name else f" ({key})")
-        yield _Check(part, named, "score", metric.check)
+        component = f"metric {metric.name!r}" + ("" if key == metric.name else f" ({key})")
+        yield _Check(part, component, "score", metric.check)
 
 
-def _both(parts: RunParts, more: Callable[[Example], None] | None = None) -> Callable[[Example], None]:
-    """The head's check of any example, and one of those for a purpose."""
+def _head_check(parts: RunParts, more: Callable[[Example], None] | None = None) -> Callable[[Example], None]:
+    """The head's checks of every example, followed by ``more``."""
 
     def check(example: Example) -> None:
         _check_contexts(parts.head, example)
@@ -73,21 +73,22 @@ def _both(parts: RunParts, more: Callable[[Example], None] | None = None) -> Cal
 
 
 def _check_contexts(head: Head, example: Example) -> None:
-    """Raises DataError for several contexts where the head does not read them: they would be ignored."""
+    """Raises DataError for an example with contexts if the head would ignore them."""
     if example.contexts and "contexts" not in head.needs | head.trains_on:
         raise DataError(
-            f"example {example.id} has {len(example.contexts)} contexts, and head {head.name!r} reads one prompt",
+            f"example {example.id} has {len(example.contexts)} contexts, but head {head.name!r} reads one prompt",
             hint="choose a head that names contexts in needs",
         )
 
 
 def _problem(parts: RunParts, check: _Check) -> Problem | None:
-    """How many examples of the set are refused, and the first of them; None if none is."""
+    """The number of refused examples of the set, and the first of them; None if none is refused."""
     refused = [(example, problem) for example in check.part.examples if (problem := _refusal(check, example))]
     if not refused:
         return None
-    of = f"{len(refused)} of {len(check.part.examples)} examples of {check.part.split}"
-    return placed_problem(parts, check.part, *refused[0], f"{check.who} cannot {check.doing} {of}; the first: ")
+    share = f"{len(refused)} of {len(check.part.examples)} examples of {check.part.split}"
+    prefix = f"{check.component} cannot {check.action} {share}; the first: "
+    return placed_problem(parts, check.part, *refused[0], prefix)
 
 
 def _refusal(check: _Check, example: Example) -> Problem | None:

@@ -1,4 +1,4 @@
-"""Audio and images of all examples, checked before anything is trained or scored; bad ones are reported by row."""
+"""Checks the audio and images of all examples before anything is trained or scored; reports bad ones by row."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ if TYPE_CHECKING:
 
 
 def check_media(parts: RunParts) -> None:
-    """Have the encoder measure each audio or image; with ``data.bad_rows: skip``, leave out those that it cannot read.
+    """Have the encoder measure all audio and images; with ``data.bad_rows: skip``, leave out what it cannot read.
 
     Raises DataError with the number of such rows and the first of them, and BackboneError for an encoder whose
-    embeddings do not fit.
+    embeddings have the wrong shape.
     """
     with_media = {role: sum(any(media_in(one)) for one in role_set.examples) for role, role_set in parts.sets.items()}
     if parts.backbone.lm is None or not any(with_media.values()):
         return
-    flaws: dict[str, dict[str, Problem]] = {}  # by split, since roles may be shares of one
-    with Progress("looking at audio and images", sum(with_media.values()), "examples") as progress:
+    problems: dict[str, dict[str, Problem]] = {}  # by split, since several roles may be parts of one split
+    with Progress("checking audio and images", sum(with_media.values()), "examples") as progress:
         for role, part in parts.sets.items():
             if with_media[role]:
-                found = dict(_flaws(parts, part, progress))
-                flaws.setdefault(part.split, {}).update(found)
-    if any(flaws.values()):
-        _leave_out(parts, flaws)
-    left = (media for part in parts.sets.values() for one in part.examples for media in media_in(one))
-    first = next(left, None)
+                problems.setdefault(part.split, {}).update(_problems(parts, part, progress))
+    if any(problems.values()):
+        _leave_out(parts, problems)
+    all_media = (media for part in parts.sets.values() for one in part.examples for media in media_in(one))
+    first = next(all_media, None)
     if parts.encoder is not None and first is not None:
         check_embeddings(parts.backbone.lm, parts.encoder, first)
 
@@ -66,8 +65,8 @@ def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
             )
 
 
-def _flaws(parts: RunParts, part: ExampleSet, progress: Progress) -> Iterator[tuple[str, Problem]]:
-    """The id of each example whose media cannot be used, and why."""
+def _problems(parts: RunParts, part: ExampleSet, progress: Progress) -> Iterator[tuple[str, Problem]]:
+    """The id of each example with unusable media, and the problem."""
     for example in part.examples:
         media = list(media_in(example))
         if not media:
@@ -81,24 +80,24 @@ def _flaws(parts: RunParts, part: ExampleSet, progress: Progress) -> Iterator[tu
 
 
 def _length(parts: RunParts, media: Media) -> int:
-    """How many embeddings it becomes. Raises DataError if it cannot be read, or is alone too long."""
+    """The number of embeddings. Raises DataError if the media cannot be read, or are too long for the context."""
     backbone = parts.backbone
     assert backbone.lm is not None
     length = len(backbone.lm.tokenizer.media_ids(media))
     if length >= backbone.context:
         raise DataError(
-            f"the {media.type} {media.digest[:8]} makes {length:,} embeddings, and the context is of "
+            f"the {media.type} {media.digest[:8]} makes {length:,} embeddings, but the context has "
             f"{backbone.context:,} tokens",
-            hint="cut it, or use an encoder that makes fewer, or a backbone with a larger context",
+            hint="shorten it, or use an encoder that makes fewer embeddings, or a backbone with a longer context",
         )
     return length
 
 
-def _leave_out(parts: RunParts, flaws: dict[str, dict[str, Problem]]) -> None:
-    """The sets without what cannot be used. Raises DataError unless the recipe says so, or where nothing is left."""
+def _leave_out(parts: RunParts, problems: dict[str, dict[str, Problem]]) -> None:
+    """Remove what cannot be used from the sets. Raises DataError if the recipe forbids it or nothing is left."""
     skip = parts.recipe.data.bad_rows == "skip"
     for role, part in parts.sets.items():
-        bad = flaws.get(part.split, {})
+        bad = problems.get(part.split, {})
         rest = tuple(example for example in part.examples if example.id not in bad)
         if len(rest) < len(part.examples) and not (skip and rest):
             raise DataError(_problem_with(parts, part, bad))
@@ -108,7 +107,7 @@ def _leave_out(parts: RunParts, flaws: dict[str, dict[str, Problem]]) -> None:
 
 
 def _problem_with(parts: RunParts, part: ExampleSet, bad: dict[str, Problem]) -> Problem:
-    """How many rows are bad, and the first of them at its place."""
+    """The number of bad rows, and the first of them with its place."""
     first = next(example for example in part.examples if example.id in bad)
     problem = bad[first.id]
     count = f"{len(bad)} of {part.rows} rows cannot be used; the first: "

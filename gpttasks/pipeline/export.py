@@ -1,4 +1,4 @@
-"""What a run has trained, for other tools."""
+"""Exports what a run has trained, for other tools."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: Precision = "fp32") -> Path:
-    """The folder with what the run trained of its backbone: its ``adapter/`` or ``model/``, or a merged copy.
+    """The folder with the part of the backbone that the run trained: its ``adapter/`` or ``model/``, or a merged copy.
 
     merged:
         a new folder for a stock Hugging Face model with the adapter merged into the weights, and the tokenizer.
     precision:
-        of the merged weights; merging itself is done in fp32.
+        the precision of the merged weights; the merging itself is done in fp32.
 
     Raises UserError if nothing of the backbone was trained, FolderError if ``merged`` is not empty, and RunFailed if
     the merged model, loaded from disk, computes other numbers than the run's.
@@ -39,11 +39,11 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
     recipe = finished_recipe(folder, plugins)
     keeps: str | None = getattr(plugins.get("adaptation", recipe.adapt.name), "keeps", None)
     if keeps is None:
-        raise UserError(f"the run {folder} is of adaptation {recipe.adapt.name!r}, which leaves the backbone as it was")
+        raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
     if merged is None:
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
-        raise FolderError(f"{merged} is there already and not empty", hint="give a new folder")
+        raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")
     backbone = RunBackbone(RunOptions(path=str(folder)))
     settings = LoadSettings(keep_master=True, plugins=plugins)
     with Session(plugins) as session, session.models.borrow(backbone, settings) as model:

@@ -14,7 +14,7 @@ from .parts import RunParts
 
 
 def find_row(parts: RunParts, part: ExampleSet, example: Example) -> Row | None:
-    """The row that an example was made of, found by reading the split again; None for data that can be read once."""
+    """The row of an example, found by reading the split again; None for data that can be read only once."""
     if parts.rows:
         return parts.rows[part.examples.index(example)]
     last: list[Row] = []

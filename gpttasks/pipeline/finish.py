@@ -20,7 +20,7 @@ from .score import Scored
 
 
 def finish(run: ActiveRun, prepared: PreparedRun, scored: Scored) -> None:
-    """Write ``samples.parquet``, ``report.html`` and, as the last thing, the finished ``run.json``."""
+    """Write ``samples.parquet``, ``report.html`` and, last of all, the finished ``run.json``."""
     samples = samples_of(prepared, scored)
     write_samples(run.folder / SAMPLES, samples)
     run.record.memory = peak_memory_bytes(prepared.device)
@@ -56,7 +56,7 @@ def judged_by_first_metric(prepared: PreparedRun, scored: Scored) -> Judged | No
 
 
 def samples_of(prepared: PreparedRun, scored: Scored) -> list[Sample]:
-    """One sample for each scored example, in their order."""
+    """One sample for each scored example, in the same order."""
     metrics = {key: metric for key, metric in prepared.metrics.items() if key not in prepared.baselines}
     shots = prepared.recipe.score.shots
     samples = []

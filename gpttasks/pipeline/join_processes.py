@@ -1,4 +1,4 @@
-"""A run among several processes of ``torchrun``: one carries it out, the others answer requests."""
+"""A run in several ``torchrun`` processes: the first carries it out, the others answer requests."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def join_processes(recipe: Recipe) -> Processes | None:
-    """The processes that this one was started among; None if it was started alone.
+    """The processes that this one was started with; None if it was started alone.
 
-    Raises UserError if their number is not that of the recipe, or if the recipe trains.
+    Raises UserError if their number is not ``runtime.processes``, or if the recipe trains.
     """
     from ..runtime import choose_device
 
@@ -46,7 +46,7 @@ def join_processes(recipe: Recipe) -> Processes | None:
 
 
 def help_first_process(processes: Processes, prepare: Callable[[], AbstractContextManager[PreparedRun]]) -> None:
-    """Load the same model as the first process when it does, and answer the requests that it shares out."""
+    """Load the model when the first process does, and answer the requests that it distributes."""
     engines: list[LocalEngine] = []
 
     def load(_: None) -> None:
@@ -64,8 +64,8 @@ def process_engine(run: PreparedRun) -> LocalEngine:
     """The engine of one of several processes. Raises BackboneError for a backbone that is its own engine."""
     if not isinstance(run.engine, LocalEngine):
         raise BackboneError(
-            f"backbone {run.backbone.name!r} is its own engine, and requests are shared out only among processes that "
-            "each hold the model",
+            f"backbone {run.backbone.name!r} is its own engine, but requests are distributed only among processes "
+            "that each hold the model",
             hint="start gpttasks without torchrun",
         )
     return run.engine

@@ -1,4 +1,4 @@
-"""Models in memory: kept for the next run that needs the same one, unless something has altered them."""
+"""Models in memory, kept for the next run that needs the same one unless they were altered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LoadedModel:
-    """A loaded backbone, and the engines that answer requests to it.
+    """A loaded backbone, and its engines.
 
     altered:
         whether the backbone differs from what was loaded, so that no other run may use it; set it before weights are
@@ -45,8 +45,8 @@ class LoadedModel:
     ) -> Engine:
         """The backbone's engine for these settings.
 
-        It is created once and lives as long as the model, so that the batch size that it finds is kept. Its counts of
-        tokens are reset. The engine of a head's modules lives until the run ends.
+        It is created once and lives as long as the model, so that it keeps the batch size that it found. Its token
+        counts are reset. An engine for a head's modules lives until the run ends.
         """
         key = (None if modules is None else id(modules), tokens_per_batch, sharing)
         if key not in self._engines:
@@ -57,14 +57,14 @@ class LoadedModel:
         return engine
 
     def restore(self, adaptation: Adaptation) -> None:
-        """Undo what a run with this adaptation has done to the backbone, or mark it as altered."""
+        """Undo what a run with this adaptation did to the backbone, or mark the backbone as altered."""
         self._engines = {key: engine for key, engine in self._engines.items() if key[0] is None}
         lm = self.backbone.lm
         if lm is None or self.altered:
             return
         try:
             self.altered = not adaptation.remove(lm)
-        except PluginError as error:  # the run is finished all the same
+        except PluginError as error:  # the run itself is finished
             print(f"warning: the model is not kept in memory: {error}", file=sys.stderr, flush=True)
             self.altered = True
         if not self.altered:
@@ -76,7 +76,7 @@ class LoadedModel:
                 parameter.grad = None
 
     def is_unaltered(self) -> bool:
-        """Whether the backbone is what was loaded; after a training its weights are compared with their digest."""
+        """Whether the backbone equals what was loaded; after training, its weights are compared with their digest."""
         lm = self.backbone.lm
         if not self.altered and not self.verified and lm is not None:
             self.altered, self.verified = not lm.is_unaltered(), True
@@ -90,7 +90,7 @@ class ModelKey:
     master:
         whether fp32 weights are kept for training although the precision is lower.
     files:
-        path, size in bytes and time of change of the files that the options name: a changed file is read again.
+        path, size in bytes and modification time of the files that the options name: a changed file is read again.
     seed:
         None if loading does not depend on it.
     """
@@ -120,7 +120,7 @@ class ObservedSettings(LoadSettings):
 
 
 class ModelStore:
-    """The models that no run is using now: at most ``max_models``, in the order of their last use."""
+    """The models that no run is using now: at most ``max_models``, in order of last use."""
 
     def __init__(self, max_models: int = 1) -> None:
         if max_models < 1:
@@ -134,10 +134,10 @@ class ModelStore:
 
     @contextmanager
     def borrow(self, backbone: Backbone, settings: LoadSettings) -> Iterator[LoadedModel]:
-        """The model that loading ``backbone`` gives, for the length of the block; taken from memory if it is there.
+        """The model that loading ``backbone`` gives, for the duration of the block; taken from memory if it is there.
 
-        It is kept afterwards, unless it is marked as altered or the block raises. If it comes from memory, its
-        ``backbone`` is not the object that was passed. Raises BackboneError.
+        The model is kept afterwards, unless it is marked as altered or the block raises. If it comes from
+        memory, its ``backbone`` is not the object that was passed. Raises BackboneError.
         """
         key, model = self._find(backbone, settings)
         if model is None:
@@ -169,7 +169,7 @@ class ModelStore:
         self._loaded_any = True
         observed = ObservedSettings(settings)
         backbone.load(observed)
-        if "texts" in observed.read:  # made from the examples of this run
+        if "texts" in observed.read:  # the model depends on the examples of this run
             return None, LoadedModel(backbone)
         return _key(backbone, settings, settings.seed if "seed" in observed.read else None), LoadedModel(backbone)
 

@@ -39,7 +39,7 @@ class RunParts:
     shots:
         the pool of solved examples for prompts; None without few-shot prompts.
     rows:
-        the row of each scored example, if the rows do not come from a data set.
+        the row of each scored example, for rows that do not come from a data set.
     """
 
     recipe: Recipe
@@ -63,13 +63,13 @@ class RunParts:
     def tunes_without_training(self) -> bool:
         """Whether the head is tuned on the training examples although nothing is trained.
 
-        Not if the backbone is a run that has tuned the same head: its settings are used.
+        False if the backbone is a run that tuned the same head: that run's settings are used.
         """
         tunes = not self.adaptation.trains and self.head.tunes and self.head.tunes_untrained
         return tunes and not tuned_by_run(self.recipe.backbone, self.head)
 
     def modules(self) -> nn.ModuleDict | None:
-        """The modules beside the backbone: the head's own, and the encoder's under ``encoder``."""
+        """The modules outside the backbone: the head's, and the encoder's under ``encoder``."""
         from torch import nn
 
         modules = self.head.modules()

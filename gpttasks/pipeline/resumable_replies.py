@@ -1,7 +1,7 @@
 """Replies of a backbone that is its own engine, kept in the run folder until the run is finished.
 
 The replies of a model in memory are in the user's cache, which outlives the run. A server, or a plugin's backbone, may
-reply differently in another run; but an interrupted run does not ask again what it has asked.
+reply differently in another run; but an interrupted run does not send its requests twice.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ class CountedReplies:
 
 
 def kept_in_run(inner: Engine, model: Mapping[str, Any], folder: RunFolder) -> CachedEngine:
-    """The engine, asked only what it has not answered in this run; ``model``: as in :class:`CachedEngine`."""
+    """The engine with its replies kept in the run folder; for ``model`` see :class:`CachedEngine`."""
     return CachedEngine(CountedReplies(inner), model, folder / REPLIES, KEPT_AT_ONCE)

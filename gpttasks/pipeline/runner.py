@@ -25,8 +25,8 @@ def run(
 ) -> Run:
     """Carry out a recipe: a path, or the name of a bundled one.
 
-    ``overrides`` are ``"train.epochs=2"``-like, ``values`` the same by keyword (``backbone="nano"``). ``plugins`` are
-    files to load as plugins. Returns the finished run; a run that was finished before is returned as it is. To keep the
+    ``overrides`` are like ``"train.epochs=2"``, ``values`` are overrides by keyword (``backbone="nano"``). ``plugins``
+    are files to load as plugins. Returns the finished run; a run that was finished before is not repeated. To keep the
     model in memory for the next run, use :class:`gpttasks.Session`.
 
     Raises UserError for wrong input, RunFailed, and Interrupted on Ctrl-C.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """What the scoring stage gives: the answers, the scores and each sample's statistics by metric key."""
+    """The result of the scoring stage: the answers, the scores and each sample's statistics by metric key."""
 
     answered: list[Answered]
     scores: dict[str, Score]
@@ -82,13 +82,11 @@ def model_digests(prepared: PreparedRun) -> dict[str, str]:
 
 
 def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) -> Engine:
-    """The engine, which asks a local model only what it has not been asked before, and any other what this run has not
-    asked it.
-    """
+    """The engine with a cache of replies: the user's cache for a local model, the run folder for any other backbone."""
     engine, file = prepared.engine, cache_file()
     if prepared.backbone.lm is None:
-        asked = prepared.recipe.backbone
-        served = {**digests, "backbone": [asked.name, asked.options.model_dump(mode="json")]}
+        backbone = prepared.recipe.backbone
+        served = {**digests, "backbone": [backbone.name, backbone.options.model_dump(mode="json")]}
         return kept_in_run(engine, served, run.folder)
     if file is None or not prepared.recipe.runtime.cache:
         return engine
@@ -106,7 +104,7 @@ def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) ->
 
 def note_cache(run: ActiveRun, engine: CachedEngine) -> None:
     """Record and print how many replies came from the cache."""
-    in_run = engine.file.parent == run.folder.path  # and removed when it is finished
+    in_run = engine.file.parent == run.folder.path  # and removed when the run is finished
     if not in_run:
         run.record.cache = CacheRecord(file=str(engine.file), hits=engine.hits, asked=engine.asked)
     if engine.hits:
@@ -117,14 +115,14 @@ def note_cache(run: ActiveRun, engine: CachedEngine) -> None:
 
 
 def count_from_here(run: ActiveRun, engine: Engine) -> None:
-    """Count the work of scoring alone; warn if memory ran out before, in validation or tuning."""
+    """Reset the engine's counts, so that only scoring counts; warn if memory ran out in validation or tuning."""
     if isinstance(engine, (LocalEngine, ShardedEngine)):
         _warn_of_memory(run, engine.work())
         engine.reset_work()
 
 
 def note_work(run: ActiveRun, engine: Engine) -> None:
-    """Record and print how much a local engine had to process; warn if memory ran out."""
+    """Record and print how many tokens a local engine processed; warn if memory ran out."""
     inner = engine.inner if isinstance(engine, CachedEngine) else engine
     if not isinstance(inner, (LocalEngine, ShardedEngine)):
         return
@@ -147,7 +145,7 @@ def _warn_of_memory(run: ActiveRun, work: Mapping[str, Any]) -> None:
 
 
 def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
-    """Count what was cut, dropped, unfinished or nearly tied, and warn of it."""
+    """Count what was cut, dropped, unfinished or nearly tied, and warn about it."""
     samples = run.record.samples
     samples.truncated = sum(one.cut_tokens > 0 for one in answered)
     samples.shots_dropped = sum(one.cut_shots for one in answered)
@@ -185,7 +183,7 @@ def _warn_of_classes(run: ActiveRun, prepared: PreparedRun, answered: list[Answe
 
 
 def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:
-    """The way half of the signature: all that may move the scores while what is measured stays the same."""
+    """The way part of the signature: everything that may change the scores while the measure stays the same."""
     recipe = prepared.recipe
     prompts = content_digest(
         sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)

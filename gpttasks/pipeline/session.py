@@ -77,11 +77,11 @@ class Session:
             return self.run_recipe(resolved, out=Path(out) if out else None, force=force)
 
     def run_recipe(self, recipe: Recipe, *, out: Path | None = None, force: bool = False) -> Run:
-        """Carry out a resolved recipe in ``out``. An error that stops the run holds the run as ``error.run``.
+        """Carry out a resolved recipe in ``out``. An error that stops the run has the run as ``error.run``.
 
         If ``torchrun`` started several processes, the first carries out the run and the others answer requests for it.
         """
-        processes = join_processes(recipe)  # before the folder is locked, by one process of many
+        processes = join_processes(recipe)  # before the first process locks the folder
         folder = out or default_folder(recipe)
         prepare = partial(self.prepared, recipe, processes)
         if processes is None:
@@ -96,7 +96,7 @@ class Session:
     def prepared(self, recipe: Recipe, processes: Processes | None = None) -> Iterator[PreparedRun]:
         """A run that is ready to train or to score. Helper processes prepare the same run.
 
-        The run has its model for the length of the block. Raises UserError for parts that do not fit each other.
+        The run has its model for the duration of the block. Raises UserError for parts that do not fit each other.
         """
         with ExitStack() as stack:
             if processes is None:
@@ -116,7 +116,7 @@ class Session:
             yield run
 
     def set_up(self, runtime: RuntimeOptions) -> tuple[str, Precision]:
-        """The device and the precision; also sets torch's number of threads. Raises UserError for an absent device."""
+        """The device and the precision; also sets torch's number of threads. Raises UserError for a missing device."""
         import torch
 
         if self._threads is None:

@@ -33,7 +33,7 @@ def run_stages(
 ) -> Run:
     """Carry out a run in its folder, or return the finished run that the folder already holds.
 
-    ``prepare`` loads data and model. An error that stops the run holds the run as ``error.run``.
+    ``prepare`` loads data and model. An error that stops the run has the run as ``error.run``.
     """
     from ..recipe import dump_recipe, recipe_digest
 
@@ -47,17 +47,17 @@ def run_stages(
             run.seconds_before = found.record.time
             run.resumed_from = saved_step(opened / CHECKPOINTS / LAST)
         with failures_recorded(run):
-            run.save("running")  # first, so that the folder is a run from its first file on
+            run.save("running")  # first, so that the folder is a run folder from its first file on
             opened.write_text(RECIPE, dump_recipe(recipe))
             _carry_out(run, prepare)
-        # Outside: the run is finished, whatever a plugin does now.
+        # Outside the block: the run is finished, even if a plugin fails now.
         if run.call_hook("gpttasks_run_finished", scores=run.record.as_json()["scores"]):
             opened.write_record(run.record)
         return read_run(opened.path)
 
 
 def _carry_out(run: ActiveRun, prepare: Callable[[], AbstractContextManager[PreparedRun]]) -> None:
-    """Prepare, train or tune, score, and write down."""
+    """Prepare, train or tune, score, and write the results."""
     with ExitStack() as stack:
         prepared = run.timed("preparing", lambda: stack.enter_context(prepare()))
         run.describe(prepared)

@@ -1,4 +1,4 @@
-"""The training stage: items, the loop with its validation, and what is kept of it."""
+"""The training stage: items, the loop with its validation, and what is saved."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     items, owners = make_items(prepared)
     accelerator = make_accelerator(run, prepared)
     warn_of_dropout(run, prepared)
-    with stop_on_interrupt(run) as asked:
-        settings = _settings(run, prepared, accelerator, asked)
+    with stop_on_interrupt(run) as stop_requested:
+        settings = _settings(run, prepared, accelerator, stop_requested)
         trainer = Trainer(lm, prepared.head, options, accelerator, settings, prepared.modules())
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
@@ -72,7 +72,7 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
 
 @contextmanager
 def kept_if_a_plugin_fails(trainer: Trainer) -> Iterator[None]:
-    """A plugin's error within a step or a validation costs no step: the weights after the last one are kept."""
+    """Save a checkpoint if a plugin's error stops the training, so that no finished step is lost."""
     try:
         yield
     except PluginError:
@@ -83,12 +83,12 @@ def kept_if_a_plugin_fails(trainer: Trainer) -> Iterator[None]:
 
 
 def warn_of_dropout(run: ActiveRun, prepared: PreparedRun) -> None:
-    """Dropout is drawn for each micro-batch: with it the trained weights depend on how many tokens one holds."""
+    """Warn if dropout is on: it is drawn per micro-batch, so their size affects the trained weights."""
     recipe = prepared.recipe
     parts = {"train": recipe.train, "adapt": recipe.adapt.options, "head": recipe.head.options}
-    named = [f"{name}.dropout" for name, options in parts.items() if getattr(options, "dropout", 0)]
-    if named:
-        run.warn(f"{' and '.join(named)} is on, so that runtime.tokens_per_batch moves what is learned")
+    names = [f"{name}.dropout" for name, options in parts.items() if getattr(options, "dropout", 0)]
+    if names:
+        run.warn(f"{' and '.join(names)} is on, so runtime.tokens_per_batch affects the trained weights")
 
 
 def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
@@ -199,18 +199,18 @@ def make_accelerator(run: ActiveRun, prepared: PreparedRun) -> Accelerator:
 
 
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
-    """A nested mapping with dotted keys and values of the types that trackers take."""
-    found: dict[str, str | int | float | bool] = {}
+    """A nested mapping as a flat one with dotted keys, and values of the types that trackers take."""
+    flattened: dict[str, str | int | float | bool] = {}
     for key, value in mapping.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
+            flattened |= flat(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = value if isinstance(value, (str, int, float, bool)) else str(value)
-    return found
+            flattened[prefix + key] = value if isinstance(value, (str, int, float, bool)) else str(value)
+    return flattened
 
 
 def _settings(
-    run: ActiveRun, prepared: PreparedRun, accelerator: Accelerator, asked: threading.Event
+    run: ActiveRun, prepared: PreparedRun, accelerator: Accelerator, stop_requested: threading.Event
 ) -> TrainerSettings:
     recipe = prepared.recipe
     validation = recipe.train.validate_ if recipe.train else None
@@ -239,7 +239,7 @@ def _settings(
         seed=recipe.seed,
         checkpoints=run.folder / CHECKPOINTS,
         log=log,
-        stop_asked=asked.is_set,
+        stop_asked=stop_requested.is_set,
         validate=(lambda: _validate(prepared)) if validation else None,
         best_is_higher=prepared.metrics[best].higher_is_better if best else True,
         tokens_per_batch=recipe.runtime.tokens_per_batch,
@@ -296,20 +296,20 @@ def save_trained(run: ActiveRun, prepared: PreparedRun) -> None:
 
 @contextmanager
 def stop_on_interrupt(run: ActiveRun) -> Iterator[threading.Event]:
-    """The first Ctrl-C asks to stop after the step, so that nothing of it is lost; the second one stops at once."""
-    asked = threading.Event()
+    """The first Ctrl-C stops the training after the current step, so that no work is lost; the second at once."""
+    stop_requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked  # signals can only be taken in the main thread
+        yield stop_requested  # signals can only be taken in the main thread
         return
 
     def handler(number: int, frame: Any) -> None:
-        if asked.is_set():
+        if stop_requested.is_set():
             raise KeyboardInterrupt
-        asked.set()
-        run.say("stopping after this step (Ctrl-C again: at once)")
+        stop_requested.set()
+        run.say("stopping after this step (press Ctrl-C again to stop at once)")
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        yield asked
+        yield stop_requested
     finally:
         signal.signal(signal.SIGINT, before)

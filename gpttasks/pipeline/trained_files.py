@@ -1,4 +1,4 @@
-"""What a head has trained, written into a run's ``head/`` and read back from it."""
+"""A run's ``head/``: the trained head and encoder, written and read back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FITS = "fits"
 
 
 def save_head(head: Head, folder: RunFolder) -> None:
-    """Write the head's modules, with what they fit, and its tuned settings; nothing for a head without either."""
+    """Write the head's modules, with ``head.fits()`` as metadata, and its tuned settings, if it has them."""
     modules = head.modules()
     if modules is not None:
         _save_modules(modules, folder / HEAD_WEIGHTS, {FITS: json.dumps(head.fits())})
@@ -47,9 +47,9 @@ def _save_modules(modules: nn.Module, file: Path, metadata: dict[str, str] | Non
 
 
 def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
-    """Put a run's trained encoder modules on ``encoder``.
+    """Load a run's trained encoder modules into ``encoder``.
 
-    Raises BackboneError if the run has none of this kind, or of other sizes.
+    Raises BackboneError if the run has no encoder of this kind, or one of other sizes.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -57,19 +57,19 @@ def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
     use, file = backbone.recipe.encoder, backbone.trained_file(ENCODER_WEIGHTS)
     if use is None or use.name != encoder.name or not file.exists():
         raise BackboneError(
-            f"encoder {encoder.name!r} has to be trained, and {backbone.options.path} is a run of "
+            f"encoder {encoder.name!r} has to be trained, but the run {backbone.options.path} has "
             f"{'no encoder' if use is None else f'encoder {use.name!r}'}",
-            hint="choose another adaptation than none, or a run with this encoder",
+            hint="choose an adaptation other than none, or a run with this encoder",
         )
     modules = encoder.modules()
     try:
-        found = load_file(file)
-        if misfit := _misfit(found, modules.state_dict()):
+        tensors = load_file(file)
+        if misfit := _misfit(tensors, modules.state_dict()):
             raise BackboneError(
                 f"the encoder in {file} does not fit: {misfit}",
                 hint="it was trained with other options, or for a backbone of another hidden size",
             )
-        modules.load_state_dict(found)
+        modules.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise BackboneError(f"the encoder in {file} cannot be loaded: {one_line(error)}") from error
 
@@ -84,7 +84,7 @@ def _misfit(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tens
 
 
 def load_head(head: Head, backbone: RunBackbone) -> None:
-    """Put a run's trained head modules and tuned settings on ``head``.
+    """Load a run's trained head modules and tuned settings into ``head``.
 
     Raises BackboneError if the run's head is of another kind, or was trained for another set of answers.
     """
@@ -120,7 +120,7 @@ def _load_modules(head: Head, file: Path) -> None:
     try:
         with safe_open(file, framework="pt") as opened:
             trained_for = json.loads((opened.metadata() or {}).get(FITS, "{}"))
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise FolderError(f"{file} cannot be read: {error}") from error
     expected = json.loads(json.dumps(head.fits()))

@@ -9,7 +9,7 @@ from .trained_files import save_head
 
 
 def tune_after_training(prepared: PreparedRun) -> None:
-    """Fit the head's thresholds and weights to the validation examples, if it has any."""
+    """Fit the head's settings, if it has any, to the validation examples."""
     if prepared.head.tunes:
         _tune(prepared, "validation")
 

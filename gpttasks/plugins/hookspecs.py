@@ -6,9 +6,9 @@ entry point in the group ``gpttasks`` of an installed distribution::
     [project.entry-points.gpttasks]
     sarcasm = "gpttasks_sarcasm"
 
-or given on the command line as ``--plugin FILE``. A hook function may omit arguments that it does not need, but may not
-have others. A function whose name begins with ``gpttasks_`` but is not the name of a hook is an error, so that misspelt
-hooks are found.
+or given on the command line as ``--plugin FILE``. A hook function may omit arguments that it does not need, but must
+not have others. A function with a name that begins with ``gpttasks_`` but is not the name of a hook is an error, so
+that misspelt hooks are found.
 
 A lifecycle hook that raises does not stop the run: its first failure becomes a warning, on stderr and in ``run.json``,
 and it is called again the next time.

@@ -1,4 +1,4 @@
-"""Whether the backbone can do what the recipe's other parts ask of it, from what each declares; nothing is loaded."""
+"""Checks from declarations that the backbone can do what the recipe's other parts need; nothing is loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def declared_backbone(plugins: Plugins, use: Use) -> Any:
 def backbone_problems(
     document: Document, plugins: Plugins, parts: Mapping[str, Any], head: Declared | None
 ) -> Iterator[Problem]:
-    """An adaptation, an encoder and a head that do not suit the backbone, each at its place."""
+    """An adaptation, an encoder and a head that do not fit the backbone, each at its place."""
     use: Use | None = parts["backbone"]
     if use is None:
         return
@@ -45,8 +45,8 @@ def backbone_problems(
         message = f"the backbone {backbone.name!r} cannot be trained, but adapt is {adapt.name!r}"
         yield document.problem(message, ("adapt",), hint="write adapt: none")
     if parts["encoder"] is not None and not getattr(backbone, "takes_media", True):
-        message = f"the backbone {backbone.name!r} takes text only, and the recipe names an encoder"
-        yield document.problem(message, ("encoder",), hint="leave encoder out, or choose a backbone in memory")
+        message = f"the backbone {backbone.name!r} takes text only, but the recipe names an encoder"
+        yield document.problem(message, ("encoder",), hint="remove encoder, or choose a backbone in memory")
     if head is not None:
         yield from _head_problems(document, plugins, head, backbone)
 
@@ -62,7 +62,7 @@ def _head_problems(document: Document, plugins: Plugins, head: Declared, backbon
         others = (declared_by_default(plugins.get("head", name)) for name in plugins.names("head"))
         fitting = [other.name for other in others if other is not None and other.asks <= answers]
         yield document.problem(
-            f"the head {head.name!r} makes {_named(head.asks)} requests, and the backbone {backbone.name!r} answers "
+            f"the head {head.name!r} makes {_named(head.asks)} requests, but the backbone {backbone.name!r} answers "
             f"{_named(answers)} only",
             ("head",),
             hint=f"heads whose requests it answers: {', '.join(fitting) or 'none'}",

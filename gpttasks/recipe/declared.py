@@ -42,12 +42,12 @@ _READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "needs_traini
 def declared(component: type[Component], options: Options) -> Declared:
     """What the component declares with these options.
 
-    Raises PluginError if its code fails on them, or the error of ours that it raises.
+    Raises PluginError if its code fails on them, or the gpttasks error that it raises.
     """
     try:
-        made: Any = component(options)
-        values: dict[str, Any] = {name: getattr(made, name) for name in _READ if hasattr(component, name)}
-        gives: Any = made.gives if hasattr(component, "gives") else frozenset()
+        instance: Any = component(options)
+        values: dict[str, Any] = {name: getattr(instance, name) for name in _READ if hasattr(component, name)}
+        gives: Any = instance.gives if hasattr(component, "gives") else frozenset()
         values["gives"] = frozenset({gives}) if isinstance(gives, str) else gives
         if component.kind == "head" and hasattr(component, "trainable"):
             values["trainable"] = bool(component.trainable())
@@ -60,7 +60,7 @@ def declared(component: type[Component], options: Options) -> Declared:
 
 
 def declared_by_default(component: type[Component]) -> Declared | None:
-    """What it declares with its default options, or with those with which it is tried; None if it cannot be made."""
+    """What the component declares with its sample or default options; None if it cannot be created."""
     try:
         return declared(component, component.Options.model_validate(dict(component.sample_options)))
     except (ValidationError, GpttasksError):

@@ -23,7 +23,9 @@ _KINDS = {"backbone": "backbone", "encoder": "encoder", "task": "task", "head": 
 def json_schema(plugins: Plugins) -> dict[str, Any]:
     """The schema (draft 2020-12) of a recipe that uses what these plugins register."""
     definitions: dict[str, Any] = {}
-    data = {own: _inlined(SplitOptions if own else DataOptions, "data", definitions) for own in (False, True)}
+    data = {
+        own_data: _inlined(SplitOptions if own_data else DataOptions, "data", definitions) for own_data in (False, True)
+    }
     with plugins.extensions.in_use():
         path = data[False]["properties"]["path"]
         path["description"] = with_known_suffixes(path["description"])

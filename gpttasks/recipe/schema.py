@@ -183,7 +183,7 @@ class Recipe(Identity):
     task: Use = Field(description="turns rows of data into examples; or a YAML file with the task")
     data: SerializeAsAny[SplitOptions] = Field(description="where the rows come from and how they are split")
     head: Use = Field(description="turns the output of the model into an answer")
-    adapt: Use = Field(description="how the model is trained; `none` prompts it as it is")
+    adapt: Use = Field(description="how the model is trained; `none` prompts it unchanged")
     train: TrainOptions | None = Field(description="how to train; null does not train")
     score: ScoreOptions = Field(description="what to score, and how")
     runtime: RuntimeOptions = Field(RuntimeOptions(), description="how to compute")

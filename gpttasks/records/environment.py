@@ -1,4 +1,4 @@
-"""What a run records of where it was carried out: versions, machine and memory."""
+"""What a run records about its environment: versions, machine and memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECORDED_PACKAGES = (
 
 
 def peak_memory_bytes(device: str) -> dict[str, int]:
-    """The most memory this process has held: ``process`` in RAM, and ``device`` on a GPU."""
+    """The peak memory of this process: ``process`` in RAM, and ``device`` on a GPU."""
     import torch
 
     unit = 1 if sys.platform == "darwin" else 1024
@@ -35,12 +35,12 @@ def peak_memory_bytes(device: str) -> dict[str, int]:
 
 def versions() -> dict[str, str]:
     """The versions that a result may depend on."""
-    found = {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
-    return {"python": platform.python_version(), **found}
+    packages = {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
+    return {"python": platform.python_version(), **packages}
 
 
 def machine() -> dict[str, Any]:
-    """The machine in words: processor, threads, system."""
+    """The machine: its system, processor and number of threads."""
     import torch
 
     return {"system": platform.platform(), "processor": platform.machine(), "threads": torch.get_num_threads()}

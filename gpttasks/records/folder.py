@@ -1,4 +1,4 @@
-"""The run folder: plain files, written aside and renamed, locked while a process works in it."""
+"""The run folder: plain files, written under another name and renamed, locked while a process works in it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ RECIPE, EVENTS, REPORT = "recipe.yaml", "events.jsonl", "report.html"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 DATA_DIGESTS = "data.json"
-"""The digests of the data an unfinished run began with; gone when it is finished, as run.json holds them then."""
+"""The digests of the data that an unfinished run started with; removed at the end, when run.json has them."""
 REPLIES = "replies.sqlite"
-"""What a backbone that is its own engine has replied to an unfinished run; gone when it is finished."""
+"""The replies of a backbone that is its own engine to an unfinished run; removed at the end."""
 NOTHING_DONE = frozenset({LOCK, RECIPE, RECORD, DATA_DIGESTS, REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"})
-"""What is in the folder of a run that was stopped, by wrong input say, before anything was trained or scored: the
-corrected recipe may take it over."""
+"""The files of a run that stopped before anything was trained or scored, for example because of wrong input: the
+corrected recipe may use its folder."""
 
 
 class RunFolder:
@@ -38,7 +38,7 @@ class RunFolder:
         return self.path / name
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file atomically."""
         write_text(self.path / name, text)
 
     def write_record(self, record: RunRecord) -> None:
@@ -51,7 +51,7 @@ class RunFolder:
             file.write(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
 
     def events(self) -> list[dict[str, Any]]:
-        """The training log so far; a last line that was cut off by a kill is left out."""
+        """The training log so far; a last line cut off by a kill is left out."""
         return list(read_events(self.path))
 
     def keep_events_until(self, step: int) -> None:
@@ -83,10 +83,10 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFolder, Run | None]]:
-    """The folder for a run with this recipe digest, locked, and the run that is in it already, if any.
+    """The folder for a run with this recipe digest, locked, and the run that it already holds, if any.
 
     With ``force`` an existing folder is moved aside, to the same name with a number. Raises FolderError if another
-    process works in it, if it holds another recipe's run, or files that no run made.
+    process works in the folder, or if it holds another recipe's run or files that are not a run's.
     """
     if force and path.exists():
         with _locked(path):
@@ -98,7 +98,7 @@ def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFo
     except OSError as error:
         if full := full_disk(error):
             raise full from error
-        message = f"the folder {path} cannot be made: {error.strerror}"
+        message = f"the folder {path} cannot be created: {error.strerror}"
         raise FolderError(message, hint="give another one with --out") from error
     with _locked(path):
         yield RunFolder(path), _existing(path, digest)
@@ -120,7 +120,7 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (path / LOCK).unlink(missing_ok=True)  # before the release, so that nobody's new lock is removed
+        (path / LOCK).unlink(missing_ok=True)  # before the release, so that another process's new lock is not removed
         lock.release()
 
 
@@ -129,11 +129,11 @@ def _existing(path: Path, digest: str) -> Run | None:
     if names <= {LOCK}:
         return None
     if not (path / RECORD).exists():
-        raise FolderError(f"{path} has files in it, but no run", hint="give an empty or a new folder with --out")
+        raise FolderError(f"{path} has files, but is not a run folder", hint="give an empty or a new folder with --out")
     run = read_run(path)
     if run.record.digest != digest and run.state != "finished" and names <= NOTHING_DONE:
         print(
-            f"{path} held a run of another recipe that had not begun to work; this one takes its place", file=sys.stderr
+            f"{path} held a run of another recipe that had not started its work; this run replaces it", file=sys.stderr
         )
         for name in names - {LOCK}:
             (path / name).unlink()

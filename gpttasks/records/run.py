@@ -1,4 +1,4 @@
-"""``run.json`` as a typed record: what a run writes down of itself, and how it is read back."""
+"""``run.json`` as a typed record: what a run records about itself, and how to read it."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class SavedRecord(Section):
 
 
 class CacheRecord(Section):
-    """The reply cache: its file, the replies that came from it, and the requests."""
+    """The reply cache: its file, the number of replies that came from it, and of requests."""
 
     file: str
     hits: int
@@ -161,7 +161,7 @@ class DataRecord(Section):
 
 
 class PluginUse(Section):
-    """A plugin that was loaded; ``sha256`` is that of its file, for a plugin given as a file."""
+    """A plugin that was loaded; ``sha256`` is the digest of its file, for a plugin given as a file."""
 
     name: str
     distribution: str | None
@@ -196,7 +196,7 @@ class RunRecord(Section):
     started:
         ISO 8601, in UTC.
     time:
-        seconds, in all (``seconds``) and by stage; ``memory`` is in bytes.
+        seconds, in total (``seconds``) and by stage; ``memory`` is in bytes.
     files:
         the SHA-256 of each file of the finished run but ``run.json``.
     shots:
@@ -244,10 +244,10 @@ class RunRecord(Section):
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder holds it.
+    """A run as stored in its folder.
 
     reused:
-        whether it was finished before, so that nothing was computed again.
+        whether the run was finished before, so that nothing was computed.
     """
 
     folder: Path
@@ -299,7 +299,7 @@ def read_run(folder: Path | str) -> Run:
 
 
 def _first_error(error: ValidationError) -> str:
-    """The first of pydantic's errors, with its place, and how many others there are."""
+    """The first of pydantic's errors with its place, and the number of others."""
     first, *others = error.errors(include_url=False, include_context=False)
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""

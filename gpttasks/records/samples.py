@@ -1,7 +1,7 @@
-"""``samples.parquet``: one typed row for each scored example, written and read here and nowhere else.
+"""``samples.parquet``: one typed row for each scored example, written and read only by this module.
 
-A row holds all that the scores were computed from, so that a run can be scored again, compared and looked at without
-its model and its data: :meth:`Sample.example` and :meth:`Sample.given_answer` rebuild what the metrics were given.
+A row holds everything that the scores were computed from, so that a run can be scored again, compared and inspected
+without its model and its data: :meth:`Sample.example` and :meth:`Sample.given_answer` rebuild the metrics' input.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ TEXT_PREFIX, STATISTICS_PREFIX = "text_", "stats_"
 
 @dataclass(frozen=True)
 class Sample:
-    """One scored example, with its answer and what the metrics made of it.
+    """One scored example, with its answer and the metrics' statistics.
 
     passages:
-        the characters of ``input`` that are passages, each as (first, after the last).
+        the characters of ``input`` that are passages, each as (start, end), the end excluded.
     texts, statistics:
-        by metric key, the text that a metric read where it is not ``answer``, and the metric's sample statistics.
+        by metric key, the text that a metric read, if not ``answer``, and the metric's sample statistics.
 
     The other fields are columns of the file; :data:`COLUMNS` describes them.
     """
@@ -93,7 +93,7 @@ class Sample:
         )
 
     def given_answer(self, kind: AnswerKind | None = None) -> Answer:
-        """The head's answer to the example; ``kind`` loads its value, None where the stored form is the value."""
+        """The head's answer to the example; ``kind`` loads its value, None if the stored form is the value."""
         value = self.answer_value if kind is None else kind.load(self.answer_value)
         return Answer(value, self.answer, self.scores, self.detail)
 
@@ -164,7 +164,7 @@ def _parts(text: str, passages: Sequence[tuple[int, int]]) -> list[Part]:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its type in Parquet (built when pyarrow is imported), how a field is stored, and what it holds."""
+    """A column: its type (in Parquet, or ``JSON``), and what it holds."""
 
     name: str
     type: str
@@ -180,12 +180,14 @@ COLUMNS = (
     Column("set", "string", "the role of the split that was scored"),
     Column("id", "string", "the example's id"),
     Column("group", "string", "the group that the example belongs to; null if the data have none"),
-    Column("row_digest", "string", "the SHA-256 of the row behind the example, whatever the prompt"),
+    Column("row_digest", "string", "the SHA-256 of the row behind the example, independent of the prompt"),
     Column("input", "string", "the prompt without shots; media as `<audio/wav 0a1b2c3d>`"),
     Column(
-        "passages", "list<list<int64>>", "the characters of `input` that may be cut, each as [first, after the last]"
+        "passages",
+        "list<list<int64>>",
+        "the characters of `input` that may be cut, each as [start, end], the end excluded",
     ),
-    Column("shot_ids", "list<string>", "the ids of the solved examples that were shown, in their order"),
+    Column("shot_ids", "list<string>", "the ids of the solved examples that were shown, in order"),
     Column("label", "int64", "the index of the right choice"),
     Column("labels", "list<int64>", "the indices of all right choices, where several may be right; null if not known"),
     Column("value", "double", "the right number"),
@@ -210,7 +212,7 @@ text other than ``answer``, ``text_<key>`` (string)."""
 def columns_table() -> str:
     """The columns as a Markdown table."""
     more = (
-        Column("text_<metric>", "string", "the text that a metric read, where it is not `answer`"),
+        Column("text_<metric>", "string", "the text that a metric read, if not `answer`"),
         Column("stats_<metric>", "list<double>", "the metric's statistics of this sample"),
     )
     rows = [f"| `{column.name}` | {column.type} | {column.description} |" for column in (*COLUMNS, *more)]
@@ -218,7 +220,7 @@ def columns_table() -> str:
 
 
 def write_samples(file: Path, samples: Sequence[Sample]) -> None:
-    """Write the samples as Parquet, whole or not at all. Raises ValueError for a value that JSON cannot hold."""
+    """Write the samples as Parquet, atomically. Raises ValueError for a value that JSON cannot hold."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -235,7 +237,7 @@ def write_samples(file: Path, samples: Sequence[Sample]) -> None:
 
 
 def read_samples(file: Path) -> list[Sample]:
-    """The samples in a file. Raises FolderError if there is none, or it was not written in this schema."""
+    """The samples in a file. Raises FolderError if the file is missing or has another schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -308,7 +310,7 @@ def _sample(row: Mapping[str, Any]) -> Sample:
         elif isinstance(stored, list):
             stored = tuple(tuple(item) if isinstance(item, list) else item for item in stored)
         content[column.name] = stored
-    take: Callable[[str], dict[str, Any]] = lambda prefix: {  # noqa: E731 - used twice, here only
+    take: Callable[[str], dict[str, Any]] = lambda prefix: {  # noqa: E731 - used twice, only here
         name.removeprefix(prefix): inner for name, inner in row.items() if name.startswith(prefix) and inner is not None
     }
     content["features"] = {key: tuple(numbers) for key, numbers in content["features"].items()}

@@ -1,4 +1,4 @@
-"""The geometry of the charts: the places of lines, ticks and bars. The templates draw them as SVG."""
+"""The geometry of the charts: the positions of lines, ticks and bars. The templates draw them as SVG."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Axis:
     log: bool = False
 
     def place(self, value: float) -> float:
-        """The position of a value, kept on the axis."""
+        """The position of a value; a value beyond an end of the axis is placed at that end."""
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         inner = math.log(max(value, self.low)) if self.log else value
         share = min(1.0, max(0.0, (inner - low) / (high - low)))
         return round(self.start + share * (self.end - self.start), 2)
 
     def ticks(self, about: int = 5) -> list[Tick]:
-        """About this many ticks at round values."""
+        """About ``about`` ticks, at round values."""
         values = _log_ticks(self.low, self.high) if self.log else linear_ticks(self.low, self.high, about)
         decimals = None if self.log else _tick_decimals(values)
         labels = [tidy(value) if decimals is None else f"{value:,.{decimals}f}" for value in values]
@@ -77,7 +77,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _tick_decimals(values: Sequence[float]) -> int | None:
-    """The decimals that all labels need; None where the values are too large or small, or too far apart, for that."""
+    """The number of decimals for all labels; None if the values are too large, too small or too far apart."""
     sizes = [abs(value) for value in values if value]
     if not sizes or max(sizes) >= 1e7 or min(sizes) < 1e-4 or max(sizes) / min(sizes) > 1e4:
         return None
@@ -94,7 +94,7 @@ def path(points: Sequence[Point], across: Axis, up: Axis) -> str:
 
 
 def downsample(points: Sequence[Point], most: int = 1000) -> list[Point]:
-    """At most ``most`` points in order: of each stretch its lowest and its highest, so that no spike is lost."""
+    """At most ``most`` points in order: the lowest and the highest of each stretch, so that no spike is lost."""
     if len(points) <= most:
         return list(points)
     stretches = most // 2
@@ -107,7 +107,7 @@ def downsample(points: Sequence[Point], most: int = 1000) -> list[Point]:
 
 
 def smooth(points: Sequence[Point], window: int) -> list[Point]:
-    """The mean of the ``window`` points around each (an odd number), of fewer at the ends, where it stays centred."""
+    """The centred moving average over ``window`` points (an odd number), over fewer points at the ends."""
     sums = [0.0, *accumulate(y for _, y in points)]
     smoothed = []
     for index, (x, _) in enumerate(points):
@@ -139,7 +139,7 @@ def interval_bar(value: float, low: float | None, high: float | None, scale: Seq
         bottom, top = bottom - 1, bottom + 1
     axis = Axis(bottom, top, 4.0, 156.0)
     ends = None if low is None or high is None else (axis.place(low), axis.place(high))
-    if ends is not None and ends[1] - ends[0] < 2:  # a narrow interval is still seen
+    if ends is not None and ends[1] - ends[0] < 2:  # keep a narrow interval visible
         middle = sum(ends) / 2
         ends = (middle - 1, middle + 1)
     return IntervalBar(
@@ -154,7 +154,7 @@ def interval_bar(value: float, low: float | None, high: float | None, scale: Seq
 
 
 def _round_away(value: float, direction: int) -> float:
-    """The next of 1, 2, 5 times a power of ten that is further from 0 than the value; 0 in the other direction."""
+    """The next round number beyond the value, 1, 2 or 5 times a power of ten; 0 if ``direction`` leads to 0."""
     if value * direction <= 0 or abs(value) < sys.float_info.min:  # no power of ten reaches the smallest floats
         return 0.0
     power = 10.0 ** math.floor(math.log10(abs(value)))

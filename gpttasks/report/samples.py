@@ -14,17 +14,17 @@ SampleKind = Literal["label", "nll", "text", "number", "labels"]
 
 FIRST, WORST = 200, 500
 LONGEST_TEXT = 20_000
-"""Characters of one text that the page shows: a book as a sample would make it unreadable; the Parquet file has all."""
+"""The maximum number of characters that the page shows of one text; the Parquet file has the whole text."""
 LONGEST_SNIPPET = 140
 MOST_OPTIONS = 20
 
 
 @dataclass(frozen=True)
 class ReportedSample:
-    """A sample, and what the report says of it.
+    """A sample, and what the report says about it.
 
     number:
-        its place among all samples, from 1.
+        its position among all samples, counted from 1.
     right:
         the right answer; None if it is not known.
     options:
@@ -58,7 +58,7 @@ class ReportedSample:
 
     @property
     def nats_per_token(self) -> float | None:
-        """How hard the text was; None where its tokens are not known."""
+        """How unlikely the text is; None if its number of tokens is unknown."""
         return self.nats / self.tokens if self.nats is not None and self.tokens else None
 
 
@@ -92,18 +92,18 @@ class SampleSet:
 
     @property
     def first(self) -> list[ReportedSample]:
-        """The first 200."""
+        """The first 200 samples."""
         return self.samples[:FIRST]
 
     @property
     def errors(self) -> int:
-        """How many are wrong."""
+        """The number of wrong answers."""
         return sum(sample.wrong for sample in self.samples)
 
     @property
     def worst(self) -> list[ReportedSample]:
-        """Up to 500: wrong answers, those first whose right answer had the least probability, or that are furthest from
-        it; texts that were read by nats a token.
+        """Up to 500 samples: the wrong answers, those with the least likely right answer or furthest from it first; for
+        likelihoods, the texts with the most nats per token.
         """
         if self.kind == "nll":
             return sorted(
@@ -117,7 +117,7 @@ def _badness(sample: ReportedSample) -> tuple[float, int]:
         return -sample.distance, sample.number
     if sample.right_probability is not None:
         return sample.right_probability, sample.number
-    return 1 - (sample.confidence or 0.0), sample.number  # a confident error, where the right one's is not known
+    return 1 - (sample.confidence or 0.0), sample.number  # a confident error; the right answer's probability is unknown
 
 
 def report_samples(samples: Sequence[Sample], judged: Judged | None = None) -> SampleSet:
@@ -165,7 +165,7 @@ def _is_labels(sample: Sample) -> bool:
 
 
 def _distance(answer: str, right: Sequence[str]) -> float:
-    """1 minus the F1 of the words that the answer shares with the nearest right text: an order to read in, no score."""
+    """1 minus the word F1 of the answer and the nearest right text: for sorting, not a score."""
     words = Counter(answer.lower().split())
     shares = [0.0]
     for text in right:
@@ -235,7 +235,7 @@ COLUMNS: dict[SampleKind, tuple[str, ...]] = {
 
 def view(sample: ReportedSample, kind: SampleKind) -> SampleView:
     """What the page shows of a sample. A cell is (text, whether it comes from the data)."""
-    asked = sample.sample.input
+    input_text = sample.sample.input
     cells: list[tuple[str, bool]]
     if kind == "nll":
         cells = [(number(value), False) for value in (sample.nats_per_token, sample.nats, sample.tokens)]
@@ -252,10 +252,10 @@ def view(sample: ReportedSample, kind: SampleKind) -> SampleView:
     return SampleView(
         sample.number,
         sample.wrong,
-        shorten(asked, LONGEST_SNIPPET) or "(empty input)",
+        shorten(input_text, LONGEST_SNIPPET) or "(empty input)",
         cells,
         _facts(sample),
-        _texts(sample, asked, kind),
+        _texts(sample, input_text, kind),
         [(word, probability(value), value) for word, value in shown],
         len(ranked) - len(shown),
     )
@@ -274,8 +274,8 @@ def _facts(sample: ReportedSample) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def _texts(sample: ReportedSample, asked: str, kind: SampleKind) -> list[tuple[str, str]]:
-    texts = [("Input", _shown(asked))]
+def _texts(sample: ReportedSample, input_text: str, kind: SampleKind) -> list[tuple[str, str]]:
+    texts = [("Input", _shown(input_text))]
     if kind != "nll":
         answer = sample.sample.answer
         texts += [("Right", DASH if sample.right is None else _shown(sample.right)), ("Answer", _shown(answer))]

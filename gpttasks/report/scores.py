@@ -1,4 +1,4 @@
-"""The score table: values, intervals on their scales, and signatures taken apart."""
+"""The score table: values, intervals on their scales, and the fields of signatures."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _direction(higher_is_better: Any) -> str:
 
 
 def _signature(text: Any) -> Signature:
-    """The fields of a signature; the whole text in one where it is none that parses."""
+    """The fields of a signature; a text that cannot be parsed is one field."""
     if not isinstance(text, str) or not text:
         return ()
     try:

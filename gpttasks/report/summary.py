@@ -1,4 +1,4 @@
-"""What opens the report and what closes it: the facts of the run in brief, what was cut, and the rest of its record."""
+"""The first and the last part of the report: the run in brief, what was cut, and the rest of the record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STAGES = ("preparing", "training", "tuning", "scoring")
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in brief; each field is a text, empty where it is not known."""
+    """A run in brief; each field is text, empty if unknown."""
 
     backbone: str
     adaptation: str
@@ -122,7 +122,7 @@ def _memory(value: Any) -> str:
 
 
 def read_counts(samples: Any) -> list[tuple[str, str]] | None:
-    """What was cut, skipped or left out, as (count, what), if it happened at all; None where nothing was counted."""
+    """What was cut, skipped or left out, as (count, description) for counts above 0; None if nothing was counted."""
     counted = {key: as_number(as_mapping(samples).get(key)) for key in COUNTS}
     if all(count is None for count in counted.values()):
         return None
@@ -162,7 +162,7 @@ def _scalar(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON values with null for numbers that JSON does not have."""
+    """The value with None in place of numbers that JSON does not have."""
     if isinstance(value, Mapping):
         return {str(key): _finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -18,7 +18,7 @@ FEWEST_TO_SMOOTH = 20
 
 @dataclass(frozen=True)
 class Curve:
-    """A line chart in SVG units: ``raw`` and ``smoothed`` are paths, ``points`` are (x, y, words) to mark, ``marks``
+    """A line chart in SVG units: ``raw`` and ``smoothed`` are paths, ``points`` are (x, y, label), ``marks``
     the positions of vertical lines.
     """
 
@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Training:
-    """What happened in training; ``steps`` are rows of texts: step, loss, smoothed, rate, norm, tokens, time."""
+    """What happened in training; ``steps`` are rows of text: step, loss, smoothed, rate, norm, tokens, time."""
 
     facts: list[tuple[str, str]]
     loss: Curve | None
@@ -83,18 +83,18 @@ def read_training(record: Any, events: Sequence[Mapping[str, Any]]) -> Training:
 
 
 def _by_step(events: Sequence[Mapping[str, Any]], kind: str) -> dict[int, Mapping[str, Any]]:
-    """The events of a kind in the order of their steps; of a step done twice the later one counts."""
-    found = {}
+    """The events of a kind in the order of their steps; if a step was done twice, the later event counts."""
+    by_step = {}
     for event in events:
         step = as_number(event.get("step"))
         if event.get("event") == kind and step is not None:
-            found[int(step)] = event
-    return dict(sorted(found.items()))
+            by_step[int(step)] = event
+    return dict(sorted(by_step.items()))
 
 
 def _facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     seconds, tokens = as_number(training.get("seconds")), as_number(training.get("tokens"))
-    speed = f" ({number(round(tokens / seconds))} a second)" if seconds and tokens else ""
+    speed = f" ({number(round(tokens / seconds))} per second)" if seconds and tokens else ""
     resumed = as_list(training.get("resumed_at"))
     facts = [
         ("Steps", number(training.get("steps", training.get("step")))),
@@ -141,7 +141,9 @@ def _loss_curve(loss: list[Point], smoothed: list[Point], window: int, across: A
         f"{len(loss):,} steps; the loss goes from {number(loss[0][1])} to {number(loss[-1][1])}, "
         f"its lowest is {number(lowest[1])} at step {number(lowest[0])}"
     )
-    few = [(across.place(x), up.place(y), number(y)) for x, y in loss] if len(loss) < 3 else []  # no line to see
+    few = (
+        [(across.place(x), up.place(y), number(y)) for x, y in loss] if len(loss) < 3 else []
+    )  # too few for a visible line
     return Curve(
         title="Training loss" + (" (logarithmic axis)" if up.log else ""),
         summary=summary,
@@ -186,7 +188,7 @@ def _validation_curve(
 
 
 def _step_rows(steps: Mapping[int, Mapping[str, Any]], smoothed: Mapping[float, float]) -> list[list[str]]:
-    """About 50 rows, evenly spread, the first and the last step among them."""
+    """About 50 rows, evenly spread, including the first and the last step."""
     numbers = list(steps)
     count = min(TABLE_ROWS, len(numbers))
     chosen = [numbers[round(index * (len(numbers) - 1) / max(1, count - 1))] for index in range(count)]

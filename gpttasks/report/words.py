@@ -1,4 +1,4 @@
-"""Numbers, durations, sizes and texts as a person reads them; plain values out of records that may hold anything."""
+"""Formats numbers, durations, sizes and texts for people; reads plain values from records that may hold anything."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 DASH = "\N{EM DASH}"
 LARGEST = 1e100
-"""A number beyond this is nothing that a chart or a table could show; one below its inverse is shown as 0."""
+"""Larger numbers do not fit into charts and tables; numbers below its inverse are shown as 0."""
 
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b\x0c\r\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]|"
@@ -18,7 +18,7 @@ _UNSAFE = re.compile(
 
 
 def clean(text: str) -> str:
-    """The text without what HTML does not allow: control characters become their visible pictures, others U+FFFD."""
+    """The text without characters that HTML forbids: control characters become visible symbols, others U+FFFD."""
     return _UNSAFE.sub(_picture, text.replace("\r\n", "\n"))
 
 
@@ -30,7 +30,7 @@ def _picture(match: re.Match[str]) -> str:
 
 
 def as_number(value: Any) -> float | None:
-    """A finite number of sensible size from a number or its text; None for anything else."""
+    """A finite number of sensible size, from a number or text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -48,14 +48,14 @@ def as_mapping(value: Any) -> Mapping[str, Any]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """The items of a list, tuple or array; none for anything else."""
+    """The items of a list, tuple or array; an empty list for anything else."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     return list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else []
 
 
 def as_text(value: Any) -> str:
-    """A text as it is, None and NaN as the empty text, anything else as Python writes it."""
+    """Text unchanged, None and NaN as an empty text, anything else as ``str`` writes it."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return value if isinstance(value, str) else str(value)
@@ -75,7 +75,7 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def tidy(value: Any) -> str:
-    """A number as :func:`number` writes it, without zeros that say nothing: ``0.5``."""
+    """A number as :func:`number` writes it, without trailing zeros: ``0.5``."""
     text = number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
@@ -93,7 +93,7 @@ def fixed(value: float | None, decimals: int | None) -> str:
 
 
 def probability(value: float | None) -> str:
-    """A probability with three decimals, and never 0 or 1 where it is not."""
+    """A probability with three decimals; 0 and 1 only if it is exactly that."""
     if value is None:
         return DASH
     if 0 < value < 0.0005:
@@ -102,7 +102,7 @@ def probability(value: float | None) -> str:
 
 
 def percent(value: Any) -> str:
-    """A share of one in percent with up to four digits: ``95 %``, ``99.5 %``; a dash for anything else."""
+    """A fraction in percent with up to four digits: ``95 %``, ``99.5 %``; a dash for anything else."""
     share = as_number(value)
     return DASH if share is None else f"{100 * share:.4g}\N{NO-BREAK SPACE}%"
 

@@ -1,18 +1,18 @@
-"""The conformance kit: does a component keep the contract that recipes, engines and scores rely on?
+"""The conformance kit: checks that a component keeps the contract that recipes, engines and scores rely on.
 
-Each ``check_*`` function gives the faults it found; ``assert_conforms`` raises :class:`NonConforming` with them::
+Each ``check_*`` function returns the faults that it found; ``assert_conforms`` raises :class:`NonConforming` for them::
 
-    from . import assert_conforms, check_task
+    from gpttasks.testing import assert_conforms, check_task
 
     def test_sarcasm():
         assert_conforms(check_task(Sarcasm(), [{"tweet": "Great.", "label": 1}, {"tweet": "I like it.", "label": 0}]))
 
-``pytest --gpttasks=NAME`` runs the checks on all that a plugin registers, where NAME is a plugin, a distribution or a
-plugin file. A component whose options have no defaults says in the class attribute ``sample_options`` which to take, a
-task gives some rows in ``sample_rows``, and an encoder of other media than audio some in ``sample_media``.
+``pytest --gpttasks=NAME`` runs the checks on everything that a plugin registers, where NAME is a plugin, a distribution
+or a plugin file. The class attribute ``sample_options`` gives values for options without defaults; a task gives some
+rows in ``sample_rows``, and an encoder for media other than audio some media in ``sample_media``.
 
-Models are tiny and random, made in memory; all that is written lies in folders that are removed. Connections beyond
-this machine are refused while a check runs.
+Models are tiny, random and created in memory; files are written only to temporary folders. Connections beyond this
+machine are refused while a check runs.
 """
 
 from __future__ import annotations

@@ -16,29 +16,29 @@ from .faults import Fault, error_text, rule, run_rules
 from .partners import SPLIT, metric_for, number_rows, task_of
 from .samples import sample_examples
 from .tiny import loaded_tiny
-from .trial_run import ONE_STEP, answers_differ, not_given_back, trial, use
+from .trial_run import ONE_STEP, answers_differ, folder_differences, trial, use
 
 if TYPE_CHECKING:
     import torch
 
 ADAPTER, MODEL = "adapter", "model"
 RATE = 0.5
-"""The learning rate of the single step: large, so that trained weights clearly differ from untrained ones."""
+"""The learning rate of the training steps: large, so that trained weights differ clearly from others."""
 
 
 @dataclass(frozen=True)
 class AdaptationSubject:
-    """An adaptation, and where models to put it on come from: each time the same one, newly made."""
+    """An adaptation, and a function that creates a new copy of the same model each time."""
 
     adaptation: Adaptation
     fresh: Callable[[], LocalBackbone]
 
     def again(self) -> Adaptation:
-        """Another one with the same options."""
+        """A new adaptation with the same options."""
         return type(self.adaptation)(self.adaptation.options)
 
     def applied(self, adaptation: Adaptation) -> LocalBackbone:
-        """A model with the adaptation on it, its random weights drawn from the same seed each time."""
+        """A model with the adaptation applied, its random weights drawn from the same seed each time."""
         import torch
 
         backbone = self.fresh()
@@ -49,26 +49,26 @@ class AdaptationSubject:
 
     @cached_property
     def trained(self) -> Trained:
-        """The adaptation on a model, after a step."""
+        """A model with the adaptation, after training."""
         import torch
 
         backbone = self.fresh()
-        own = dict(backbone.model.named_parameters())
-        before = {name: value.detach().clone() for name, value in own.items()}
+        parameters = dict(backbone.model.named_parameters())
+        before = {name: value.detach().clone() for name, value in parameters.items()}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.adaptation.apply(backbone)
         start = logits(backbone)
         changeable = {name: value for name, value in backbone.model.named_parameters() if value.requires_grad}
-        opened = sorted(name for name, value in own.items() if value.requires_grad)
+        opened = sorted(name for name, value in parameters.items() if value.requires_grad)
         if changeable:
             _take_steps(backbone, list(changeable.values()))
-        moved = sorted(name for name, value in own.items() if not torch.equal(value.detach(), before[name]))
+        moved = sorted(name for name, value in parameters.items() if not torch.equal(value.detach(), before[name]))
         return Trained(backbone, len(changeable), opened, moved, start)
 
     @cached_property
     def saved(self) -> dict[str, bytes]:
-        """The files that are written of it, by name."""
+        """The files that ``save`` writes, by name."""
         return self._written(self.trained.backbone)
 
     def _written(self, backbone: LocalBackbone) -> dict[str, bytes]:
@@ -78,7 +78,7 @@ class AdaptationSubject:
             return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
     def loaded(self, files: dict[str, bytes]) -> LocalBackbone:
-        """A newly made model with these files put on it."""
+        """A new model with these files loaded."""
         backbone = self.fresh()
         with tempfile.TemporaryDirectory(prefix="gpttasks-adaptation-") as folder:
             for name, content in files.items():
@@ -91,12 +91,14 @@ class AdaptationSubject:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a step has made of a model.
+    """A model after training.
 
     changeable:
-        how many parameters are trained; opened and moved name those of the backbone itself that are, and that changed.
+        the number of trainable parameters.
+    opened, moved:
+        the names of the backbone's own parameters that are trainable, and that changed.
     start:
-        the logits before the step.
+        the logits before training.
     """
 
     backbone: LocalBackbone
@@ -107,7 +109,7 @@ class Trained:
 
 
 def check_adaptation(adaptation: Adaptation, fresh: Callable[[], LocalBackbone] | None = None) -> list[Fault]:
-    """The faults of an adaptation, put on models that ``fresh`` loads, the same one each time.
+    """The faults of an adaptation. ``fresh`` loads a new copy of the same model each time.
 
     None takes a tiny random GPT-2.
     """
@@ -116,13 +118,13 @@ def check_adaptation(adaptation: Adaptation, fresh: Callable[[], LocalBackbone] 
 
 
 def logits(backbone: LocalBackbone) -> torch.Tensor:
-    """[1, length, vocabulary]: those of the model, dropout off, for one text."""
+    """[1, length, vocabulary]: the model's logits for one text, without dropout."""
     import torch
 
     backbone.model.eval()
     with torch.no_grad():
-        found: torch.Tensor = backbone.model(input_ids=_ids(backbone), use_cache=False).logits.float()
-    return found
+        output: torch.Tensor = backbone.model(input_ids=_ids(backbone), use_cache=False).logits.float()
+    return output
 
 
 def _ids(backbone: LocalBackbone) -> torch.Tensor:
@@ -133,14 +135,14 @@ def _ids(backbone: LocalBackbone) -> torch.Tensor:
 
 
 def _take_steps(backbone: LocalBackbone, parameters: list[torch.nn.Parameter]) -> None:
-    """Two of them: low-rank updates begin at zero, and only one of the two matrices has a gradient then."""
+    """Take two training steps: low-rank updates start at zero, where only one of the two matrices has a gradient."""
     import torch
 
     ids = _ids(backbone)
     for _ in range(2):
         with torch.enable_grad():
-            logits = backbone.model(input_ids=ids, use_cache=False).logits.float()
-            loss = torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:])
+            output = backbone.model(input_ids=ids, use_cache=False).logits.float()
+            loss = torch.nn.functional.cross_entropy(output[0, :-1], ids[0, 1:])
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -148,7 +150,7 @@ def _take_steps(backbone: LocalBackbone, parameters: list[torch.nn.Parameter]) -
                     parameter.sub_(RATE * gradient / gradient.norm().clamp(min=1e-6))
 
 
-@rule("set requires_grad in apply(), and trains and keeps to what it does")
+@rule("set requires_grad in apply(), and make trains and keeps agree with it")
 def trains_as_said(subject: AdaptationSubject) -> Iterator[str]:
     """Part of the backbone is trained if and only if ``keeps`` names a folder for it."""
     adaptation, trained = subject.adaptation, subject.trained
@@ -184,20 +186,20 @@ def learns(subject: AdaptationSubject) -> Iterator[str]:
     if not torch.isfinite(now).all():
         yield "got logits that are not finite after a step, expected finite ones"
     elif subject.trained.changeable and torch.equal(now, subject.trained.start):
-        yield "got the same logits after a training step, expected others"
+        yield "got the same logits after a training step, expected different ones"
 
 
-@rule("draw random weights from torch's generator, which is seeded, and from no other")
+@rule("draw random weights only from torch's generator, which is seeded")
 def deterministic(subject: AdaptationSubject) -> Iterator[str]:
     """The same seed gives the same initial weights."""
     import torch
 
     one, other = (logits(subject.applied(subject.again())) for _ in range(2))
     if not torch.equal(one, other):
-        yield f"got logits that differ by {_apart(one, other):.1e} from one start to the next, expected the same"
+        yield f"got logits that differ by {_difference(one, other):.1e} from one start to the next, expected the same"
 
 
-@rule("write tensors as .safetensors and all else as text")
+@rule("write tensors as .safetensors and everything else as text")
 def saves_no_pickle(subject: AdaptationSubject) -> Iterator[str]:
     """It saves safetensors and text files only, the same ones each time, and none without ``keeps``."""
     files = subject.saved
@@ -211,7 +213,7 @@ def saves_no_pickle(subject: AdaptationSubject) -> Iterator[str]:
     again = subject._written(subject.trained.backbone)
     if again != files:
         other = sorted(name for name in again.keys() | files.keys() if again.get(name) != files.get(name))
-        yield f"got other bytes in {', '.join(other)} when it is saved again, expected the same"
+        yield f"got different bytes in {', '.join(other)} after saving again, expected the same"
 
 
 def _is_text(content: bytes) -> bool:
@@ -232,20 +234,20 @@ def _is_safetensors(content: bytes) -> bool:
     return True
 
 
-@rule("write in save() all that apply() makes trainable, and put it back in load()")
+@rule("write everything that apply() makes trainable in save(), and restore it in load()")
 def saved_equals_loaded(subject: AdaptationSubject) -> Iterator[str]:
     """Another model that loads the saved files gives the same logits."""
     expected = logits(subject.trained.backbone)
-    apart = _apart(expected, logits(subject.loaded(subject.saved)))
-    if not apart <= CLOSE:
-        yield f"got logits that differ by {apart:.1e} after saving and loading, expected the same within {CLOSE:.0e}"
+    difference = _difference(expected, logits(subject.loaded(subject.saved)))
+    if not difference <= CLOSE:
+        yield f"got logits that differ by {difference:.1e} after saving and loading, expected at most {CLOSE:.0e}"
 
 
-def _apart(left: torch.Tensor, right: torch.Tensor) -> float:
+def _difference(left: torch.Tensor, right: torch.Tensor) -> float:
     return float((left - right).abs().max()) if left.shape == right.shape else float("inf")
 
 
-@rule("undo in remove() all that apply() and training change, or return False")
+@rule("undo everything that apply() and training changed in remove(), or return False")
 def removed_completely(subject: AdaptationSubject) -> Iterator[str]:
     """After ``remove`` has returned True, the model gives the logits that it gave before ``apply``."""
     import torch
@@ -262,14 +264,14 @@ def removed_completely(subject: AdaptationSubject) -> Iterator[str]:
     if not isinstance(removed, bool):
         yield f"got {removed!r} from remove(), expected True or False"
     elif removed and backbone.is_unaltered() and not torch.equal(before, logits(backbone)):
-        yield f"got logits that differ by {_apart(before, logits(backbone)):.1e} after remove(), expected the same ones"
+        yield f"got logits that differ by {_difference(before, logits(backbone)):.1e} after remove(), expected the same"
 
 
 @rule("raise UserError in apply() for a model that it does not fit, and for nothing else")
 def run_round_trip(subject: AdaptationSubject) -> Iterator[str]:
     """The folder of a run with the adaptation gives the same answers and scores again."""
     adaptation, backbone = subject.adaptation, subject.fresh()
-    # A head with weights, since something has to be trained and the backbone is not.
+    # A head with trained weights, if something must be trained and the backbone is not.
     head = "classifier" if adaptation.trains and adaptation.keeps is None else "choice"
     task, metric = task_of(sample_examples(3 * SPLIT)), metric_for("label")
     keys: dict[str, Any] = {
@@ -282,13 +284,14 @@ def run_round_trip(subject: AdaptationSubject) -> Iterator[str]:
     if adaptation.trains:
         keys["train"] = ONE_STEP
     with trial((type(backbone), task, metric, type(adaptation)), keys) as run:
-        yield from not_given_back(run)
+        yield from folder_differences(run)
         try:
-            found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
+            difference = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
         except Exception as error:
-            found = error_text(error)
-        if found is not None:
-            yield f"got {found} predicted by the folder of a run, expected the same as in the run"
+            yield f"got {error_text(error)} when predicting from the folder of a run, expected answers"
+        else:
+            if difference is not None:
+                yield f"got {difference} in a run and predicted from its folder, expected the same"
 
 
 RULES = (

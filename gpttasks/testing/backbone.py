@@ -15,17 +15,17 @@ from ..engine.plain import LocalEngine
 from ..example import Part
 from ..pipeline.session import Session
 from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request
-from .faults import Fault, error_text, refused, rule, run_rules
+from .faults import Fault, error_text, is_refusal, rule, run_rules
 from .partners import metric_for, task_of
 from .replies import difference, shared_difference
 from .samples import HARD_TEXTS, WORDS, sample_examples, shuffled
-from .trial_run import ONE_STEP, carry_out, not_given_back, trial, use
+from .trial_run import ONE_STEP, carry_out, folder_differences, trial, use
 
 MAX_TOKENS = 4
 
 
 def _texts() -> Iterable[str]:
-    """Training texts, for a backbone that makes its tokenizer of them."""
+    """Training texts, for a backbone that trains its tokenizer on them."""
     return [*HARD_TEXTS.values(), *(f"Card {number} shows {word}." for number in range(20) for word in WORDS)]
 
 
@@ -40,14 +40,14 @@ class BackboneSubject:
     requests: Sequence[Request]
 
     def ask(self, requests: Sequence[Request]) -> list[Reply]:
-        """The replies, of the plain engine where the backbone is a local one."""
+        """The replies; for a local backbone, those of the plain engine."""
         lm = self.backbone.lm
         engine = self.backbone.engine() if lm is None else LocalEngine(lm, None, 512)
         return list(engine.answer(requests))
 
 
 def check_backbone(backbone: Backbone) -> list[Fault]:
-    """The faults of a backbone, which is loaded first."""
+    """The faults of a backbone. It is loaded first."""
 
     def loaded() -> BackboneSubject:
         backbone.load(SETTINGS)
@@ -64,31 +64,31 @@ def check_backbone(backbone: Backbone) -> list[Fault]:
 @rule("decode greedily, seed what is drawn, and switch dropout off")
 def deterministic(subject: BackboneSubject) -> Iterator[str]:
     """The same requests get the same replies."""
-    found = difference(subject.ask(subject.requests), subject.ask(subject.requests), subject.requests)
-    if found is not None:
-        yield f"got {found} from one call to the next, expected the same"
+    change = difference(subject.ask(subject.requests), subject.ask(subject.requests), subject.requests)
+    if change is not None:
+        yield f"got {change} from one call to the next, expected the same"
 
 
-@rule("answer each request by itself, and give the replies in the order of the requests")
+@rule("answer each request by itself, and return the replies in the order of the requests")
 def order_does_not_matter(subject: BackboneSubject) -> Iterator[str]:
     """No reply depends on the order of the requests or on the other requests."""
     plain = subject.ask(subject.requests)
     order = shuffled(len(subject.requests))
-    turned = dict(zip(order, subject.ask([subject.requests[place] for place in order]), strict=True))
+    reordered = dict(zip(order, subject.ask([subject.requests[place] for place in order]), strict=True))
     alone = [reply for request in subject.requests for reply in subject.ask([request])]
-    for what, other in (("in another order", [turned[place] for place in range(len(plain))]), ("alone", alone)):
-        found = difference(plain, other, subject.requests)
-        if found is not None:
-            yield f"got {found} {what}, expected the same within {CLOSE:.0e}"
+    for what, other in (("in another order", [reordered[place] for place in range(len(plain))]), ("alone", alone)):
+        change = difference(plain, other, subject.requests)
+        if change is not None:
+            yield f"got {change} {what}, expected the same within {CLOSE:.0e}"
 
 
-@rule("sum the natural logarithms of the continuation's tokens alone, and cut a text at its first stop")
+@rule("sum the natural log-probabilities of the continuation's tokens only, and cut a text at its first stop string")
 def bounds(subject: BackboneSubject) -> Iterator[str]:
-    """A log-likelihood is finite, at most 0 and of one token or more; a text respects its maximum length and stops."""
+    """A log-likelihood is finite, at most 0, for one or more tokens; a text respects its maximum length and stops."""
     for request, reply in zip(subject.requests, subject.ask(subject.requests), strict=True):
         if isinstance(reply, LogLikelihoodReply):
             if not (math.isfinite(reply.logprob) and reply.logprob <= 0 and reply.tokens >= 1):
-                yield f"got {reply.logprob} nats of {reply.tokens} tokens, expected 0 or less, finite, of 1 or more"
+                yield f"got {reply.logprob} nats for {reply.tokens} tokens, expected finite ones up to 0 for 1 or more"
                 return
             size = len(getattr(request, "continuation", "").encode())
             if reply.bytes < size:
@@ -96,7 +96,7 @@ def bounds(subject: BackboneSubject) -> Iterator[str]:
                 return
         elif isinstance(reply, GenerateReply) and isinstance(request, Generate):
             if reply.tokens > request.max_tokens or any(stop in reply.text for stop in request.stop):
-                yield f"got {reply.tokens} tokens {reply.text!r}, expected {request.max_tokens} or less, no stop"
+                yield f"got {reply.tokens} tokens {reply.text!r}, expected at most {request.max_tokens} and no stop"
                 return
         else:
             kind = type(request).__name__
@@ -108,24 +108,24 @@ def bounds(subject: BackboneSubject) -> Iterator[str]:
 def shared_equals_unshared(subject: BackboneSubject) -> Iterator[str]:
     """A local model gives the same replies with and without prefix sharing."""
     if subject.backbone.lm is not None:
-        found = shared_difference(subject.backbone.lm, None, subject.requests)
-        if found is not None:
-            yield f"got {found} from the plain engine and the shared one, expected the same within {CLOSE:.0e}"
+        change = shared_difference(subject.backbone.lm, None, subject.requests)
+        if change is not None:
+            yield f"got {change} from the plain engine and the shared one, expected the same within {CLOSE:.0e}"
 
 
-@rule("take the SHA-256 of all that settles the answers, and of nothing else")
+@rule("take the SHA-256 of everything that determines the answers, and of nothing else")
 def digests(subject: BackboneSubject) -> Iterator[str]:
-    """It has SHA-256 digests, also of the weights, and loading it again gives the same ones."""
-    found = subject.backbone.digests()
-    if "weights" not in found or not all(re.fullmatch(r"[0-9a-f]{64}", value) for value in found.values()):
-        yield f"got the digests {found}, expected 64 hex digits each, and one of weights"
+    """It has SHA-256 digests, including one of the weights, and loading it again gives the same digests."""
+    first = subject.backbone.digests()
+    if "weights" not in first or not all(re.fullmatch(r"[0-9a-f]{64}", value) for value in first.values()):
+        yield f"got the digests {first}, expected 64 hex digits each, and one named weights"
     again = type(subject.backbone)(subject.backbone.options)
     again.load(SETTINGS)
-    if again.digests() != found:
-        yield "got other digests after another load, expected the same"
+    if again.digests() != first:
+        yield "got different digests after loading again, expected the same"
 
 
-@rule("set context when it is loaded, and describe with texts, numbers, lists and mappings")
+@rule("set context in load(), and return only text, numbers, lists and mappings from capabilities()")
 def describes_itself(subject: BackboneSubject) -> Iterator[str]:
     """It has a context length and capabilities of JSON types."""
     context = subject.backbone.context
@@ -134,14 +134,14 @@ def describes_itself(subject: BackboneSubject) -> Iterator[str]:
     try:
         json.dumps(subject.backbone.capabilities(), allow_nan=False)
     except (TypeError, ValueError) as error:
-        yield f"got capabilities that are not of JSON types ({error}), expected plain values"
+        yield f"got capabilities that are not of JSON types ({error}), expected JSON types"
     if subject.backbone.trainable and subject.backbone.lm is None:
-        yield "got trainable from a backbone without a model in memory, expected trainable = False, or a LocalBackbone"
+        yield "got trainable = True without a model in memory, expected trainable = False, or a LocalBackbone"
     if not subject.backbone.answers:
         yield "got answers = frozenset(), expected the classes of the requests that it answers"
 
 
-@rule("see gpttasks.tokens.tokenizer.Tokenizer for what each method gives")
+@rule("see gpttasks.tokens.tokenizer.Tokenizer for what each method returns")
 def tokenizer(subject: BackboneSubject) -> Iterator[str]:
     """Offsets locate every token in the text, and token ends ascend."""
     tokenizer = subject.backbone.tokenizer
@@ -165,13 +165,13 @@ def hard_texts(subject: BackboneSubject) -> Iterator[str]:
             try:
                 subject.ask([request])
             except Exception as error:
-                if not refused(error):
+                if not is_refusal(error):
                     yield f"{what} text: got {error_text(error)}, expected a reply or a gpttasks error"
 
 
-@rule("let nothing but the options, the seed and the training texts decide what it answers")
+@rule("let only the options, the seed and the training texts determine the answers")
 def round_trip(subject: BackboneSubject) -> Iterator[str]:
-    """A run with it finishes and gives the same scores again; a local backbone does so from the run's folder."""
+    """A run with it finishes, and a second run gives the same scores; so does the folder of a local backbone's run."""
     backbone = subject.backbone
     local = backbone.lm is not None
     ranks = LogLikelihood in backbone.answers
@@ -188,7 +188,7 @@ def round_trip(subject: BackboneSubject) -> Iterator[str]:
         keys |= {"adapt": {"use": "full"}, "train": ONE_STEP}
     with trial((type(backbone), task, metric), keys) as run:
         if local:
-            yield from not_given_back(run)
+            yield from folder_differences(run)
             return
         with Session(run.session.plugins) as fresh:  # another load
             again = carry_out(fresh, keys, run.run.folder.with_name("again"))
@@ -197,7 +197,7 @@ def round_trip(subject: BackboneSubject) -> Iterator[str]:
                 next_value = again.run.scores[key].value
                 yield f"got {key} {score.value} in a run and {next_value} in the next, expected the same"
         if run.run.record.backbone != again.run.record.backbone:
-            yield "got other digests or capabilities in the next run, expected the same"
+            yield "got different digests or capabilities in the next run, expected the same"
 
 
 RULES = (

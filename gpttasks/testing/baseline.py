@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..answer import Answer, AnswerKind
 from ..backbones.mock import Mock
 from ..example import Example
-from .faults import Fault, error_text, refused, rule, run_rules
+from .faults import Fault, error_text, is_refusal, rule, run_rules
 from .head_subject import known_kinds, same_answer
 from .partners import head_of, metric_for, task_of
 from .samples import HARD_TEXTS, sample_examples, shuffled, with_passage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BaselineSubject:
-    """A baseline with examples, and the kinds of answer that are known."""
+    """A baseline with examples, and the known kinds of answer."""
 
     baseline: Baseline
     examples: Sequence[Example]
@@ -42,17 +42,17 @@ def check_baseline(
 ) -> list[Fault]:
     """The faults of a baseline on examples with all the fields that it needs; None generates some.
 
-    ``answer_kinds`` are those that no installed plugin registers. Raises ValueError for examples without what it needs.
+    ``answer_kinds`` are those that no installed plugin registers. Raises ValueError for examples that lack a field.
     """
     examples = sample_examples(24) if examples is None else examples
     lacking = sorted(baseline.needs - examples[0].fields)
     if lacking:
-        raise ValueError(f"baseline {baseline.name!r} needs {', '.join(lacking)}, and the examples have none")
+        raise ValueError(f"baseline {baseline.name!r} needs {', '.join(lacking)}, which the examples lack")
     subject = BaselineSubject(baseline, examples, known_kinds(answer_kinds))
     return run_rules("baseline", baseline.name, lambda: subject, RULES)
 
 
-@rule("name in gives at least one kind of answer, and give one Answer of that kind for each example, in their order")
+@rule("name one or more kinds of answer in gives, and return one Answer of that kind for each example, in order")
 def answers_in_kind(subject: BaselineSubject) -> Iterator[str]:
     """There is one answer for each example, of each kind that ``gives`` names."""
     unknown = sorted(subject.baseline.gives - subject.known.keys())
@@ -62,7 +62,8 @@ def answers_in_kind(subject: BaselineSubject) -> Iterator[str]:
     for kind in subject.kinds:
         answers = subject.answers(subject.examples, kind)
         if len(answers) != len(subject.examples):
-            yield f"got {len(answers)} answers of the kind {kind.name!r} to {len(subject.examples)} examples"
+            counts = f"{len(answers)} answers of the kind {kind.name!r} to {len(subject.examples)} examples"
+            yield f"got {counts}, expected one each"
             continue
         for example, answer in zip(subject.examples, answers, strict=True):
             if not kind.fits(example, answer):
@@ -70,12 +71,12 @@ def answers_in_kind(subject: BaselineSubject) -> Iterator[str]:
                 break
 
 
-@rule("compute from the examples alone; where something has to be random, draw it by the example's id")
+@rule("compute from the examples alone; derive what has to be random from the example's id")
 def deterministic(subject: BaselineSubject) -> Iterator[str]:
     """The same examples get the same answers."""
     for kind in subject.kinds:
         if subject.answers(subject.examples, kind) != subject.answers(subject.examples, kind):
-            yield f"got other answers of the kind {kind.name!r} to the same examples, expected the same"
+            yield f"got different answers of the kind {kind.name!r} to the same examples, expected the same"
 
 
 @rule("let no answer depend on the position of its example; add numbers up in a fixed order")
@@ -102,13 +103,13 @@ def hard_texts(subject: BaselineSubject) -> Iterator[str]:
                 if not kind.fits(example, answer):
                     yield f"{what} text: got the answer {answer.value!r}, expected {kind.description}"
             except Exception as error:
-                if not refused(error):
+                if not is_refusal(error):
                     yield f"{what} text: got {error_text(error)}, expected an answer or a gpttasks error"
 
 
-@rule("let nothing but its options and the examples decide what it answers")
+@rule("let only its options and the examples determine the answers")
 def round_trip(subject: BaselineSubject) -> Iterator[str]:
-    """A run that scores it scores these answers."""
+    """A run that scores the baseline scores the same answers."""
     examples, baseline = subject.examples, subject.baseline
     for kind in subject.kinds:
         answers = subject.answers(examples, kind)
@@ -124,7 +125,7 @@ def round_trip(subject: BaselineSubject) -> Iterator[str]:
             statistics = [list(sample.statistics["checked"]) for sample in run.samples]
         expected = [list(metric().sample(example, answer)) for example, answer in zip(examples, answers, strict=True)]
         if statistics != expected:
-            yield f"got other answers of the kind {kind.name!r} in a run, expected the same"
+            yield f"got different answers of the kind {kind.name!r} in a run, expected the same"
 
 
 RULES = (answers_in_kind, deterministic, order_does_not_matter, hard_texts, round_trip)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..example import Media
-from .faults import Fault, error_text, refused, rule, run_rules
+from .faults import Fault, error_text, is_refusal, rule, run_rules
 from .partners import SPLIT, media_examples, number_rows, task_of
 from .samples import hard_media, sample_media
 from .tiny import CONTEXT, HIDDEN, Tiny
-from .trial_run import ONE_STEP, answers_differ, not_given_back, trial, use
+from .trial_run import ONE_STEP, answers_differ, folder_differences, trial, use
 
 if TYPE_CHECKING:
     import torch
@@ -25,13 +25,13 @@ CLOSE = 1e-4
 
 @dataclass(frozen=True)
 class EncoderSubject:
-    """An encoder that is bound, and what it can read."""
+    """A bound encoder, and media that it can read."""
 
     encoder: Encoder
     media: Sequence[Media]
 
     def embeddings(self, media: Sequence[Media]) -> list[torch.Tensor]:
-        """What it makes of media, without gradients."""
+        """The embeddings of media, without gradients."""
         import torch
 
         with torch.no_grad():
@@ -41,14 +41,14 @@ class EncoderSubject:
 def check_encoder(encoder: Encoder, media: Sequence[Media] | None = None) -> list[Fault]:
     """The faults of an encoder on two or more media that it can read; None generates audio.
 
-    Raises ValueError without media to read.
+    Raises ValueError if there are none.
     """
     media = sample_media(encoder.reads) if media is None else media
     if not media:
         raise ValueError(
-            f"encoder {encoder.name!r} reads {sorted(encoder.reads)}, of which none can be generated: give some media"
+            f"encoder {encoder.name!r} reads {sorted(encoder.reads)}, which cannot be generated: pass some media"
         )
-    all_media = media
+    sample = media
 
     def bound() -> EncoderSubject:
         import torch
@@ -57,7 +57,7 @@ def check_encoder(encoder: Encoder, media: Sequence[Media] | None = None) -> lis
             torch.manual_seed(0)
             encoder.bind(HIDDEN)
         encoder.modules().eval()
-        return EncoderSubject(encoder, all_media)
+        return EncoderSubject(encoder, sample)
 
     return run_rules("encoder", encoder.name, bound, RULES)
 
@@ -70,13 +70,13 @@ def names_what_it_reads(subject: EncoderSubject) -> Iterator[str]:
         yield f"got reads {sorted(subject.encoder.reads)}, expected {sorted(kinds)} in it"
 
 
-@rule("let length() say precisely how many embeddings embed() makes")
+@rule("return the exact number of embeddings of embed() from length()")
 def shape_as_said(subject: EncoderSubject) -> Iterator[str]:
-    """``embed`` returns as many embeddings as ``length`` announces, in the width of the backbone."""
-    for media, embedded in zip(subject.media, subject.embeddings(subject.media), strict=True):
+    """``embed`` returns as many embeddings as ``length`` says, with the backbone's hidden size."""
+    for media, embeddings in zip(subject.media, subject.embeddings(subject.media), strict=True):
         expected = (subject.encoder.length(media), HIDDEN)
-        if tuple(embedded.shape) != expected or expected[0] < 1:
-            yield f"got embeddings {list(embedded.shape)}, expected {list(expected)}, with 1 or more of them"
+        if tuple(embeddings.shape) != expected or expected[0] < 1:
+            yield f"got embeddings {list(embeddings.shape)}, expected {list(expected)}, with 1 or more of them"
 
 
 @rule("draw nothing at random outside bind(), and leave dropout to modules in training mode")
@@ -87,44 +87,44 @@ def deterministic(subject: EncoderSubject) -> Iterator[str]:
         yield f"got embeddings that differ by {difference:.1e} from one call to the next, expected the same"
 
 
-@rule("mask what padding adds, or encode one after another")
+@rule("mask the padding, or encode media one by one")
 def alone_as_together(subject: EncoderSubject) -> Iterator[str]:
     """No embedding depends on the rest of the batch or on its order."""
     together = subject.embeddings(subject.media)
     alone = [one for media in subject.media for one in subject.embeddings([media])]
-    turned = list(reversed(subject.embeddings(list(reversed(subject.media)))))
-    for what, other in (("alone", alone), ("in another order", turned)):
+    reordered = list(reversed(subject.embeddings(list(reversed(subject.media)))))
+    for what, other in (("alone", alone), ("in another order", reordered)):
         difference = _difference(together, other)
         if difference > CLOSE:
             yield f"got embeddings that differ by {difference:.1e} {what}, expected at most {CLOSE:.0e}"
 
 
-@rule("raise DataError in length(), saying what was got and what was expected")
+@rule("raise DataError in length(), with what was got and what was expected")
 def refuses_what_it_cannot_read(subject: EncoderSubject) -> Iterator[str]:
     """Empty and broken media are refused with DataError."""
     for what, data in (("no bytes", b""), ("broken bytes", b"\x00broken")):
         try:
             subject.encoder.length(Media(data, subject.media[0].type))
         except Exception as error:  # noqa: PERF203 - each by itself
-            if not refused(error):
+            if not is_refusal(error):
                 yield f"{what}: got {error_text(error)}, expected DataError"
         else:
             yield f"{what}: got a length, expected DataError"
 
 
-@rule("compute embed() with gradients, without detach() or no_grad(), where a module is to be trained")
+@rule("compute embed() with gradients, without detach() or no_grad(), if a module is to be trained")
 def trains(subject: EncoderSubject) -> Iterator[str]:
     """Gradients reach the modules to be trained."""
     import torch
 
-    expected = [value for value in subject.encoder.modules().parameters() if value.requires_grad]
+    trainable = [value for value in subject.encoder.modules().parameters() if value.requires_grad]
     with torch.enable_grad():
         total = torch.stack([one.float().square().sum() for one in subject.encoder.embed(subject.media)]).sum()
-        if expected and not total.requires_grad:
+        if trainable and not total.requires_grad:
             yield "got embeddings without gradients, expected them to reach its modules"
 
 
-@rule("keep all that is trained in modules(), and all else a function of the options")
+@rule("keep everything that is trained in modules(), and derive everything else from the options")
 def round_trip(subject: EncoderSubject) -> Iterator[str]:
     """A fresh encoder with the saved modules gives the same embeddings."""
     from safetensors.torch import load_file, save_file
@@ -146,25 +146,25 @@ def round_trip(subject: EncoderSubject) -> Iterator[str]:
         yield f"got the digests {encoder.digest()} and {fresh.digest()}, expected the same"
 
 
-@rule("resample, mix and pad as it takes, or raise DataError in length()")
+@rule("resample, mix and pad as needed, or raise DataError in length()")
 def hard_media_too(subject: EncoderSubject) -> Iterator[str]:
-    """Silent, stereo, very short and long audio gives finite embeddings, as many as announced, or is refused."""
+    """Silent, stereo, very short and long audio gives finite embeddings, as many as ``length`` says, or is refused."""
     import torch
 
     for what, media in hard_media(subject.encoder.reads):
         try:
             length = subject.encoder.length(media)
-            (embedded,) = subject.embeddings([media])
+            (embeddings,) = subject.embeddings([media])
         except Exception as error:
-            if not refused(error):
+            if not is_refusal(error):
                 yield f"{what}: got {error_text(error)}, expected embeddings or DataError"
             continue
-        if tuple(embedded.shape) != (length, HIDDEN) or not torch.isfinite(embedded).all():
-            finite = "finite" if torch.isfinite(embedded).all() else "not finite"
-            yield f"{what}: got {finite} embeddings {list(embedded.shape)}, expected finite ones {[length, HIDDEN]}"
+        if tuple(embeddings.shape) != (length, HIDDEN) or not torch.isfinite(embeddings).all():
+            finite = "finite" if torch.isfinite(embeddings).all() else "not finite"
+            yield f"{what}: got {finite} embeddings {list(embeddings.shape)}, expected finite ones {[length, HIDDEN]}"
 
 
-@rule("keep all that is trained in modules(), and all else a function of the options")
+@rule("keep everything that is trained in modules(), and derive everything else from the options")
 def run_round_trip(subject: EncoderSubject) -> Iterator[str]:
     """The folder of a run with the encoder, trained for one step, gives the same answers and scores again."""
     encoder = subject.encoder
@@ -180,10 +180,10 @@ def run_round_trip(subject: EncoderSubject) -> Iterator[str]:
         "score": {"metrics": ["log_loss"]},
     }
     with trial((Tiny, task, type(encoder)), keys) as run:
-        yield from not_given_back(run)
-        found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
-        if found is not None:
-            yield f"got {found} predicted by the folder of a run, expected the same as in the run"
+        yield from folder_differences(run)
+        difference = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
+        if difference is not None:
+            yield f"got {difference} in a run and predicted from its folder, expected the same"
 
 
 def _difference(left: Sequence[torch.Tensor], right: Sequence[torch.Tensor]) -> float:

@@ -1,4 +1,4 @@
-"""Faults, and how the rules of a kind are run."""
+"""Faults, and how the rules for a kind of component are applied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True)
 class Fault:
-    """A rule that a component breaks; ``message`` says what was got and what was expected, ``hint`` what to do."""
+    """A rule that a component breaks; ``message`` says what was got and expected, ``hint`` what to do."""
 
     kind: str
     name: str
@@ -27,7 +27,7 @@ class Fault:
 
 
 class NonConforming(AssertionError):
-    """A component broke rules; ``faults`` are all that were found."""
+    """A component broke rules; ``faults`` has all faults that were found."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
@@ -36,26 +36,26 @@ class NonConforming(AssertionError):
 
 def assert_conforms(faults: Iterable[Fault]) -> None:
     """Raises NonConforming if there is any fault."""
-    found = list(faults)
-    if found:
-        raise NonConforming(found)
+    all_faults = list(faults)
+    if all_faults:
+        raise NonConforming(all_faults)
 
 
 @dataclass(frozen=True)
 class Rule(Generic[Subject]):
-    """What a component must keep to: ``find`` says how it does not, ``hint`` what its author can do about it."""
+    """A rule for components: ``find`` gives a message for each breach, ``hint`` says what its author can do."""
 
     find: Callable[[Subject], Iterable[str]]
     hint: str
 
     @property
     def name(self) -> str:
-        """As a fault names it."""
+        """The name that faults have."""
         return self.find.__name__.replace("_", "-")
 
 
 def rule(hint: str) -> Callable[[Callable[[Subject], Iterable[str]]], Rule[Subject]]:
-    """Makes a rule of a function that gives a message for each breach: what was got, and what was expected."""
+    """Make a rule from a function that gives a message for each breach: what was got and what was expected."""
     return lambda find: Rule(find, hint)
 
 
@@ -63,39 +63,39 @@ NO_NETWORK = "take what it needs from its package, its options or the data, and 
 
 
 def run_rules(kind: str, name: str, make: Callable[[], Subject], rules: Sequence[Rule[Subject]]) -> list[Fault]:
-    """The faults by all rules on what ``make`` makes; one that raises an error is a fault too.
+    """The faults that the rules find in what ``make`` returns; an error in a rule is a fault too.
 
-    Where nothing can be made, that is the one fault, of the rule ``can-be-used``.
+    If ``make`` fails, the only fault is that of the rule ``can-be-used``.
     """
     faults = []
-    with network_refused() as asked:
+    with network_refused() as attempts:
         try:
             subject = make()
         except Exception as error:  # whatever the component's code raises
-            message = f"got {error_text(error)}, expected it to be prepared without an error"
-            faults.append(Fault(kind, name, "can-be-used", message, "look at what the error says"))
+            message = f"got {error_text(error)}, expected no error while preparing it"
+            faults.append(Fault(kind, name, "can-be-used", message, "correct what the error names"))
         else:
-            for one in rules:
-                faults += [Fault(kind, name, one.name, message, one.hint) for message in _messages(one, subject)]
-    if asked:
-        faults.append(Fault(kind, name, "no-network", f"got {asked[0]}, expected no use of the network", NO_NETWORK))
+            for each in rules:
+                faults += [Fault(kind, name, each.name, message, each.hint) for message in _messages(each, subject)]
+    if attempts:
+        faults.append(Fault(kind, name, "no-network", f"got {attempts[0]}, expected no use of the network", NO_NETWORK))
     return faults
 
 
-def _messages(one: Rule[Any], subject: Any) -> list[str]:
-    found: list[str] = []
+def _messages(broken: Rule[Any], subject: Any) -> list[str]:
+    messages: list[str] = []
     try:
-        found.extend(one.find(subject))
+        messages.extend(broken.find(subject))
     except Exception as error:  # whatever the component's code raises
-        found.append(f"got {error_text(error)}, expected no error")
-    return found
+        messages.append(f"got {error_text(error)}, expected no error")
+    return messages
 
 
-def refused(error: Exception) -> bool:
-    """Whether an error is one of those by which a component may refuse its input."""
+def is_refusal(error: Exception) -> bool:
+    """Whether a component may refuse its input with this error."""
     return isinstance(error, GpttasksError)
 
 
 def error_text(error: BaseException) -> str:
-    """An error's class and message on one line."""
+    """An error on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

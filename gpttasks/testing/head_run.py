@@ -1,4 +1,4 @@
-"""The rules for heads that need more than the head: a model that is sure of the right answer, files, whole runs."""
+"""The rules for heads that need more than the head: a model that is certain of the answer, files, whole runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodRepl
 from .faults import rule
 from .head_subject import HeadSubject, same_answer
 from .partners import SPLIT, metric_for, number_rows, task_of
-from .trial_run import ONE_STEP, answers_differ, not_given_back, trial, use
+from .trial_run import ONE_STEP, answers_differ, folder_differences, trial, use
 
 
-@rule("give the choice that the replies hold for the likeliest, or the text that was written")
+@rule("return the choice that is likeliest by the replies, or the generated text")
 def gold_scores_best(subject: HeadSubject) -> Iterator[str]:
     """With a model that is certain of the right answer, the answer is right."""
     gives = subject.head.gives
@@ -24,19 +24,19 @@ def gold_scores_best(subject: HeadSubject) -> Iterator[str]:
         gold = example.gold_text
         if gold is None or gives not in ("label", "text"):
             return
-        replies = [_sure(request, example, gold) for request in subject.head.requests(example)]
+        replies = [_certain_reply(request, example, gold) for request in subject.head.requests(example)]
         if None in replies or len({str(reply) for reply in replies}) < (2 if gives == "label" else 1):
-            return  # it asks in another way, and the reply of a sure model is not known
+            return  # it asks something else, so the replies of a certain model are unknown
         answer = subject.head.answer(example, [reply for reply in replies if reply is not None])
         expected = example.label if gives == "label" else gold
         value = answer.value if gives == "label" else str(answer.value).strip()
         if value != expected:
-            yield f"got {value!r} from a model that is sure of {gold!r}, expected {expected!r}"
+            yield f"got {value!r} from a model that is certain of {gold!r}, expected {expected!r}"
             return
 
 
-def _sure(request: Request, example: Example, gold: str) -> Reply | None:
-    """The reply of a model that knows the right answer; None if the request does not ask about it."""
+def _certain_reply(request: Request, example: Example, gold: str) -> Reply | None:
+    """The reply of a model that knows the right answer; None for a request that does not ask for it."""
     about = prompt_text(example.prompt) in prompt_text(request.prompt)
     if isinstance(request, Generate) and about:
         return GenerateReply(f" {gold}", 1, "end", -0.01)
@@ -46,9 +46,9 @@ def _sure(request: Request, example: Example, gold: str) -> Reply | None:
     return None
 
 
-@rule("keep all that is trained in modules(), all that is tuned in what tune() gives, and what they are for in fits()")
+@rule("keep what is trained in modules(), return what is tuned from tune(), and say what both are for in fits()")
 def round_trip(subject: HeadSubject) -> Iterator[str]:
-    """A fresh head with the saved modules and settings gives the same answers."""
+    """A new head with the saved modules and settings gives the same answers."""
     from safetensors.torch import load_file, save_file
 
     head, modules = subject.head, subject.head.modules()
@@ -57,7 +57,7 @@ def round_trip(subject: HeadSubject) -> Iterator[str]:
     fresh.bind(subject.backbone, subject.examples[0])
     fits = json.loads(json.dumps(head.fits()))
     if fits != json.loads(json.dumps(fresh.fits())):
-        yield f"got fits {fresh.fits()} of a fresh head, expected {fits}"
+        yield f"got fits {fresh.fits()} from a new head, expected {fits}"
     with tempfile.TemporaryDirectory() as folder:
         file, loaded = Path(folder) / "head.safetensors", fresh.modules()
         if modules is not None and loaded is not None:
@@ -76,7 +76,7 @@ def round_trip(subject: HeadSubject) -> Iterator[str]:
         yield f"got {one.value!r} before and {other.value!r} after saving and loading, expected the same"
 
 
-@rule("keep all that is trained in modules() and all that is tuned in what tune() gives")
+@rule("keep everything that is trained in modules(), and return everything that is tuned from tune()")
 def run_round_trip(subject: HeadSubject) -> Iterator[str]:
     """The folder of a run with the head (trained for one step if it trains) gives the same answers and scores again."""
     head, backbone = subject.head, subject.backbone
@@ -90,7 +90,7 @@ def run_round_trip(subject: HeadSubject) -> Iterator[str]:
     if head.trainable():
         keys |= {"adapt": {"use": "lora"}, "train": ONE_STEP}
     with trial((type(backbone), task, type(head), metric), keys, head.answer_kinds.values()) as run:
-        yield from not_given_back(run)
-        found = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
-        if found is not None:
-            yield f"got {found} predicted by the folder of a run, expected the same as in the run"
+        yield from folder_differences(run)
+        difference = answers_differ(run.answers, run.predicted(number_rows(SPLIT)))
+        if difference is not None:
+            yield f"got {difference} in a run and predicted from its folder, expected the same"

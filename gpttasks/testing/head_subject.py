@@ -1,4 +1,4 @@
-"""A head with a model and examples, and whether its answers are the same."""
+"""A head with a model and examples, and the comparison of its answers."""
 
 from __future__ import annotations
 
@@ -43,31 +43,31 @@ class HeadSubject:
 
     def answers(self, examples: Sequence[Example]) -> list[Answer]:
         """The answers to examples that are asked together."""
-        asked = [self.head.requests(example) for example in examples]
-        replies = iter(self.engine.answer([request for requests in asked for request in requests]))
-        pairs = zip(examples, asked, strict=True)
+        requests_of = [self.head.requests(example) for example in examples]
+        replies = iter(self.engine.answer([request for requests in requests_of for request in requests]))
+        pairs = zip(examples, requests_of, strict=True)
         return [self.head.answer(example, [next(replies) for _ in requests]) for example, requests in pairs]
 
     @cached_property
-    def given(self) -> list[Answer]:
+    def all_answers(self) -> list[Answer]:
         """The answers to all examples."""
         return self.answers(self.examples)
 
     @cached_property
     def items(self) -> list[list[Item]]:
-        """The items of the first examples; none for a head that only asks."""
+        """The items of the first examples; empty for a head that is not trained."""
         if not self.head.trainable():
             return []
         return [list(self.head.items(example)) for example in self.examples[:4]]
 
 
 def same_answer(kind: AnswerKind, one: Answer, other: Answer) -> bool:
-    """Whether two answers of a kind say the same; a near tie may go either way."""
+    """Whether two answers of a kind are the same; a near tie may go either way."""
     if one.detail.get("near_tie") or other.detail.get("near_tie"):
         return True
     return kind.same(one, other)
 
 
 def known_kinds(more: Iterable[AnswerKind] = ()) -> dict[str, AnswerKind]:
-    """The kinds of answer that installed plugins register, and others, by name."""
+    """The kinds of answer that installed plugins register, and ``more``, by name."""
     return {**load_plugins().answer_kinds, **{kind.name: kind for kind in more}}

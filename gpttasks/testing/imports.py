@@ -1,4 +1,4 @@
-"""What importing a plugin does beside making names known: it should do nothing."""
+"""The rules for imports: importing a plugin must do nothing but define names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .faults import Fault, rule, run_rules
 
 HEAVY = ("torch", "transformers", "datasets", "evaluate", "peft", "accelerate")
 SECONDS = 1.0
-"""The longest that an import may take beside that of gpttasks itself."""
+"""The maximum time of an import, beyond that of gpttasks itself."""
 PATIENCE = 60.0
-"""Seconds after which an import is taken for one that never ends."""
+"""Seconds after which an import is stopped."""
 
 _PROGRAM = r"""
 import importlib, importlib.util, json, logging, os, random, signal, sys, threading, time
@@ -75,7 +75,7 @@ with open(report, "w", encoding="utf-8") as file:
 
 @dataclass(frozen=True)
 class Imported:
-    """What a fresh interpreter saw; ``output`` is what was printed."""
+    """What a new interpreter observed; ``output`` is what was printed."""
 
     module: str
     limit: float
@@ -84,88 +84,88 @@ class Imported:
 
 
 def check_import(module: str | Path, *, seconds: float = SECONDS) -> list[Fault]:
-    """The faults of importing a module, by its name or its file, in a fresh interpreter.
+    """The faults of importing a module, by its name or its file, in a new interpreter.
 
-    It may take ``seconds`` beside the import of gpttasks. It may use no network, write no file, print nothing, start no
-    program or thread, change nothing that all modules share, and import neither torch nor other large libraries.
+    The import may take ``seconds`` more than that of gpttasks. It must not use the network, write files, print, start
+    programs or threads, change what all modules share, or import torch or other large libraries.
     """
     name = str(module)
-    found = _import(name, seconds)
-    if found.seen.get("seconds", 0) > seconds:  # a busy machine: the quicker of two
-        found = min(found, _import(name, seconds), key=lambda one: float(one.seen.get("seconds", 0)))
-    return run_rules("import", Path(name).name, lambda: found, RULES)
+    imported = _run_import(name, seconds)
+    if imported.seen.get("seconds", 0) > seconds:  # a busy machine: take the quicker of two
+        imported = min(imported, _run_import(name, seconds), key=lambda one: float(one.seen.get("seconds", 0)))
+    return run_rules("import", Path(name).name, lambda: imported, RULES)
 
 
-def _import(module: str, limit: float, patience: float = PATIENCE) -> Imported:
+def _run_import(module: str, limit: float, patience: float = PATIENCE) -> Imported:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         paths = os.pathsep.join(path for path in sys.path if path)
         command = [sys.executable, "-c", _PROGRAM, module, str(report)]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": paths}
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", env=environment, timeout=patience
             )
         except subprocess.TimeoutExpired:
-            return Imported(module, limit, {"error": f"no end after {patience:g} s"}, "")
+            return Imported(module, limit, {"error": f"not finished after {patience:g} s"}, "")
         if not report.exists():
-            seen: dict[str, Any] = {"error": f"exit status {done.returncode}: {done.stderr.strip()[-300:]}"}
+            seen: dict[str, Any] = {"error": f"exit status {process.returncode}: {process.stderr.strip()[-300:]}"}
         else:
             seen = json.loads(report.read_text("utf-8"))
-        return Imported(module, limit, seen, done.stdout + done.stderr if report.exists() else "")
+        return Imported(module, limit, seen, process.stdout + process.stderr if report.exists() else "")
 
 
-@rule("mend what the error names; what is only needed later is imported inside functions")
-def imports(found: Imported) -> Iterator[str]:
+@rule("correct what the error names; import what is needed later inside functions")
+def imports(imported: Imported) -> Iterator[str]:
     """It can be imported."""
-    if found.seen.get("error"):
-        yield f"got {found.seen['error']}, expected no error"
+    if imported.seen.get("error"):
+        yield f"got {imported.seen['error']}, expected no error"
 
 
 @rule("import large libraries, read files and compute inside functions")
-def quick_import(found: Imported) -> Iterator[str]:
+def quick_import(imported: Imported) -> Iterator[str]:
     """It takes no longer than the time limit."""
-    took = float(found.seen.get("seconds", 0))
-    if took > found.limit:
-        yield f"got an import of {took:.1f} s, expected at most {found.limit:g} s"
+    took = float(imported.seen.get("seconds", 0))
+    if took > imported.limit:
+        yield f"got an import of {took:.1f} s, expected at most {imported.limit:g} s"
 
 
-@rule("import them inside the functions that use them, or register.later the component")
-def light_import(found: Imported) -> Iterator[str]:
+@rule("import them inside the functions that use them, or register the component with register.later")
+def light_import(imported: Imported) -> Iterator[str]:
     """It does not load a large library."""
-    heavy = [name for name in HEAVY if name in found.seen.get("modules", ())]
+    heavy = [name for name in HEAVY if name in imported.seen.get("modules", ())]
     if heavy:
-        yield f"got {', '.join(heavy)} imported with it, expected none of them"
+        yield f"got {', '.join(heavy)} imported, expected none of them"
 
 
-@rule("ask when a component is loaded, and only for what the recipe names")
-def no_network_at_import(found: Imported) -> Iterator[str]:
+@rule("use the network only when a component is loaded, and only for what the recipe names")
+def no_network_at_import(imported: Imported) -> Iterator[str]:
     """It uses no network."""
-    if found.seen.get("network"):
-        yield f"got {found.seen['network'][0]}, expected no use of the network"
+    if imported.seen.get("network"):
+        yield f"got {imported.seen['network'][0]}, expected no use of the network"
 
 
-@rule("write inside functions")
-def no_files_at_import(found: Imported) -> Iterator[str]:
+@rule("write files only inside functions")
+def no_files_at_import(imported: Imported) -> Iterator[str]:
     """It writes no file."""
-    if found.seen.get("written"):
-        yield f"got {found.seen['written'][0]} written, expected no file written"
+    if imported.seen.get("written"):
+        yield f"got {imported.seen['written'][0]} written, expected no file written"
 
 
-@rule("take the print() out")
-def silent_import(found: Imported) -> Iterator[str]:
+@rule("remove the print()")
+def silent_import(imported: Imported) -> Iterator[str]:
     """It prints nothing."""
-    if found.output.strip():
-        yield f"got {found.output.strip()[:80]!r} printed, expected nothing"
+    if imported.output.strip():
+        yield f"got {imported.output.strip()[:80]!r} printed, expected nothing"
 
 
-@rule("do it inside functions, where a recipe asks for it")
-def leaves_the_process_alone(found: Imported) -> Iterator[str]:
+@rule("do this inside functions, when a recipe needs it")
+def leaves_the_process_alone(imported: Imported) -> Iterator[str]:
     """It starts no program and no thread, and does not change what all modules share."""
-    if found.seen.get("started"):
-        yield f"got {found.seen['started'][0]} started, expected nothing started"
-    if found.seen.get("changed"):
-        yield f"got {', '.join(found.seen['changed'])} changed, expected them left alone"
+    if imported.seen.get("started"):
+        yield f"got {imported.seen['started'][0]} started, expected nothing started"
+    if imported.seen.get("changed"):
+        yield f"got {', '.join(imported.seen['changed'])} changed, expected them unchanged"
 
 
 RULES = (

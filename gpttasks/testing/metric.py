@@ -12,7 +12,7 @@ from ..backbones.mock import Mock
 from ..example import Example
 from ..metrics.evaluate_metric import needed_fields, read_fields
 from ..metrics.rows import sample_rows
-from .faults import Fault, error_text, refused, rule, run_rules
+from .faults import Fault, error_text, is_refusal, rule, run_rules
 from .head_subject import known_kinds
 from .partners import head_of, task_of
 from .samples import HARD_TEXTS, sample_examples, shuffled
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from ..metrics.base import Metric
 
 IN_RUN = 40
-"""How many of the examples a run is made with."""
+"""The number of examples in the run."""
 SIGMAS = 5
 SAME = 1e-9
 
 
 @dataclass(frozen=True)
 class MetricSubject:
-    """A metric with examples, their right answers and random ones, of a kind; ``known`` are all kinds."""
+    """A metric with examples, right answers and random answers of one kind; ``known`` are all kinds of answer."""
 
     metric: Metric
     kind: AnswerKind
@@ -41,7 +41,7 @@ class MetricSubject:
     drawn: Sequence[Answer]
 
     def total(self, answers: Sequence[Answer], order: Sequence[int] | None = None) -> float:
-        """The score of some answers to the examples, which may be put in another order."""
+        """The score of answers to the examples, optionally in another order."""
         return float(self.metric.total(self.rows(answers, order)))
 
     def rows(self, answers: Sequence[Answer], order: Sequence[int] | None = None) -> np.ndarray:
@@ -57,13 +57,13 @@ def check_metric(
     """The faults of a metric on examples with all the fields that it needs; None generates some.
 
     ``answer_kinds`` are those that no installed plugin registers. Raises ValueError for a metric that only takes
-    answers that cannot be made up.
+    answers that cannot be generated.
     """
     known = list(known_kinds(answer_kinds).values())
-    driven = [kind for kind in known if kind.right is not None and kind.drawn is not None]
-    kind = next((kind for kind in driven if kind.name in metric.takes), None)
+    generated = [kind for kind in known if kind.right is not None and kind.drawn is not None]
+    kind = next((kind for kind in generated if kind.name in metric.takes), None)
     if kind is None or kind.right is None or kind.drawn is None:
-        names = sorted(kind.name for kind in driven)
+        names = sorted(kind.name for kind in generated)
         raise ValueError(f"metric {metric.name!r} takes {sorted(metric.takes)}, expected one of {names}")
     examples = [_in_words(example) for example in sample_examples(200)] if examples is None else examples
     gold = [kind.right(example) for example in examples]
@@ -73,7 +73,7 @@ def check_metric(
 
 
 def _in_words(example: Example) -> Example:
-    """With a right answer of several words, as metrics that count n-grams need it; the label stays what it was."""
+    """The example with a right answer of several words, for metrics that count n-grams; the label is unchanged."""
     text = f"The colour that is meant is {example.gold_text}."
     return replace(example, target=text, references=(text,))
 
@@ -83,9 +83,9 @@ def deterministic(subject: MetricSubject) -> Iterator[str]:
     """The same samples give the same statistics and the same total."""
     first, again = subject.rows(subject.drawn), subject.rows(subject.drawn)
     if first.shape != again.shape or (first != again).any():
-        yield "got other statistics for the same answers, expected the same"
+        yield "got different statistics for the same answers, expected the same"
     elif not _same(float(subject.metric.total(first)), float(subject.metric.total(first))):
-        yield "got another total of the same rows, expected the same"
+        yield "got a different total of the same rows, expected the same"
 
 
 @rule("let total() treat all rows alike")
@@ -97,7 +97,7 @@ def order_does_not_matter(subject: MetricSubject) -> Iterator[str]:
         yield f"got {plain} and, in another order, {other}, expected the same"
 
 
-@rule("correct total(), or set scale to the lowest and highest value there can be (None where there is none)")
+@rule("correct total(), or set scale to the lowest and highest possible value (None if there is none)")
 def bounds(subject: MetricSubject) -> Iterator[str]:
     """The totals of all samples and of a single sample are within ``scale``."""
     low, high = subject.metric.scale
@@ -114,14 +114,14 @@ def bounds(subject: MetricSubject) -> Iterator[str]:
 def gold_scores_best(subject: MetricSubject) -> Iterator[str]:
     """Right answers score better than random ones."""
     if not subject.metric.needs & {"label", "labels", "value", "references", "target"}:
-        return  # it compares with no right answer
+        return  # it does not compare with a right answer
     gold, drawn = subject.total(subject.gold), subject.total(subject.drawn)
     if not (gold > drawn if subject.metric.higher_is_better else gold < drawn):
         better = "higher" if subject.metric.higher_is_better else "lower"
         yield f"got {gold} for right answers and {drawn} for random ones, expected the {better} one for right answers"
 
 
-@rule("count a sample only where the answer is the right one")
+@rule("count a sample only if its answer is right")
 def random_at_chance(subject: MetricSubject) -> Iterator[str]:
     """A metric of labels that gives 1 or 0 per sample gives 1 for random answers as often as by chance."""
     rows = subject.rows(subject.drawn)
@@ -141,24 +141,24 @@ def random_at_chance(subject: MetricSubject) -> Iterator[str]:
         yield f"got {share:.3f} for random answers among {choices} choices, expected {chance:.3f} ± {bound:.3f}"
 
 
-@rule("name each field of the example in needs and each one of the answer in reads")
+@rule("name each field of the example that it reads in needs, and each field of the answer in reads")
 def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
     """It reads only the fields in ``needs`` of an example, and only those in ``reads`` of an answer."""
     metric = subject.metric
     expected = subject.rows(subject.drawn)
     bare = [needed_fields(example, metric.needs) for example in subject.examples]
     answers = [read_fields(answer, metric.reads) for answer in subject.drawn]
-    hint = f"expected the same, since needs is {sorted(metric.needs)} and reads is {sorted(metric.reads)}"
+    expectation = f"expected the same, since needs is {sorted(metric.needs)} and reads is {sorted(metric.reads)}"
     try:
-        found = sample_rows(metric, bare, answers, key=metric.name)
+        statistics = sample_rows(metric, bare, answers, key=metric.name)
     except Exception as error:
-        yield f"without the fields that it does not name got {error_text(error)}, {hint}"
+        yield f"without the fields that it does not name: got {error_text(error)}, {expectation}"
         return
-    if found.shape != expected.shape or (found != expected).any():
-        yield f"without the fields that it does not name got other statistics, {hint}"
+    if statistics.shape != expected.shape or (statistics != expected).any():
+        yield f"without the fields that it does not name: got different statistics, {expectation}"
 
 
-@rule("raise ValueError for an answer that cannot be scored, and see what empty text does to a quotient")
+@rule("raise ValueError for an answer that cannot be scored, and avoid division by zero for empty text")
 def hard_texts(subject: MetricSubject) -> Iterator[str]:
     """Empty, long, non-Latin and right-to-left answers are scored or refused with ValueError."""
     if not subject.metric.takes & {"text", "span"}:
@@ -170,14 +170,14 @@ def hard_texts(subject: MetricSubject) -> Iterator[str]:
         try:
             value = float(subject.metric.total(sample_rows(subject.metric, [one], [answer], key=subject.metric.name)))
         except Exception as error:
-            if not (refused(error) and isinstance(error.__cause__, ValueError)):
+            if not (is_refusal(error) and isinstance(error.__cause__, ValueError)):
                 yield f"{what} text: got {error_text(error)}, expected a score or ValueError"
             continue
         if _is_outside(value, low, high):
             yield f"{what} text: got {value}, expected it in the scale {low} to {high}"
 
 
-@rule("keep what sample() gives free of anything but the example and the answer, so that it can be computed again")
+@rule("compute sample() from the example and the answer alone, so that it can be computed again")
 def round_trip(subject: MetricSubject) -> Iterator[str]:
     """The score and the statistics in a run's folder are those of its answers, and the interval is within ``scale``."""
     metric, examples, answers = subject.metric, subject.examples[:IN_RUN], subject.drawn[:IN_RUN]
@@ -194,11 +194,11 @@ def round_trip(subject: MetricSubject) -> Iterator[str]:
     expected = float(fresh.total(rows))
     with trial((task, head, type(metric)), keys, subject.known) as run:
         score, samples = run.run.scores["checked"], run.samples
-    found = float("nan") if score.value is None else score.value
-    if not _same(found, expected):
-        yield f"got {score.value} in a run and {expected} of the same answers, expected the same"
+    value = float("nan") if score.value is None else score.value
+    if not _same(value, expected):
+        yield f"got {score.value} in a run and {expected} for the same answers, expected the same"
     if [list(sample.statistics["checked"]) for sample in samples] != rows.tolist():
-        yield "got other statistics in samples.parquet than of the same answers, expected the same"
+        yield "got different statistics in samples.parquet than for the same answers, expected the same"
     low, high = metric.scale
     for bound in (score.low, score.high):
         if bound is not None and _is_outside(bound, low, high):

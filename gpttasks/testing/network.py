@@ -1,4 +1,4 @@
-"""Whether code reaches for the network, by Python's audit events, whichever library opens the connection."""
+"""Detects and refuses use of the network by Python's audit events, whatever code opens the connection."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _hooked: list[bool] = []
 
 @contextmanager
 def network_refused() -> Iterator[list[str]]:
-    """Refuse connections and look-ups beyond this machine with OSError; gives what was tried."""
-    if not _hooked:  # an audit hook cannot be taken away again: one for the whole process, idle unless watching
+    """Refuse connections and look-ups beyond this machine with OSError; yields the list of attempts."""
+    if not _hooked:  # an audit hook cannot be removed: one for the whole process, idle unless watching
         sys.addaudithook(_audit)
         _hooked.append(True)
-    asked: list[str] = []
+    attempts: list[str] = []
     guarded, look_up = socket.socket, socket.getaddrinfo
-    # A guard in place of these, such as pytest-socket's, would refuse first, and what it refused would go unnoticed.
-    own: Any = next(kind for kind in guarded.__mro__ if kind.__module__ == "socket")
-    socket.socket = own  # type: ignore[misc]
+    # A guard such as pytest-socket's would refuse first, and its refusals would go unnoticed.
+    original: Any = next(kind for kind in guarded.__mro__ if kind.__module__ == "socket")
+    socket.socket = original  # type: ignore[misc]
     socket.getaddrinfo = _look_up
-    _watching.append(asked)
+    _watching.append(attempts)
     try:
-        yield asked
+        yield attempts
     finally:
         _watching.pop()
         socket.socket, socket.getaddrinfo = guarded, look_up  # type: ignore[misc]
@@ -49,13 +49,13 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         host, what = arguments[0], f"a look-up of {arguments[0]!r}"
     else:
         return
-    if not _is_here(host):
-        for asked in _watching:
-            asked.append(what)
+    if not _is_local(host):
+        for attempts in _watching:
+            attempts.append(what)
         raise OSError("the conformance kit allows no network")
 
 
-def _is_here(host: Any) -> bool:
+def _is_local(host: Any) -> bool:
     if host in (None, "", "localhost", b"localhost"):
         return True
     try:

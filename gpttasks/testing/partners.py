@@ -1,4 +1,4 @@
-"""What a component under test is run beside: tasks, a head, a metric and an encoder that bring nothing of their own."""
+"""Minimal tasks, heads, metrics and an encoder, to run together with a component under test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SPLIT = 8
-"""How many examples there are in each split of :func:`task_of`."""
+"""The number of examples in each split of :func:`task_of`."""
 
 
 class _Numbers(Source):
@@ -36,16 +36,16 @@ class _Numbers(Source):
         self._numbers = {"test": range(min(scored, count)), "train": rest[::2], "validation": rest[1::2] or rest}
 
     def rows(self, split: str) -> Iterator[Row]:
-        """One a row."""
+        """One row per number."""
         for number in self._numbers[split]:
             yield Row({"number": number}, place=f"sample example {number + 1}")
 
 
 def task_of(examples: Sequence[Example], scored: int = SPLIT) -> type[Task]:
-    """A task that has these examples, the first of which are scored."""
+    """A task with these examples; the first ``scored`` of them are scored."""
 
     class Given(Task):
-        """Examples as they are given."""
+        """The given examples."""
 
         name = "given-examples"
         fields = frozenset.intersection(*(example.fields for example in examples))
@@ -63,7 +63,7 @@ def task_of(examples: Sequence[Example], scored: int = SPLIT) -> type[Task]:
 
 
 def number_rows(count: int) -> list[dict[str, int]]:
-    """The rows that :func:`task_of` makes its first examples of."""
+    """The rows of the first examples of :func:`task_of`."""
     return [{"number": number} for number in range(count)]
 
 
@@ -71,7 +71,7 @@ def head_of(answers: Mapping[str, Answer], kind: str) -> type[Head]:
     """A head that asks nothing and gives these answers, by example id."""
 
     class Scripted(Head):
-        """Answers as they are given."""
+        """The given answers."""
 
         name = "given-answers"
         gives = kind
@@ -107,26 +107,26 @@ def metric_for(kind: str) -> type[Metric]:
 
 def media_examples(media: Sequence[Media], count: int = 3 * SPLIT) -> list[Example]:
     """Examples whose prompts hold media, with right answers drawn by hash."""
-    made = []
+    examples = []
     for number in range(count):
         label = seeded_hash(11, str(number)) % len(WORDS)
-        heard = Part(kind="media", media=media[number % len(media)])
-        prompt = (heard, Part(f"\nNumber {number}. Colour:"))
+        media_part = Part(kind="media", media=media[number % len(media)])
+        prompt = (media_part, Part(f"\nNumber {number}. Colour:"))
         word = WORDS[label]
-        made.append(
+        examples.append(
             Example(prompt, target=word, choices=WORDS, label=label, references=(word,), id=f"media-{number:04}")
         )
-    return made
+    return examples
 
 
 class SizeEncoder(Encoder):
-    """Reads media of any kind, and tells apart no more than how many bytes they have."""
+    """Reads media of any kind; the embeddings depend only on the number of bytes."""
 
     name = "size"
     reads: ClassVar[frozenset[str]] = frozenset({"audio", "image", "video", "text", "application"})
 
     def bind(self, hidden_size: int) -> None:
-        """Make the one linear layer."""
+        """Create the linear layer."""
         import torch
 
         self._modules = torch.nn.ModuleDict({"projector": torch.nn.Linear(1, hidden_size)})
@@ -138,7 +138,7 @@ class SizeEncoder(Encoder):
     def length(self, media: Media) -> int:
         """One embedding each. Raises DataError for media without bytes."""
         if not media.data:
-            raise DataError(f"got {media.type} of no bytes, expected one or more")
+            raise DataError(f"got {media.type} without bytes, expected one or more")
         return 1
 
     def embed(self, media: Sequence[Media]) -> list[torch.Tensor]:

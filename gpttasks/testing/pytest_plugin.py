@@ -1,8 +1,8 @@
 """``pytest --gpttasks=NAME``: one test for each component of a plugin, and one for its import.
 
-NAME is a plugin, a distribution (all its plugins), ``core`` or the path of a plugin file; without it, every plugin that
-does not come with gpttasks. A component that cannot be checked as it is counts as skipped, and the last section of
-pytest's output says what to add. Nothing is imported where the option is absent.
+NAME is a plugin, a distribution (all its plugins), ``core`` or the path of a plugin file. Without NAME, every plugin
+that does not come with gpttasks is checked. A component that cannot be checked is skipped, and the last section of
+pytest's output says what to add. Without the option, nothing is imported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHECKED = ("task", "head", "metric", "encoder", "backbone", "adaptation", "baseline")
 
 _NODE = "gpttasks"
-"""What the ids of the tests begin with."""
+"""The prefix of the tests' ids."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add the tests. Raises UsageError for a name that no plugin has."""
+    """Add the tests. Raises UsageError if no plugin has the name."""
     name = config.getoption("gpttasks")
     if name is None:
         return
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
             )
         )
         return
-    records = [record for record in plugins.records if _is_meant(record, name)]
+    records = [record for record in plugins.records if _is_selected(record, name)]
     if not records:
         known = ", ".join(record.name for record in plugins.records)
         raise pytest.UsageError(f"--gpttasks: there is no plugin {name!r}; known: {known}")
@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         items += _items_of(session, plugins, record)
 
 
-def _is_meant(record: PluginRecord, name: str) -> bool:
+def _is_selected(record: PluginRecord, name: str) -> bool:
     if not name:
         return record.distribution != "gpttasks"
     if name.endswith(".py"):
@@ -86,7 +86,7 @@ def _items_of(session: pytest.Session, plugins: Plugins, record: PluginRecord) -
 
 
 class _Check(pytest.Item):
-    """A test of the kit. It fails with a list of faults, one per line, without a traceback."""
+    """A test of the kit; a failure shows the faults, one per line, without a traceback."""
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The faults."""
@@ -112,7 +112,7 @@ class BrokenItem(_Check):
         assert_conforms(check_plugin_import(self._file.stem, str(self._file), self._reason))
 
     def reportinfo(self) -> tuple[str, int | None, str]:
-        """Where it comes from."""
+        """The location that pytest reports."""
         return str(self._file), None, self.nodeid
 
 
@@ -124,23 +124,23 @@ class ComponentItem(_Check):
         self._plugins, self._record, self._component_kind = of
 
     def runtest(self) -> None:
-        """Raises NonConforming with all faults; skips a component that cannot be driven, with the reason."""
+        """Raises NonConforming with all faults; skips a component that cannot be checked, with the reason."""
         from .faults import assert_conforms
-        from .registered import Undriven, check_registered
+        from .registered import CannotCheck, check_registered
 
         try:
             faults = check_registered(self._plugins, self._record, self._component_kind, self.name.partition(":")[2])
-        except Undriven as reason:
+        except CannotCheck as reason:
             pytest.skip(f"{self.name.replace(':', ' ')}: {reason}")
         assert_conforms(faults)
 
     def reportinfo(self) -> tuple[str, int | None, str]:
-        """Where it comes from."""
+        """The location that pytest reports."""
         return self._record.module, None, self.nodeid
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say what could not be checked, and what its author has to add."""
+    """Print what could not be checked, and what its author has to add."""
     if config.getoption("gpttasks") is None:
         return
     skipped = [one for one in terminalreporter.stats.get("skipped", ()) if one.nodeid.startswith(f"{_NODE}::")]

@@ -1,4 +1,4 @@
-"""The checks of what a plugin registers, as far as it can be driven without real data."""
+"""The checks of what a plugin registers, as far as possible without real data."""
 
 from __future__ import annotations
 
@@ -17,58 +17,57 @@ if TYPE_CHECKING:
     from ..plugins.registry import PluginRecord
 
 
-_EXAMPLES = "give them in the class attribute sample_examples"
+_EXAMPLES = "add examples as the class attribute sample_examples"
 
 
-class Undriven(Exception):
-    """A component that cannot be checked without more than is there; the text says what, and what to do."""
+class CannotCheck(Exception):
+    """A component that cannot be checked; the message says what is missing, and what to do."""
 
 
 def check_registered(plugins: Plugins, record: PluginRecord, kind: str, name: str) -> list[Fault]:
     """The faults of one component, or of the import of the plugin itself for the kind ``import``.
 
-    Raises Undriven for a component that lacks options, rows or media to check it with.
+    Raises CannotCheck for a component that lacks options, examples, rows or media.
     """
     if kind == "import":
         origin = record.origin if record.origin.endswith(".py") else record.module.partition(":")[0]
         return check_plugin_import(name, origin, None if record.state == "ok" else f"{record.state}: {record.reason}")
     with plugins.extensions.in_use():
         try:
-            component = made(plugins.get(kind, name))
+            component = instance_of(plugins.get(kind, name))
             kinds = tuple(plugins.answer_kinds.values())
         except PluginError as error:
-            return [
-                Fault(
-                    kind, name, "can-be-used", f"got {error_text(error)}, expected a component", "correct what it names"
-                )
-            ]
+            message = f"got {error_text(error)}, expected a component"
+            return [Fault(kind, name, "can-be-used", message, "correct what the error names")]
         return _CHECKS[kind](component, kinds)
 
 
 def check_plugin_import(name: str, origin: str, broken: str | None) -> list[Fault]:
     """The faults of importing a plugin from a module or a file; ``broken`` says why it could not be loaded."""
-    found = check_import(origin)
-    if broken is not None and not any(fault.rule == "imports" for fault in found):
+    faults = check_import(origin)
+    if broken is not None and not any(fault.rule == "imports" for fault in faults):
         hint = "see the docstrings of gpttasks.plugins.hookspecs for what a plugin registers, and how"
-        found.insert(0, Fault("import", name, "registers", f"got {broken}, expected a plugin that loads", hint))
-    return found
+        faults.insert(0, Fault("import", name, "registers", f"got {broken}, expected a plugin that loads", hint))
+    return faults
 
 
-def made(component: type[Any]) -> Any:
-    """The component with its ``sample_options``. Raises Undriven where options are missing.
+def instance_of(component: type[Any]) -> Any:
+    """An instance with the component's ``sample_options``. Raises CannotCheck if options are missing.
 
-    Raises PluginError where it cannot be made of them.
+    Raises PluginError if the component cannot be created.
     """
-    sample = dict(component.sample_options)
+    sample_options = dict(component.sample_options)
     try:
-        options = component.Options(**sample)
+        options = component.Options(**sample_options)
     except ValidationError as error:
         missing = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()) or str(error)
-        raise Undriven(f"it needs options ({missing}): give them in the class attribute sample_options") from error
+        raise CannotCheck(f"it needs options ({missing}): add them as the class attribute sample_options") from error
     try:
         return component(options)
     except Exception as error:  # whatever the plugin's own code raises
-        raise PluginError(f"{component.__name__} with the options {sample} failed: {error_text(error)}") from error
+        raise PluginError(
+            f"{component.__name__} with the options {sample_options} failed: {error_text(error)}"
+        ) from error
 
 
 def _task(task: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
@@ -76,7 +75,7 @@ def _task(task: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
 
     rows = task.sample_rows
     if len(rows) < 2:
-        raise Undriven("it needs rows: give two or more in the class attribute sample_rows")
+        raise CannotCheck("it needs rows: add two or more as the class attribute sample_rows")
     return check_task(task, rows)
 
 
@@ -86,7 +85,7 @@ def _head(head: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     try:
         return check_head(head, head.sample_examples or None, answer_kinds=kinds)
     except ValueError as error:
-        raise Undriven(f"{error}: {_EXAMPLES}") from error
+        raise CannotCheck(f"{error}: {_EXAMPLES}") from error
 
 
 def _metric(metric: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
@@ -96,12 +95,12 @@ def _metric(metric: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     examples = metric.sample_examples or sample_examples(1)
     lacking = sorted(metric.needs - examples[0].fields)
     if lacking:
-        needs = f"metric {metric.name!r} needs {', '.join(lacking)}, and the examples have none"
-        raise Undriven(f"{needs}: {_EXAMPLES}")
+        needs = f"metric {metric.name!r} needs {', '.join(lacking)}, which the examples lack"
+        raise CannotCheck(f"{needs}: {_EXAMPLES}")
     try:
         return check_metric(metric, metric.sample_examples or None, answer_kinds=kinds)
     except ValueError as error:
-        raise Undriven(f"{error}: score your own answers in a separate test") from error
+        raise CannotCheck(f"{error}: write a test that scores such answers") from error
 
 
 def _encoder(encoder: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
@@ -110,7 +109,7 @@ def _encoder(encoder: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
 
     media = encoder.sample_media or sample_media(encoder.reads)
     if not media:
-        raise Undriven(f"it needs media ({sorted(encoder.reads)}): give some in the class attribute sample_media")
+        raise CannotCheck(f"it needs media ({sorted(encoder.reads)}): add some as the class attribute sample_media")
     return check_encoder(encoder, media)
 
 
@@ -132,7 +131,7 @@ def _baseline(baseline: Any, kinds: Sequence[AnswerKind]) -> list[Fault]:
     try:
         return check_baseline(baseline, baseline.sample_examples or None, answer_kinds=kinds)
     except ValueError as error:
-        raise Undriven(f"{error}: {_EXAMPLES}") from error
+        raise CannotCheck(f"{error}: {_EXAMPLES}") from error
 
 
 _CHECKS: dict[str, Callable[[Any, Sequence[AnswerKind]], list[Fault]]] = {

@@ -1,4 +1,4 @@
-"""Replies beside replies: whether two engines, or two calls, say the same."""
+"""Compares the replies of two engines, or of two calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..requests import Generate, Reply, Request
 
 
 def shared_difference(backbone: Any, modules: Any, requests: Sequence[Request]) -> str | None:
-    """Where the shared engine's replies are not those of the plain one; None if they are the same."""
+    """The first difference between the plain and the shared engine's replies; None if they are the same."""
     plain = LocalEngine(backbone, modules, 512).answer(requests)
     shared = SharedEngine(backbone, modules, 512).answer(requests)
     return difference(plain, shared, requests)
@@ -25,7 +25,7 @@ def difference(left: Sequence[Reply], right: Sequence[Reply], requests: Sequence
         return f"{len(left)} replies and {len(right)}"
     for one, other, request in zip(left, right, requests, strict=True):
         if isinstance(request, Generate) and (getattr(one, "near_tie", False) or getattr(other, "near_tie", False)):
-            continue  # beside other texts another token may be taken
+            continue  # with other texts in the batch, another token may be chosen
         if type(one) is not type(other):
             return f"a {type(one).__name__} and a {type(other).__name__}"
         for field in fields(one):

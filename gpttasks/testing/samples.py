@@ -22,11 +22,11 @@ HARD_TEXTS = {
     "right-to-left": "\u202bالكتاب الأحمر على الطاولة\u202c ספר ירוק",
     "combining and emoji": "e\u0301 👩\u200d🚀 \u00a0\u200b",
 }
-"""Texts that components stumble over, by what is hard about them."""
+"""Texts that often break components, by what is hard about them."""
 
 
 def sample_examples(count: int = 16) -> list[Example]:
-    """Examples with all fields filled, whose right answers are drawn by hash and cannot be guessed from the prompt."""
+    """Examples with all fields filled, whose right answers are drawn by hash and do not follow from the prompt."""
     return [_example(number) for number in range(count)]
 
 
@@ -62,37 +62,37 @@ def _example(number: int) -> Example:
 
 
 def sample_media(reads: frozenset[str]) -> list[Media]:
-    """Three audio files of different lengths, where ``audio`` is read; nothing for other media."""
+    """Three audio files of different lengths, if ``audio`` is read; empty for other media."""
     if "audio" not in reads:
         return []
     return [Media(_tone(seconds, pitch), "audio/wav") for seconds, pitch in ((0.2, 220), (0.5, 440), (0.35, 330))]
 
 
 def hard_media(reads: frozenset[str]) -> list[tuple[str, Media]]:
-    """Audio that encoders stumble over, by what is hard about it, where ``audio`` is read; nothing for other media."""
+    """Audio that often breaks encoders, by what is hard about it, if ``audio`` is read; empty for other media."""
     if "audio" not in reads:
         return []
-    made = {
+    recordings = {
         "silent audio": _tone(0.3, 0),
         "stereo audio at 44.1 kHz": _tone(0.3, 440, rate=44100, channels=2),
         "audio of one sample": _tone(1 / 16000, 440),
         "audio of no samples": _tone(0, 440),
         "audio of 20 s": _tone(20, 440, rate=8000),
     }
-    return [(what, Media(data, "audio/wav")) for what, data in made.items()]
+    return [(what, Media(data, "audio/wav")) for what, data in recordings.items()]
 
 
 def _tone(seconds: float, pitch: float, rate: int = 16000, channels: int = 1) -> bytes:
     samples = [int(12000 * math.sin(2 * math.pi * pitch * time / rate)) for time in range(int(seconds * rate))]
-    written = io.BytesIO()
-    with wave.open(written, "wb") as file:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
         file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) * channels for sample in samples))
-    return written.getvalue()
+    return buffer.getvalue()
 
 
 def shuffled(count: int, seed: int = 3) -> Sequence[int]:
-    """The numbers below ``count`` in another order."""
+    """The numbers below ``count``, shuffled."""
     return sorted(range(count), key=lambda number: seeded_hash(seed, str(number)))

@@ -10,7 +10,7 @@ from ..data.rows import Row
 from ..errors import UnusableRow
 from ..example import Example
 from ..tasks.task import Task, placed_examples
-from .faults import Fault, error_text, refused, rule, run_rules
+from .faults import Fault, error_text, is_refusal, rule, run_rules
 from .samples import HARD_TEXTS
 from .task_run import task_round_trip
 
@@ -23,23 +23,23 @@ class TaskSubject:
     rows: Sequence[Mapping[str, Any]]
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> list[Example | UnusableRow]:
-        """The examples of rows, or why there are none."""
+        """The examples of rows, or the reason why a row has none."""
         placed = [Row(row, place=f"sample row {number}") for number, row in enumerate(rows, 1)]
         return [example for _, example in placed_examples(self.task, placed)]
 
     @property
     def examples(self) -> list[Example]:
-        """Those of the rows that can be used."""
+        """The examples of the usable rows."""
         return [example for example in self.read(self.rows) if isinstance(example, Example)]
 
     @property
     def by_row(self) -> bool:
-        """Whether each row makes one example by itself."""
+        """Whether each row becomes its own example."""
         return type(self.task).examples is Task.examples
 
 
 def check_task(task: Task, rows: Sequence[Mapping[str, Any]]) -> list[Fault]:
-    """The faults of a task on rows of data: three or more, with different right answers.
+    """The faults of a task on rows of data, best three or more with different right answers.
 
     Raises ValueError for fewer than two rows.
     """
@@ -61,35 +61,35 @@ def reads_its_rows(subject: TaskSubject) -> Iterator[str]:
 _ANSWER_FIELDS = frozenset({"target", "label", "labels", "value", "references", "structure"})
 
 
-@rule("give sample rows whose right answers differ: a prompt that tells the answer shows only then")
+@rule("give sample rows with different right answers: only then can prompts that reveal the answer be found")
 def answers_differ(subject: TaskSubject) -> Iterator[str]:
     """The sample rows have more than one right answer, and not always at the same position among the choices."""
     answers = [{name: getattr(one, name) for name in _ANSWER_FIELDS & one.fields} for one in subject.examples]
     if len(answers) > 1 and answers[0] and all(other == answers[0] for other in answers):
-        yield f"got the same right answer in all of {len(answers)} rows, expected several"
+        yield f"got the same right answer in all {len(answers)} rows, expected different ones"
         return
     judged = [one for one in subject.examples if one.choices and one.label is not None]
     if len(judged) > 2 and len({one.label for one in judged}) == 1:
-        yield f"got the right answer as choice {judged[0].label} of every example, expected several places"
+        yield f"got the right answer as choice {judged[0].label} of every example, expected different positions"
 
 
-@rule("derive what is drawn from the row itself, as by a hash of it, and keep nothing between two reads")
+@rule("derive random choices from the row itself, for example from its hash, and keep nothing between two reads")
 def deterministic(subject: TaskSubject) -> Iterator[str]:
     """The same rows give the same examples."""
     if subject.examples != subject.examples:
-        yield "got other examples from the same rows, expected the same"
+        yield "got different examples from the same rows, expected the same"
 
 
-@rule("let example() use nothing but its row: no counter, no row.place")
+@rule("let example() use only its row: no counter, no row.place")
 def order_does_not_matter(subject: TaskSubject) -> Iterator[str]:
     """The order of the rows does not change any example, unless the task joins rows."""
     if subject.by_row:
-        turned = [one for one in subject.read(list(reversed(subject.rows))) if isinstance(one, Example)]
-        if list(reversed(turned)) != subject.examples:
-            yield "got other examples from the rows in another order, expected the same"
+        reordered = [one for one in subject.read(list(reversed(subject.rows))) if isinstance(one, Example)]
+        if list(reversed(reordered)) != subject.examples:
+            yield "got different examples from the rows in another order, expected the same"
 
 
-@rule("take it out of the prompt, and name the columns that hold it in answer_columns")
+@rule("remove it from the prompt, and name the columns that hold it in answer_columns")
 def label_not_in_prompt(subject: TaskSubject) -> Iterator[str]:
     """The prompt does not depend on the right answer: it is the same with another answer and with none."""
     answers = subject.task.answer_columns or (_answer_columns(subject) if subject.by_row else frozenset())
@@ -98,19 +98,19 @@ def label_not_in_prompt(subject: TaskSubject) -> Iterator[str]:
         for row, other in zip(subject.rows, others, strict=True):
             changed = {**row, **{column: other[column] for column in answers & other.keys()}}
             bare = {column: value for column, value in row.items() if column not in answers}
-            for what, made in (("another right answer", changed), ("no right answer", bare)):
+            for what, variant in (("another right answer", changed), ("no right answer", bare)):
                 if what == "no right answer" and not subject.task.answer_columns:
-                    continue  # the task does not declare that these columns may be absent
-                made_prompts = _prompts(subject, [made])  # empty if the other answer does not suit this row
-                if made_prompts and made_prompts != _prompts(subject, [row]):
-                    yield f"got another prompt with {what} in {sorted(answers)}, expected the same prompt"
+                    continue  # the task does not say that these columns may be absent
+                prompts = _prompts(subject, [variant])  # none if the other answer does not fit this row
+                if prompts and prompts != _prompts(subject, [row]):
+                    yield f"got a different prompt with {what} in {sorted(answers)}, expected the same prompt"
                     return
-    elif told_by_prompt(subject.examples):
-        yield "got the right choice, and no other, in the text of every prompt, expected nothing that tells it"
+    elif prompts_reveal_answer(subject.examples):
+        yield "got the right choice, and no other, in the text of every prompt, expected prompts that do not reveal it"
 
 
 def _answer_columns(subject: TaskSubject) -> frozenset[str]:
-    """The columns that are the right label in every row, for a task that names none: as an index or as its words."""
+    """The columns that hold the right label in every row, as an index or as text, for a task that names none."""
     pairs = list(zip(subject.rows, subject.read(subject.rows), strict=False))
     labelled = [(row, one) for row, one in pairs if isinstance(one, Example) and _has_index(one)]
     if len(labelled) < len(pairs) or len({one.label for _, one in labelled}) < 2:
@@ -128,7 +128,7 @@ def _has_index(example: Example) -> bool:
     return example.label is not None and example.label < len(example.choices)
 
 
-def told_by_prompt(examples: Sequence[Example]) -> bool:
+def prompts_reveal_answer(examples: Sequence[Example]) -> bool:
     """Whether the right choice, and none of the others, occurs in each prompt."""
     judged = [one for one in examples if one.label is not None and len(set(one.choices)) > 1]
     return len(judged) > 1 and all(
@@ -149,7 +149,7 @@ def fields_as_declared(subject: TaskSubject) -> Iterator[str]:
             return
 
 
-@rule("give the place of the right choice, counted from 0")
+@rule("give the index of the right choice, counted from 0")
 def labels_are_indices(subject: TaskSubject) -> Iterator[str]:
     """The label, and each of the labels, of an example with choices is the index of one of them."""
     for one in subject.examples:
@@ -159,9 +159,9 @@ def labels_are_indices(subject: TaskSubject) -> Iterator[str]:
             return
 
 
-@rule("put the target among the references, and let it be the choice that the label names")
+@rule("put the target among the references, and make it the choice that the label names")
 def gold_scores_best(subject: TaskSubject) -> Iterator[str]:
-    """The target, as an answer, has the fewest errors possible: it is one of the references."""
+    """The target is a right answer: it is one of the references."""
     for one in subject.examples:
         references = [reference for reference in one.references if reference.strip()]
         if one.target is not None and references and one.target.strip() not in map(str.strip, references):
@@ -182,24 +182,24 @@ def hard_texts(subject: TaskSubject) -> Iterator[str]:
             subject.read([{**subject.rows[0], column: value}])
         except Exception as error:  # noqa: PERF203 - each text by itself
             cause = error.__cause__ or error
-            if error.__cause__ is not None or not refused(error):
+            if error.__cause__ is not None or not is_refusal(error):
                 yield f"{what} in {column!r}: got {error_text(cause)}, expected an example or UnusableRow"
 
 
 def _hard_values(row: Mapping[str, Any], answers: frozenset[str]) -> Iterator[tuple[str, str, Any]]:
-    for column, given in row.items():
+    for column, value in row.items():
         if column in answers:
             continue
-        if isinstance(given, str):
+        if isinstance(value, str):
             yield from ((f"{what} text", column, text) for what, text in HARD_TEXTS.items())
-        elif isinstance(given, (list, tuple)) and given and all(isinstance(one, str) for one in given):
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(one, str) for one in value):
             yield "empty list", column, []
-            yield from ((f"{what} text first", column, [text, *given[1:]]) for what, text in HARD_TEXTS.items())
+            yield from ((f"{what} text first", column, [text, *value[1:]]) for what, text in HARD_TEXTS.items())
 
 
-@rule("let nothing but the recipe's options and the row decide what an example is, with the right answer and without")
+@rule("let only the task's options and the row determine an example, with the right answer and without")
 def round_trip(subject: TaskSubject) -> Iterator[str]:
-    """A run on the rows has these examples; its folder gives the same answers again, without the right answers."""
+    """A run on the rows has these examples; its folder gives the same answers to rows without right answers."""
     yield from task_round_trip(subject.task, subject.rows, subject.examples, by_row=subject.by_row)
 
 

@@ -1,4 +1,4 @@
-"""A task in a run: rows written down as data, and what comes back from the run's folder."""
+"""A task in a run: rows written to files as data, and the answers from the run's folder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..example import Example, prompt_text
 from ..tasks.task import Task
 from .partners import SizeEncoder
 from .tiny import Tiny
-from .trial_run import ONE_STEP, TrialRun, answers_differ, not_given_back, trial, use
+from .trial_run import ONE_STEP, TrialRun, answers_differ, folder_differences, trial, use
 
-# Which head may ask about examples with some fields, and a metric for its answers; the first one that fits is taken.
+# The head for examples with these fields, and a metric for its answers; the first match is taken.
 _HEADS: tuple[tuple[frozenset[str], dict[str, Any], str], ...] = (
     (frozenset({"choices", "label", "target"}), {"use": "choice"}, "accuracy"),
     (frozenset({"choices", "label"}), {"use": "choice"}, "accuracy"),
@@ -27,17 +27,17 @@ _HEADS: tuple[tuple[frozenset[str], dict[str, Any], str], ...] = (
 def task_round_trip(
     task: Task, rows: Sequence[Mapping[str, Any]], examples: Sequence[Example], *, by_row: bool
 ) -> Iterator[str]:
-    """What a run on the rows, or another one on its folder, has otherwise than the examples say."""
+    """Messages where a run on the rows, or another run on its folder, differs from the examples."""
     if not examples:
         return
     fields = frozenset.intersection(*(example.fields for example in examples))
     head, metric = next((head, metric) for needs, head, metric in _HEADS if needs <= fields)
-    hears = any(part.kind == "media" for example in examples for part in example.prompt)
-    if hears and metric == "perplexity":
-        return  # the likelihood of a text that is none
+    has_media = any(part.kind == "media" for example in examples for part in example.prompt)
+    if has_media and metric == "perplexity":
+        return  # a prompt with media has no likelihood
     parts: tuple[type[Component], ...] = (Tiny, type(task), SizeEncoder)
     keys: dict[str, Any] = {"backbone": {"use": Tiny.name}, "head": head, "score": {"metrics": [metric]}}
-    if hears:
+    if has_media:
         keys |= {"encoder": {"use": SizeEncoder.name}, "adapt": {"use": "head-only"}, "train": ONE_STEP}
     with tempfile.TemporaryDirectory(prefix="gpttasks-rows-") as folder:
         data: dict[str, Any] = {}
@@ -47,14 +47,14 @@ def task_round_trip(
             data = {"data": {"path": folder}}
         with trial(parts, keys | {"task": use(task) | data}) as run:
             if not task.own_data:
-                yield from _other_examples(run, examples)
-            yield from not_given_back(run)
+                yield from _example_differences(run, examples)
+            yield from folder_differences(run)
             if by_row and not task.own_data:
-                yield from _predicted_otherwise(run, rows, task.answer_columns)
+                yield from _prediction_differences(run, rows, task.answer_columns)
 
 
 def _write(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """As JSON Lines, or as Parquet where rows hold what JSON does not have, such as bytes."""
+    """Write JSON Lines, or Parquet if rows hold what JSON does not have, such as bytes."""
     try:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     except TypeError:
@@ -66,19 +66,19 @@ def _write(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
         file.with_suffix(".jsonl").write_text(lines, "utf-8")
 
 
-def _other_examples(run: TrialRun, examples: Sequence[Example]) -> Iterator[str]:
+def _example_differences(run: TrialRun, examples: Sequence[Example]) -> Iterator[str]:
     expected = sorted((prompt_text(one.prompt), one.gold_text or "", one.choices) for one in examples)
-    found = sorted((one.input, one.right or "", one.choices) for one in run.samples)
-    for one, other in zip(expected, found, strict=False):
+    actual = sorted((one.input, one.right or "", one.choices) for one in run.samples)
+    for one, other in zip(expected, actual, strict=False):
         if one != other:
             yield f"got the example {other} in a run on a file of the rows, expected {one}"
             return
-    if len(expected) != len(found):
-        yield f"got {len(found)} examples in a run on a file of the rows, expected {len(expected)}"
+    if len(expected) != len(actual):
+        yield f"got {len(actual)} examples in a run on a file of the rows, expected {len(expected)}"
 
 
-def _predicted_otherwise(run: TrialRun, rows: Sequence[Mapping[str, Any]], answers: frozenset[str]) -> Iterator[str]:
+def _prediction_differences(run: TrialRun, rows: Sequence[Mapping[str, Any]], answers: frozenset[str]) -> Iterator[str]:
     bare = [{column: value for column, value in row.items() if column not in answers} for row in rows]
-    found = answers_differ(run.answers, run.predicted(bare))
-    if found is not None:
-        yield f"got {found} predicted from rows without {sorted(answers)}, expected the same as in the run"
+    difference = answers_differ(run.answers, run.predicted(bare))
+    if difference is not None:
+        yield f"got {difference} in a run and predicted from rows without {sorted(answers)}, expected the same"

@@ -1,4 +1,4 @@
-"""A tiny random GPT-2 that is made in memory: what the checks of heads run on."""
+"""A tiny random GPT-2, created in memory, for the checks of heads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTEXT, VOCABULARY, HIDDEN = 128, 320, 32
 
 
 class TinyOptions(Options):
-    """How long a row may be."""
+    """The context."""
 
     context: int = Field(CONTEXT, ge=8, description="the maximum number of tokens of a row")
 
@@ -45,7 +45,7 @@ class Tiny(LocalBackbone):
             n_layer=2,
             n_head=4,
             n_positions=context,
-            initializer_range=0.2,  # wide: what goes wrong in a model this small would hardly be seen otherwise
+            initializer_range=0.2,  # large: errors in a model this small would hardly be visible otherwise
             vocab_size=len(tokenizer.inner),
             bos_token_id=end,
             eos_token_id=end,
@@ -58,7 +58,7 @@ class Tiny(LocalBackbone):
 
 
 def loaded_tiny() -> Tiny:
-    """The backbone, newly made: to be trained."""
+    """A new backbone, which may be trained."""
     backbone = Tiny()
     backbone.load(LoadSettings())
     return backbone
@@ -66,5 +66,5 @@ def loaded_tiny() -> Tiny:
 
 @lru_cache(maxsize=1)
 def tiny_backbone() -> Tiny:
-    """The loaded backbone, one for the whole process: do not train it."""
+    """The loaded backbone, shared by the whole process: do not train it."""
     return loaded_tiny()

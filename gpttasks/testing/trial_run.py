@@ -1,4 +1,4 @@
-"""A whole run of a component beside the kit's own parts, and whether its folder gives back the same answers."""
+"""A whole run of a component with the kit's minimal parts, and the comparison with answers from its folder."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 QUICK: dict[str, Any] = {"resamples": 2}
 RUNTIME = {"device": "cpu", "precision": "fp32", "cache": False}
 ONE_STEP = {"steps": 1, "tokens_per_step": 64, "learning_rate": 0.05}
-"""How a trial trains: enough to change the weights that a seed draws."""
+"""How a trial trains: one step, so that the weights differ from the initial ones."""
 
 
 class _Stage:
-    """A plugin of the core's components and others; of two with the same name, the other one is taken."""
+    """A plugin with the core's components and others, which replace core components of the same name."""
 
     def __init__(self, components: Iterable[type[Component]], answer_kinds: Iterable[AnswerKind]) -> None:
         self.components, self.answer_kinds = tuple(components), tuple(answer_kinds)
@@ -55,7 +55,7 @@ def use(component: Component) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrialRun:
-    """A run that was carried out, the recipe keys that it was made of, and the session for it and for later runs."""
+    """A finished run, its recipe keys, and the session for this and later runs."""
 
     keys: Mapping[str, Any]
     session: Session
@@ -86,17 +86,17 @@ class TrialRun:
         return carry_out(self.session, keys, self.run.folder.with_name(f"{self.run.folder.name}-again"))
 
     def predicted(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What ``gpttasks predict`` answers to rows, as :func:`answers_differ` compares it."""
+        """The answers of ``gpttasks predict`` to rows, as :func:`answers_differ` compares them."""
         from ..pipeline.predict import Predictor
 
         placed = [Row(row, place=f"sample row {number}") for number, row in enumerate(rows, 1)]
-        named = dict(self.keys["head"])
-        component: Any = self.session.plugins.get("head", named.pop("use"))
-        head: Head = component(component.Options.model_validate(named))
-        field = "value" if self.session.plugins.answer_kinds[head.gives].measures else "text"
+        options = dict(self.keys["head"])
+        component: Any = self.session.plugins.get("head", options.pop("use"))
+        head: Head = component(component.Options.model_validate(options))
+        key = "value" if self.session.plugins.answer_kinds[head.gives].measures else "text"
         with _quietly():
-            found = list(Predictor(self.run.folder, self.session.plugins, self.session).predict(placed))
-        return [{field: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in found]
+            predictions = list(Predictor(self.run.folder, self.session.plugins, self.session).predict(placed))
+        return [{key: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in predictions]
 
 
 @contextmanager
@@ -135,17 +135,17 @@ def carry_out(session: Session, keys: Mapping[str, Any], folder: Path) -> TrialR
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the lines for people."""
+    """Suppress the messages for people."""
     with contextlib.redirect_stderr(io.StringIO()):
         yield
 
 
-def not_given_back(trial: TrialRun) -> Iterator[str]:
-    """What another run on the folder of this one answers or scores otherwise."""
+def folder_differences(trial: TrialRun) -> Iterator[str]:
+    """Messages where another run on the folder of this one gives different answers or scores."""
     again = trial.scored_again()
-    found = answers_differ(trial.answers, again.answers)
-    if found is not None:
-        yield f"got {found} from the folder of a finished run, expected the same answer as in the run"
+    difference = answers_differ(trial.answers, again.answers)
+    if difference is not None:
+        yield f"got {difference} in a run and from its folder, expected the same answer"
     for key, score in trial.run.scores.items():
         other = again.run.scores[key].value
         if not close(score.value, other):
@@ -167,7 +167,7 @@ def answers_differ(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[st
 
 
 def _number(value: Any) -> Any:
-    """The number that a text holds; any other value as it is."""
+    """The number in a text; any other value unchanged."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:

@@ -29,7 +29,7 @@ def trained_parameters(model: nn.Module, modules: nn.ModuleDict | None) -> dict[
 def save_checkpoint(
     file: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
 ) -> None:
-    """Write weights, Adam's moments and ``state`` (JSON values), completely or not at all."""
+    """Write weights, Adam's moments and ``state`` (JSON values), atomically."""
     from safetensors.torch import save_file
 
     tensors = {WEIGHT + name: value.detach().contiguous() for name, value in parameters.items()}
@@ -61,7 +61,7 @@ def load_checkpoint(
 
     try:
         with safe_open(file, framework="pt") as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
             state: dict[str, Any] = json.loads(opened.metadata()["state"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise FolderError(

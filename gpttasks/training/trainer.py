@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """The settings of the trainer beside the recipe's ``train`` section.
+    """The settings of the trainer in addition to the recipe's ``train`` section.
 
     checkpoints:
         The folder for ``last.safetensors`` and ``best.safetensors``.

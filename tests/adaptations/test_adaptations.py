@@ -1,4 +1,4 @@
-"""What is trained of a backbone, and that other tools can load what is kept of it."""
+"""The trained part of a backbone, which other tools can load once it is saved."""
 
 import dataclasses
 import subprocess
@@ -38,7 +38,7 @@ def trained(backbone):
 
 
 def disturb(backbone):
-    """Stands for training: moves everything that is trained."""
+    """Simulates training: changes everything that is trained."""
     torch.manual_seed(0)
     with torch.no_grad():
         for value in backbone.model.parameters():

@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
-    """The errors of the one document that the command gives, as text; there is no traceback on stderr."""
+    """The errors of the command's only document, as text; stderr has no traceback."""
     assert main(["run", "small.yaml", "--out", "out", *arguments, "--json"]) == status
     out, err = capsys.readouterr()
     assert "Traceback" not in err

@@ -69,7 +69,7 @@ def write(task: str, *changes: dict[str, Any] | None, adapt: str = "none") -> No
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one error that the command gives, as the line that a person sees; nothing else is left behind."""
+    """The only error of the command, as the line for people; nothing is written."""
     assert main(["run", "small.yaml", "--out", "out", *arguments, "--json"]) == 2
     out, err = capsys.readouterr()
     assert "Traceback" not in err

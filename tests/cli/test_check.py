@@ -72,7 +72,7 @@ def test_the_summary_says_what_would_be_done(folder, capsys):
 @pytest.mark.parametrize(
     ("changes", "trained"),
     [
-        (["adapt=none"], "nothing: the backbone is used as it is"),
+        (["adapt=none"], "nothing: the backbone is used unchanged"),
         (["adapt=full", "train={steps: 5}"], "all weights, for 5 steps of all examples"),
         (["adapt=head-only", "head=classifier"], "the head, for 1 epoch of all examples"),
         (["adapt=lora", "head=classifier"], "an adapter and the head, for 1 epoch of all examples"),
@@ -200,7 +200,7 @@ def test_show_marks_tokens_target_and_what_is_cut(folder, tiny_gpt2_folder, caps
     assert "right answer: bad\n" in first
     assert "  cut: 1 shot\n" in first
     cut = int(first.split("  cut: ")[2].split()[0])
-    # What is left fills the context of 128 tokens, up to what the longer answer needs; one token a "dull" at least.
+    # The rest fills the context of 128 tokens, except for the longer answer; each "dull" has at least one token.
     shown = first.split("\n", 1)[1].split("  cut: ")[0]
     assert 128 - 10 <= shown.count("│") - 1 <= 128
     assert cut > 300 - 128
@@ -231,7 +231,7 @@ score: {metrics: [mean_squared_error]}
 
 
 def test_a_choice_is_not_a_number_to_predict(folder, capsys):
-    """The index of an option is no quantity: its squared error would mean nothing."""
+    """The index of an option is not a quantity: its squared error would be meaningless."""
     (folder / "recipe.yaml").write_text(MULTIPLE_CHOICE)
     status, err = check(capsys, "recipe.yaml")
     assert status == 2

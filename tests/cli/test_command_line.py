@@ -26,7 +26,7 @@ def command(*arguments, **options):
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Makes ``gpttasks run`` raise what it is given, instead of running."""
+    """Makes ``gpttasks run`` raise a given error instead of running."""
 
     def fail(error):
         def run_recipe(*_, **__):

@@ -1,4 +1,4 @@
-"""``gpttasks predict``: what goes in and what comes out, with a predictor that needs no model."""
+"""``gpttasks predict``: input and output, with a predictor that needs no model."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def test_a_new_recipe_is_checked_and_run_like_its_source(folder, capsys):
 
 @pytest.fixture
 def ctrl_c_is_heeded():
-    """Also where the tests were started in the background of a shell, which has its jobs ignore Ctrl-C."""
+    """Also if the tests run as a background job of a shell, whose jobs ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""An encoder and a task for the tests: an image is some bytes, four to an embedding; its colour is the answer."""
+"""An encoder and a task for the tests: an image is some bytes, four per embedding; its colour is the answer."""
 
 import torch
 
@@ -8,7 +8,7 @@ PIXELS = 4
 
 
 class PixelOptions(Options):
-    """Nothing but the defaults."""
+    """Only the defaults."""
 
 
 class Pixels(Encoder):

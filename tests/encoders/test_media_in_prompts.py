@@ -1,4 +1,4 @@
-"""Media in prompts: embeddings where they stood, for every kind of request, shared as text is."""
+"""Media in prompts: embeddings at their place, for every kind of request, shared like text."""
 
 import csv
 import random
@@ -43,7 +43,7 @@ def load(tiny_folder):
 
 
 def naive_logits(backbone: LocalBackbone, pieces: list) -> torch.Tensor:
-    """The logits after a row of texts (as ids) and images, whose embeddings are put together by hand."""
+    """The logits after a row of texts (as ids) and images, with embeddings concatenated by hand."""
     embed, projector = backbone.causal_lm.get_input_embeddings(), backbone.media.encoder.modules()["projector"]
     rows = [
         embed(torch.tensor(piece))

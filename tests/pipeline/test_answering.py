@@ -1,4 +1,4 @@
-"""Answers as the stages take them from a head."""
+"""How the stages take answers from a head."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from gpttasks.pipeline.answering import answer_all
 
 
 class Says(Head):
-    """Asks nothing and answers what it was made with."""
+    """Asks nothing and gives the answer that it was created with."""
 
     name = "says"
     gives = "text"
@@ -38,7 +38,7 @@ class Silent:
     [Answer("a", "a", detail={"margin": float("nan")}), Answer("a", "a", detail={"set": {1}}), Answer(object(), "a")],
 )
 def test_what_cannot_be_written_down_is_told_at_once(answer):
-    with pytest.raises(PluginError, match="head 'says' gave example 7 an answer that is not of JSON types"):
+    with pytest.raises(PluginError, match="head 'says' returned an answer to example 7 that is not of JSON types"):
         answer_all(Says(answer), Silent(), [Example("p", id="7")])
 
 

@@ -1,4 +1,4 @@
-"""Every recipe in the box: its header, its check, and a run of it on a tiny model with rows of its columns."""
+"""Every bundled recipe: its header, its check, and a run on a tiny model with rows of its columns."""
 
 import json
 import math
@@ -63,7 +63,7 @@ def heard(number):
 
 
 OWN_DATA = {"lm-eval-hellaswag": "tiny-choice"}
-"""Recipes whose task brings its data, with the task of the harness that takes its place here."""
+"""Recipes with a task that brings its own data, and the task of the harness that replaces it here."""
 ROWS = {
     "ag-news-classifier": lambda number: {"text": text_of(number), "label": number % 4},
     "arc-easy-folder": chosen(),
@@ -150,13 +150,13 @@ def test_its_header_says_what_it_does_the_command_and_one_override(name):
 
 
 def needs_harness(name):
-    """Skips a recipe of the harness's where that is not installed."""
+    """Skips a recipe that needs the harness if the harness is not installed."""
     if name in OWN_DATA:
         pytest.importorskip("lm_eval")
 
 
 def tiny(name, model, folder):
-    """What to put over a recipe so that it runs on a tiny model, with rows written into ``folder``."""
+    """The overrides with which a recipe runs on a tiny model, with rows that are written to ``folder``."""
     document = YAML(typ="safe").load(RECIPES[name].read_text("utf-8"))
     if name in OWN_DATA:
         overrides = [

@@ -1,4 +1,4 @@
-"""What cannot be asked, scored, trained or tuned on is reported before anything is loaded: how many, and where."""
+"""Examples that cannot be asked, scored, trained or tuned on are counted and located before anything is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from collections import Counter
 from gpttasks import Answer, DataError, Example, Head, Metric, Problem, Task, hookimpl
 
 class Lines(Task):
-    """The prompt and the number of each row, and what the head and the metric are to refuse."""
+    """The prompt and the number of each row, and what the head and the metric must refuse."""
     name = "lines"
     fields = frozenset({"prompt", "structure", "contexts"})
     def example(self, row):
@@ -175,7 +175,7 @@ def test_a_row_of_standard_input_is_named_by_its_id(plugins: Plugins, monkeypatc
 
 def test_contexts_that_the_head_would_ignore_are_refused(plugins: Plugins) -> None:
     write("test", {"contexts": ["It is red because the", "It is red because a"]})
-    message = r"test.jsonl:2: .*example \w+ has 2 contexts, and head 'recorder' reads one prompt; choose a head"
+    message = r"test.jsonl:2: .*example \w+ has 2 contexts, but head 'recorder' reads one prompt; choose a head"
     with pytest.raises(DataError, match=message):
         checked(plugins)
     Path("data", "test.jsonl").write_text('{"text": "test 0", "contexts": ["a", "b"]}\n')
@@ -183,7 +183,7 @@ def test_contexts_that_the_head_would_ignore_are_refused(plugins: Plugins) -> No
 
 
 def refused(plugins: Plugins, name: str, options: dict[str, Any], *examples: Example, method: str = "check") -> str:
-    """What a fresh head says of the last example; it takes those before."""
+    """The error of a new head for the last example; it accepts the ones before."""
     component = plugins.get("head", name)
     head: Any = component(component.Options(**options))
     for example in examples[:-1]:

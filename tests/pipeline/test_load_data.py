@@ -1,4 +1,4 @@
-"""What is loaded for a run: limits of splits that are trained on and scored."""
+"""The examples that a run loads: limits of splits that are trained on and scored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models in memory: which loads find one there, when it is altered, and how many are kept."""
+"""Models in memory: when one is reused, when it is altered, and how many are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished run as the backbone of another one: what comes along, what is told apart, and what is refused."""
+"""A finished run as the backbone of another run: what is loaded, what is distinguished, and what is refused."""
 
 from __future__ import annotations
 

@@ -119,12 +119,12 @@ def warnings_of(done: Run) -> str:
 class TestSameScores:
     @pytest.mark.parametrize("head", ["choice", "classifier"])
     def test_whatever_the_batch(self, recipe: Path, head: str) -> None:
-        # The tiny GPT-2 has dropout of its own, as GPT-2 has: it stays off in training.
+        # The tiny GPT-2 has dropout in its config, like GPT-2: it stays off in training.
         common = (f"head={head}", "adapt.dropout=0")
         one = run(recipe, "one", *common, "runtime.tokens_per_batch=1")
         many = run(recipe, "many", *common, "runtime.tokens_per_batch=5000")
         assert one.document["digest"] == many.document["digest"]
-        assert not any("moves what is learned" in warning for warning in one.document["warnings"])
+        assert not any("affects the trained weights" in warning for warning in one.document["warnings"])
         for left, right in zip(samples(one.folder), samples(many.folder), strict=True):
             assert left.id == right.id
             assert list(left.scores) == pytest.approx(list(right.scores), abs=1e-4)
@@ -156,7 +156,7 @@ class TestSameScores:
     @pytest.mark.parametrize("key", ["head.dropout=0.1", "train.dropout=true"])
     def test_dropout_is_told_to_depend_on_the_batch(self, recipe: Path, key: str) -> None:
         done = run(recipe, "out", "head=classifier", "adapt.dropout=0", key, "train.steps=1", "train.epochs=null")
-        warning = f"{key.partition('=')[0]} is on, so that runtime.tokens_per_batch moves what is learned"
+        warning = f"{key.partition('=')[0]} is on, so runtime.tokens_per_batch affects the trained weights"
         assert warning in done.document["warnings"]
 
 

@@ -1,4 +1,4 @@
-"""Several runs in one session: the model is loaded once, and no run leaves a trace in the next one's numbers."""
+"""Several runs in one session: the model is loaded once, and no run changes the next run's numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gpttasks.plugins import load_plugins
 SCORE_ONLY = ("adapt=none", "train=null")
 OTHER_PROMPT = "task.prompt='{{ text | passage }} It was'"
 BATCH = "runtime.tokens_per_batch=512"
-"""Of a given size, so that not even the last bit depends on how fast the machine is."""
+"""A fixed size, so that the speed of the machine does not change even the last bit."""
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ REMOVES_TOO_LITTLE = '''
 from gpttasks import Adaptation, hookimpl
 
 class Scaled(Adaptation):
-    """Scales the embeddings, and says that it has undone it."""
+    """Scales the embeddings, and claims to have undone that."""
 
     name = "scaled"
     keeps = "adapter"

@@ -26,7 +26,7 @@ def asks_for_twine(step: Commands) -> bool:
 
 
 def carry_out(step: Commands, shell: Shell) -> None:
-    """Type the commands of a step; each has to succeed and all together to print what the manual shows."""
+    """Type the commands of a step: each must succeed, and their output must be the one in the manual."""
     output = ""
     for command in step.commands:
         took = shell.type(command)
@@ -37,7 +37,7 @@ def carry_out(step: Commands, shell: Shell) -> None:
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """In an environment of its own. The cache of mypy is the one that the tests of ``gpttasks new plugin`` fill."""
+    """In a separate environment. The cache of mypy is the one that the tests of ``gpttasks new plugin`` fill."""
     folder = tmp_path_factory.mktemp("author")
     (folder / "work").mkdir()
     cache = {"MYPY_CACHE_DIR": str(tmp_path_factory.getbasetemp() / "mypy")}

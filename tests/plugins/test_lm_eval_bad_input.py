@@ -1,4 +1,4 @@
-"""What is wrong with a recipe that names a task of lm-evaluation-harness: one clear message, exit status 2."""
+"""Mistakes in recipes with tasks of lm-evaluation-harness: one clear message, exit status 2."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ runtime: {{device: cpu, precision: fp32}}
 
 @pytest.fixture
 def refused(file, tmp_path, capsys):
-    """The message with which a run is refused, and that nothing else is."""
+    """The message of a refused run, which prints nothing else."""
 
     def message(*overrides, verb="run", status=2):
         out = ("--out", str(tmp_path / "run")) if verb == "run" else ()

@@ -39,7 +39,7 @@ def model(tiny_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(model, folder):
-    """What the harness gives for a task with its own model."""
+    """The harness's result for a task with its own model."""
     import lm_eval
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
@@ -200,7 +200,7 @@ SPLITS = "training_split: train\nvalidation_split: test\n"
 
 @pytest.fixture
 def without_test(folder, tmp_path):
-    """A task whose documents to score are called validation."""
+    """A task with the documents to score in a split named validation."""
     text = TASKS["tiny-choice"].replace("tiny-choice", "no-test")
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "no-test.yaml").write_text(with_data(text, folder, SPLITS))

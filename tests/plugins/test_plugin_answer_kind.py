@@ -1,4 +1,4 @@
-"""A kind of answer that a plugin registers: stored, shown and compared its way by runs, ``predict`` and the kit."""
+"""A kind of answer that a plugin registers: runs, ``predict`` and the kit store, show and compare it as it defines."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PromptWords(Head):
         return Answer(words_of("".join(part.text for part in example.prompt)))
 
 class Jaccard(Metric):
-    """The share of words that answer and reference have in common."""
+    """The share of words that the answer and the reference share."""
 
     name = "jaccard"
     needs = frozenset({"references"})
@@ -112,7 +112,7 @@ def test_the_kit_knows_it(recipe: str, kind: str, name: str) -> None:
         (("store=sorted,\n", ""), "got an answer that is not of JSON types"),
         (
             ("load=frozenset", "load=lambda stored: frozenset()"),
-            "and, stored and loaded, frozenset(), expected the same",
+            "and frozenset() after storing and loading, expected the same",
         ),
         (("isinstance(answer.value, frozenset)", "False"), "expected a set of words"),
         (('" + ".join(sorted(answer.value))', "answer.value"), "expected a text"),

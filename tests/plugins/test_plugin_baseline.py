@@ -1,4 +1,4 @@
-"""A baseline that a plugin registers: named in a recipe with its options, scored, and blamed for its errors."""
+"""A baseline that a plugin registers: named in a recipe with its options, scored, and named in its error messages."""
 
 from __future__ import annotations
 

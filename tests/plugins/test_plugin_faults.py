@@ -1,4 +1,4 @@
-"""A plugin that raises in the middle of a run: told by plugin, component and example; what was reached is kept."""
+"""A plugin that raises during a run: reported with plugin, component and example; the progress is kept."""
 
 import json
 import re
@@ -119,7 +119,7 @@ runtime: {precision: fp32, device: cpu}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a recipe of nothing but the plugin's components, 12 rows to train on and 12 to score."""
+    """A working directory with a recipe that uses only the plugin's components, 12 training rows and 12 scored rows."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     for split in ("train", "test"):
@@ -131,14 +131,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(folder: Path, fault: str = "", call: int = 1, error: str = "KeyError('lost')") -> Path:
-    """Write the plugin with a fault at a call of a place; without one it is mended."""
+    """Write the plugin with a fault at a certain call of a method, or without a fault."""
     file = folder / "faulty.py"
     file.write_text(PLUGIN.format(fault=fault, call=call, error=error))
     return file
 
 
 def failed(capsys: pytest.CaptureFixture[str], *changes: str) -> str:
-    """The one message of a run that fails, as run.json holds it too."""
+    """The only message of a failed run, which run.json also has."""
     assert main(["run", "films.yaml", "--plugin", "faulty.py", "--out", "out", *changes]) == 2
     err = capsys.readouterr().err
     assert "Traceback" not in err
@@ -329,7 +329,7 @@ def test_a_failing_hook_about_a_failure_is_recorded_beside_it(folder: Path, caps
     record = read_run("out").document
     assert "tuple.index(x): x not in tuple" in record["error"]
     assert record["warnings"] == [
-        f"the plugin 'faulty' ({file}) failed in gpttasks_run_failed, and the run goes on without it: KeyError: 'lost'"
+        f"the plugin 'faulty' ({file}) failed in gpttasks_run_failed; the run continues without it: KeyError: 'lost'"
     ]
     assert capsys.readouterr().err.splitlines()[-1] == record["error"]
 

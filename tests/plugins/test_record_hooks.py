@@ -1,4 +1,4 @@
-"""Plugins that add to the record and to the report, and what a hook learns of a resumed run."""
+"""Plugins that add to the record and to the report, and what a hook receives about a resumed run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_hook_that_fails_is_a_warning(recipe: Path, hook: str, body: str, reas
     done = run(recipe, "out", *SCORE_ONLY, plugins=[plugin(recipe, "meter", text)])
     (warning,) = done.record.warnings
     assert warning.startswith("the plugin 'meter'")
-    assert f"failed in {hook}, and the run goes on without it" in warning
+    assert f"failed in {hook}; the run continues without it" in warning
     assert reason in warning
     assert done.record.hooks == {}
     assert "From plugins" not in (done.folder / "report.html").read_text()

@@ -50,8 +50,8 @@ def test_nothing_is_imported_before_it_is_named(tmp_path, monkeypatch):
 def test_what_cannot_be_imported_is_told_when_it_is_named(where):
     plugins = Plugins()
     plugins.register_module(plugin_with(("task", "gone", where)))
-    told = f"the task 'gone' cannot be imported from {where}.*; it was registered by the plugin 'later'"
-    with pytest.raises(PluginError, match=told):
+    message = f"the task 'gone' cannot be imported from {where}.*; it was registered by the plugin 'later'"
+    with pytest.raises(PluginError, match=message):
         plugins.get("task", "gone")
 
 

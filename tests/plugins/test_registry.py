@@ -39,7 +39,7 @@ def registering(*components, name="sample", folder=None):
 
 
 def state_of(plugins):
-    """All that can be seen of what is registered."""
+    """Everything visible of what is registered."""
     kinds = (*KINDS, "recipe")
     return [plugins.names(kind) for kind in kinds], plugins.recipes(), [record.name for record in plugins.records]
 
@@ -72,7 +72,7 @@ def test_unknown_name_tells_what_is_meant_and_what_is_known():
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "c-1", "d_2"])), max_size=12))
 def test_names_are_those_registered(keys):
-    """Plugin after plugin with one component each: the first of a name stays, a second one is refused."""
+    """Plugins with one component each: the first component of a name is kept, a second one is refused."""
     plugins = Plugins()
     expected = {}
     for number, (kind, name) in enumerate(keys):

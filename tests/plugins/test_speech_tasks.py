@@ -1,4 +1,4 @@
-"""The tasks of ``gpttasks_speech``: n-best lists, punctuation and casing; and intents, which need no task of theirs."""
+"""The tasks of ``gpttasks_speech``: n-best lists, punctuation and casing; and intents, which need no separate task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plugin from elsewhere: built, installed beside the wheel of gpttasks, tested and run in an environment of its own.
+"""A plugin from elsewhere: built, installed with the wheel of gpttasks, tested and run in a separate environment.
 
 ``third_party/gpttasks-scitldr`` is a distribution as anyone would publish it, with a task, metrics and recipes.
 """
@@ -35,12 +35,12 @@ plain_rouge = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(plain_rouge)
 
 
-# A PYTHONPATH would put this checkout before what is installed.
+# A PYTHONPATH would put this checkout before the installed packages.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def run(*command, status=0, cwd=None):
-    """What a command prints, on stdout and on stderr."""
+    """The output of a command, on stdout and stderr."""
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT)
     assert done.returncode == status, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
     return done.stdout, done.stderr
@@ -55,7 +55,7 @@ def python(tmp_path_factory):
     venv.create(folder / "environment", symlinks=True)
     made = folder / "environment" / "bin" / "python"
     (site,) = (folder / "environment" / "lib").glob("python*/site-packages")
-    # Last on the path, and no .pth file in there is read: gpttasks itself is found in the fresh environment alone.
+    # Last on the path, without its .pth files: gpttasks itself is found only in the new environment.
     (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     pip = (sys.executable, "-m", "pip", "--python", made, "--disable-pip-version-check", "install", "--no-index")
     run(*pip, "--no-deps", "--ignore-installed", *folder.glob("gpttasks-*.whl"))
@@ -74,7 +74,7 @@ def items(command, kind):
 
 
 def scores_of(samples):
-    """The scores of ``scitldr-demo`` from the samples alone: ROUGE by hand on what was written and what was right."""
+    """The scores of ``scitldr-demo`` from the samples alone: ROUGE computed by hand from answers and references."""
     found = {
         kind: fmean(plain_rouge.scitldr(one["answer"], one["references"], kind) for one in samples) for kind in KINDS
     }

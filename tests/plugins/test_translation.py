@@ -144,7 +144,7 @@ def test_options_survive_a_dump_with_all_defaults(options):
     assert TranslationOptions(**json.loads(found.model_dump_json())) == found
 
 
-# What a line of a text may hold: any script, any direction, combining marks; not the blank ones, which are refused.
+# Possible lines of a text: any script, any direction, combining marks; no blank lines, which are refused.
 LINES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 
 

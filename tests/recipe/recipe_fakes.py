@@ -1,4 +1,4 @@
-"""Small components of every kind, so that recipes are tested without the real ones."""
+"""Small components of every kind, to test recipes without the real ones."""
 
 import types
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""What a backbone declares, against what the other parts of a recipe ask of it: refused before anything is loaded."""
+"""A backbone's declarations against the needs of the recipe's other parts: refused before anything is loaded."""
 
 import pytest
 
@@ -55,7 +55,7 @@ score: {metrics: [accuracy]}
 
 @pytest.fixture
 def problems(tmp_path, monkeypatch):
-    """The problems of the recipe with some changes; none if it is right."""
+    """The problems of the recipe with some changes; empty if it is OK."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plugin.py").write_text(PLUGIN)
     (tmp_path / "r.yaml").write_text(RECIPE)
@@ -80,7 +80,7 @@ def test_a_head_that_the_backbone_answers(problems):
 def test_a_head_that_the_backbone_does_not_answer(problems):
     (problem,) = problems("head={use: either, write: true}")
     assert problem.startswith("command line: head: ")
-    assert "the head 'either' makes Generate requests, and the backbone 'ranks' answers LogLikelihood only" in problem
+    assert "the head 'either' makes Generate requests, but the backbone 'ranks' answers LogLikelihood only" in problem
     assert "heads whose requests it answers: choice, either, rescore" in problem
 
 

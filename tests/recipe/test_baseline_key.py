@@ -1,4 +1,4 @@
-"""The key ``baseline`` of a metric: what it means, what it goes with, and how it is written."""
+"""The key ``baseline`` of a metric: its meaning, what it can be combined with, and how it is written."""
 
 from __future__ import annotations
 

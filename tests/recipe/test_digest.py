@@ -1,4 +1,4 @@
-"""Recipes written out and identified."""
+"""Recipes as YAML, and their digests."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def read_back(recipe):
     return resolve(parse_document(dump_recipe(recipe), "r.yaml", OTHER_BASE), PLUGINS)
 
 
-# What YAML can hold: no surrogates; the escapes of all other characters are the writer's business.
+# Text that YAML can hold: no surrogates; the writer escapes all other characters if needed.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 POSITIVE = st.integers(1, 10**9)
 NUMBER = st.floats(1e-12, 1e12)
@@ -226,7 +226,7 @@ def test_values_that_no_recipe_can_hold_are_refused():
 
 
 def test_bundled_data_do_not_bind_the_digest_to_a_folder(monkeypatch, tmp_path):
-    digests, plugins = {}, load_plugins()  # loaded first: the folders that are put in are no recipes of theirs
+    digests, plugins = {}, load_plugins()  # loaded first: the patched folders have no recipes of the plugins
     for name in ("here", "there", "elsewhere"):
         folder = tmp_path / name
         (folder / "data").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Recipes as written: plain values, exact places, and one message for each thing that is wrong."""
+"""Recipes as written: plain values, exact places, and one message for each mistake."""
 
 import json
 from pathlib import Path
@@ -61,8 +61,8 @@ def test_places_of_keys_values_and_entries():
     assert document.place(("train", "no", "such", "key")) == document.places["train",]
 
 
-# Characters that JSON escapes in one piece: what it writes as two surrogates is no character to YAML, whose keys may
-# have 1024 characters at most.
+# Characters that JSON escapes as one unit: YAML does not accept two surrogates as a character. Keys in YAML have at
+# most 1024 characters.
 _texts = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=100)
 _scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _texts
 _values = st.recursive(_scalars, lambda inner: st.lists(inner) | st.dictionaries(_texts, inner), max_leaves=12)

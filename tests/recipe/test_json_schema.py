@@ -1,4 +1,4 @@
-"""The JSON Schema of recipes says what the resolver says, as far as a schema can."""
+"""The JSON Schema of recipes agrees with the resolver, as far as a schema can."""
 
 import json
 import re
@@ -26,7 +26,7 @@ TYPES = {
 
 
 def fits(value, schema):
-    """Whether a value fits a schema, by the keywords of JSON Schema that tell recipes apart."""
+    """Whether a value fits a schema, by the JSON Schema keywords that distinguish recipes."""
     if "$ref" in schema:
         return fits(value, SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")])
     if "anyOf" in schema and not any(fits(value, option) for option in schema["anyOf"]):

@@ -25,7 +25,7 @@ score: {metrics: [accuracy]}   # the end
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    """A recipe with relative paths, and a working directory beside it."""
+    """A recipe with relative paths, and a working directory next to it."""
     folder = tmp_path / "recipes"
     (folder / "things").mkdir(parents=True)
     (folder / "sorter.yaml").write_text(SOURCE, "utf-8")

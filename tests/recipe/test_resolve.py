@@ -1,4 +1,4 @@
-"""From a document to a recipe, and everything that can be wrong on the way, with its exact place."""
+"""From a document to a recipe, and all mistakes that are found on the way, with their exact places."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A task in a file of its own: what it holds, what recipe and command line change, and where mistakes are told."""
+"""A task in a separate file: its content, changes by recipe and command line, and the places of mistakes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ score: {metrics: [accuracy]}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Recipes and tasks in folders beside each other, and a third folder to work in."""
+    """Recipes and tasks in neighbouring folders, and a third folder as the working directory."""
     for name in ("recipes", "tasks", "work"):
         (tmp_path / name).mkdir()
     (tmp_path / "tasks" / "sorting.yaml").write_text(TASK)

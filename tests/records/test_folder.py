@@ -1,4 +1,4 @@
-"""A folder is resumable or finished, never half, whatever stops a run and whenever."""
+"""A folder is either resumable or finished, whatever stops a run and whenever."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_corrected_recipe_takes_over_a_folder_in_which_nothing_was_done(recipe
 
 def test_a_folder_that_cannot_be_made(recipe: Path) -> None:
     (recipe.parent / "file").write_text("")
-    with pytest.raises(FolderError, match="cannot be made"):
+    with pytest.raises(FolderError, match="cannot be created"):
         run(recipe, "file/out", *SCORE_ONLY)
 
 
@@ -85,7 +85,7 @@ def test_a_plugin_that_fails_at_the_very_end_leaves_the_run_finished(recipe: Pat
     assert done.state == "finished"
     (warning,) = done.document["warnings"]
     assert "the plugin 'late'" in warning
-    assert warning.endswith("failed in gpttasks_run_finished, and the run goes on without it: RuntimeError: too late")
+    assert warning.endswith("failed in gpttasks_run_finished; the run continues without it: RuntimeError: too late")
     assert run(recipe, "out", *SCORE_ONLY, plugins=[plugin]).reused
 
 

@@ -1,4 +1,4 @@
-"""``run.json`` is read back as it was written, and a foreign or damaged one is refused with what is wrong."""
+"""``run.json`` is read as it was written; a foreign or damaged file is refused with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sample is read back as it was written, and what the metrics were given is rebuilt from it."""
+"""A sample is read as it was written, and the metrics' input is rebuilt from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rendered report that is only read, made once for all tests of this folder."""
+"""A rendered report, created once for all tests in this folder, which only read it."""
 
 from __future__ import annotations
 

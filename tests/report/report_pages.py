@@ -1,4 +1,4 @@
-"""A report's page as a tree of elements, and a run to render: what the tests of the report share."""
+"""Helpers for the tests of the report: its page as a tree of elements, and a run to render."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class Page(HTMLParser):
         ]
 
     def text(self, index):
-        """The text of an element, pieces apart by one space."""
+        """The text of an element, with its pieces separated by one space."""
         return " ".join(" ".join(self.texts.get(index, ())).split())
 
     def raw(self, index):
-        """The text of an element as it stands."""
+        """The text of an element, unchanged."""
         return "".join(self.texts.get(index, ()))
 
     def text_of(self, tag, **wanted):

@@ -46,7 +46,7 @@ document.title = said.join(";");
 
 
 def dump(page, folder, *options):
-    """The page's document after its scripts ran, and what the browser's console said."""
+    """The page's document after its scripts ran, and the messages in the browser's console."""
     command = [
         CHROMIUM,
         "--headless",

@@ -1,4 +1,4 @@
-"""Where lines, ticks and bars stand."""
+"""The positions of lines, ticks and bars."""
 
 from __future__ import annotations
 

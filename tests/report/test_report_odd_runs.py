@@ -1,4 +1,4 @@
-"""Runs with pieces that are missing, odd or hostile: the page is whole, and nothing breaks out of its place."""
+"""Runs with missing, odd or hostile parts: the page stays complete, and nothing escapes from its element."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as a whole: its structure and what it says."""
+"""The page as a whole: its structure and its texts."""
 
 from __future__ import annotations
 

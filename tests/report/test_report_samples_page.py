@@ -1,4 +1,4 @@
-"""What the page says of samples: first ones and worst errors, confusion, calibration."""
+"""The samples on the page: the first ones and the worst errors, confusion, calibration."""
 
 from __future__ import annotations
 

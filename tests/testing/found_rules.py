@@ -1,4 +1,4 @@
-"""What the tests of bad components share."""
+"""Helpers for the tests of bad components."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ COUNTER = itertools.count()
 
 
 def rules(faults):
-    """The rules that are broken."""
+    """The names of the broken rules."""
     return {fault.rule for fault in faults}

@@ -1,4 +1,4 @@
-"""One bad adaptation a rule: the kit names exactly that fault."""
+"""One bad adaptation per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpttasks.testing import check_adaptation
 
 
 class Biases(Adaptation):
-    """A good one of its own: the biases of the backbone, kept as the whole model."""
+    """A correct adaptation: trains the biases of the backbone, saved as the whole model."""
 
     name = "biases"
     trains_weights = True
@@ -87,7 +87,7 @@ class Untidy(NoAdaptation):
 
 
 class Hooked(Lora):
-    """Leaves a hook on the model, which no digest shows."""
+    """Leaves a hook on the model, which digests do not cover."""
 
     def apply(self, backbone):
         super().apply(backbone)

@@ -1,4 +1,4 @@
-"""One bad backbone a rule: the kit names exactly that fault."""
+"""One bad backbone per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class ServedHere(Mock):
 
 
 class Drifting(Mock):
-    """Another one each time it is made."""
+    """A different model each time it is created."""
 
     def load(self, settings):
         super().load(settings)

@@ -1,4 +1,4 @@
-"""One bad baseline a rule: the kit names that fault."""
+"""One bad baseline per rule: the kit names that fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gpttasks.testing import check_baseline
 
 
 class First(Baseline):
-    """The first choice: a good one."""
+    """Answers the first choice: a correct baseline."""
 
     name = "first"
     gives = frozenset({"label"})
@@ -52,7 +52,7 @@ class FirstWord(First):
 
 
 class Remembering(First):
-    """Answers otherwise in a run than before."""
+    """Answers differently in a run."""
 
     gives = frozenset({"text"})
 
@@ -93,5 +93,5 @@ def test_examples_without_what_it_needs():
     class Speaker(First):
         needs = frozenset({"group"})
 
-    with pytest.raises(ValueError, match="baseline 'first' needs group, and the examples have none"):
+    with pytest.raises(ValueError, match="baseline 'first' needs group, which the examples lack"):
         check_baseline(Speaker())

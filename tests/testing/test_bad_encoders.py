@@ -1,4 +1,4 @@
-"""One bad encoder a rule: the kit names exactly that fault."""
+"""One bad encoder per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 

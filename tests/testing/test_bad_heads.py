@@ -1,4 +1,4 @@
-"""One bad head a rule: the kit names exactly that fault."""
+"""One bad head per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Contrary(Choice):
 
 
 class KeptInTheProcess(Choice):
-    """What it learned in training is in no file."""
+    """Saves nothing of what it learned in training."""
 
     def loss(self, outputs, items):
         self.learned = True
@@ -147,7 +147,7 @@ def test_other_bad_heads(head, rule):
 
 
 class Asking(Head):
-    """Says nothing of what to train on."""
+    """Does not say what to train on."""
 
     name, gives, asks = "asking", "text", frozenset({Generate})
 

@@ -1,4 +1,4 @@
-"""One bad module a rule: the kit names exactly what importing it does."""
+"""One bad module per rule: the kit names exactly what importing it does."""
 
 from __future__ import annotations
 

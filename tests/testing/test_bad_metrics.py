@@ -1,4 +1,4 @@
-"""One bad metric a rule: the kit names exactly that fault."""
+"""One bad metric per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_bad_metrics(metric, rule):
 
 def test_the_message_says_what_was_got_and_wanted():
     fault = check_metric(OutOfBounds())[0]
-    hint = "correct total(), or set scale to the lowest and highest value there can be (None where there is none)"
+    hint = "correct total(), or set scale to the lowest and highest possible value (None if there is none)"
     message = "got 100.0 from 200 samples, expected it in the scale 0.0 to 1.0"
     assert fault == Fault("metric", "accuracy", "bounds", message, hint)
     assert str(fault) == f"metric accuracy: bounds: {message}; {hint}"
@@ -77,7 +77,7 @@ class Constant(Accuracy):
 
 
 class Growing(Accuracy):
-    """It remembers how often it was asked."""
+    """Counts its calls."""
 
     def __init__(self, options=None):
         super().__init__(options)
@@ -88,7 +88,7 @@ class Growing(Accuracy):
 
 
 class WideInterval(Accuracy):
-    """Beyond its scale on resamples alone: only there a row stands twice."""
+    """Beyond its scale only on resamples: only there a row occurs twice."""
 
     def total(self, rows):
         return float(rows.mean()) if len(rows) != 40 else float(rows.mean()) + 1

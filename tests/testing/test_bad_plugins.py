@@ -54,13 +54,13 @@ def gpttasks_register(register):
 PLUGINS = {
     "nondeterministic": (
         TASK.replace("PROMPT", '[row["text"], random.choice(["\\nMood:", "\\nFeeling:"]), str(random.random())]'),
-        "task moods: deterministic: got other examples from the same rows, expected the same; derive what is "
-        "drawn from",
+        "task moods: deterministic: got different examples from the same rows, expected the same; derive random "
+        "choices from",
     ),
     "leaking": (
         TASK.replace("PROMPT", """[row["text"], f"\\nMood ({row.get('label')}):"]"""),
-        "task moods: label-not-in-prompt: got another prompt with another right answer in ['label'], expected the same "
-        "prompt; take it out of the prompt",
+        "task moods: label-not-in-prompt: got a different prompt with another right answer in ['label'], expected the "
+        "same prompt; remove it from the prompt",
     ),
     "wrong_bounds": (
         METRIC,
@@ -75,7 +75,7 @@ PLUGINS = {
         "import socket as s\n\ntry:\n    s.create_connection(('192.0.2.1', 80))\nexcept Exception:\n    pass\n"
         + TASK.replace("PROMPT", 'row["text"]'),
         "import network_at_import.py: no-network-at-import: got socket.getaddrinfo '192.0.2.1', expected no use of the "
-        "network; ask when a component is loaded",
+        "network; use the network only when a component is loaded",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""One bad task a rule: the kit names exactly that fault."""
+"""One bad task per rule: the kit names exactly that fault."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Undeclared(Plain):
 
 
 class NeedsTheAnswer(Plain):
-    """It cannot read a row that is only to be predicted."""
+    """Cannot read rows without right answers."""
 
     def example(self, row):
         return Example([row["text"], "\nIt is"], choices=("bad", "good"), label=int(row["label"]))
@@ -159,11 +159,11 @@ def test_other_bad_tasks(task, rows, rule):
     assert rule in rules_of(check_task(task(), rows))
 
 
-def test_what_to_do_stands_in_the_fault():
+def test_the_fault_says_what_to_do():
     fault = check_task(Leaking(), ROWS)[0]
     assert str(fault) == (
-        "task plain: label-not-in-prompt: got another prompt with another right answer in ['label'], expected the same "
-        "prompt; take it out of the prompt, and name the columns that hold it in answer_columns"
+        "task plain: label-not-in-prompt: got a different prompt with another right answer in ['label'], expected the "
+        "same prompt; remove it from the prompt, and name the columns that hold it in answer_columns"
     )
 
 

@@ -11,10 +11,10 @@ from fit_table import TASKS, rows
 from gpttasks.plugins import load_plugins
 from gpttasks.testing import check_task
 from gpttasks.testing.pytest_plugin import CHECKED
-from gpttasks.testing.registered import Undriven, check_registered
+from gpttasks.testing.registered import CannotCheck, check_registered
 
-UNDRIVEN = {"pretrained-audio", "hf", "run", "lm-eval"}
-"""Those that need files or another library: the kit says what to give or to write for each."""
+UNCHECKED = {"pretrained-audio", "hf", "run", "lm-eval"}
+"""Components that need files or another library: for each the kit says what to add."""
 PLUGINS = load_plugins()
 OURS = [
     (record, kind, name)
@@ -27,10 +27,8 @@ OURS = [
 
 @pytest.mark.parametrize(("record", "kind", "name"), OURS, ids=[f"{kind}-{name}" for _, kind, name in OURS])
 def test_our_own_components(record, kind, name):
-    if kind != "import" and name in UNDRIVEN:
-        with pytest.raises(
-            Undriven, match=r"needs .*: (give them in the class attribute|check it in a test of its own)"
-        ):
+    if kind != "import" and name in UNCHECKED:
+        with pytest.raises(CannotCheck, match=r"needs .*: add (them|examples) as the class attribute"):
             check_registered(PLUGINS, record, kind, name)
     else:
         assert check_registered(PLUGINS, record, kind, name) == []
@@ -79,14 +77,14 @@ def test_pytest_names_the_fault(tmp_path):
     (tmp_path / "bad.py").write_text(PLUGIN.replace("LEAK", "str(row.get('label'))"))
     code, said = run_pytest(tmp_path, "--gpttasks=bad.py")
     assert code == 1, said
-    assert "task sarcasm: label-not-in-prompt: got another prompt with another right answer in ['label']" in said
+    assert "task sarcasm: label-not-in-prompt: got a different prompt with another right answer in ['label']" in said
 
 
 def test_pytest_says_what_a_component_lacks(tmp_path):
     source = PLUGIN.replace("LEAK, ", "").replace("sample_rows = ", "other = ")
     (tmp_path / "bare.py").write_text(source)
     code, said = run_pytest(tmp_path, "--gpttasks=bare.py")
-    wanted = "task sarcasm: it needs rows: give two or more in the class attribute sample_rows"
+    wanted = "task sarcasm: it needs rows: add two or more as the class attribute sample_rows"
     assert (code, wanted in said.partition("gpttasks: not checked")[2]) == (0, True), said
 
 

@@ -1,4 +1,4 @@
-"""Items made when a step needs them: the same as made at once, and no later surprise."""
+"""Items made when a step needs them: the same as items made in advance, with errors reported in advance."""
 
 import pytest
 
@@ -19,7 +19,7 @@ EXAMPLES = [
 
 
 class Counting(Head):
-    """Makes as many items as the example's text is long, and remembers for which it was asked."""
+    """Makes one item per character of the example's text, and records the examples."""
 
     name = "counting"
 

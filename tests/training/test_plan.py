@@ -16,7 +16,7 @@ seeds = st.integers(0, 5)
 
 
 def plan_steps(lengths, budget, seed, *, epochs=None, steps=None):
-    """All steps of a plan, walked through as the trainer does it."""
+    """All steps of a plan, in the way the trainer takes them."""
     plan = Plan(len(lengths), budget, seed, epochs=epochs, steps=steps)
     made, seen = [], 0
     while plan.share(len(made), seen) < 1:
@@ -137,7 +137,7 @@ def test_micro_batches_keep_items_whole_within_the_budget(items, budget):
 
 
 def rates_of(total, **options):
-    """The rates of all steps, each of the same share of the training."""
+    """The rates of all steps, with equal shares of the training."""
     rates, warmed = [], 0.0
     for step in range(total):
         rate, warmed = learning_rate(step, step / total, (step + 1) / total, warmed, **options)

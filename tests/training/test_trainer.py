@@ -1,4 +1,4 @@
-"""The training loop against one naive big batch, and against itself interrupted."""
+"""The training loop compared with one naive large batch, and with an interrupted run of itself."""
 
 import json
 import math
@@ -54,7 +54,7 @@ def fresh_accelerator():
 
 
 def make(folder, tmp_path, *, head="classifier with lm", adapt=None, settings=None, dropout=False, **options):
-    """A trainer of a fresh model, its items, and the list that its events go to."""
+    """A trainer with a new model, its items, and the list of its events."""
     backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
     backbone.load(LoadSettings())
     torch.manual_seed(5)
@@ -62,13 +62,13 @@ def make(folder, tmp_path, *, head="classifier with lm", adapt=None, settings=No
     head = HEADS[head]()
     head.bind(backbone, EXAMPLES[0])
     events = []
-    told = {"seed": 1, "checkpoints": tmp_path / "checkpoints", "log": events.append} | (settings or {})
+    arguments = {"seed": 1, "checkpoints": tmp_path / "checkpoints", "log": events.append} | (settings or {})
     trainer = Trainer(
         backbone,
         head,
         TrainOptions(**{"epochs": None, "steps": 6, "tokens_per_step": 60, "dropout": dropout} | options),
         Accelerator(cpu=True),
-        TrainerSettings(**told),
+        TrainerSettings(**arguments),
     )
     return SimpleNamespace(
         trainer=trainer, items=[item for one in EXAMPLES for item in head.items(one)], events=events, head=head
@@ -84,7 +84,7 @@ def steps_of(made):
 
 
 def naive_loss(model, head, items):
-    """The loss of a step, its definition written down: one row at a time, sums divided by counts at the end."""
+    """The loss of a step by its definition: one row at a time, sums divided by counts at the end."""
     total = {}
     for item in items:
         (sequence,) = item.rows
@@ -193,7 +193,7 @@ def test_nothing_to_train(tiny_gpt2_folder, tmp_path, adapt):
 
 
 class StopAt:
-    """Asks to stop after a step of the training that is put in ``made``."""
+    """Requests a stop after a step of the training in ``made``."""
 
     def __init__(self, step):
         self.step = step
@@ -279,7 +279,7 @@ def test_a_loss_that_no_item_counts(tiny_gpt2_folder, tmp_path):
 
 
 def validated(folder, tmp_path, values, *, higher=True, **validate):
-    """A training of 6 steps that is validated after each, with the given values; and its weights at each validation."""
+    """A training of 6 steps with a validation after each, with the given values; and its weights at each validation."""
     snapshots = []
     rest = iter(values)
 

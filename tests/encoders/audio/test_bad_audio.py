@@ -1,4 +1,4 @@
-"""Bad audio in a run: told by file and row before any work, or left out and counted; an encoder that does not fit."""
+"""Bad audio in a run: reported by file and row before any work, or skipped and counted; encoders that do not fit."""
 
 import json
 from pathlib import Path
@@ -134,7 +134,7 @@ def test_minutes_that_the_encoder_may_read_have_to_fit_the_context(folder: Path,
     put(folder, LONG, "test")
     assert main(["run", "tones.yaml", "encoder.max_seconds=200", "--out", "out"]) == 2
     # 18,001 frames of 10 ms, of which each of two convolutions leaves half.
-    assert "makes 4,501 embeddings, and the context is of 128 tokens" in capsys.readouterr().err.splitlines()[-1]
+    assert "makes 4,501 embeddings, but the context has 128 tokens" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_stereo_at_44_100_hertz_is_read_as_its_mean_at_16_000(folder: Path, capsys) -> None:
@@ -213,12 +213,13 @@ def test_a_trained_encoder_of_another_size_is_told_with_both_shapes(folder: Path
     assert main([*again, "wider", "encoder={use: log-mel, channels: 16, mels: 10}"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert (
-        "encoder.safetensors does not fit: convolutions.0.bias has the shape [8], expected [16]; it was trained" in last
+        "encoder.safetensors does not fit: convolutions.0.bias: got shape [8], expected shape [16]; it was trained"
+        in last
     )
 
 
 def test_looking_at_the_audio_moves_nothing_that_is_drawn(folder: Path, capsys) -> None:
-    """An encoder that draws is asked for embeddings before the classifier's weights are drawn: those stay the same."""
+    """An encoder that draws random numbers runs before the classifier's weights are drawn: these stay the same."""
     text = PLUGIN.format(more_wide=0, more_long=0)
     drawing = text.replace("return [self._mod", "torch.rand(3)\n        return [self._mod")
     losses = []

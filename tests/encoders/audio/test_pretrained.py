@@ -1,4 +1,4 @@
-"""Pretrained audio encoders: the states that transformers gives, as many as were announced."""
+"""Pretrained audio encoders: the states from transformers, as many as ``length`` says."""
 
 import numpy as np
 import pytest
