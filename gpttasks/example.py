@@ -73,6 +73,11 @@ def prompt_text(prompt: Prompt) -> str:
     return "".join(f"<{part.media.type} {part.media.digest[:8]}>" if part.media else part.text for part in prompt)
 
 
+def predicted_text(example: Example) -> str:
+    """The text whose likelihood counts: the target without white space around it, or without a target the prompt."""
+    return prompt_text(example.prompt) if example.target is None else example.target.strip()
+
+
 RENAMED_FIELDS: Mapping[str, str] = {
     "scores": "`labels` (the indices of the right choices), `answer_start` (a character of the passage) and `features` "
     "(named numbers, one for each choice)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, comma_separated, did_you_mean
@@ -53,7 +53,8 @@ def _of_modules(config: LoraConfig) -> Iterator[tuple[str, str, str]]:
             before = ".*" if option == "modules_to_save" else r"(.*\.)?"
             yield from ((key, name, before + re.escape(name)) for name in sorted(value))
     for option, key in PATTERNS.items():
-        for name in getattr(config, option, None) or {}:
+        names: Any = getattr(config, option, None)
+        for name in names if isinstance(names, Mapping) else ():  # PEFT itself refuses anything else
             yield key, name, rf"(.*\.)?({name.removeprefix('^')})"
 
 

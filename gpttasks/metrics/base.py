@@ -23,6 +23,8 @@ class Metric(Component):
 
     needs:
         the example fields it reads (``label``, ``references``, ...).
+    optional:
+        the example fields it also reads if they are filled.
     takes:
         the kinds of answer it can score (``label``, ``text``, ``nll``, ...).
     reads:
@@ -41,6 +43,11 @@ class Metric(Component):
     @property
     def needs(self) -> frozenset[str]:
         """See the class; a plain class attribute in a subclass, or a property where its options decide."""
+        return frozenset()
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """See the class."""
         return frozenset()
 
     @property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..answer import Answer
 from ..errors import PluginError, UserError
-from ..example import Example, prompt_text
+from ..example import Example, predicted_text
 from ..tasks.labels import right_labels
 from .rows import sample_rows
 
@@ -131,7 +131,7 @@ _LIKELIHOODS = PairForm(
     "predictions: for each text [nats, tokens, bytes]. references: the texts, which must not be empty.",
     "numbers",
     "text",
-    lambda example, answer: (list(answer.scores), prompt_text(example.prompt)),
+    lambda example, answer: (list(answer.scores), predicted_text(example)),
     lambda prediction, reference, id: (
         Example(reference, id=id),
         Answer(_numbers(prediction)[0], scores=_numbers(prediction)),
@@ -237,7 +237,7 @@ def _numbered(metric: Metric, examples: Sequence[Example], answers: Sequence[Ans
 
     def decode(prediction: Any, reference: Any, id: str) -> tuple[Example, Answer]:
         example, answer = examples[int(reference)], answers[int(prediction)]
-        return needed_fields(example, metric.needs), read_fields(answer, metric.reads)
+        return needed_fields(example, metric.needs | metric.optional), read_fields(answer, metric.reads)
 
     return PairForm("predictions and references: the samples' numbers.", "number", "number", encode, decode)
 

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from ..example import prompt_text
+from ..example import predicted_text
 from .base import Metric
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ class WordPerplexity(_Likelihood):
     """
 
     name = "word_perplexity"
+    optional = frozenset({"target"})
     version = "2"  # since 2 the words of a target count, not those of the prompt before it
     scale = (1.0, None)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(nats, words of the target, or of the prompt where there is no target)."""
         nats, _, _ = _nats_tokens_bytes(answer)
-        text = prompt_text(example.prompt) if example.target is None else example.target.strip()
-        return nats, float(len(re.split(r"\s+", text)))
+        return nats, float(len(re.split(r"\s+", predicted_text(example))))
 
     def total(self, rows: np.ndarray) -> float:
         """exp(nats / words); infinity where the mean is beyond 709 nats."""

@@ -141,14 +141,15 @@ def random_at_chance(subject: MetricSubject) -> Iterator[str]:
         yield f"got {share:.3f} for random answers among {choices} choices, expected {chance:.3f} ± {bound:.3f}"
 
 
-@rule("name each field of the example that it reads in needs, and each field of the answer in reads")
+@rule("name each field of the example that it reads in needs or optional, and each field of the answer in reads")
 def reads_what_it_names(subject: MetricSubject) -> Iterator[str]:
-    """It reads only the fields in ``needs`` of an example, and only those in ``reads`` of an answer."""
+    """It reads only the fields ``needs`` and ``optional`` of an example, and only those in ``reads`` of an answer."""
     metric = subject.metric
     expected = subject.rows(subject.drawn)
-    bare = [needed_fields(example, metric.needs) for example in subject.examples]
+    named = metric.needs | metric.optional
+    bare = [needed_fields(example, named) for example in subject.examples]
     answers = [read_fields(answer, metric.reads) for answer in subject.drawn]
-    expectation = f"expected the same, since needs is {sorted(metric.needs)} and reads is {sorted(metric.reads)}"
+    expectation = f"expected the same, since needs and optional are {sorted(named)} and reads is {sorted(metric.reads)}"
     try:
         statistics = sample_rows(metric, bare, answers, key=metric.name)
     except Exception as error:

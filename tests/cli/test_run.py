@@ -161,7 +161,7 @@ def test_export_of_a_run_without_training_is_refused(folder, capsys):
     assert main(["run", "small.yaml", "--out", "here"]) == 0
     capsys.readouterr()
     assert main(["export", "here"]) == 2
-    assert "leaves the backbone as it was" in capsys.readouterr().err
+    assert "does not change the backbone" in capsys.readouterr().err
 
 
 def test_a_new_recipe_is_checked_and_run_like_its_source(folder, capsys):

@@ -198,7 +198,7 @@ def test_an_encoder_that_nothing_trains_is_refused(colours: Path) -> None:
         f"task={{{text}}}",
         plugins=PLUGIN,
     )
-    with pytest.raises(BackboneError, match="is a run of no encoder"):
+    with pytest.raises(BackboneError, match="has no encoder; choose an adaptation"):
         run(colours, "out", "adapt=none", "train=null", f"backbone={plain.folder}", plugins=PLUGIN)
     with pytest.raises(UserError, match="takes text only"):
         run(colours, "out", "backbone=mock", "adapt=none", "train=null", plugins=PLUGIN)

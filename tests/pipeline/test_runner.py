@@ -107,7 +107,7 @@ class TestReuse:
             run(recipe, "out", "seed=2")
 
     def test_a_folder_with_other_files_is_refused(self, recipe: Path) -> None:
-        with pytest.raises(FolderError, match="no run"):
+        with pytest.raises(FolderError, match="is not a run folder"):
             run(recipe, "data")
         assert (recipe.parent / "data" / "train.csv").exists()
 
@@ -213,7 +213,7 @@ class TestResume:
 
     def test_a_loss_that_is_no_number_names_the_step(self, recipe: Path) -> None:
         with pytest.raises(RunFailed, match=r"step \d+"):
-            run(recipe, "out", "train.learning_rate=1.0e+30", "train.clip=null", "train.epochs=5")
+            run(recipe, "out", "train={learning_rate: 1, weight_decay: 1.0e+30, clip: null, epochs: 5}")
         assert read_run(recipe.parent / "out").document["error"]
 
 

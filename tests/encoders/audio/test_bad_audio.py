@@ -213,8 +213,7 @@ def test_a_trained_encoder_of_another_size_is_told_with_both_shapes(folder: Path
     assert main([*again, "wider", "encoder={use: log-mel, channels: 16, mels: 10}"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert (
-        "encoder.safetensors does not fit: convolutions.0.bias: got shape [8], expected shape [16]; it was trained"
-        in last
+        "encoder.safetensors does not fit: convolutions.0.bias has the shape [8], expected [16]; it was trained" in last
     )
 
 
