@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import RunFailed
+from ..errors import PluginError, RunFailed, one_line
 from ..example import prompt_text
 from ..model.folder import dtype_name, load_causal_lm
 from ..model.same_model import TOLERANCE, largest_difference, release_weights, rows_to_compare, token_logprobs
@@ -56,7 +56,7 @@ def _load(run: ActiveRun, prepared: PreparedRun, lm: CausalLM) -> None:
     keeps = str(prepared.adaptation.keeps)
     trained = {name for name, value in lm.model.named_parameters() if value.requires_grad}
     frozen = any(not value.requires_grad for value in lm.model.parameters())
-    if keeps != MODEL and frozen and prepared.adaptation.remove(lm) and lm.is_unaltered():
+    if keeps != MODEL and frozen and _removed(run, prepared, lm) and lm.is_unaltered():
         prepared.adaptation.load(lm, run.folder / keeps)
     else:
         if prepared.model is not None:
@@ -65,6 +65,15 @@ def _load(run: ActiveRun, prepared: PreparedRun, lm: CausalLM) -> None:
     lm.model.eval()
     for name, value in lm.model.named_parameters():  # what is trained is part of the signature and of the cache's key
         value.requires_grad_(name in trained)
+
+
+def _removed(run: ActiveRun, prepared: PreparedRun, lm: CausalLM) -> bool:
+    """Whether the adaptation was taken off the model. If a plugin fails, the base is loaded anew."""
+    try:
+        return prepared.adaptation.remove(lm)
+    except PluginError as error:
+        run.warn(f"the backbone is loaded again: {one_line(error)}")
+        return False
 
 
 def _load_anew(run: ActiveRun, prepared: PreparedRun, lm: CausalLM, keeps: str) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from ..errors import DataError
 from ..example import Media
 
@@ -17,7 +14,6 @@ class ByteTokenizer:
     starts_with: tuple[int, ...] = (BYTES,)
     fallback_start: int | None = BYTES
     end: int | None = BYTES
-    special_ids: Mapping[str, int] = MappingProxyType({})
 
     def encode(self, text: str) -> list[int]:
         """The bytes of ``text``. Raises DataError if it is not valid Unicode."""

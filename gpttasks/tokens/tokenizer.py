@@ -46,9 +46,6 @@ class Tokenizer(Protocol):
     end: int | None
     """The id of the end token; None without one."""
 
-    special_ids: Mapping[str, int]
-    """The id of each special token by its text; decoding leaves these tokens out."""
-
     def encode(self, text: str) -> list[int]:
         """The ids of ``text`` alone, without special tokens."""
         ...
@@ -96,6 +93,7 @@ class TextTokenizer:
         self.end: int | None = eos
         self.fallback_start: int | None = bos if bos is not None else eos
         added: dict[int, Any] = tokenizer.added_tokens_decoder
+        # The id of each special token by its text; decoding leaves these tokens out.
         self.special_ids: Mapping[str, int] = {token.content: index for index, token in added.items() if token.special}
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
         if self._backend is not None:  # a tokenizer.json may switch these on; rows are cut, and counted, elsewhere

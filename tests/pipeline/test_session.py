@@ -232,6 +232,10 @@ class Scaled(Adaptation):
         from safetensors.torch import save_file
         save_file({"scale": self.scale.detach()}, folder / "scale.safetensors")
 
+    def load(self, backbone, folder):
+        from safetensors.torch import load_file
+        next(backbone.model.parameters()).data.copy_(load_file(folder / "scale.safetensors")["scale"])
+
     def remove(self, backbone):
         HOW
 

@@ -300,9 +300,7 @@ def test_an_error_in_a_validation_leaves_none_out(folder: Path, training: list[s
 def test_a_lifecycle_hook_that_fails_loses_no_run(folder: Path, hook: str, training: list[str], capsys) -> None:
     file = write(folder, f"hook {hook}", 1)
     record = finished(capsys, "out", *training)
-    warning = (
-        f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}, and the run goes on without it: KeyError: 'lost'"
-    )
+    warning = f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}; the run continues without it: KeyError: 'lost'"
     few_steps, *others = sorted(record["warnings"], key=lambda text: text == warning)
     assert others == [warning]
     assert few_steps.startswith("the training had 5 optimiser steps")
