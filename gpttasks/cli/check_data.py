@@ -31,6 +31,9 @@ def _source_lines(parts: RunParts) -> Iterator[str]:
         return
     source = source_of(parts.task, data)
     yield f"data: {source.name}; splits: {', '.join(source.splits)}"
+    for suffix, quoting in source.quoting().items():
+        how = "quotes are text" if quoting == "none" else "fields may be quoted"
+        yield f"{suffix} files: {how} (data.quoting: {quoting})"
     first = next(iter(parts.sets.values()))
     yield f"columns of {first.split}: {', '.join(next(source.rows(first.split)))}"
 

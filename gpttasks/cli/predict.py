@@ -95,10 +95,11 @@ def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list
 
 
 def _read(predictor: Predictor, source: Path, readers: Mapping[str, FileReader]) -> Iterable[Row]:
-    from ..data.readers import read_file, read_stream
+    from ..data.readers import read_file, read_stream, with_quoting
 
     if source == STANDARD_INPUT:
         return read_stream(sys.stdin.buffer, "standard input")
+    readers = with_quoting(readers, predictor.quoting)
     readers = {suffix: reader for suffix, reader in readers.items() if suffix not in NOT_FOR_INPUT}
     suffix = source.suffix.lower()
     if suffix not in readers:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import functools
 import inspect
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, TypeAlias
+from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias
 
 from ..errors import FIX_PLUGIN, DataError, GpttasksError, PluginError, Problem, one_line, show_traceback
 from .rows import NO_PLACE, Row
@@ -18,10 +18,12 @@ from .rows import NO_PLACE, Row
 Line: TypeAlias = tuple[int, str]
 LineReader: TypeAlias = Callable[[Iterable[Line], str], Iterator[Row]]
 RowReader: TypeAlias = Callable[[Path], Iterable[Row]]
+Quoting: TypeAlias = Literal["none", "csv"]
 
 # The csv module limits a field to 128 KiB, which a whole book exceeds; this is the highest limit on all platforms.
 _LARGEST_FIELD = 2**31 - 1
 _PARQUET_BATCH = 1000
+_SHOWN = 60  # the most characters of a field in a message
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class FileReader:
         The suffix in lower case, such as ``.csv``.
     owner:
         The plugin that registered the reader, as messages name it; None for gpttasks itself.
+    quoting:
+        How it reads quotation marks; None if the format leaves no choice.
     """
 
     kind: ClassVar[str] = "reader"
@@ -39,6 +43,7 @@ class FileReader:
     name: str
     function: RowReader
     owner: str | None = None
+    quoting: Quoting | None = None
 
     @property
     def description(self) -> str:
@@ -107,17 +112,25 @@ def _decoded(raw: bytes, name: str, number: int) -> str:
 
 def _read_csv(lines: Iterable[Line], name: str) -> Iterator[Row]:
     """Comma-separated values with a header, quoted as in spreadsheets; values stay text."""
-    yield from _read_delimited(lines, name, ",")
+    yield from _read_delimited(lines, name, ",", "csv")
 
 
 def _read_tsv(lines: Iterable[Line], name: str) -> Iterator[Row]:
-    """The same as .csv, with tabs between the values."""
-    yield from _read_delimited(lines, name, "\t")
+    """Tab-separated values with a header; quotes are text, and values stay text."""
+    yield from _read_delimited(lines, name, "\t", "none", guessed=True)
 
 
-def _read_delimited(lines: Iterable[Line], name: str, delimiter: str) -> Iterator[Row]:
+def _read_delimited(
+    lines: Iterable[Line], name: str, delimiter: str, quoting: Quoting, *, guessed: bool = False
+) -> Iterator[Row]:
+    """The rows of lines with a header.
+
+    guessed:
+        Whether the recipe left open how quotes are read: then a field that looks quoted all the same is an error.
+    """
     csv.field_size_limit(_LARGEST_FIELD)
-    reader = csv.reader((text for _, text in lines), delimiter=delimiter, strict=True)
+    style = csv.QUOTE_MINIMAL if quoting == "csv" else csv.QUOTE_NONE
+    reader = csv.reader((text for _, text in lines), delimiter=delimiter, strict=True, quoting=style)
     header: list[str] | None = None
     while True:
         line = reader.line_num + 1  # the line where the record begins; it may span several
@@ -126,18 +139,42 @@ def _read_delimited(lines: Iterable[Line], name: str, delimiter: str) -> Iterato
         except StopIteration:
             return
         except csv.Error as error:
-            hint = 'put a field that contains a quote in quotes, and double the quote: "so ""called"" news"'
             message = f"the record that begins on this line cannot be read: {error}"
-            raise DataError(Problem(message, file=name, line=line, hint=hint)) from error
+            raise DataError(Problem(message, file=name, line=line, hint=_QUOTE_HINTS[quoting])) from error
+        if guessed:
+            _refuse_quoted(values, name, line, header=header is None)
         if header is None:
             header = _checked_header(values, name, line)
             continue
         values = values or [""] * len(header)
         if len(values) != len(header):
             message = f"got {_count(len(values), 'field')}, expected {len(header)} ({', '.join(header)})"
-            hint = "put a field that contains the separator in quotes"
-            raise DataError(Problem(message, file=name, line=line, hint=hint))
+            raise DataError(Problem(message, file=name, line=line, hint=_SEPARATOR_HINTS[quoting]))
         yield Row(dict(zip(header, values, strict=True)), file=name, line=line)
+
+
+_QUOTE_HINTS: Mapping[Quoting, str] = {
+    "csv": 'put a field that contains a quote in quotes, and double the quote: "so ""called"" news"; '
+    "or write data.quoting: none if quotes are text in this file",
+    "none": "end each line with a line feed; or write data.quoting: csv if fields are quoted in this file",
+}
+_SEPARATOR_HINTS: Mapping[Quoting, str] = {
+    "csv": "put a field that contains the separator in quotes",
+    "none": "a field cannot hold the separator or a line break, unless fields are quoted and data.quoting is csv",
+}
+
+
+def _refuse_quoted(values: list[str], name: str, line: int, *, header: bool) -> None:
+    """Raises DataError if a field has been quoted by the rules of CSV, so that its quotes may not be text."""
+    outer = [value for value in values if len(value) > 1 and value[0] == value[-1] == '"']
+    quoted = next((value for value in outer if '""' in value[1:-1]), None)
+    if quoted is None and header and len(outer) == len(values):
+        quoted = next(iter(outer), None)  # all names are: the file quotes every field
+    if quoted is not None:
+        shown = quoted if len(quoted) <= _SHOWN else quoted[: _SHOWN - 1] + "…"
+        message = f"the field {shown} looks quoted as in CSV, and a .tsv file is read without quoting"
+        hint = "write data.quoting: csv if fields are quoted (pandas does it), or data.quoting: none if quotes are text"
+        raise DataError(Problem(message, file=name, line=line, hint=hint))
 
 
 def _checked_header(header: list[str], name: str, line: int) -> list[str]:
@@ -223,34 +260,51 @@ def _count(number: int, noun: str) -> str:
 def _by_line(read: LineReader) -> RowReader:
     """Turn a reader of lines into a reader of files."""
 
-    @functools.wraps(read)
     def rows(path: Path) -> Iterator[Row]:
         with path.open("rb") as stream:
             yield from read(_lines(stream, str(path)), str(path))
 
+    rows.__doc__ = read.__doc__
     return rows
 
 
 READERS: Mapping[str, FileReader] = {
-    suffix: FileReader(suffix, function)
-    for suffix, function in {
-        ".csv": _by_line(_read_csv),
-        ".tsv": _by_line(_read_tsv),
-        ".jsonl": _by_line(_read_json_lines),
-        ".json": _by_line(_read_json_lines),
-        ".txt": _by_line(_read_text),
-        ".parquet": _read_parquet,
-    }.items()
+    suffix: FileReader(suffix, function, quoting=quoting)
+    for suffix, function, quoting in (
+        (".csv", _by_line(_read_csv), "csv"),
+        (".tsv", _by_line(_read_tsv), "none"),
+        (".jsonl", _by_line(_read_json_lines), None),
+        (".json", _by_line(_read_json_lines), None),
+        (".txt", _by_line(_read_text), None),
+        (".parquet", _read_parquet, None),
+    )
 }
 """The readers of gpttasks without plugins, by suffix."""
+
+
+def with_quoting(readers: Mapping[str, FileReader], quoting: Quoting | None) -> Mapping[str, FileReader]:
+    """The readers, with those of delimited files reading quotes as ``data.quoting`` says; None: as their suffix does.
+
+    The readers of plugins stay as they are.
+    """
+    if quoting is None:
+        return readers
+    chosen = {
+        suffix: FileReader(
+            suffix, _by_line(partial(_read_delimited, delimiter=delimiter, quoting=quoting)), quoting=quoting
+        )
+        for suffix, delimiter in ((".csv", ","), (".tsv", "\t"))
+        if suffix in readers and readers[suffix].owner is None
+    }
+    return {**readers, **chosen}
 
 
 def read_file(path: Path, readers: Mapping[str, FileReader] = READERS) -> Iterator[Row]:
     """The rows of one file, from the reader for its suffix.
 
-    CSV and TSV have a header, and fields quoted as in spreadsheets; no value is converted. JSON Lines have one object
-    per line. A text file has one column, ``text``, and one row per line. An empty line within the file is a row without
-    values; empty lines at the end are ignored.
+    CSV and TSV have a header, and no value is converted. CSV fields are quoted as in spreadsheets; in TSV, a quote is
+    text: see :func:`with_quoting`. JSON Lines have one object per line. A text file has one column, ``text``, and one
+    row per line. An empty line within the file is a row without values; empty lines at the end are ignored.
 
     Raises DataError, with the line if known, for anything that cannot be read. Raises PluginError if a plugin's reader
     fails.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 import sys
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -13,7 +16,7 @@ from pydantic import Field, model_validator
 
 from ..component import Options
 from ..errors import DataError, Problem, did_you_mean
-from .readers import READERS, FileReader, read_file, read_stream
+from .readers import READERS, FileReader, Quoting, read_file, read_stream, with_quoting
 from .rows import Row
 
 Role = Literal["train", "validation", "test"]
@@ -86,6 +89,11 @@ class DataOptions(SplitOptions, _PlaceOptions):
     streaming: bool = Field(
         False, description="read rows one by one, for data larger than memory; combine it with a limit"
     )
+    quoting: Quoting | None = Field(
+        None,
+        description="how .csv and .tsv files are read: `csv` for quoted fields, `none` if quotes are text; "
+        "null is `csv` for .csv and `none` for .tsv",
+    )
 
 
 class Source:
@@ -111,6 +119,14 @@ class Source:
         """The rows of a split, in order. Raises DataError for anything that cannot be read."""
         raise NotImplementedError
 
+    def files(self, split: str) -> tuple[Path, ...]:
+        """The files that gpttasks reads for a split; empty if something else reads it."""
+        return ()
+
+    def quoting(self) -> dict[str, Quoting]:
+        """How quotes are read in the delimited files, by suffix; empty if there are none."""
+        return {}
+
 
 class FileSource(Source):
     """One or more files per split, read by the readers for their suffixes."""
@@ -130,6 +146,14 @@ class FileSource(Source):
     def rows(self, split: str) -> Iterator[Row]:
         for path in self._files[split]:
             yield from read_file(path, self._readers)
+
+    def files(self, split: str) -> tuple[Path, ...]:
+        return self._files.get(split, ())
+
+    def quoting(self) -> dict[str, Quoting]:
+        suffixes = sorted({path.suffix.lower() for paths in self._files.values() for path in paths})
+        found = {suffix: self._readers[suffix].quoting for suffix in suffixes}
+        return {suffix: quoting for suffix, quoting in found.items() if quoting is not None}
 
 
 class InputSource(Source):
@@ -160,6 +184,12 @@ class JoinedSource(Source):
             if split in source.splits:
                 yield from source.rows(split)
 
+    def files(self, split: str) -> tuple[Path, ...]:
+        return tuple(file for source in self._sources for file in source.files(split))
+
+    def quoting(self) -> dict[str, Quoting]:
+        return {suffix: quoting for source in self._sources for suffix, quoting in source.quoting().items()}
+
 
 class DatasetsSource(Source):
     """A data set of the ``datasets`` library: from the Hub, or a folder in one of its layouts."""
@@ -184,9 +214,15 @@ def open_source(options: DataOptions, readers: Mapping[str, FileReader] = READER
 
     Raises DataError for a path that does not exist, a file without a reader, or a Hub id that cannot be reached.
     """
+    readers = with_quoting(readers, options.quoting)
     if isinstance(options.path, list):
-        return JoinedSource(_open_one(path, options, readers) for path in options.path)
-    return _open_one(options.path, options, readers)
+        source: Source = JoinedSource(_open_one(path, options, readers) for path in options.path)
+    else:
+        source = _open_one(options.path, options, readers)
+    if options.quoting is not None and not source.quoting():
+        message = f"it has no effect: gpttasks reads no .csv or .tsv file of {source.name}"
+        raise DataError(Problem(message, key="task.data.quoting", hint="remove it"))
+    return source
 
 
 def _open_one(name: str, options: DataOptions, readers: Mapping[str, FileReader]) -> Source:
@@ -204,7 +240,8 @@ def _open_one(name: str, options: DataOptions, readers: Mapping[str, FileReader]
         return FileSource(str(path), files, streamed=options.streaming, readers=readers)
     if not _HUB_ID.fullmatch(name) or path.suffix.lower() in readers:
         raise _unusable(f"{path} does not exist", _similar_name(path) or "give a file, a folder or a Hub id")
-    return _load_dataset(name, options, hint="download it on a machine with a network, or give a file or folder")
+    hint = "download it on a machine with a network, or give a file or folder"
+    return DatasetsSource(name, _load_dataset(name, options, hint), streamed=options.streaming)
 
 
 def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileReader]) -> Source:
@@ -213,12 +250,12 @@ def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileR
         return _load_from_disk(folder, options)
     _refuse_hub_options(str(folder), options, ("revision",))
     if options.config is not None or _has_configs(folder):
-        return _load_dataset(str(folder), options)
+        return _load_folder(folder, options)
     files = _folder_files(folder, readers)
     files.update(_named_files(folder, options, set(files), readers))
     usual_names = {*ROLES, *options.splits.values(), *(alias for names in ALIASES.values() for alias in names)}
     if not usual_names.intersection(files) and any(path.is_dir() for path in folder.iterdir()):
-        return _load_dataset(str(folder), options)
+        return _load_folder(folder, options)
     if not files:
         hint = f"expected files such as train.csv, with one of the suffixes {' '.join(readers)}"
         raise _unusable(f"the folder {folder} has no data", hint)
@@ -280,16 +317,44 @@ def _load_from_disk(folder: Path, options: DataOptions) -> Source:
     return DatasetsSource(str(folder), splits, streamed=options.streaming)
 
 
-def _load_dataset(path: str, options: DataOptions, hint: str | None = None) -> Source:
+def _load_folder(folder: Path, options: DataOptions) -> Source:
+    """A local folder in one of the layouts of ``datasets``, read anew each time it is opened.
+
+    The cache of ``datasets`` knows a folder with a dataset card by its name and the card alone, and any other by the
+    times of its files: another folder, or a file that has changed, can be taken for this one. A digest of the folder
+    would not be enough either, since a card may name files elsewhere. So the source has a cache that nothing else
+    reads, which is removed with it.
+    """
+    if options.streaming:  # it has no cache
+        return DatasetsSource(str(folder), _load_dataset(str(folder), options), streamed=True)
+    import datasets
+
+    caches = Path(datasets.config.HF_DATASETS_CACHE)  # on the disk that is meant for data
+    try:
+        caches.mkdir(parents=True, exist_ok=True)
+        cache = tempfile.mkdtemp(prefix="gpttasks-", dir=caches)
+    except OSError as error:
+        _raise_as_data_error(
+            error, f"the data set in {folder} cannot be opened", "set HF_DATASETS_CACHE to a folder that is writable"
+        )
+    try:
+        source = DatasetsSource(str(folder), _load_dataset(str(folder), options, cache_dir=cache))
+    except BaseException:
+        shutil.rmtree(cache, ignore_errors=True)
+        raise
+    weakref.finalize(source, shutil.rmtree, cache, ignore_errors=True)
+    return source
+
+
+def _load_dataset(path: str, options: DataOptions, hint: str | None = None, **place: str) -> Any:
     import datasets
 
     try:
-        loaded = datasets.load_dataset(
-            path, name=options.config, revision=options.revision, streaming=options.streaming
+        return datasets.load_dataset(
+            path, name=options.config, revision=options.revision, streaming=options.streaming, **place
         )
     except Exception as error:  # see DatasetsSource.rows
         _raise_as_data_error(error, f"the data set {path!r} cannot be opened", hint)
-    return DatasetsSource(path, loaded, streamed=options.streaming)
 
 
 def _without_decoding(dataset: Any) -> Any:

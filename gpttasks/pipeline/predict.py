@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..adaptations.none import NoAdaptation
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
+from ..data.readers import Quoting
 from ..data.rows import Row
+from ..data.sources import DataOptions
 from ..errors import DataError, FolderError
 from ..plugins.faults import create
 from ..recipe.schema import Use
@@ -54,6 +56,12 @@ class Predictor:
     def columns(self) -> tuple[str, ...]:
         """The columns that a row needs; empty if the task does not say."""
         return tuple(sorted(self.task.columns - self.task.answer_columns))
+
+    @property
+    def quoting(self) -> Quoting | None:
+        """How the run reads quotes in delimited files; None: as their suffix does."""
+        data = self.recipe.data
+        return data.quoting if isinstance(data, DataOptions) else None
 
     def text_rows(self, texts: Iterable[str]) -> list[Row]:
         """Rows of the task's one input column. Raises DataError if it has several."""

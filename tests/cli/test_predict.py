@@ -23,6 +23,7 @@ class FakePredictor:
     """Answers with the upper-case text."""
 
     cut_tokens = 0
+    quoting = None
 
     def __init__(self, folder, plugins):
         pass
@@ -111,6 +112,14 @@ def test_rows_of_a_file_keep_their_columns(name, content, output, folder, capsys
         },
     ]
     assert sorted(path.name for path in folder.iterdir()) == sorted([name, output])
+
+
+@pytest.mark.parametrize(("quoting", "text"), [(None, '"A FILM"'), ("csv", "A FILM")])
+def test_quotes_are_read_as_in_the_run(quoting, text, folder, capsys, monkeypatch):
+    monkeypatch.setattr(FakePredictor, "quoting", quoting)
+    (folder / "in.tsv").write_text('text\n"a film"\n')
+    assert main(["predict", "runs/x", "--input", "in.tsv"]) == 0
+    assert [row["prediction"] for row in lines_of(capsys.readouterr().out)] == [text]
 
 
 def test_each_line_of_a_text_file_is_a_text(folder, capsys):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpttasks.data.readers import read_file, read_stream
+from gpttasks.data.readers import READERS, FileReader, read_file, read_stream, with_quoting
 from gpttasks.errors import DataError
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\x00"), max_size=20)
@@ -43,7 +43,55 @@ def test_csv_reads_back_what_was_written(tmp_path_factory, values, kind):
         writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL)
         writer.writerow(["text", "label"])
         writer.writerows(values)
-    assert [(row["text"], row["label"]) for row in read_file(path)] == values
+    readers = with_quoting(READERS, "csv")
+    assert [(row["text"], row["label"]) for row in read_file(path, readers)] == values
+
+
+FIELD = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1)
+
+
+@given(st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=8), st.sampled_from([(".csv", ","), (".tsv", "\t")]))
+def test_without_quoting_a_field_is_what_is_between_separators(tmp_path_factory, values, kind):
+    suffix, delimiter = kind
+    values = [tuple(field.replace(delimiter, '"') for field in pair) for pair in values]
+    path = tmp_path_factory.mktemp("plain") / f"data{suffix}"
+    lines = "".join(f"{first}{delimiter}{second}\n" for first, second in [("text", "label"), *values])
+    path.write_text(lines, encoding="utf-8", newline="")
+    rows = read_file(path, with_quoting(READERS, "none"))
+    assert [(row["text"], row["label"]) for row in rows] == values
+
+
+def test_quotes_in_a_tsv_file_are_text(write):
+    path = write("a.tsv", 'text\tlabel\n"I loved it\t1\nboring\t0\nsays the critic"\t0\n"Superb"\t1\nthe ""end""\t0\n')
+    texts = ['"I loved it', "boring", 'says the critic"', '"Superb"', 'the ""end""']
+    assert [row["text"] for row in read_file(path)] == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "line"), [('text\tlabel\nfine\t1\n"a ""b"""\t0\n', 3), ('"text"\t"label"\n"fine"\t"1"\n', 1)]
+)
+def test_a_tsv_file_that_looks_quoted_is_refused_until_the_recipe_decides(write, content, line):
+    path = write("a.tsv", content)
+    found = problem(path)
+    assert (found.file, found.line) == (str(path), line)
+    assert "data.quoting: csv" in found.hint
+    assert "data.quoting: none" in found.hint
+    quoted = [list(row.values()) for row in read_file(path, with_quoting(READERS, "csv"))]
+    plain = [list(row.values()) for row in read_file(path, with_quoting(READERS, "none"))]
+    assert quoted[-1] == (["fine", "1"] if line == 1 else ['a "b"', "0"])
+    assert plain[-1] == content.splitlines()[-1].split("\t")
+
+
+def test_a_field_with_a_line_break_in_a_tsv_file_names_the_option(write):
+    found = problem(write("a.tsv", 'text\tlabel\n"two\nlines"\t1\n'))
+    assert (found.line, found.message) == (2, "got 1 field, expected 2 (text, label)")
+    assert "data.quoting is csv" in found.hint
+
+
+def test_the_reader_of_a_plugin_keeps_its_quoting():
+    own = FileReader(".tsv", lambda path: iter(()), owner="plugin mine")
+    readers = with_quoting({**READERS, ".tsv": own}, "csv")
+    assert readers[".tsv"] is own
 
 
 @given(st.lists(st.dictionaries(TEXT, TEXT | st.integers() | st.none() | st.booleans() | st.lists(TEXT)), max_size=8))

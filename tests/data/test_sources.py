@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import os
 import sys
 
 import pyarrow as pa
@@ -95,6 +97,62 @@ def test_a_data_card_assigns_files_to_splits(folder):
     assert [dict(row) for row in opened.rows("test")] == [{"text": "b"}]
 
 
+CARD = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: test\n    path: {path}\n---\n"
+
+
+@pytest.mark.parametrize("layout", ["card", "sub-folder"])
+def test_a_folder_is_never_taken_for_another_or_for_what_it_was(tmp_path, layout):
+    """Folders of one name, with the same card, and files with the same times."""
+
+    def rows(name, words):
+        folder = tmp_path / name / "data"
+        file = folder / ("held.csv" if layout == "card" else "deep/test.csv")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if layout == "card":
+            (folder / "README.md").write_text(CARD.format(path="held.csv"))
+        file.write_text("text\n" + "".join(f"{word}\n" for word in words))
+        os.utime(file, (1e9, 1e9))
+        return [row["text"] for row in source(folder).rows("test")]
+
+    assert rows("a", ["good", "fine"]) == ["good", "fine"]
+    assert rows("b", ["bad", "poor", "dull"]) == ["bad", "poor", "dull"]
+    assert rows("a", ["better", "best"]) == ["better", "best"]
+
+
+def test_a_card_may_name_files_elsewhere(tmp_path):
+    folder, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "README.md").write_text(CARD.format(path="../elsewhere/*.csv"))
+    for word in ("good", "bad"):
+        (elsewhere / "held.csv").write_text(f"text\n{word}\n")
+        assert [row["text"] for row in source(folder).rows("test")] == [word]
+
+
+def test_a_folder_leaves_nothing_in_the_cache(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "README.md").write_text(CARD.format(path="held.csv"))
+    (tmp_path / "held.csv").write_text("text\ngood\n")
+    opened = source(tmp_path)
+    del opened
+    gc.collect()
+    assert list((tmp_path / "cache").iterdir()) == []
+    (tmp_path / "held.csv").unlink()
+    refused(tmp_path)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    import datasets
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "file/cache")
+    (tmp_path / "README.md").write_text(CARD.format(path="held.csv"))
+    assert "set HF_DATASETS_CACHE to a folder that is writable" in refused(tmp_path)
+
+
 def test_a_data_set_saved_to_disk(tmp_path):
     import datasets
 
@@ -132,6 +190,20 @@ def test_a_hub_id_that_cannot_be_reached(monkeypatch):
     message = refused("stanfordnlp/imdb")
     assert message.startswith("task.data.path: the data set 'stanfordnlp/imdb' cannot be opened: Couldn't reach")
     assert "give a file or folder" in message
+
+
+def test_quoting_of_delimited_files(folder):
+    path = folder({"train.tsv": 'text\n"a"\n', "test.csv": 'text\n"b"\n', "more.jsonl": '{"text": "c"}\n'})
+    expected = {None: ['"a"', "b"], "csv": ["a", "b"], "none": ['"a"', '"b"']}
+    for quoting, texts in expected.items():
+        opened = source(path, quoting=quoting)
+        assert [row["text"] for split in ("train", "test") for row in opened.rows(split)] == texts
+        assert opened.quoting() == {".csv": quoting or "csv", ".tsv": quoting or "none"}
+
+
+def test_quoting_without_delimited_files_is_refused(folder):
+    path = folder({"train.jsonl": '{"text": "a"}\n'})
+    assert refused(path, quoting="csv").startswith("task.data.quoting: it has no effect")
 
 
 def test_hub_options_reach_the_library(monkeypatch):
