@@ -129,7 +129,7 @@ def _read_delimited(
         Whether the recipe left open how quotes are read: then a field that looks quoted all the same is an error.
     """
     csv.field_size_limit(_LARGEST_FIELD)
-    style = csv.QUOTE_MINIMAL if quoting == "csv" else csv.QUOTE_NONE
+    style: Any = csv.QUOTE_MINIMAL if quoting == "csv" else csv.QUOTE_NONE
     reader = csv.reader((text for _, text in lines), delimiter=delimiter, strict=True, quoting=style)
     header: list[str] | None = None
     while True:
@@ -268,16 +268,16 @@ def _by_line(read: LineReader) -> RowReader:
     return rows
 
 
+_HOW_READ: tuple[tuple[str, RowReader, Quoting | None], ...] = (
+    (".csv", _by_line(_read_csv), "csv"),
+    (".tsv", _by_line(_read_tsv), "none"),
+    (".jsonl", _by_line(_read_json_lines), None),
+    (".json", _by_line(_read_json_lines), None),
+    (".txt", _by_line(_read_text), None),
+    (".parquet", _read_parquet, None),
+)
 READERS: Mapping[str, FileReader] = {
-    suffix: FileReader(suffix, function, quoting=quoting)
-    for suffix, function, quoting in (
-        (".csv", _by_line(_read_csv), "csv"),
-        (".tsv", _by_line(_read_tsv), "none"),
-        (".jsonl", _by_line(_read_json_lines), None),
-        (".json", _by_line(_read_json_lines), None),
-        (".txt", _by_line(_read_text), None),
-        (".parquet", _read_parquet, None),
-    )
+    suffix: FileReader(suffix, function, quoting=quoting) for suffix, function, quoting in _HOW_READ
 }
 """The readers of gpttasks without plugins, by suffix."""
 
