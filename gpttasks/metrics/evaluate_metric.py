@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..answer import Answer
 from ..errors import PluginError, UserError
-from ..example import Example, predicted_text
+from ..example import Example, prompt_text
 from ..tasks.labels import right_labels
 from .rows import sample_rows
 
@@ -131,7 +131,7 @@ _LIKELIHOODS = PairForm(
     "predictions: for each text [nats, tokens, bytes]. references: the texts, which must not be empty.",
     "numbers",
     "text",
-    lambda example, answer: (list(answer.scores), predicted_text(example)),
+    lambda example, answer: (list(answer.scores), prompt_text(example.prompt)),
     lambda prediction, reference, id: (
         Example(reference, id=id),
         Answer(_numbers(prediction)[0], scores=_numbers(prediction)),
@@ -207,7 +207,8 @@ def evaluate_total(metric: Metric, examples: Sequence[Example], answers: Sequenc
     """
     if not examples:
         return metric.total(sample_rows(metric, examples, answers, key=metric.name))
-    form = pair_form(metric) or _numbered(metric, examples, answers)
+    pairs_suffice = not metric.optional  # a pair has no place for fields that only some examples have
+    form = (pair_form(metric) if pairs_suffice else None) or _numbered(metric, examples, answers)
     pairs = [form.encode(example, answer) for example, answer in zip(examples, answers, strict=True)]
     predictions, references = (list(column) for column in zip(*pairs, strict=True))
     return float(_wrap(metric, form).compute(predictions=predictions, references=references)[metric.name])
