@@ -44,7 +44,6 @@ def render_report(
     or null in ``run`` shows as a dash with the reason. All texts are escaped; control characters and lone surrogates
     are replaced by visible characters.
     """
-    found = report_samples(samples, judged)
     return (
         _environment()
         .get_template("page.html.jinja")
@@ -57,17 +56,9 @@ def render_report(
             summary=read_summary(run, len(samples), recipe),
             scores=score_rows(run.get("scores"), run.get("samples")),
             training=read_training(run.get("training"), events),
-            confusion=read_confusion(found),
-            calibration=read_calibration(found),
             shots=read_shots(run, samples),
-            kind=found.kind,
-            errors=found.errors,
-            judge=found.judge,
-            not_judged=found.not_judged,
             total=len(samples),
-            columns=COLUMNS[found.kind],
-            first=[view(sample, found.kind) for sample in found.first],
-            worst=[view(sample, found.kind) for sample in found.worst],
+            **_read_samples(samples, judged),
             record=read_record(run),
             recipe=recipe,
             plugin_sections=list((plugin_sections or {}).items()),
@@ -77,6 +68,22 @@ def render_report(
             script_digest=_digest("page.js"),
         )
     )
+
+
+def _read_samples(samples: Sequence[Sample], judged: Judged | None) -> dict[str, Any]:
+    """What the templates show of the samples, by the names that they use."""
+    read = report_samples(samples, judged)
+    return {
+        "confusion": read_confusion(read),
+        "calibration": read_calibration(read),
+        "kind": read.kind,
+        "errors": read.errors,
+        "judge": read.judge,
+        "not_judged": read.not_judged,
+        "columns": COLUMNS[read.kind],
+        "first": [view(sample, read.kind) for sample in read.first],
+        "worst": [view(sample, read.kind) for sample in read.worst],
+    }
 
 
 @cache
