@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..tasks.reading import MOST_LABEL_VALUES
 from .output import aligned
 
 if TYPE_CHECKING:
@@ -62,4 +63,5 @@ def _label_values(part: ExampleSet) -> str:
     more = [f"and {len(values) - _LABELS_SHOWN} more"] if len(values) > _LABELS_SHOWN else []
     meant = Counter(label for _, label in part.label_values)
     joined = [f"; {count} different values mean {label}" for label, count in meant.items() if count > 1]
-    return ", ".join([*shown, *more]) + "".join(joined[:_IDS_SHOWN])
+    stopped = "; further values were not counted" if len(values) > MOST_LABEL_VALUES else ""
+    return ", ".join([*shown, *more]) + "".join(joined[:_IDS_SHOWN]) + stopped

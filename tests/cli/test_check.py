@@ -299,3 +299,12 @@ def test_a_run_finds_out_that_its_device_is_a_cpu(folder, capsys, monkeypatch):
     (folder / "rows.csv").write_text(ROWS)
     assert main(["run", "recipe.yaml", "runtime.precision=fp16"]) == 2
     assert "runtime.precision: fp16 on a CPU is emulated" in capsys.readouterr().err
+
+
+def test_values_of_a_label_that_are_not_counted_are_mentioned(folder, capsys, monkeypatch):
+    for module in ("gpttasks.tasks.reading", "gpttasks.cli.check_data"):
+        monkeypatch.setattr(f"{module}.MOST_LABEL_VALUES", 1)
+    (folder / "rows.csv").write_text(ROWS)
+    status, err = check(capsys, "recipe.yaml", "--data")
+    assert status == 0
+    assert "'good' as good 1, 'bad' as bad 1; further values were not counted" in err
