@@ -55,7 +55,7 @@ def baseline_row(name: str, data: Path) -> dict[str, Any]:
     import numpy as np
     import pyarrow.parquet as pq
 
-    from gpttasks.metrics.statistics import bootstrap_interval
+    from gpttasks.metrics.intervals import interval_of
 
     start = time.monotonic()
     train, test = (pq.read_table(data / f"{split}.parquet").to_pydict() for split in ("train", "test"))
@@ -71,7 +71,7 @@ def baseline_row(name: str, data: Path) -> dict[str, Any]:
         model.fit(vectorizer.fit_transform(train["text"]), train["label"])
         predicted = model.predict(vectorizer.transform(test["text"]))
     right = (predicted == np.array(test["label"])).astype(float)[:, None]
-    interval = bootstrap_interval(right, lambda rows: float(rows.mean()))
+    interval = interval_of(right, lambda rows: float(rows.mean()), "share")
     row = {"accuracy": float(right.mean()), "low": interval.low, "high": interval.high, "n": len(right)}
     return row | {"train": len(train["label"]), "seconds": round(time.monotonic() - start, 1)}
 

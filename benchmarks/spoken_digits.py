@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 import gpttasks
 from gpttasks.data.media import media_of
 from gpttasks.encoders.audio.log_mel import LogMel
-from gpttasks.metrics.statistics import bootstrap_interval
+from gpttasks.metrics.intervals import interval_of
 
 PARTS = 8
 
@@ -54,7 +54,7 @@ def main() -> None:
     right = model.predict(features(encoder, test)) == [row["label"] for row in test]
     seconds = time.perf_counter() - start
     speakers = [row["speaker"] for row in test]
-    interval = bootstrap_interval(right.astype(float)[:, None], lambda rows: float(rows.mean()), groups=speakers)
+    interval = interval_of(right.astype(float)[:, None], lambda rows: float(rows.mean()), "share", groups=speakers)
     results: dict[str, Any] = {"logistic regression accuracy": {"value": float(right.mean()), "seconds": seconds}}
     results["logistic regression accuracy"] |= {"low": interval.low, "high": interval.high, "groups": interval.groups}
     for folder in arguments.runs:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
+from .intervals import Statistic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,12 @@ class Metric(Component):
     ``sample`` turns one answered example into a fixed number of floats (sufficient statistics); ``total`` turns the
     rows of many samples into the score, and is called again on each resample. A subclass declares what follows as class
     attributes; where its options decide, as properties.
+
+    statistic:
+        what ``total`` is, which chooses the method of the interval. ``share``: the share of samples whose first number
+        is 1 and not 0; ``mean``: the mean of the first numbers; ``ratio``: the sum of the first numbers divided by
+        that of the second, or a function of it; ``corpus`` (the default): any other function of all samples;
+        ``none``: one for which no interval is valid. Only ``corpus`` and ``none`` need a ``total`` of their own.
 
     needs:
         the example fields it reads (``label``, ``references``, ...).
@@ -59,6 +67,11 @@ class Metric(Component):
     def reads(self) -> frozenset[str]:
         """See the class."""
         return frozenset({"value"})
+
+    @property
+    def statistic(self) -> Statistic:
+        """See the class."""
+        return "corpus"
 
     @property
     def version(self) -> str:
@@ -107,8 +120,18 @@ class Metric(Component):
         raise NotImplementedError
 
     def total(self, rows: np.ndarray) -> float:
-        """The score over ``rows`` (float64, one row a sample, n >= 1).
+        """The score over ``rows`` (float64, one row a sample, n >= 1): what ``statistic`` says.
 
         May be NaN where the score is undefined on these rows (it is then reported as null, with the reason).
         """
+        if self.statistic in ("share", "mean"):
+            return float(rows[:, 0].mean())
+        if self.statistic == "ratio":
+            return ratio_of_sums(rows)
         raise NotImplementedError
+
+
+def ratio_of_sums(rows: np.ndarray) -> float:
+    """The sum of the first column divided by that of the second; NaN where that is 0."""
+    part, whole = float(rows[:, 0].sum()), float(rows[:, 1].sum())
+    return part / whole if whole else math.nan

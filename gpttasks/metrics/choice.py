@@ -15,8 +15,6 @@ from .base import Metric
 from .classification import _class_index
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..answer import Answer
     from ..example import Example
 
@@ -40,6 +38,7 @@ class NormalisedAccuracy(Metric):
     """
 
     name = "normalised_accuracy"
+    statistic = "share"
     needs = frozenset({"label", "choices"})
     takes = frozenset({"label"})
     reads = frozenset({"detail"})
@@ -62,10 +61,6 @@ class NormalisedAccuracy(Metric):
         values = [logprob / length for logprob, length in zip(logprobs, self._lengths(example, answer), strict=True)]
         best, _ = best_option(values, example.choices, seed=0, id=example.id)
         return (float(best == label),)
-
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
 
     def _lengths(self, example: Example, answer: Answer) -> Sequence[float]:
         """The length of each choice, above 0."""

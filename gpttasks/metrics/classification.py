@@ -58,6 +58,7 @@ class Accuracy(Metric):
     """The share of examples whose predicted class is the right one."""
 
     name = "accuracy"
+    statistic = "share"
     needs = frozenset({"label"})
     takes = frozenset({"label"})
 
@@ -65,10 +66,6 @@ class Accuracy(Metric):
         """(1 if right, else 0)."""
         gold, predicted = _gold_and_predicted(example, answer)
         return (float(gold == predicted),)
-
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
 
 
 class _Confusion(Metric):
@@ -179,6 +176,7 @@ class LogLoss(Metric):
     """
 
     name = "log_loss"
+    statistic = "mean"
     needs = frozenset({"label"})
     takes = frozenset({"label"})
     reads = frozenset({"scores"})
@@ -189,10 +187,6 @@ class LogLoss(Metric):
         """(nats of the right class)."""
         gold, probabilities = _gold_and_probabilities(example, answer)
         return (-math.log(min(max(probabilities[gold], EPSILON), 1 - EPSILON)),)
-
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
 
 
 class CalibrationErrorOptions(Options):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from ..component import Options
-from .base import Metric
+from .base import Metric, ratio_of_sums
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,6 +129,7 @@ class Rouge(Metric):
     """
 
     name = "rouge"
+    statistic = "mean"
     version = "2"  # since 2 other scripts are read
     needs = frozenset({"references"})
     takes = frozenset({"text"})
@@ -140,10 +141,6 @@ class Rouge(Metric):
         """(the measure)."""
         scores = self._scorer.score_multi(example.references, answer.text)
         return (float(getattr(scores[self.options.type], self.options.measure)),)
-
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
 
     def signature(self, examples: Sequence[Example]) -> str:
         """How texts are divided into words, and the library with its version."""
@@ -171,6 +168,7 @@ class Distinct(Metric):
     """
 
     name = "distinct"
+    statistic = "none"
     takes = frozenset({"text"})
     reads = frozenset({"text"})
     Options = DistinctOptions
@@ -195,7 +193,7 @@ class Distinct(Metric):
 
     def total(self, rows: np.ndarray) -> float:
         """Different n-grams for each n-gram; NaN without any n-gram."""
-        return _ratio(rows)
+        return ratio_of_sums(rows)
 
 
 class RepetitionOptions(Options):
@@ -211,6 +209,7 @@ class Repetition(Metric):
     """
 
     name = "repetition"
+    statistic = "ratio"
     takes = frozenset({"text"})
     reads = frozenset({"text"})
     higher_is_better = False
@@ -222,17 +221,7 @@ class Repetition(Metric):
         ngrams = _ngrams(answer.text.split(), self.options.n)
         return float(len(ngrams) - len(set(ngrams))), float(len(ngrams))
 
-    def total(self, rows: np.ndarray) -> float:
-        """Repeated n-grams for each n-gram; NaN without any n-gram."""
-        return _ratio(rows)
-
 
 def _ngrams(tokens: Sequence[str], n: int) -> list[Ngram]:
     """All n-grams of ``tokens``, in their order."""
     return list(zip(*(tokens[start:] for start in range(n)), strict=False))
-
-
-def _ratio(rows: np.ndarray) -> float:
-    """The sum of the first column by that of the second, NaN where that is 0."""
-    part, whole = (float(column) for column in rows.sum(axis=0))
-    return part / whole if whole else math.nan

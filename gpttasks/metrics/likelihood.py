@@ -40,6 +40,7 @@ class Perplexity(_Likelihood):
     """
 
     name = "perplexity"
+    statistic = "ratio"
     scale = (1.0, None)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
@@ -61,6 +62,7 @@ class WordPerplexity(_Likelihood):
     """
 
     name = "word_perplexity"
+    statistic = "ratio"
     optional = frozenset({"target"})
     version = "2"  # since 2 the words of a target count, not those of the prompt before it
     scale = (1.0, None)
@@ -79,6 +81,7 @@ class BytePerplexity(_Likelihood):
     """Perplexity for each byte: e to the nats of all texts together divided by the bytes of their UTF-8 text."""
 
     name = "byte_perplexity"
+    statistic = "ratio"
     scale = (1.0, None)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
@@ -95,6 +98,7 @@ class BitsPerByte(_Likelihood):
     """The negative log-likelihood of all texts together, in bits, for each byte of their UTF-8 text."""
 
     name = "bits_per_byte"
+    statistic = "ratio"
     scale = (0.0, None)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
@@ -115,6 +119,7 @@ class GreedyMatch(Metric):
     """
 
     name = "greedy_match"
+    statistic = "share"
     takes = frozenset({"nll"})
     reads = frozenset({"detail"})
 
@@ -124,10 +129,6 @@ class GreedyMatch(Metric):
         if not isinstance(greedy, bool):
             raise ValueError(f"the answer's detail has greedy {greedy!r}, expected true or false")
         return (float(greedy),)
-
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
 
 
 def _exp_of_ratio(rows: np.ndarray) -> float:

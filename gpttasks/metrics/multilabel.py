@@ -119,31 +119,25 @@ class SubsetAccuracy(_Labels):
     """The share of examples whose chosen labels are exactly the right ones."""
 
     name = "subset_accuracy"
+    statistic = "share"
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(1 if all labels are right, else 0)."""
         right, chosen = _right_and_chosen(example, answer)
         return (float(right == chosen),)
 
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
-
 
 class HammingLoss(_Labels):
     """The share of wrong decisions: labels that were chosen and are not right, or right and were not chosen."""
 
     name = "hamming_loss"
+    statistic = "mean"
     higher_is_better = False
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(the share of the labels that is wrong)."""
         right, chosen = _right_and_chosen(example, answer)
         return (sum(one != other for one, other in zip(right, chosen, strict=True)) / len(right),)
-
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
 
 
 class MeanAveragePrecision(_Labels):

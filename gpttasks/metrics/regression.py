@@ -67,26 +67,28 @@ class MeanSquaredError(_Numbers):
     """The mean squared difference between right and predicted numbers."""
 
     name = "mean_squared_error"
+    statistic = "mean"
     higher_is_better = False
     scale = (0.0, None)
 
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(((rows[:, 0] - rows[:, 1]) ** 2).mean())
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """(the squared difference)."""
+        right, predicted = super().sample(example, answer)
+        return ((right - predicted) ** 2,)
 
 
 class MeanAbsoluteError(_Numbers):
     """The mean absolute difference between right and predicted numbers."""
 
     name = "mean_absolute_error"
+    statistic = "mean"
     higher_is_better = False
     scale = (0.0, None)
 
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        import numpy as np
-
-        return float(np.abs(rows[:, 0] - rows[:, 1]).mean())
+    def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
+        """(the absolute difference)."""
+        right, predicted = super().sample(example, answer)
+        return (abs(right - predicted),)
 
 
 def _correlation(left: np.ndarray, right: np.ndarray) -> float:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError, RunFailed, one_line
 from .evaluate_metric import evaluate_total
+from .intervals import Interval, interval_of
 from .rows import sample_rows
-from .statistics import Interval, bootstrap_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,9 @@ class Score:
     value, low, high:
         the score and its interval at ``level``; None where there is none, never NaN or infinite.
     n, groups:
-        the samples, and the groups that were resampled as one; ``groups`` is None where samples were.
+        the samples, and the groups of samples that may depend on each other; ``groups`` is None without groups.
+    method:
+        the method of the interval, see :class:`~gpttasks.metrics.intervals.Interval`.
     scale:
         the lowest and highest possible value, None where unbounded.
     measure, way:
@@ -47,6 +49,7 @@ class Score:
     split: str
     measure: str
     way: str
+    method: str = "percentile"  # of all intervals before the method was recorded
     reason: str | None = None
 
     def __post_init__(self) -> None:
@@ -63,7 +66,7 @@ class Score:
         return self.way.startswith("baseline:")
 
     def as_dict(self) -> dict[str, Any]:
-        """The twelve fields, of JSON types."""
+        """The fields, of JSON types."""
         return {**vars(self), "scale": list(self.scale)}
 
 
@@ -92,26 +95,49 @@ def score_samples(
     ordered, in_order = [examples[index] for index in order], rows[order]
     value = _evaluated(ordered, [answers[index] for index in order], metric, metric.total(in_order), key)
     if math.isfinite(value):
-        interval = bootstrap_interval(
-            in_order, metric.total, groups=_groups(ordered), level=level, resamples=resamples, seed=seed
+        _check_statistic(metric, in_order, value, key)
+        interval = interval_of(
+            in_order,
+            metric.total,
+            metric.statistic,
+            groups=groups_of(ordered),
+            level=level,
+            resamples=resamples,
+            seed=seed,
         )
     else:
-        interval = Interval(None, None, level, resamples, None, f"{key} is undefined on these samples")
-    return _score(metric, value, interval, len(rows), split, measure, way), rows
+        interval = Interval(None, None, "none", None, f"{key} is undefined on these samples")
+    return _score(metric, value, interval, level, len(rows), split, measure, way), rows
 
 
-def _groups(examples: Sequence[Example]) -> list[str | None] | None:
+def _check_statistic(metric: Metric, rows: np.ndarray, value: float, key: str) -> None:
+    """Raises PluginError where a share or a mean is not the mean of the first numbers, as its interval supposes."""
+    if metric.statistic not in ("share", "mean"):
+        return
+    mean = float(rows[:, 0].mean())
+    if not math.isclose(value, mean, rel_tol=1e-9, abs_tol=1e-12):
+        raise PluginError(
+            f"metric {key!r} declares statistic {metric.statistic!r}, but its total is {value} and the mean of the "
+            f"first numbers of its samples is {mean}",
+            hint='declare statistic = "corpus" for any other function of the samples',
+        )
+
+
+def groups_of(examples: Sequence[Example]) -> list[str | None] | None:
     """The group of each example; None if none has any."""
     groups = [example.group for example in examples]
     return groups if any(group is not None for group in groups) else None
 
 
-def _score(metric: Metric, value: float, interval: Interval, n: int, split: str, measure: str, way: str) -> Score:
+def _score(
+    metric: Metric, value: float, interval: Interval, level: float, n: int, split: str, measure: str, way: str
+) -> Score:
+    low, high = (None if end is None else within(metric.scale, end) for end in (interval.low, interval.high))
     return Score(
         value=value if math.isfinite(value) else None,
-        low=interval.low,
-        high=interval.high,
-        level=interval.level,
+        low=low,
+        high=high,
+        level=level,
         n=n,
         groups=interval.groups,
         scale=metric.scale,
@@ -119,8 +145,17 @@ def _score(metric: Metric, value: float, interval: Interval, n: int, split: str,
         split=split,
         measure=measure,
         way=way,
+        method=interval.method,
         reason=interval.reason,
     )
+
+
+def within(scale: tuple[float | None, float | None], number: float) -> float:
+    """The number, or the end of the scale that it is beyond: a t interval does not know where a scale ends."""
+    lowest, highest = scale
+    if lowest is not None and number < lowest:
+        return lowest
+    return highest if highest is not None and number > highest else number
 
 
 def _evaluated(examples: Sequence[Example], answers: Sequence[Answer], metric: Metric, total: float, key: str) -> float:

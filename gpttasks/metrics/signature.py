@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from ..example import Example
 from ..hashing import content_digest
+from .intervals import interval_rule
 
 if TYPE_CHECKING:
     from ..component import Component
@@ -76,11 +77,20 @@ def component_text(component: Component) -> str:
 
 
 def measure_of(
-    *, task: str, examples: str, n: int, split: str, limit: int | None, metric: Metric, library: str | None = None
+    *,
+    task: str,
+    examples: str,
+    n: int,
+    split: str,
+    limit: int | None,
+    metric: Metric,
+    grouped: bool = False,
+    library: str | None = None,
 ) -> str:
     """The measure of a score: two scores compare exactly when theirs are equal.
 
-    ``examples`` is their digest, ``library`` what :meth:`Metric.signature` says.
+    ``examples`` is their digest, ``grouped`` says whether they have groups, and ``library`` is what
+    :meth:`Metric.signature` says.
     """
     return format_signature(
         {
@@ -91,6 +101,7 @@ def measure_of(
             "limit": limit,
             "metric": component_text(metric),
             "version": metric.version,
+            "interval": interval_rule(metric.statistic, grouped=grouped),
             **({"library": library} if library else {}),
         }
     )

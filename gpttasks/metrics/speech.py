@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,8 +13,6 @@ from .base import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
 
     from ..answer import Answer
     from ..example import Example
@@ -48,11 +45,6 @@ class _ErrorRate(Metric):
         errors, length = self._count(answer.text, example.references)
         return float(errors), float(length)
 
-    def total(self, rows: np.ndarray) -> float:
-        """All errors for each unit of the references; NaN where these are all empty."""
-        errors, length = (float(column) for column in rows.sum(axis=0))
-        return errors / length if length else math.nan
-
     def errors(self, example: Example, text: str) -> float:
         """The errors of a text, after the normaliser. Raises ValueError for an example without a reference."""
         return float(self._count(text, example.references)[0])
@@ -78,6 +70,7 @@ class WordErrorRate(_ErrorRate):
     """
 
     name = "wer"
+    statistic = "ratio"
 
     def _count(self, prediction: str, references: Sequence[str]) -> tuple[int, int]:
         return word_errors(prediction, references, self.options.normaliser)
@@ -87,6 +80,7 @@ class CharacterErrorRate(_ErrorRate):
     """Corpus character error rate: the same as ``wer`` in characters, the spaces between words among them, by jiwer."""
 
     name = "cer"
+    statistic = "ratio"
 
     def _count(self, prediction: str, references: Sequence[str]) -> tuple[int, int]:
         return character_errors(prediction, references, self.options.normaliser)

@@ -13,8 +13,6 @@ from ..component import Options
 from .base import Metric
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..answer import Answer
     from ..example import Example
 
@@ -66,10 +64,6 @@ class _BestMatch(Metric):
         prediction = self._normalised(answer.text)
         return (max(self._match(prediction, reference) for reference in self._references(example)),)
 
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
-
     def text_read(self, answer: Answer) -> str:
         """The normalised answer."""
         return self._normalised(answer.text)
@@ -104,6 +98,7 @@ class ExactMatch(_BestMatch):
     """
 
     name = "exact_match"
+    statistic = "share"
 
     def _match(self, prediction: str, reference: str) -> float:
         return float(prediction == reference)
@@ -118,6 +113,7 @@ class TokenF1(_BestMatch):
     """
 
     name = "token_f1"
+    statistic = "mean"
 
     def _match(self, prediction: str, reference: str) -> float:
         ours, theirs = prediction.split(), reference.split()

@@ -14,7 +14,7 @@ from ..example import Example
 from ..heads.base import Head
 from ..metrics.base import Metric
 from ..metrics.rows import sample_rows
-from ..metrics.score import Score, score_samples
+from ..metrics.score import Score, groups_of, score_samples
 from ..metrics.signature import component_text, examples_digest, format_signature, measure_of
 from ..plugins.faults import blamed
 from ..progress import Progress
@@ -161,7 +161,8 @@ def score_all(
     """
     examples, head_answers = [one.example for one in answered], [one.answer for one in answered]
     n, split, limit = len(examples), options.split, options.limit
-    measured = partial(measure_of, task=task, examples=examples_digest(examples), n=n, split=split, limit=limit)
+    digest, grouped = examples_digest(examples), groups_of(examples) is not None
+    measured = partial(measure_of, task=task, examples=digest, n=n, split=split, limit=limit, grouped=grouped)
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():

@@ -13,9 +13,9 @@ from gpttasks.errors import PluginError, RunFailed
 from gpttasks.example import Example
 from gpttasks.metrics.base import Metric
 from gpttasks.metrics.classification import F1, Accuracy, CalibrationError
+from gpttasks.metrics.intervals import interval_of
 from gpttasks.metrics.likelihood import GreedyMatch, Perplexity
 from gpttasks.metrics.score import Score, score_samples
-from gpttasks.metrics.statistics import bootstrap_interval
 
 PLACE = {"split": "test", "measure": "task:t", "way": "head:h"}
 FIELDS = [
@@ -25,6 +25,7 @@ FIELDS = [
     "level",
     "n",
     "groups",
+    "method",
     "scale",
     "higher_is_better",
     "split",
@@ -50,7 +51,7 @@ def dumped(score):
 def test_a_score_is_value_interval_and_signature():
     examples, answers = labelled([(0, 0), (1, 1), (1, 0), (0, 0)])
     score, rows = score_samples(Accuracy(), examples, answers, key="accuracy", **PLACE)
-    interval = bootstrap_interval(rows, Accuracy().total)
+    interval = interval_of(rows, Accuracy().total, "share")
     assert rows.tolist() == [[1], [1], [0], [1]]
     assert dumped(score) == {
         "value": 0.75,
@@ -59,6 +60,7 @@ def test_a_score_is_value_interval_and_signature():
         "level": 0.95,
         "n": 4,
         "groups": None,
+        "method": "wilson",
         "scale": [0.0, 1.0],
         "higher_is_better": True,
         **PLACE,
@@ -110,7 +112,16 @@ def test_an_undefined_score_is_null_with_a_reason(nats_tokens_bytes):
 @pytest.mark.parametrize("field", ["value", "low", "high"])
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, None])
 def test_a_score_refuses_nan_infinity_and_silence(field, number):
-    fields = {"value": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n": 9, "groups": None, "scale": (0.0, 1.0)}
+    fields = {
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "level": 0.95,
+        "n": 9,
+        "groups": None,
+        "method": "t",
+        "scale": (0.0, 1.0),
+    }
     with pytest.raises(ValueError, match=field):
         Score(**{**fields, field: number}, higher_is_better=True, **PLACE)
 

@@ -90,6 +90,7 @@ def test_a_measure_holds_its_keys_and_the_options_that_are_not_defaults():
     assert measure == {key: "null" if value is None else str(value) for key, value in common.items()} | {
         "metric": "f1",
         "version": "1",
+        "interval": "bca",
     }
     assert measure_of(**common, metric=F1(F1.Options(average="macro"))) == measure_of(**common, metric=F1())
     binary = F1(F1.Options(average="binary", positive=0))

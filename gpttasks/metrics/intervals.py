@@ -1,0 +1,214 @@
+"""Intervals: how far a score would move with other samples of the same kind.
+
+The kind of statistic that a metric declares chooses the method. Sources: Wilson (1927) for shares; Korn and Graubard
+(1998) for shares over groups; Cameron, Gelbach and Miller (2008) for the cluster-robust t interval; Efron (1987) for
+BCa. ``benchmarks/intervals.py`` measures how often each covers the true value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .resampling import Total, Units, acceleration_of, bca_ends, percentile_ends, resampled_totals
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Statistic = Literal["share", "mean", "ratio", "corpus", "none"]
+"""What the total of a metric is: the share of right samples, the mean of a number per sample, the quotient of two sums
+(or a function of it), any other function of all samples, or one for which no interval is valid."""
+
+FEW_GROUPS = 10
+"""Below this number of groups an interval is not to be relied on."""
+
+FEW_SAMPLES = 100
+"""From this number of samples or groups on, resampled intervals at 95 % cover at least 92 %."""
+
+BCA_SAMPLES = 50
+"""From this number of samples or groups on, the mean of skewed values gets BCa instead of t."""
+
+PERCENTILE_SAMPLES = 300
+"""From this number of samples or groups on, the percentile interval is taken where BCa is undefined."""
+
+SKEWED = 1.0
+"""The absolute skewness above which values count as skewed."""
+
+LEAST_ICC = 0.1
+"""The correlation within groups that a share's effective sample size allows for at least: few groups underrate it."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval of a score.
+
+    low, high:
+        its ends; both None where there is no interval, and ``reason`` says why.
+    method:
+        ``wilson``, ``t``, ``bca`` or ``percentile``, over groups with ``-groups``; ``none`` without an interval.
+    groups:
+        how many groups there are; None where samples are independent.
+    reason:
+        why there is no interval, or what to know about it.
+    """
+
+    low: float | None
+    high: float | None
+    method: str
+    groups: int | None
+    reason: str | None = None
+
+
+def interval_rule(statistic: Statistic, *, grouped: bool) -> str:
+    """The methods that such a score may have, as the measure names them, for example ``t-or-bca-groups``."""
+    rules = {"share": "wilson", "mean": "t-or-bca", "ratio": "bca", "corpus": "bca", "none": "none"}
+    methods = rules[statistic]
+    return f"{methods}-groups" if grouped and methods != "none" else methods
+
+
+def interval_of(
+    rows: np.ndarray,
+    total: Total,
+    statistic: Statistic,
+    *,
+    groups: Sequence[str | None] | None = None,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """The interval of ``total(rows)``; ``rows`` is float64 [samples, statistics].
+
+    With ``groups`` (one name per row; None: the row is its own group) samples of one group may depend on each other. A
+    ``share`` and a ``mean`` are of the first column; a share that has values other than 0 and 1 is treated as a mean.
+    The same arguments give the same interval.
+
+    Raises ValueError for a level outside (0, 1), resamples below 1 or another number of groups than of rows.
+    """
+    if not 0 < level < 1 or resamples < 1:
+        raise ValueError(f"expected a level between 0 and 1 and resamples of 1 or more, got {level} and {resamples}")
+    units = Units(rows, groups)
+    count = None if groups is None else len(units)
+    if statistic == "none":
+        return _none(count, "no interval is valid for this metric")
+    if groups is not None and len(units) < 2:
+        return _none(count, "no interval from a single group")
+    if statistic == "share" and _is_binary(rows):
+        found = _wilson(units, level, count)
+    elif len(units) < 2:
+        found = _none(count, "no interval from a single sample")
+    elif statistic in ("share", "mean") and not (len(units) >= BCA_SAMPLES and _skewed(units)):
+        found = _t(units, level, count)
+    else:
+        found = _resampled(units, total, level, resamples, seed, count)
+    return _with_caution(found, units, count)
+
+
+def _none(groups: int | None, reason: str) -> Interval:
+    return Interval(None, None, "none", groups, reason)
+
+
+def _is_binary(rows: np.ndarray) -> bool:
+    return bool(((rows[:, 0] == 0) | (rows[:, 0] == 1)).all())
+
+
+def _with_caution(found: Interval, units: Units, groups: int | None) -> Interval:
+    """The interval with what to know about it: few groups, or few samples for its method."""
+    if found.low is None:
+        return found
+    cautions = [found.reason] if found.reason else []
+    resampled = found.method.startswith(("bca", "percentile"))
+    skewed_t = found.method.startswith("t") and len(units) < FEW_SAMPLES and _skewed(units)
+    if groups is not None and groups < FEW_GROUPS:
+        cautions.append(f"few groups: an interval from {groups} of them is uncertain")
+    elif (resampled and len(units) < FEW_SAMPLES) or skewed_t:
+        what = "samples" if groups is None else "groups"
+        cautions.append(f"few {what}: an interval from {len(units)} of them covers less than its level says")
+    return Interval(found.low, found.high, found.method, groups, "; ".join(cautions) or None)
+
+
+def _wilson(units: Units, level: float, groups: int | None) -> Interval:
+    """Wilson's interval of a share; over groups, on the effective number of samples and with t(groups - 1)."""
+    from scipy.stats import norm, t
+
+    n, share = float(len(units.rows)), float(units.rows[:, 0].mean())
+    if groups is None:
+        quantile, effective, method = float(norm.ppf((1 + level) / 2)), n, "wilson"
+    else:
+        quantile, method = float(t.ppf((1 + level) / 2, groups - 1)), "wilson-groups"
+        # Few groups underrate their correlation, by chance down to none: it is taken to be at least LEAST_ICC.
+        effective = n / (1 + LEAST_ICC * (n / groups - 1))
+        variance = _group_variance(units, share)
+        if variance > 0:
+            effective = min(effective, share * (1 - share) / variance)
+    low, high = wilson_ends(share, effective, quantile)
+    return Interval(low, high, method, groups)
+
+
+def wilson_ends(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """The ends of Wilson's interval for a share of ``n`` samples, with the quantile of the level (1.96 for 95 %)."""
+    squared = quantile**2
+    middle = (share + squared / (2 * n)) / (1 + squared / n)
+    half = quantile * math.sqrt(share * (1 - share) / n + squared / (4 * n * n)) / (1 + squared / n)
+    # The ends of shares 0 and 1 are exact; elsewhere rounding must not put an end outside.
+    return (0.0 if share == 0 else max(0.0, middle - half)), (1.0 if share == 1 else min(1.0, middle + half))
+
+
+def _group_variance(units: Units, mean: float) -> float:
+    """The variance of the mean of the first column that allows for dependence within units (CR1)."""
+    import numpy as np
+
+    n, count = len(units.rows), len(units)
+    residuals = units.sums(units.rows[:, 0] - mean)
+    return float(np.sum(residuals**2)) / n**2 * count / (count - 1)
+
+
+def _t(units: Units, level: float, groups: int | None) -> Interval:
+    """The t interval of a mean; over groups with the cluster-robust variance CR1 and t(groups - 1)."""
+    from scipy.stats import t
+
+    mean = float(units.rows[:, 0].mean())
+    error = math.sqrt(_group_variance(units, mean))
+    if error <= 1e-12 * max(1.0, abs(mean)):
+        what = "samples" if groups is None else "groups"
+        return _none(groups, f"no interval: all {len(units):,} {what} have the same value")
+    half = float(t.ppf((1 + level) / 2, len(units) - 1)) * error
+    return Interval(mean - half, mean + half, "t" if groups is None else "t-groups", groups)
+
+
+def _skewed(units: Units) -> bool:
+    """Whether the values of the units (sums of deviations from the mean, over groups) are skewed."""
+    import numpy as np
+
+    deviations = units.sums(units.rows[:, 0] - units.rows[:, 0].mean())
+    deviations = deviations - deviations.mean()
+    spread = float(np.mean(deviations**2))
+    return spread > 0 and abs(float(np.mean(deviations**3))) / spread**1.5 > SKEWED
+
+
+def _resampled(units: Units, total: Total, level: float, resamples: int, seed: int, groups: int | None) -> Interval:
+    """BCa; the percentile interval where BCa is undefined and there are enough units; else none."""
+    import numpy as np
+
+    drawn = resampled_totals(units, total, resamples, seed)
+    defined = drawn[np.isfinite(drawn)]
+    undefined = resamples - len(defined)
+    undefined_on = f"the score is undefined on {undefined:,} of {resamples:,} resamples"
+    if undefined > (1 - level) * resamples:
+        return _none(groups, f"no interval: {undefined_on}")
+    if defined.max() - defined.min() <= 1e-12 * max(1.0, abs(float(defined[0]))):
+        return _none(groups, "no interval: every resample gives the same score")
+    over = "" if groups is None else "-groups"
+    reason = f"{undefined_on}, which are left out" if undefined else None
+    value, acceleration = total(units.rows), acceleration_of(units, total, seed)
+    ends = None if acceleration is None else bca_ends(defined, value, acceleration, level)
+    if ends is not None and ends[0] < ends[1]:
+        return Interval(*ends, f"bca{over}", groups, reason)
+    if len(units) < PERCENTILE_SAMPLES:
+        what = "samples" if groups is None else "groups"
+        return _none(groups, f"no interval: BCa is undefined, and {len(units)} {what} are too few for percentiles")
+    low, high = percentile_ends(defined, level)
+    if low >= high or not low <= value <= high:
+        return _none(groups, "no interval: the scores of the resamples do not lie around the score")
+    return Interval(low, high, f"percentile{over}", groups, reason)
