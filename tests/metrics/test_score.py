@@ -25,12 +25,12 @@ FIELDS = [
     "level",
     "n",
     "groups",
-    "method",
     "scale",
     "higher_is_better",
     "split",
     "measure",
     "way",
+    "method",
     "reason",
 ]
 
@@ -60,10 +60,10 @@ def test_a_score_is_value_interval_and_signature():
         "level": 0.95,
         "n": 4,
         "groups": None,
-        "method": "wilson",
         "scale": [0.0, 1.0],
         "higher_is_better": True,
         **PLACE,
+        "method": "wilson",
         "reason": None,
     }
     assert list(score.as_dict()) == FIELDS
@@ -95,8 +95,10 @@ def test_groups_are_resampled_as_one_and_counted():
 def test_one_sample_has_a_value_and_a_reason():
     examples, answers = labelled([(0, 0)])
     score, _ = score_samples(Accuracy(), examples, answers, key="accuracy", **PLACE)
-    assert (score.value, score.low, score.high) == (1.0, None, None)
-    assert score.reason == "no interval from a single sample"
+    assert (score.value, score.high, score.reason) == (1.0, 1.0, None)
+    assert score.low == pytest.approx(0.2065, abs=1e-4)  # Wilson's interval of 1 of 1
+    score, _ = score_samples(F1(), examples, answers, key="f1", **PLACE)
+    assert (score.value, score.low, score.reason) == (1.0, None, "no interval from a single sample")
 
 
 @pytest.mark.parametrize("nats_tokens_bytes", [(0.0, 0, 0), (1e6, 1, 1)])
@@ -119,7 +121,6 @@ def test_a_score_refuses_nan_infinity_and_silence(field, number):
         "level": 0.95,
         "n": 9,
         "groups": None,
-        "method": "t",
         "scale": (0.0, 1.0),
     }
     with pytest.raises(ValueError, match=field):
