@@ -169,6 +169,21 @@ def metrics() -> str:
     return table(("metric", "samples", "first time", "later", "of that, `evaluate.Metric`"), rows)
 
 
+def intervals() -> str:
+    """How often the intervals contain the true value."""
+    rows = []
+    for row in read("intervals")["rows"]:
+        without = percent(row["none"]) if row["none"] else "–"
+        cells = ("–" if row[name] is None else percent(row[name]) for name in ("coverage", "percentile"))
+        rows.append((row["what"], f"{row['n']:,}", row["method"], *cells, without, f"{row['trials'] or 'exact'}"))
+    return table(("", "n", "method", "coverage", "percentile bootstrap", "no interval", "draws"), rows)
+
+
+def percent(share: float) -> str:
+    """``95.2 %``."""
+    return f"{100 * share:.1f} %"
+
+
 def versions() -> str:
     """Two checkouts against each other."""
     rows = []
@@ -259,6 +274,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **scoring_tables.TABLES,
     "start-up": startup,
     "metrics": metrics,
+    "intervals": intervals,
     "versions": versions,
     "author's path": authors_path,
 }

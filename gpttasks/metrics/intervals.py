@@ -130,13 +130,13 @@ def _with_caution(found: Interval, units: Units, groups: int | None) -> Interval
 
 def _wilson(units: Units, level: float, groups: int | None) -> Interval:
     """Wilson's interval of a share; over groups, on the effective number of samples and with t(groups - 1)."""
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit
 
     n, share = float(len(units.rows)), float(units.rows[:, 0].mean())
     if groups is None:
-        quantile, effective, method = float(norm.ppf((1 + level) / 2)), n, "wilson"
+        quantile, effective, method = float(ndtri((1 + level) / 2)), n, "wilson"
     else:
-        quantile, method = float(t.ppf((1 + level) / 2, groups - 1)), "wilson-groups"
+        quantile, method = float(stdtrit(groups - 1, (1 + level) / 2)), "wilson-groups"
         # Few groups underrate their correlation, by chance down to none: it is taken to be at least LEAST_ICC.
         effective = n / (1 + LEAST_ICC * (n / groups - 1))
         variance = _group_variance(units, share)
@@ -166,14 +166,14 @@ def _group_variance(units: Units, mean: float) -> float:
 
 def _t(units: Units, level: float, groups: int | None) -> Interval:
     """The t interval of a mean; over groups with the cluster-robust variance CR1 and t(groups - 1)."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     mean = float(units.rows[:, 0].mean())
     error = math.sqrt(_group_variance(units, mean))
     if error <= 1e-12 * max(1.0, abs(mean)):
         what = "samples" if groups is None else "groups"
         return _none(groups, f"no interval: all {len(units):,} {what} have the same value")
-    half = float(t.ppf((1 + level) / 2, len(units) - 1)) * error
+    half = float(stdtrit(len(units) - 1, (1 + level) / 2)) * error
     return Interval(mean - half, mean + half, "t" if groups is None else "t-groups", groups)
 
 

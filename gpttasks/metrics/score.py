@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError, RunFailed, one_line
 from .evaluate_metric import evaluate_total
+from .expectation import expected_score
 from .intervals import Interval, interval_of
 from .rows import sample_rows
 
@@ -74,6 +75,7 @@ def score_samples(
     metric: Metric,
     examples: Sequence[Example],
     answers: Sequence[Answer],
+    possible: Sequence[Sequence[Answer]] | None = None,
     *,
     key: str,
     split: str,
@@ -86,7 +88,8 @@ def score_samples(
     """The score of answered examples, and the statistics of each sample, float64 [samples, statistics].
 
     ``key`` is the metric's name in the run. The value is the one that the metric as ``evaluate.Metric`` computes, once;
-    the interval is computed from the statistics. Neither depends on the order of the examples.
+    the interval is computed from the statistics. Neither depends on the order of the examples. With ``possible``, the
+    answers that could have been drawn, the value is the expected one, and has no interval.
 
     Raises RunFailed where the metric cannot score an example and PluginError where it breaks its contract.
     """
@@ -94,7 +97,11 @@ def score_samples(
     order = sorted(range(len(rows)), key=lambda index: examples[index].id)
     ordered, in_order = [examples[index] for index in order], rows[order]
     value = _evaluated(ordered, [answers[index] for index in order], metric, metric.total(in_order), key)
-    if math.isfinite(value):
+    if possible is not None:
+        value, expected, how = expected_score(metric, examples, possible, key=key)
+        interval = Interval(None, None, "none", None, how)
+        rows = rows if expected is None else expected
+    elif math.isfinite(value):
         _check_statistic(metric, in_order, value, key)
         interval = interval_of(
             in_order,

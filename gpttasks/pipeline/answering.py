@@ -134,6 +134,19 @@ def baseline_answers(baseline: Baseline, examples: Sequence[Example], kind: str,
     return answers
 
 
+def possible_answers(baseline: Baseline, examples: Sequence[Example], kind: str) -> list[Sequence[Answer]] | None:
+    """All answers that a baseline may draw, for each example; None if it draws none."""
+    with blamed(baseline, "possible"):
+        possible = [baseline.possible(example, kind) for example in examples]
+        drawn = [answers for answers in possible if answers is not None]
+        if drawn and len(drawn) < len(examples):
+            raise PluginError(
+                f"baseline {baseline.name!r} gave possible answers to {len(drawn)} of {len(examples)} examples",
+                hint="possible() must give them for every example, or None for every example",
+            )
+    return drawn or None
+
+
 def quick_scores(metrics: Mapping[str, Metric], answered: Sequence[Answered]) -> dict[str, float]:
     """The values of the metrics without intervals, for validation during training."""
     examples, answers = [one.example for one in answered], [one.answer for one in answered]
@@ -168,12 +181,14 @@ def score_all(
     for key, metric in metrics.items():
         baseline = baselines.get(key)
         answers = head_answers if baseline is None else baseline_answers(baseline, examples, kind, metric)
+        possible = None if baseline is None else possible_answers(baseline, examples, kind)
         library = metric.signature(examples)
         with blamed(metric, "total"):
             scores[key], rows[key] = score_samples(
                 metric,
                 examples,
                 answers,
+                possible,
                 key=key,
                 split=options.split,
                 measure=measured(metric=metric, library=library),

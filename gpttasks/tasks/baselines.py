@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, overload
 
 from ..answer import Answer
 from ..component import Component
@@ -54,6 +54,13 @@ class Baseline(Component):
         """
         raise NotImplementedError
 
+    def possible(self, example: Example, kind: str) -> Sequence[Answer] | None:
+        """All answers that a baseline which draws at random may give to the example, each equally likely.
+
+        Its score is then the expected one, and not that of one draw. None for a baseline that does not draw.
+        """
+        return None
+
 
 def passage_of(example: Example) -> str:
     """The prompt's passages, joined; the whole prompt if it has none."""
@@ -99,7 +106,10 @@ class Majority(Baseline):
 
 
 class Random(Baseline):
-    """A random choice, or a random span of 1 to 5 words of the passage, drawn by the example's id."""
+    """A random choice, or a random span of 1 to 5 words of the passage.
+
+    Its score is the expected one over all of them; a single answer is drawn by the example's id.
+    """
 
     name = "random"
     gives = frozenset({"label", "span", "text"})
@@ -109,21 +119,51 @@ class Random(Baseline):
         """A choice with equal probabilities for all, or a span."""
         return [self._choice(example) if kind == "label" else self._span(example, kind) for example in examples]
 
-    def _choice(self, example: Example) -> Answer:
+    def possible(self, example: Example, kind: str) -> Sequence[Answer]:
+        """Each choice, or each span."""
+        if kind == "label":
+            return [self._choice(example, index) for index in range(len(_choices(example)))]
+        return _Spans(passage_of(example), kind)
+
+    def _choice(self, example: Example, index: int | None = None) -> Answer:
         size = len(_choices(example))
-        index = seeded_hash(0, "random answer", example.id) % size
+        if index is None:
+            index = seeded_hash(0, "random answer", example.id) % size
         return Answer(index, example.choices[index], (1 / size,) * size)
 
     def _span(self, example: Example, kind: str) -> Answer:
-        passage = passage_of(example)
-        words = [match.span() for match in re.finditer(r"\S+", passage)]
-        if not words:
-            return Answer(None if kind == "span" else "", "")
-        first = seeded_hash(0, "random start", example.id) % len(words)
-        length = 1 + seeded_hash(0, "random length", example.id) % LONGEST_RANDOM_SPAN
-        start, end = words[first][0], words[min(first + length, len(words)) - 1][1]
-        text = passage[start:end]
-        return Answer([start, end] if kind == "span" else text, text)
+        spans = _Spans(passage_of(example), kind)
+        return spans[seeded_hash(0, "random span", example.id) % len(spans)]
+
+
+class _Spans(Sequence[Answer]):
+    """All spans of 1 to ``LONGEST_RANDOM_SPAN`` words of a passage, made when asked for; without a word, no span.
+
+    A span that would go beyond the end of the passage ends there.
+    """
+
+    def __init__(self, passage: str, kind: str) -> None:
+        self._passage, self._kind = passage, kind
+        self._words = [match.span() for match in re.finditer(r"\S+", passage)]
+
+    def __len__(self) -> int:
+        return LONGEST_RANDOM_SPAN * len(self._words) or 1
+
+    @overload
+    def __getitem__(self, place: int) -> Answer: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Answer]: ...
+    def __getitem__(self, place: int | slice) -> Answer | Sequence[Answer]:
+        if isinstance(place, slice):
+            return [self[index] for index in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        if not self._words:
+            return Answer(None if self._kind == "span" else "", "")
+        first, more = divmod(place, LONGEST_RANDOM_SPAN)
+        start, end = self._words[first][0], self._words[min(first + more, len(self._words) - 1)][1]
+        text = self._passage[start:end]
+        return Answer([start, end] if self._kind == "span" else text, text)
 
 
 class NoAnswer(Baseline):

@@ -1,0 +1,233 @@
+"""How often intervals contain the true value: their coverage at 95 %.
+
+    gpttasks run sst2-zero-shot backbone=MODELS/smollm2 task.data.path=DATA/sst2 head=choice \\
+        'score.metrics=[f1, matthews_correlation, calibration_error]' --out runs/choices
+    python benchmarks/intervals.py runs/choices runs/texts runs/words
+
+- Shares of single samples: exactly, by the binomial distribution.
+- Shares over groups: the share of each group is drawn from a beta distribution with the given correlation within groups
+  (ICC), then each sample with that share.
+- Means: of normal and lognormal samples.
+- Ratios and corpus metrics: the samples of finished runs are the population; samples are drawn from it with
+  replacement, and the true value is the score of the whole run. Metrics of the kinds share, mean and none are left out.
+
+Next to each coverage stands that of the percentile bootstrap. Where no interval is given, the draw is left out, and
+the share of such draws is shown. Prints one table and writes ``benchmarks/results/intervals.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from result_files import RESULTS
+from scipy.stats import binom
+from tables import intervals
+
+from gpttasks import Run, Session, read_run
+from gpttasks.metrics.base import Metric
+from gpttasks.metrics.intervals import FEW_GROUPS, Interval, Statistic, interval_of
+from gpttasks.metrics.resampling import Total, Units, percentile_ends, resampled_totals
+from gpttasks.plugins import load_plugins
+from gpttasks.progress import Progress
+from gpttasks.recipe import load_recipe
+
+SHARES, SIZES = (0.5, 0.9, 0.97, 0.99), (20, 60, 100, 300, 2000)
+RESAMPLES = 1000
+
+Draw = Callable[[np.random.Generator], "tuple[np.ndarray, list[str | None] | None]"]
+Row = dict[str, Any]
+
+
+def mean(rows: np.ndarray) -> float:
+    """The mean of the first column."""
+    return float(rows[:, 0].mean())
+
+
+def percentile_of(rows: np.ndarray, total: Total, groups: Any, seed: int) -> tuple[float, float]:
+    """The percentile bootstrap interval; (NaN, NaN) where it is undefined."""
+    totals = resampled_totals(Units(rows, groups), total, RESAMPLES, seed)
+    defined = totals[np.isfinite(totals)]
+    return percentile_ends(defined, 0.95) if len(defined) else (math.nan, math.nan)
+
+
+def contains(ends: tuple[float | None, float | None], truth: float) -> bool:
+    """Whether the true value is within the ends, but for rounding."""
+    low, high = ends
+    return low is not None and high is not None and low - 1e-12 <= truth <= high + 1e-12
+
+
+# --- shares of single samples: exact ---------------------------------------------------------------------------------
+
+
+def exact_shares() -> Iterator[Row]:
+    """The coverage of each number of samples and each share, summed over all numbers of right answers."""
+    for n in SIZES:
+        found = [interval_of(column([1] * right + [0] * (n - right)), mean, "share") for right in range(n + 1)]
+        for share in SHARES:
+            chances = binom.pmf(range(n + 1), n, share)
+            covered = sum(p for p, one in zip(chances, found, strict=True) if contains((one.low, one.high), share))
+            yield {
+                "what": f"share {share}",
+                "n": n,
+                "coverage": float(covered),
+                "percentile": _exact_percentile(n, share, chances),
+                "trials": None,
+                "none": 0.0,
+                "method": "wilson",
+            }
+
+
+def _exact_percentile(n: int, share: float, chances: np.ndarray) -> float:
+    """The coverage of the percentile bootstrap with infinitely many resamples: its ends are binomial quantiles."""
+    covered = 0.0
+    for right, chance in enumerate(chances):
+        low, high = binom.ppf((0.025, 0.975), n, right / n) / n
+        covered += chance * contains((low, high), share)
+    return float(covered)
+
+
+def column(values: Any) -> np.ndarray:
+    """The values as the one column of an array of rows."""
+    return np.array(values, dtype=np.float64)[:, None]
+
+
+# --- simulations -----------------------------------------------------------------------------------------------------
+
+
+def simulated(
+    what: str,
+    n: int,
+    truth: float,
+    draw: Draw,
+    statistic: Statistic,
+    total: Total = mean,
+    *,
+    trials: int,
+    beside: int,
+) -> Row:
+    """The coverage over ``trials`` draws; the percentile bootstrap is tried on the first ``beside`` of them."""
+    generator = np.random.default_rng(0)
+    covered, percentile, without = [], [], 0
+    methods: dict[str, int] = {}
+    with Progress(f"{what}, n = {n}", trials, "draws") as progress:
+        for trial in range(trials):
+            rows, groups = draw(generator)
+            found: Interval = interval_of(rows, total, statistic, groups=groups, resamples=RESAMPLES, seed=trial)
+            methods[found.method] = methods.get(found.method, 0) + 1
+            if found.low is None:
+                without += 1
+            else:
+                covered.append(contains((found.low, found.high), truth))
+            if trial < beside:
+                percentile.append(contains(percentile_of(rows, total, groups, trial), truth))
+            progress.advance(1)
+    return {
+        "what": what,
+        "n": n,
+        "coverage": float(np.mean(covered)) if covered else None,
+        "percentile": float(np.mean(percentile)),
+        "trials": trials,
+        "none": without / trials,
+        "method": max(methods, key=lambda name: methods[name]),
+    }
+
+
+def grouped_shares(trials: int) -> Iterator[Row]:
+    """Shares over groups of equal size whose samples are alike."""
+    for count in (6, 10, 20, 50):
+        for size in (10, 50):
+            for icc in (0.1, 0.2):
+                for share in (0.5, 0.9, 0.97):
+                    groups: list[str | None] = [str(index // size) for index in range(count * size)]
+                    draw = _beta_binomial(count, size, icc, share, groups)
+                    what = f"share {share}, {count} groups of {size}, ICC {icc}"
+                    yield simulated(what, count * size, share, draw, "share", trials=trials, beside=trials // 4)
+
+
+def _beta_binomial(count: int, size: int, icc: float, share: float, groups: list[str | None]) -> Draw:
+    strength = (1 - icc) / icc  # a + b of the beta distribution whose samples are correlated by the ICC
+
+    def draw(generator: np.random.Generator) -> tuple[np.ndarray, list[str | None] | None]:
+        shares = generator.beta(share * strength, (1 - share) * strength, count)
+        return column(generator.random(count * size) < np.repeat(shares, size)), groups
+
+    return draw
+
+
+def means(trials: int) -> Iterator[Row]:
+    """Means of normal and lognormal samples, and of normal samples in groups."""
+    kinds: list[tuple[str, float, Callable[[np.random.Generator, int], np.ndarray]]] = [
+        ("mean, normal", 0.0, lambda generator, n: generator.normal(size=n)),
+        ("mean, lognormal (sigma 0.5)", math.exp(0.125), lambda generator, n: generator.lognormal(0.0, 0.5, n)),
+        ("mean, lognormal (sigma 1)", math.exp(0.5), lambda generator, n: generator.lognormal(0.0, 1.0, n)),
+    ]
+    for what, truth, values in kinds:
+        for n in SIZES:
+            draw = _independent(values, n)
+            yield simulated(what, n, truth, draw, "mean", trials=trials, beside=trials // 4)
+    for count in (6, 10, 20, 50):
+        what = f"mean, normal, {count} groups of 10, ICC 0.2"
+        yield simulated(what, count * 10, 0.0, _normal_groups(count), "mean", trials=trials, beside=trials // 4)
+
+
+def _independent(values: Callable[[np.random.Generator, int], np.ndarray], n: int) -> Draw:
+    return lambda generator: (column(values(generator, n)), None)
+
+
+def _normal_groups(count: int) -> Draw:
+    names: list[str | None] = [str(index // 10) for index in range(count * 10)]
+
+    def draw(generator: np.random.Generator) -> tuple[np.ndarray, list[str | None] | None]:
+        centers = np.repeat(generator.normal(size=count) * 0.5, 10)  # 0.25 of a variance of 1.25: ICC 0.2
+        return column(centers + generator.normal(size=count * 10)), names
+
+    return draw
+
+
+def metrics_of(run: Run) -> Iterator[tuple[str, Metric, np.ndarray]]:
+    """The resampled metrics of a run that score the model's answers, with the statistics of its samples."""
+    recipe = load_recipe(run.folder / "recipe.yaml", [], load_plugins([]))
+    with Session(load_plugins([])) as session:
+        parts = session.parts(recipe)
+    samples = run.samples()
+    for key, metric in parts.metrics.items():
+        if metric.statistic in ("ratio", "corpus") and not run.scores[key].of_baseline:
+            yield key, metric, np.array([sample.statistics[key] for sample in samples])
+
+
+def resampled_metrics(run: Run, trials: int) -> Iterator[Row]:
+    """Ratios and corpus metrics, with the samples of a run as the population."""
+    for key, metric, population in metrics_of(run):
+        name, truth, total = f"{key} of {run.document['name']}", metric.total(population), metric.total
+        for n in (20, 60, 100, 300, 1000):
+            draw = _drawn_from(population, n)
+            yield simulated(name, n, truth, draw, metric.statistic, total, trials=trials, beside=trials // 4)
+
+
+def _drawn_from(population: np.ndarray, n: int) -> Draw:
+    return lambda generator: (population[generator.integers(0, len(population), n)], None)
+
+
+def main() -> None:
+    """Measure, print the table, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("--trials", type=int, default=2000, help="draws for each simulated coverage")
+    parser.add_argument("--resampled-trials", type=int, default=1000, help="draws for each resampled metric")
+    arguments = parser.parse_args()
+    rows = [*exact_shares(), *grouped_shares(arguments.trials), *means(arguments.trials)]
+    for folder in arguments.runs:
+        rows.extend(resampled_metrics(read_run(folder), arguments.resampled_trials))
+    result = {"few_groups": FEW_GROUPS, "rows": rows}
+    (RESULTS / "intervals.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    print(intervals())
+
+
+if __name__ == "__main__":
+    main()
