@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .item import Item, rows_of_items, target_starts
     from .metrics.base import Metric
     from .metrics.evaluate_metric import as_evaluate_metric
+    from .metrics.intervals import Statistic
     from .metrics.score import Score
     from .model.causal_lm import CausalLM
     from .model.states import Forward, Targets
@@ -115,6 +116,7 @@ __all__ = [
     "Score",
     "Session",
     "Source",
+    "Statistic",
     "Targets",
     "Task",
     "Template",
@@ -169,6 +171,7 @@ _MODULES = {
     ".item": ("Item", "rows_of_items", "target_starts"),
     ".metrics.base": ("Metric",),
     ".metrics.evaluate_metric": ("as_evaluate_metric",),
+    ".metrics.intervals": ("Statistic",),
     ".metrics.score": ("Score",),
     ".model.causal_lm": ("CausalLM",),
     ".model.states": ("Forward", "Targets"),

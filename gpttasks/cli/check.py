@@ -113,10 +113,30 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
         ("trained", _what_is_trained(recipe, plugins)),
         ("scored", f"{recipe.score.split}, {_limit(recipe.score.limit)}, {counted(recipe.score.shots, 'shot')}"),
         ("metrics", ", ".join(_metric_text(use) for use in recipe.score.metrics)),
+        *detectable(recipe, plugins, recipe.score.limit),
         ("run folder", str(default_folder(recipe))),
         ("digest", short_digest(recipe)),
     ]
     return f"{recipe.name}: OK\n{aligned(rows, indent='  ')}"
+
+
+def detectable(recipe: Recipe, plugins: Plugins, n: int | None) -> list[tuple[str, str]]:
+    """What difference between two runs ``n`` scored examples can show, if a metric is a share; else nothing."""
+    from ..metrics.power import DISCORDANT, POWER, detectable_difference
+    from ..plugins.faults import create
+
+    uses = [use for use in recipe.score.metrics if not use.baseline]
+    if n is None or not any(create(plugins, "metric", use.name, use.options).statistic == "share" for use in uses):
+        return []
+    difference = detectable_difference(n)
+    found = "no difference" if difference is None else f"a difference of {100 * difference:.2g} percentage points"
+    return [
+        (
+            "detectable",
+            f"{found} in a share between two runs on the same {n:,} examples ({100 * POWER:.0f} % power at the 5 % "
+            f"level, assuming that {100 * DISCORDANT:.0f} % are right in one run only, and that examples are independent)",
+        )
+    ]
 
 
 def _metric_text(use: MetricUse) -> str:

@@ -71,15 +71,24 @@ def _show_result(run: Run) -> None:
 
 
 def _score_table(run: Run) -> str:
-    """One line a score; a column ``answers`` where ties, empty or unfinished answers move the model's scores."""
+    """One line a score, baselines after the metric that they belong to.
+
+    There is a column ``groups`` where samples have groups, and a column ``answers`` where ties, empty or unfinished
+    answers move the model's scores.
+    """
+    from ..metrics.signature import keys_by_measure
     from ..records.run import answers_to_note
 
     noted = answers_to_note(run.record.samples.model_dump())
-    rows = [["metric", "value", "interval", "n", *(["answers"] if noted else [])]]
-    for key, score in run.scores.items():
+    grouped = any(score.groups is not None for score in run.scores.values())
+    rows = [["metric", "value", "interval", "n", *(["groups"] if grouped else []), *(["answers"] if noted else [])]]
+    for key in keys_by_measure({key: score.measure for key, score in run.scores.items()}):
+        score = run.scores[key]
         bounds = f"{_number(score.low)} to {_number(score.high)} ({score.level * 100:g} %)"
+        groups = "-" if score.groups is None else f"{score.groups:,}"
         note = "" if score.of_baseline else noted
-        rows.append([key, _number(score.value), bounds, f"{score.n:,}", *([note] if noted else [])])
+        cells = [key, _number(score.value), "-" if score.low is None else bounds, f"{score.n:,}"]
+        rows.append([*cells, *([groups] if grouped else []), *([note] if noted else [])])
     return aligned(rows)
 
 

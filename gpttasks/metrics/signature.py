@@ -53,6 +53,17 @@ def _escape(text: str, separators: str = "") -> str:
     return re.sub(rf"[\\|{separators}]", r"\\\g<0>", text)
 
 
+def keys_by_measure(measures: Mapping[str, str]) -> list[str]:
+    """The keys of scores so that those of equal measure are next to each other, else in their order.
+
+    A score of a baseline thus comes after the score of the model that it is to be compared with.
+    """
+    groups: dict[str, list[str]] = {}
+    for key, measure in measures.items():
+        groups.setdefault(measure or key, []).append(key)
+    return [key for keys in groups.values() for key in keys]
+
+
 def examples_digest(examples: Iterable[Example]) -> str:
     """The SHA-256, in hex, of what is scored: ids, inputs and right answers, in any order, whatever the prompt.
 

@@ -11,6 +11,7 @@ from ..engine.plain import LocalEngine
 from ..engine.sharded import ShardedEngine
 from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
+from ..metrics.intervals import FEW_GROUPS
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..model.loaded import state_digest
@@ -62,6 +63,7 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
         seed=prepared.recipe.seed,
     )
     run.record.scores = scores
+    _warn_of_groups(run, scores)
     return Scored(answered, scores, statistics)
 
 
@@ -180,6 +182,14 @@ def _warn_of_classes(run: ActiveRun, prepared: PreparedRun, answered: list[Answe
     for warning in (length_warning(examples, answers) if prompted else None, never_answered(examples, answers)):
         if warning:
             run.warn(warning)
+
+
+def _warn_of_groups(run: ActiveRun, scores: Mapping[str, Score]) -> None:
+    groups = {score.groups for score in scores.values() if score.groups is not None and score.low is not None}
+    for few in sorted(count for count in groups if count < FEW_GROUPS):
+        run.warn(
+            f"the intervals are computed from {few} groups; below {FEW_GROUPS} they are uncertain: score more groups"
+        )
 
 
 def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:

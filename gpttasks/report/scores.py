@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..metrics.signature import parse_signature
+from ..metrics.signature import keys_by_measure, parse_signature
 from ..records.run import answers_to_note
 from .charts import IntervalBar, interval_bar
 from .words import as_list, as_mapping, as_number, as_text, fixed, interval_decimals, number, percent
@@ -23,6 +23,7 @@ class ScoreRow:
     value: str
     interval: str
     level: str
+    method: str
     bar: IntervalBar | None
     n: str
     answers: str
@@ -35,12 +36,14 @@ class ScoreRow:
 
 
 def score_rows(scores: Any, samples: Any = None) -> list[ScoreRow]:
-    """The rows of the table, from ``scores`` and ``samples`` of ``run.json``, in their order.
+    """The rows of the table, from ``scores`` and ``samples`` of ``run.json``; baselines after their metric.
 
     Rows of the model's scores say how many answers are ties, empty or unfinished.
     """
     noted = answers_to_note(as_mapping(samples))
-    return [_score_row(str(key), as_mapping(score), noted) for key, score in as_mapping(scores).items()]
+    by_key = {str(key): as_mapping(score) for key, score in as_mapping(scores).items()}
+    keys = keys_by_measure({key: as_text(score.get("measure")) for key, score in by_key.items()})
+    return [_score_row(key, by_key[key], noted) for key in keys]
 
 
 def _score_row(key: str, score: Mapping[str, Any], noted: str) -> ScoreRow:
@@ -52,6 +55,7 @@ def _score_row(key: str, score: Mapping[str, Any], noted: str) -> ScoreRow:
         value=fixed(value, decimals),
         interval=f"{fixed(low, decimals)} to {fixed(high, decimals)}" if low is not None and high is not None else "",
         level=percent(score.get("level")),
+        method=_method(as_text(score.get("method"))),
         bar=interval_bar(value, low, high, scale) if value is not None else None,
         n=number(score.get("n")),
         answers="" if as_text(score.get("way")).startswith("baseline:") else noted,
@@ -62,6 +66,13 @@ def _score_row(key: str, score: Mapping[str, Any], noted: str) -> ScoreRow:
         measure=_signature(score.get("measure")),
         way=_signature(score.get("way")),
     )
+
+
+def _method(name: str) -> str:
+    """``Wilson``, ``BCa over groups``; an empty text without an interval."""
+    method, _, over = name.partition("-")
+    shown = {"wilson": "Wilson", "t": "t", "bca": "BCa", "percentile": "percentiles", "none": ""}.get(method, method)
+    return f"{shown} over groups" if over else shown
 
 
 def _direction(higher_is_better: Any) -> str:

@@ -19,7 +19,6 @@ from ..tasks.task import Task
 from .samples import WORDS
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from torch import nn
 
@@ -93,14 +92,12 @@ def metric_for(kind: str) -> type[Metric]:
         """The share of answers that have a text."""
 
         name = "answered"
+        statistic = "share"
         takes = frozenset({kind})
         reads = frozenset({"text"})
 
         def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
             return (float(bool(answer.text)),)
-
-        def total(self, rows: np.ndarray) -> float:
-            return float(rows.mean())
 
     return Answered
 

@@ -15,6 +15,8 @@ from .example import HarnessExample, harness_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpttasks import Statistic
+
     from .harness import Harness
 
 ACCURACIES = frozenset({"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "f1"})
@@ -58,6 +60,16 @@ class HarnessMetric(Metric):
         """As the harness says of it."""
         better = self._harness.inner.higher_is_better().get(self._name(self._harness)) if self._harness else True
         return True if better is None else bool(better)
+
+    @property
+    def statistic(self) -> Statistic:
+        """A mean, of 1 and 0 a share, where the harness averages one number for each document."""
+        from lm_eval.api.metrics import mean
+
+        name = self._name(self._harness) if self._harness else None
+        if self._harness is None or name is None or self._harness.inner.aggregation()[name] is not mean:
+            return "corpus"
+        return "share" if name in ACCURACIES else "mean"
 
     @property
     def scale(self) -> tuple[float | None, float | None]:

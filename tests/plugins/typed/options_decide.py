@@ -10,7 +10,7 @@ from pydantic import Field
 from gpttasks import Answer, Example, Head, Metric, Options, Register, Reply, Request, hookimpl
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 
 class LengthOptions(Options):
@@ -65,6 +65,7 @@ class AtMost(Metric):
     """The share of numbers up to a limit, or of right choices."""
 
     name = "at-most"
+    statistic = "share"
     Options = AtMostOptions
 
     options: AtMostOptions
@@ -88,10 +89,6 @@ class AtMost(Metric):
         """1 or 0."""
         right = answer.value == example.label if self.options.limit is None else answer.value <= self.options.limit
         return (float(right),)
-
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
 
 
 @hookimpl

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from gpttasks import Answer, Example, Metric, Options
 from pydantic import Field
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class SciTldrRougeOptions(Options):
@@ -39,6 +35,7 @@ class SciTldrRouge(Metric):
     """
 
     name = "scitldr-rouge"
+    statistic = "mean"
     Options = SciTldrRougeOptions
     needs = frozenset({"references"})
     takes = frozenset({"text"})
@@ -48,10 +45,6 @@ class SciTldrRouge(Metric):
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(the F-measure)."""
         return (self._f_measure(answer.text, example.references),)
-
-    def total(self, rows: np.ndarray) -> float:
-        """The mean."""
-        return float(rows[:, 0].mean())
 
     def errors(self, example: Example, text: str) -> float:
         """What the F-measure lacks of 1: by it the baseline ``oracle`` finds the best sentence."""
@@ -84,6 +77,7 @@ class SciTldrShown(Metric):
     """
 
     name = "scitldr-shown"
+    statistic = "ratio"
     needs = frozenset({"prompt", "choices"})
     takes = frozenset({"text"})
     reads = frozenset()
@@ -93,8 +87,3 @@ class SciTldrShown(Metric):
         prompt = "".join(part.text for part in example.prompt)
         shown = sum(len(sentence) for sentence in example.choices if sentence in prompt)
         return float(shown), float(sum(map(len, example.choices)))
-
-    def total(self, rows: np.ndarray) -> float:
-        """Those that are shown for each of all; NaN where there is none at all."""
-        shown, every = (float(column) for column in rows.sum(axis=0))
-        return shown / every if every else math.nan
