@@ -134,7 +134,7 @@ def detectable(recipe: Recipe, plugins: Plugins, n: int | None) -> list[tuple[st
         (
             "detectable",
             f"{found} in a share between two runs on the same {n:,} examples ({100 * POWER:.0f} % power at the 5 % "
-            f"level, assuming that {100 * DISCORDANT:.0f} % are right in one run only, and that examples are independent)",
+            f"level, if {100 * DISCORDANT:.0f} % are right in one run only and examples are independent)",
         )
     ]
 
