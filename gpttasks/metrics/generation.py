@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ..component import Options
 from .base import Metric, ratio_of_sums
+from .extraction import TextMetricOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Ngram = tuple[str, ...]
 
 
-class NistOptions(Options):
+class NistOptions(TextMetricOptions):
     """The options of :class:`Nist`."""
 
     n: int = Field(5, ge=1, le=100, description="the maximum length of n-grams")
@@ -108,7 +109,7 @@ class Nist(Metric):
         return tokenizer
 
 
-class RougeOptions(Options):
+class RougeOptions(TextMetricOptions):
     """The options of :class:`Rouge`."""
 
     type: Literal["rouge1", "rouge2", "rougeL", "rougeLsum"] = Field(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import PluginError, RunFailed
+from .extraction import extracted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,7 @@ def sample_rows(metric: Metric, examples: Sequence[Example], answers: Sequence[A
             f"metric {key!r} needs {missing}, which example {lacking[0].id!r} lacks",
             hint=f"{len(lacking)} of {len(examples)} examples lack what it needs",
         )
+    examples, answers = extracted(metric, examples, answers)
     _prepare(metric, examples, answers, key)
     samples = [_sample(metric, example, answer, key) for example, answer in zip(examples, answers, strict=True)]
     width = len(samples[0])

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ..component import Options
 from .base import Metric
+from .extraction import TextMetricOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ class _SacreBleu(Metric):
         raise NotImplementedError
 
 
-class BleuOptions(Options):
+class BleuOptions(TextMetricOptions):
     """The options of :class:`Bleu`."""
 
     tokenize: Literal["13a", "intl", "char", "zh", "none"] = Field("13a", description="sacreBLEU's tokenizer")
@@ -91,10 +91,10 @@ class Bleu(_SacreBleu):
     def _make(self) -> LibraryMetric:
         from sacrebleu.metrics.bleu import BLEU
 
-        return BLEU(**self.options.model_dump())
+        return BLEU(**self.options.model_dump(exclude={"extract"}))
 
 
-class ChrfOptions(Options):
+class ChrfOptions(TextMetricOptions):
     """The options of :class:`Chrf`."""
 
     char_order: int = Field(6, ge=1, le=100, description="the maximum length of character n-grams")
@@ -116,10 +116,10 @@ class Chrf(_SacreBleu):
     def _make(self) -> LibraryMetric:
         from sacrebleu.metrics.chrf import CHRF
 
-        return CHRF(**self.options.model_dump())
+        return CHRF(**self.options.model_dump(exclude={"extract"}))
 
 
-class TerOptions(Options):
+class TerOptions(TextMetricOptions):
     """The options of :class:`Ter`."""
 
     normalized: bool = Field(False, description="whether to split off punctuation and decode XML entities")
@@ -145,4 +145,4 @@ class Ter(_SacreBleu):
     def _make(self) -> LibraryMetric:
         from sacrebleu.metrics.ter import TER
 
-        return TER(**self.options.model_dump())
+        return TER(**self.options.model_dump(exclude={"extract"}))

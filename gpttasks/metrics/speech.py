@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from ..component import Options
 from ..tasks.transcripts import TranscriptNormaliser, character_errors, normalised_transcript, word_errors
 from .base import Metric
+from .extraction import TextMetricOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..example import Example
 
 
-class ErrorRateOptions(Options):
+class ErrorRateOptions(TextMetricOptions):
     """The options of :class:`WordErrorRate` and :class:`CharacterErrorRate`."""
 
     normaliser: TranscriptNormaliser = Field(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ..component import Options
 from .base import Metric
+from .extraction import TextMetricOptions
 
 if TYPE_CHECKING:
     from ..answer import Answer
@@ -37,7 +37,7 @@ def words_normalised(text: str) -> str:
     return _WORD_END.sub("", " ".join(text.lower().split()))
 
 
-class MatchOptions(Options):
+class MatchOptions(TextMetricOptions):
     """The options of :class:`ExactMatch` and :class:`TokenF1`."""
 
     normalisation: Literal["words", "squad", "lower", "none"] = Field(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..example import json_mapping
 from ..hashing import file_digest
+from ..metrics.extraction import text_read
 from ..metrics.verdict import right_by
 from ..records.environment import peak_memory_bytes
 from ..records.folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, REPLIES, REPORT
@@ -61,7 +62,7 @@ def samples_of(prepared: PreparedRun, scored: Scored) -> list[Sample]:
     shots = prepared.recipe.score.shots
     samples = []
     for index, one in enumerate(scored.answered):
-        texts = {key: metric.text_read(one.answer) for key, metric in metrics.items()}
+        texts = {key: text_read(metric, one.answer) for key, metric in metrics.items()}
         drawn = prepared.shots.draw(one.example, shots) if prepared.shots is not None else []
         samples.append(
             sample_of(

@@ -11,6 +11,7 @@ from ..engine.plain import LocalEngine
 from ..engine.sharded import ShardedEngine
 from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
+from ..metrics.extraction import without_match
 from ..metrics.intervals import FEW_GROUPS
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
@@ -64,6 +65,7 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
     )
     run.record.scores = scores
     _warn_of_groups(run, scores)
+    _warn_of_extraction(run, prepared, answered)
     return Scored(answered, scores, statistics)
 
 
@@ -182,6 +184,14 @@ def _warn_of_classes(run: ActiveRun, prepared: PreparedRun, answered: list[Answe
     for warning in (length_warning(examples, answers) if prompted else None, never_answered(examples, answers)):
         if warning:
             run.warn(warning)
+
+
+def _warn_of_extraction(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
+    answers = [one.answer for one in answered]
+    for key, metric in prepared.metrics.items():
+        count = 0 if key in prepared.baselines else without_match(metric, answers)
+        if count:
+            run.warn(f"{key}: `extract` finds nothing in {count:,} of {len(answers):,} answers")
 
 
 def _warn_of_groups(run: ActiveRun, scores: Mapping[str, Score]) -> None:
