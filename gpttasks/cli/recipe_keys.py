@@ -49,8 +49,12 @@ _TYPES = {
 }
 
 
-def recipe_keys() -> str:
-    """A table of all keys of the core. The options of components are in :func:`component_options`."""
+Row = tuple[str, str, str, str]
+HEADINGS: Row = ("key", "type", "default", "description")
+
+
+def key_rows() -> list[Row]:
+    """Key, type, default and description of all keys of the core; the options of components are not among them."""
     rows = _rows("", Identity)
     for name in _COMPONENTS:
         field = Recipe.model_fields[name]
@@ -62,11 +66,16 @@ def recipe_keys() -> str:
     written = {"score.metrics[].key": "score.metrics[].as", "score.metrics[].baseline": "score.metrics[].baseline"}
     rows += [(written[row[0]], *row[1:]) for row in _rows("score.metrics[].", MetricUse) if row[0] in written]
     rows += _rows("runtime.", RuntimeOptions)
+    return [(key, _TYPES.get(kind, kind), _DEFAULTS.get(key, default), text) for key, kind, default, text in rows]
+
+
+def recipe_keys() -> str:
+    """The keys of the core as a table."""
     cells = (
-        (f"`{key}`", _TYPES.get(kind, kind), _DEFAULTS.get(key, f"`{default}`"), text)
-        for key, kind, default, text in rows
+        (f"`{key}`", kind, default if key in _DEFAULTS else f"`{default}`", text)
+        for key, kind, default, text in key_rows()
     )
-    return table(("key", "type", "default", "description"), cells)
+    return table(HEADINGS, cells)
 
 
 def component_options() -> str:
@@ -88,13 +97,20 @@ def component_options() -> str:
 
 def template_filters() -> str:
     """The filters of this package, described, and the names of those of Jinja."""
+    described, jinja = filter_rows()
+    rows = [(f"`{name}`", text) for name, text in described]
+    return f"{table(('filter', 'what it does'), rows)}\n\nFrom Jinja: {', '.join(f'`{name}`' for name in jinja)}."
+
+
+def filter_rows() -> tuple[list[tuple[str, str]], list[str]]:
+    """Name and description of this package's template filters, and the names of those of Jinja."""
     described, jinja = [], []
     for name, function in sorted(filters().items()):
         if function.__module__.startswith("gpttasks"):
-            described.append((f"`{name}`", " ".join((inspect.getdoc(function) or "").split())))
+            described.append((name, " ".join((inspect.getdoc(function) or "").split())))
         else:
-            jinja.append(f"`{name}`")
-    return f"{table(('filter', 'what it does'), described)}\n\nFrom Jinja: {', '.join(jinja)}."
+            jinja.append(name)
+    return described, jinja
 
 
 def updated(text: str) -> str:
@@ -108,7 +124,7 @@ def updated(text: str) -> str:
     return text
 
 
-def _rows(prefix: str, model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
+def _rows(prefix: str, model: type[BaseModel]) -> list[Row]:
     return [(prefix + name, kind, default, text) for name, kind, default, text in option_rows(model)]
 
 

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 def show(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {KIND_NAMES}.", show_default=False)],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="One of the names that gpttasks list KIND shows.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="One of the names that gpttasks list KIND shows.", show_default=False),
+    ] = None,
     plugin: PluginFiles = None,
 ) -> None:
     """Show the details of one name.
 
-    These are the description and the options with their defaults, or the text of a recipe.
+    These are the description and the options with their defaults, or the text of a recipe. Without a name, "recipe"
+    shows every key of a recipe and every template filter.
 
     Example: gpttasks show adaptation lora
     """
@@ -33,7 +37,9 @@ def show(
 
     shown_kind = kind_named(kind)
     plugins = load_plugins(plugin or [])
-    if shown_kind == "recipe":
+    if name is None:
+        typer.echo(_recipe_keys(shown_kind))
+    elif shown_kind == "recipe":
         owner = plugins.owner(shown_kind, name)
         path = plugins.recipes()[name]
         say(f"# {path}, from the {owner.title}")
@@ -46,6 +52,29 @@ def show(
         typer.echo(f"{shown_kind} {name}, from the {owner.title}\n\n{description or '(no description)'}")
     else:
         typer.echo(_component_text(plugins, shown_kind, name))
+
+
+def _recipe_keys(kind: str) -> str:
+    """Every key of a recipe, and every template filter. Raises UserError for a kind that needs a name."""
+    from ..errors import Problem, UserError
+
+    if kind != "recipe":
+        hint = f"gpttasks list {kind} shows the names"
+        raise UserError(Problem("Missing argument 'NAME'", file="command line", hint=hint))
+    from .recipe_keys import HEADINGS, filter_rows, key_rows
+
+    described, jinja = filter_rows()
+    return "\n".join(
+        [
+            aligned([HEADINGS, *key_rows()]),
+            "",
+            "Options of components: gpttasks show KIND NAME, for example gpttasks show head generate",
+            "",
+            "Template filters: {{ column | filter }}",
+            aligned(described, indent="  "),
+            f"  of Jinja: {', '.join(jinja)}",
+        ]
+    )
 
 
 def _component_text(plugins: Plugins, kind: str, name: str) -> str:

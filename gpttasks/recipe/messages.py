@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import Problem, did_you_mean
 from ..tasks.extensions import with_known_suffixes
 from .document import Document, Location
+from .foreign_names import key_hint
 
 # What was expected, by the type of pydantic's error; {names} are filled from its context.
 _EXPECTED = {
@@ -126,7 +127,8 @@ def missing(document: Document, location: Location, description: str | None = No
 
 def _unknown_key(document: Document, location: Location, known: list[str]) -> Problem:
     known_keys = f"known keys: {', '.join(known)}" if known else "it has no options"
-    hint = did_you_mean(str(location[-1]), known) or known_keys
+    key = str(location[-1])
+    hint = key_hint(key) or did_you_mean(key, known) or known_keys
     return document.problem("unknown key", location, hint=hint, at_key=True)
 
 

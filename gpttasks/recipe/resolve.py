@@ -14,6 +14,7 @@ from ..errors import PluginError, Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
 from .assemble import assemble
 from .document import Document, Location, find_recipe
+from .foreign_names import metric_hint
 from .messages import missing, problems_of, show, unknown_keys
 from .paths import absolute, absolute_or_hub_id, path_keys
 from .rules import RUN_BACKBONE, rule_problems, trains
@@ -236,7 +237,8 @@ class _Resolver:
             name = RUN_BACKBONE if is_run else HUB_BACKBONE
         if name not in known:
             unknown = self.plugins.unknown(kind, name)
-            self.problems.append(self.document.problem(unknown.message, at, hint=unknown.hint))
+            hint = (metric_hint(name) if kind == "metric" else None) or unknown.hint
+            self.problems.append(self.document.problem(unknown.message, at, hint=hint))
             return None
         checked = self._options(self.plugins.get(kind, name), options, location, path_at)
         return None if checked is None else Use(name=name, options=checked)
