@@ -18,8 +18,9 @@ _IDS_SHOWN = 3
 
 
 def data_text(parts: RunParts) -> str:
-    """Splits, columns, and what each role gets."""
-    return "\n".join([*_source_lines(parts), *(line for part in parts.sets.values() for line in _role_lines(part))])
+    """Splits, columns, what each role gets, and which inputs occur in several roles."""
+    roles = (line for part in parts.sets.values() for line in _role_lines(part))
+    return "\n".join([*_source_lines(parts), *roles, *(f"overlap: {overlap}" for overlap in parts.overlaps)])
 
 
 def _source_lines(parts: RunParts) -> Iterator[str]:
@@ -40,6 +41,8 @@ def _source_lines(parts: RunParts) -> Iterator[str]:
 
 
 def _role_lines(part: ExampleSet) -> Iterator[str]:
+    from ..tasks.overlap import duplicates
+
     yield f"{part.role}: {len(part.examples):,} examples ({part.made})"
     rows = [("rows read", f"{part.rows:,}, {part.skipped:,} of them bad and skipped")]
     labels = Counter(example.gold_text for example in part.examples if example.choices and example.label is not None)
@@ -52,6 +55,9 @@ def _role_lines(part: ExampleSet) -> Iterator[str]:
     groups = {example.group for example in part.examples if example.group is not None}
     if groups:
         rows.append(("groups", f"{len(groups):,}"))
+    repeated = duplicates(part.examples)
+    if repeated:
+        rows.append(("duplicates", str(repeated)))
     rows.append(("first ids", ", ".join(example.id for example in part.examples[:_IDS_SHOWN])))
     yield aligned(rows, indent="  ")
 

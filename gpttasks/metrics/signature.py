@@ -76,11 +76,20 @@ def component_text(component: Component) -> str:
 
 
 def measure_of(
-    *, task: str, examples: str, n: int, split: str, limit: int | None, metric: Metric, library: str | None = None
+    *,
+    task: str,
+    examples: str,
+    n: int,
+    split: str,
+    limit: int | None,
+    metric: Metric,
+    library: str | None = None,
+    overlap: bool = False,
 ) -> str:
     """The measure of a score: two scores compare exactly when theirs are equal.
 
-    ``examples`` is their digest, ``library`` what :meth:`Metric.signature` says.
+    ``examples`` is their digest, ``library`` what :meth:`Metric.signature` says. ``overlap``: whether whole splits of
+    inputs were seen before, as ``data.overlap: allow`` permits.
     """
     return format_signature(
         {
@@ -89,6 +98,7 @@ def measure_of(
             "n": n,
             "split": split,
             "limit": limit,
+            **({"overlap": "allow"} if overlap else {}),
             "metric": component_text(metric),
             "version": metric.version,
             **({"library": library} if library else {}),

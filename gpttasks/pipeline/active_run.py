@@ -23,6 +23,7 @@ from ..records.run import (
     ComponentRecord,
     DataRecord,
     MachineRecord,
+    OverlapRecord,
     PluginUse,
     Run,
     RunRecord,
@@ -166,6 +167,10 @@ class ActiveRun:
                 self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} cannot be used and were skipped")
             skipped[part.split] = part.skipped
         self.record.samples.skipped = sum(skipped.values())
+        self.record.overlaps = [OverlapRecord(**vars(overlap)) for overlap in prepared.overlaps]
+        for overlap in prepared.overlaps:
+            if overlap.examples:
+                self.warn(str(overlap))
 
     def _check_data_unchanged(self, prepared: PreparedRun) -> None:
         file = self.folder / DATA_DIGESTS

@@ -154,14 +154,18 @@ def score_all(
     baselines: Mapping[str, Baseline],
     way: str,
     seed: int,
+    overlap: bool = False,
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 
+    ``overlap``: whether ``data.overlap: allow`` made the run possible, which the measures then say.
     A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``; its way says so.
     """
     examples, head_answers = [one.example for one in answered], [one.answer for one in answered]
     n, split, limit = len(examples), options.split, options.limit
-    measured = partial(measure_of, task=task, examples=examples_digest(examples), n=n, split=split, limit=limit)
+    measured = partial(
+        measure_of, task=task, examples=examples_digest(examples), n=n, split=split, limit=limit, overlap=overlap
+    )
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():

@@ -16,6 +16,7 @@ from ..metrics.base import Metric
 from ..requests import Engine
 from ..runtime import Precision
 from ..tasks.baselines import Baseline
+from ..tasks.overlap import Overlap, refused_overlaps
 from ..tasks.shots import ShotPool
 from ..tasks.splits import ExampleSets, scored_set
 from ..tasks.task import Task
@@ -40,6 +41,8 @@ class RunParts:
         the pool of solved examples for prompts; None without few-shot prompts.
     rows:
         the row of each scored example, for rows that do not come from a data set.
+    overlaps:
+        how many inputs occur in two roles, for each two roles that should not share any.
     """
 
     recipe: Recipe
@@ -53,11 +56,17 @@ class RunParts:
     sets: ExampleSets = field(default_factory=dict)
     shots: ShotPool | None = None
     rows: Sequence[Row] = ()
+    overlaps: Sequence[Overlap] = ()
 
     @property
     def scored(self) -> tuple[Example, ...]:
         """The examples of the split that is scored."""
         return scored_set(self.sets, self.recipe.score.split).examples
+
+    @property
+    def overlap_allowed(self) -> bool:
+        """Whether ``data.overlap: allow`` made this run possible: its scores are of examples seen before."""
+        return any(refused_overlaps(self.overlaps, self.recipe.score.split))
 
     @property
     def tunes_without_training(self) -> bool:

@@ -59,6 +59,7 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
         kind=prepared.head.gives,
         baselines=prepared.baselines,
         way=way_of(run, prepared, answered, digests),
+        overlap=prepared.overlap_allowed,
         seed=prepared.recipe.seed,
     )
     run.record.scores = scores

@@ -160,6 +160,25 @@ class DataRecord(Section):
     digest: str
 
 
+class OverlapRecord(Section):
+    """How many of the ``of`` examples of a role have inputs that occur in another role too, and the same for that one.
+
+    first:
+        the ids of the first such example and of the first with its input in the other role; None if there is none.
+    same_split:
+        whether the recipe itself scores a split that it also trains on or validates with.
+    """
+
+    role: str
+    other: str
+    examples: int
+    of: int
+    others: int
+    of_others: int
+    first: tuple[str, str] | None
+    same_split: bool
+
+
 class PluginUse(Section):
     """A plugin that was loaded; ``sha256`` is the digest of its file, for a plugin given as a file."""
 
@@ -227,6 +246,7 @@ class RunRecord(Section):
     machine: MachineRecord | None = None
     warnings: list[str] = Field(default_factory=list)
     data: dict[str, DataRecord] = Field(default_factory=dict)
+    overlaps: list[OverlapRecord] = Field(default_factory=list)
     plugins: list[PluginUse] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)

@@ -392,7 +392,7 @@ def recipe(tmp_path, tiny_gpt2_folder):
     file.write_text(
         f"""
 backbone: {tiny_gpt2_folder}
-task: {{use: question-answering, data: {{path: data, splits: {{train: train, test: test}}}}}}
+task: {{use: question-answering, data: {{path: data, splits: {{train: train, test: test}}, overlap: allow}}}}
 head: {{use: span, overlap: 16}}
 adapt: full
 train: {{epochs: 50, learning_rate: 3.0e-3, tokens_per_step: 512}}

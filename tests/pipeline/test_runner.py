@@ -364,7 +364,7 @@ class TestLanguageModel:
         file.write_text(
             """
 backbone: {use: scratch, config: {n_embd: 32, n_layer: 1, n_head: 2}, vocabulary: 300, context: 64}
-task: {use: language-modeling, data: {path: text}}
+task: {use: language-modeling, data: {path: text, overlap: allow}}
 head: lm
 adapt: full
 train: {steps: 40, learning_rate: 1.0e-2, tokens_per_step: 512}
