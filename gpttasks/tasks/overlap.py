@@ -61,10 +61,8 @@ def overlaps(sets: ExampleSets, split: str) -> tuple[Overlap, ...]:
     pairs = [(scored, other) for other in ("train", "validation", "pool") if other in sets and other != scored]
     if "validation" in sets and "train" in sets and "validation" != scored != "train":
         pairs.append(("validation", "train"))
-    keys = {
-        role: [input_key(example) for example in sets[role].examples]
-        for role in {role for pair in pairs for role in pair}
-    }
+    compared = {role for pair in pairs for role in pair}
+    keys = {role: [input_key(example) for example in sets[role].examples] for role in compared}
     return tuple(_overlap(sets, role, other, keys[role], keys[other], split) for role, other in pairs)
 
 

@@ -64,7 +64,7 @@ def test_a_split_file_beside_a_list_of_paths_counts_twice(folder, capsys):
 
 
 def test_the_test_file_named_as_the_training_split(folder, capsys):
-    """A model was scored on the rows it was trained on, without a word; that is refused, unless the recipe allows it."""
+    """A model was scored on the rows it was trained on, without a word; that is refused now, unless allowed."""
     write(folder / "data/test.jsonl", films(0, 6))
     assert "read the same file" in refusal(capsys, "task.data.splits={train: test.jsonl}")
     write(folder / "data/train.jsonl", films(0, 6))
