@@ -81,6 +81,11 @@ class Backbone(Component):
         """The model in memory after ``load``; None for a backbone that is its own engine."""
         return None
 
+    @property
+    def downloads(self) -> bool:
+        """Whether ``load`` and ``load_tokenizer`` would download files, which ``gpttasks check --data`` never does."""
+        return False
+
     def check_source(self) -> None:
         """Raise BackboneError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
 

@@ -30,6 +30,16 @@ class HuggingFace(LocalBackbone):
     name = "hf"
     Options = HuggingFaceOptions
 
+    @property
+    def downloads(self) -> bool:
+        """Whether it is a model of the Hub that is not in the cache."""
+        from huggingface_hub import try_to_load_from_cache
+
+        path, revision = self.options.path, self.options.revision
+        if Path(path).expanduser().is_dir():
+            return False
+        return not isinstance(try_to_load_from_cache(path, "config.json", revision=revision), str)
+
     def check_source(self) -> None:
         """Raise BackboneError for a local path that is not a model's folder; a Hub id is not looked up."""
         check_source(self.options.path)

@@ -86,14 +86,17 @@ def _print_schema(plugins: Plugins) -> None:
 def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: bool) -> None:
     from ..pipeline.session import Session
     from .check_data import data_text
+    from .check_lengths import find_over_long, refuse_over_long
     from .check_prompts import prompts_text
 
     with Session(plugins) as session:
         parts = session.with_examples(recipe)
+        over_long = find_over_long(parts, plugins) if data else {}
         if data:
-            say(data_text(parts))
+            say(data_text(parts, over_long))
         if prompts:
             say(prompts_text(parts, prompts, plugins))
+        refuse_over_long(parts, over_long or {})
 
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:

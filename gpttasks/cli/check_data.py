@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..tasks.reading import MOST_LABEL_VALUES
 from .output import aligned
 
 if TYPE_CHECKING:
+    from ..errors import Problem
+    from ..example import Example
     from ..pipeline.parts import RunParts
     from ..tasks.splits import ExampleSet
+    from .check_lengths import OverLong
 
 _LABELS_SHOWN = 20
 _IDS_SHOWN = 3
 
 
-def data_text(parts: RunParts) -> str:
-    """Splits, columns, what each role gets, and which inputs occur in several roles."""
-    roles = (line for part in parts.sets.values() for line in _role_lines(part))
-    return "\n".join([*_source_lines(parts), *roles, *(f"overlap: {overlap}" for overlap in parts.overlaps)])
+def data_text(parts: RunParts, over_long: OverLong | None = None) -> str:
+    """Splits, columns, what each role gets, and which inputs occur in several roles.
+
+    ``over_long``: the examples that do not fit the context; None if the context is not known.
+    """
+    lines = list(_source_lines(parts))
+    for role, part in parts.sets.items():
+        lines += _role_lines(part, (over_long or {}).get(role, ()))
+    if over_long is None:
+        lines.append("which examples fit the context is known only after the backbone is loaded")
+    return "\n".join([*lines, *(f"overlap: {overlap}" for overlap in parts.overlaps)])
 
 
 def _source_lines(parts: RunParts) -> Iterator[str]:
@@ -40,7 +50,7 @@ def _source_lines(parts: RunParts) -> Iterator[str]:
     yield f"columns of {first.split}: {', '.join(next(source.rows(first.split)))}"
 
 
-def _role_lines(part: ExampleSet) -> Iterator[str]:
+def _role_lines(part: ExampleSet, over_long: Sequence[tuple[Example, Problem]]) -> Iterator[str]:
     from ..tasks.overlap import duplicates
 
     yield f"{part.role}: {len(part.examples):,} examples ({part.made})"
@@ -58,6 +68,10 @@ def _role_lines(part: ExampleSet) -> Iterator[str]:
     repeated = duplicates(part.examples)
     if repeated:
         rows.append(("duplicates", str(repeated)))
+    if over_long:
+        example, problem = over_long[0]
+        count = f"{len(over_long):,} of {len(part.examples):,} examples do not fit the context"
+        rows.append(("too long", f"{count}; the first: {example.id}: {problem.message}"))
     rows.append(("first ids", ", ".join(example.id for example in part.examples[:_IDS_SHOWN])))
     yield aligned(rows, indent="  ")
 

@@ -63,6 +63,11 @@ class SplitOptions(Options):
     bad_rows: Literal["error", "skip"] = Field(
         "error", description="stop at rows that cannot be used, or skip and count them"
     )
+    too_long: Literal["error", "skip"] = Field(
+        "error",
+        description="stop at an example that does not fit the model's context, or skip and count it: it is not trained "
+        "on, and counts as wrong where it is scored; only passages are cut",
+    )
     overlap: Literal["refuse", "allow"] = Field(
         "refuse",
         description="whether all scored inputs may be among those that are trained on, validated with or shown as "

@@ -12,7 +12,7 @@ from pydantic import Field
 from ..answer import Answer
 from ..backbones.base import Backbone
 from ..component import Options
-from ..errors import BackboneError, DataError
+from ..errors import BackboneError, DataError, TooLong
 from ..example import Example, Part, Prompt
 from ..item import Item, rows_of_items
 from ..metrics.text import TokenF1
@@ -122,7 +122,7 @@ class Span(Head):
     def windows(self, example: Example) -> list[Window]:
         """The passage in windows that fit the context with the rest of the prompt.
 
-        Raises DataError if the prompt has no passage or several, or leaves no room for one.
+        Raises DataError if the prompt has no passage or several, and TooLong if it leaves no room for one.
         """
         index = _passage_index(example)
         tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
@@ -134,7 +134,7 @@ class Span(Head):
         if len(offsets) <= room:
             return [Window(example.prompt, 0, passage)]
         if room <= self.options.overlap:
-            raise DataError(
+            raise TooLong(
                 f"example {example.id}: the question leaves {max(0, room)} tokens of {self.backbone.context} for a "
                 f"window of its passage, expected more than the overlap of {self.options.overlap}",
                 hint="lower head.overlap, or use a larger context",

@@ -33,6 +33,10 @@ class Metric(Component):
         goes into the measure; raise it when a number changes for the same samples.
     scale:
         the (lowest, highest) possible value, None where unbounded.
+    worst:
+        the statistics of a sample that is as bad as any, such as ``(0.0,)`` for a share of right answers; None for a
+        metric without a worst value. ``data.too_long: skip`` scores examples that do not fit the model with it. Where
+        it depends on the example, override :meth:`worst_of` instead.
     sample_examples:
         examples on which the conformance kit checks it; needed where generated ones do not suit it.
     """
@@ -75,11 +79,31 @@ class Metric(Component):
         """See the class."""
         return 0.0, 1.0
 
+    @property
+    def worst(self) -> tuple[float, ...] | None:
+        """See the class."""
+        return None
+
+    @property
+    def has_worst(self) -> bool:
+        """Whether it has a worst value."""
+        return self.worst is not None or type(self).worst_of is not Metric.worst_of
+
+    def worst_of(self, example: Example) -> tuple[float, ...] | None:
+        """The statistics of the example if its answer is as bad as any: :attr:`worst`, unless overridden.
+
+        They are as many as :meth:`sample` gives.
+        """
+        return self.worst
+
     def check(self, example: Example) -> None:
         """Called for each example before anything is trained or asked. Raises DataError if it cannot be scored."""
 
     def prepare(self, examples: Sequence[Example], answers: Sequence[Answer]) -> None:
-        """Called with all that will be scored, before the first ``sample``: for weights that depend on the whole."""
+        """Called with all that will be scored, before the first ``sample``: for weights that depend on the whole.
+
+        An example that the model was not asked about has an answer with the value None and an empty text.
+        """
 
     def signature(self, examples: Sequence[Example]) -> str | None:
         """What else settles the number, in the words of the library that computes it; goes into the measure."""

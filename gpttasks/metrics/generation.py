@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from ..answer import Answer
 from ..component import Options
 from .base import Metric
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..answer import Answer
     from ..example import Example
 
 Ngram = tuple[str, ...]
@@ -84,6 +84,10 @@ class Nist(Metric):
             reference_tokens += length
         return (*statistics, float(reference_tokens), float(self.options.n * len(tokens)))
 
+    def worst_of(self, example: Example) -> tuple[float, ...]:
+        """The statistics of an empty answer."""
+        return self.sample(example, Answer("", ""))
+
     def total(self, rows: np.ndarray) -> float:
         """The sum of the orders' bits for each n-gram, times NLTK's length penalty; NaN without a reference token."""
         from nltk.translate.nist_score import nist_length_penalty
@@ -133,6 +137,7 @@ class Rouge(Metric):
     needs = frozenset({"references"})
     takes = frozenset({"text"})
     reads = frozenset({"text"})
+    worst = (0.0,)
     Options = RougeOptions
     options: RougeOptions
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ..answer import Answer
 from ..component import Options
 from .base import Metric
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from sacrebleu.metrics.base import Metric as LibraryMetric
 
-    from ..answer import Answer
     from ..example import Example
 
 
@@ -58,6 +58,14 @@ class _SacreBleu(Metric):
         raise NotImplementedError
 
 
+class _WithWorst(_SacreBleu):
+    """What BLEU and chrF share: 0 is the lowest value, which an empty answer has."""
+
+    def worst_of(self, example: Example) -> tuple[float, ...]:
+        """The statistics of an empty answer."""
+        return self.sample(example, Answer("", ""))
+
+
 class BleuOptions(Options):
     """The options of :class:`Bleu`."""
 
@@ -81,7 +89,7 @@ class BleuOptions(Options):
         return self
 
 
-class Bleu(_SacreBleu):
+class Bleu(_WithWorst):
     """Corpus BLEU up to 4-grams, 0 to 100, by sacreBLEU."""
 
     name = "bleu"
@@ -106,7 +114,7 @@ class ChrfOptions(Options):
     )
 
 
-class Chrf(_SacreBleu):
+class Chrf(_WithWorst):
     """Corpus chrF, the F-score of character n-grams, 0 to 100, by sacreBLEU; chrF++ with ``word_order: 2``."""
 
     name = "chrf"

@@ -166,11 +166,25 @@ class ActiveRun:
             if part.skipped and part.split not in skipped:
                 self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} cannot be used and were skipped")
             skipped[part.split] = part.skipped
+            self.note_too_long(prepared, role)
         self.record.samples.skipped = sum(skipped.values())
         self.record.overlaps = [OverlapRecord(**vars(overlap)) for overlap in prepared.overlaps]
         for overlap in prepared.overlaps:
             if overlap.examples:
                 self.warn(str(overlap))
+
+    def note_too_long(self, prepared: PreparedRun, role: str) -> None:
+        """Record, and warn about, the examples of a role that were skipped because they do not fit the context."""
+        skipped = prepared.too_long.get(role, {})
+        if not skipped:
+            return
+        self.record.data[role].too_long = len(skipped)
+        scored = role == prepared.scored_role or (role == "validation" and prepared.adaptation.trains)
+        first, reason = next(iter(skipped.items()))
+        self.warn(
+            f"{len(skipped):,} of {len(prepared.sets[role].examples):,} examples of {role} do not fit the context and "
+            f"{'count as wrong' if scored else 'are left out'}; the first: {first}: {reason}"
+        )
 
     def _check_data_unchanged(self, prepared: PreparedRun) -> None:
         file = self.folder / DATA_DIGESTS

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..answer import Answer, AnswerKind
+from ..answer import Answer, AnswerKind, no_answer
 from ..errors import PluginError
 from ..example import Example
 from ..heads.base import Head
@@ -48,7 +49,7 @@ class Answered:
     @property
     def shown(self) -> str:
         """The answer as a person reads it."""
-        return self.kind.show(self.example, self.answer)
+        return "" if self.answer.is_missing else self.kind.show(self.example, self.answer)
 
     @property
     def empty(self) -> bool:
@@ -96,11 +97,21 @@ def answer_all(
     examples: Sequence[Example],
     asked: Sequence[Example] | None = None,
     what: str = "scoring",
+    skipped: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Answered]:
-    """The answers to examples; ``asked`` are the same examples with shots, None if there are no shots."""
+    """The answers to examples; ``asked`` are the same examples with shots, None if there are no shots.
+
+    ``skipped``: why examples are not asked about, by id; their answers are missing.
+    """
     asked = examples if asked is None else asked
-    replies = ask(head, engine, asked, what)
-    return [_answered(head, *one) for one in zip(examples, asked, replies, strict=True)]
+    replies = iter(ask(head, engine, [one for one in asked if one.id not in skipped], what))
+    kind = head.answer_kind
+    return [
+        Answered(example, one, no_answer(skipped[one.id]), (), kind, None)
+        if one.id in skipped
+        else _answered(head, example, one, next(replies))
+        for example, one in zip(examples, asked, strict=True)
+    ]
 
 
 def _answered(head: Head, example: Example, asked: Example, replies: tuple[Reply, ...]) -> Answered:

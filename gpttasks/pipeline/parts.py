@@ -43,6 +43,8 @@ class RunParts:
         the row of each scored example, for rows that do not come from a data set.
     overlaps:
         how many inputs occur in two roles, for each two roles that should not share any.
+    too_long:
+        why examples were skipped that do not fit the context, by role and id.
     """
 
     recipe: Recipe
@@ -57,11 +59,17 @@ class RunParts:
     shots: ShotPool | None = None
     rows: Sequence[Row] = ()
     overlaps: Sequence[Overlap] = ()
+    too_long: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def scored(self) -> tuple[Example, ...]:
         """The examples of the split that is scored."""
         return scored_set(self.sets, self.recipe.score.split).examples
+
+    @property
+    def scored_role(self) -> str:
+        """The key of the set that is scored."""
+        return "scored" if "scored" in self.sets else self.recipe.score.split
 
     @property
     def overlap_allowed(self) -> bool:

@@ -104,6 +104,7 @@ class Predictor:
                 "backbone": Use(name=RunBackbone.name, options=RunOptions(path=str(self.folder))),
                 "adapt": Use(name=NoAdaptation.name, options=NoAdaptation.Options()),
                 "train": None,
+                "data": self.recipe.data.model_copy(update={"too_long": "error"}),
                 "score": self.recipe.score.model_copy(update={"split": "test", "metrics": ()}),
             }
         )

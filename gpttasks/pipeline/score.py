@@ -45,7 +45,8 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
     digests = model_digests(prepared)
     count_from_here(run, prepared.engine)
     engine = cached(run, prepared, digests)
-    answered = answer_all(prepared.head, engine, prepared.scored, asked)
+    skipped = prepared.too_long.get(prepared.scored_role, {})
+    answered = answer_all(prepared.head, engine, prepared.scored, asked, skipped=skipped)
     if isinstance(engine, CachedEngine):
         note_cache(run, engine)
     note_work(run, engine)
@@ -176,7 +177,8 @@ def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> N
 
 
 def _warn_of_classes(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
-    examples, answers = [one.example for one in answered], [one.answer for one in answered]
+    given = [one for one in answered if not one.answer.is_missing]
+    examples, answers = [one.example for one in given], [one.answer for one in given]
     prompted = not prepared.adaptation.trains and getattr(prepared.head.options, "normalisation", None) == "none"
     for warning in (length_warning(examples, answers) if prompted else None, never_answered(examples, answers)):
         if warning:
@@ -199,6 +201,7 @@ def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], dige
             "head": recipe.head.name,
             "prompts": prompts[:16],
             "shots": recipe.score.shots,
+            **({"skipped": skipped} if (skipped := sum(one.answer.is_missing for one in answered)) else {}),
             "chat": False,
             "precision": prepared.precision,
             "recipe": run.record.digest[:16],

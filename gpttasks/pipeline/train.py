@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backbones.run import RunBackbone
 from ..errors import PluginError, UserError
-from ..example import prompt_text
+from ..example import Example, prompt_text
 from ..files import atomic_folder
 from ..item import Item
 from ..model.folder import dtype_name
@@ -20,13 +20,14 @@ from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
 from ..records.run import TrainingRecord
 from ..training.checkpoint import LAST, save_checkpoint
-from ..training.items import LazyItems, may_not_fit
+from ..training.items import LazyItems
 from ..training.plan import Plan, different_items
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
 from .check_saved import use_what_was_saved
 from .parts import PreparedRun
+from .too_long import may_be_too_long, reserved_tokens, skipping
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
 
@@ -48,6 +49,7 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     options = prepared.recipe.train
     assert options is not None
     items, owners = make_items(prepared)
+    run.note_too_long(prepared, "train")
     accelerator = make_accelerator(run, prepared)
     warn_of_dropout(run, prepared)
     with stop_on_interrupt(run) as stop_requested:
@@ -92,33 +94,49 @@ def warn_of_dropout(run: ActiveRun, prepared: PreparedRun) -> None:
 
 
 def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
-    """The items of all training examples, and the place of each one's example.
+    """The items of the training examples, and the place of each one's example.
 
-    Where each example makes just one, only those that may be too long are made now.
+    Where each example makes just one, only those that may be too long are made now. Those that are too long are skipped
+    if the recipe says so.
 
     Raises UserError if there are none, DataError for an example that does not fit the context.
     """
-    examples = prepared.sets["train"].examples
-    if prepared.head.one_item:
-        items = LazyItems(prepared.head, examples)
-        long = [place for place, one in enumerate(examples) if may_not_fit(one, prepared.backbone.context)]
-        if long:  # reported before the work, not when a step meets it
-            with Progress("tokenising long examples", len(long), "examples") as progress:
-                for place in long:
-                    progress.advance(1, items[place].tokens)
+    make = _items_made_later if prepared.head.one_item else _all_items
+    items, owners = make(prepared, prepared.sets["train"].examples)
+    if not items:
+        count = len(prepared.sets["train"].examples)
+        raise UserError(f"head {prepared.head.name!r} made nothing to train on of {count} examples")
+    return items, owners
+
+
+def _items_made_later(prepared: PreparedRun, examples: Sequence[Example]) -> tuple[Sequence[Item], Sequence[int]]:
+    items = LazyItems(prepared.head, examples)
+    context, reserved = prepared.backbone.context, reserved_tokens(prepared.head.requests(examples[0]))
+    long = [place for place, one in enumerate(examples) if may_be_too_long(one, context, reserved)]
+    if not long:
         return items, range(len(examples))
-    made: list[Item] = []
+    with Progress("tokenising long examples", len(long), "examples") as progress:  # before the work, not amid it
+        for place in long:
+            with skipping(prepared, "train", examples[place]):
+                progress.advance(1, items[place].tokens)
+    skipped = prepared.too_long.get("train", {})
+    kept = [place for place, example in enumerate(examples) if example.id not in skipped]
+    return items.only(kept), kept
+
+
+def _all_items(prepared: PreparedRun, examples: Sequence[Example]) -> tuple[Sequence[Item], Sequence[int]]:
+    items: list[Item] = []
     owners: list[int] = []
     lengths = [len(prompt_text(example.prompt)) for example in examples]  # of a review or of a whole book
     with Progress("tokenising", sum(lengths), "characters") as progress:
         for place, (example, length) in enumerate(zip(examples, lengths, strict=True)):
-            new = list(prepared.head.items(example))
-            made += new
+            new: list[Item] = []
+            with skipping(prepared, "train", example):
+                new = list(prepared.head.items(example))
+            items += new
             owners += [place] * len(new)
             progress.advance(length, sum(item.tokens for item in new))
-    if not made:
-        raise UserError(f"head {prepared.head.name!r} made nothing to train on of {len(examples)} examples")
-    return made, owners
+    return items, owners
 
 
 def expected_work(items: Sequence[Item], options: TrainOptions) -> str:
@@ -259,7 +277,9 @@ def _validate(prepared: PreparedRun) -> dict[str, float]:
     asked = add_shots(examples, prepared.shots, score.shots, prepared.head.separator)
     metrics = {use.key: prepared.metrics[use.key] for use in score.metrics if use.baseline is None}
     with computing_as_scored(prepared):
-        return quick_scores(metrics, answer_all(prepared.head, prepared.engine, examples, asked, "validating"))
+        skipped = prepared.too_long.get("validation", {})
+        answered = answer_all(prepared.head, prepared.engine, examples, asked, "validating", skipped)
+        return quick_scores(metrics, answered)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class Declared:
     asks: frozenset[type] = frozenset()
     takes: frozenset[str] = frozenset()
     reads: frozenset[str] = frozenset()
+    has_worst: bool = False
     needs_training: bool = False
     prompted: bool = True
     trainable: bool = True
@@ -36,7 +37,7 @@ class Declared:
         return gives <= self.takes and (fields is None or self.needs <= fields)
 
 
-_READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "needs_training", "prompted")
+_READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "has_worst", "needs_training", "prompted")
 
 
 def declared(component: type[Component], options: Options) -> Declared:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from ..data.sources import SplitOptions
 from ..errors import GpttasksError, Problem, comma_separated, did_you_mean
 from ..example import renamed_field
 from ..plugins import Plugins
@@ -43,6 +44,7 @@ class _Rules:
         self.score: ScoreOptions | None = parts["score"]
         self.encoder: Use | None = parts["encoder"]
         self.runtime: RuntimeOptions | None = parts["runtime"]
+        self.data: SplitOptions | None = parts["data"]
         task = self._declared("task", parts["task"], ("task",))
         self.fields: frozenset[str] | None = None if task is None else task.fields
         """Those that the task fills; None if they are not known."""
@@ -162,6 +164,11 @@ class _Rules:
             yield self.document.problem(message, (*location, "baseline"), hint="remove baseline, or score accuracy")
         elif use.baseline is not None:
             yield from self._baseline_fit(use.baseline, (*location, "baseline"))
+        elif self.data is not None and self.data.too_long == "skip" and not metric.has_worst:
+            message = f"the metric {use.name!r} has no worst value to count examples with that are skipped"
+            yield self.document.problem(
+                message, ("task", "data", "too_long"), hint="write too_long: error, or choose another metric"
+            )
 
     def _baseline_fit(self, use: Use, location: Location) -> Iterator[Problem]:
         def fits(baseline: Declared) -> bool:

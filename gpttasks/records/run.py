@@ -150,7 +150,11 @@ class MachineRecord(Section):
 
 
 class DataRecord(Section):
-    """The examples of one role: the split, how many rows were read and skipped, how they were chosen, their digest."""
+    """The examples of one role: the split, how many rows were read and skipped, how they were chosen, their digest.
+
+    too_long:
+        how many of the examples do not fit the context: not trained or tuned on, and wrong where they are scored.
+    """
 
     split: str
     examples: int
@@ -158,6 +162,7 @@ class DataRecord(Section):
     skipped: int
     made: str
     digest: str
+    too_long: int = 0
 
 
 class OverlapRecord(Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,8 +94,8 @@ class Sample:
 
     def given_answer(self, kind: AnswerKind | None = None) -> Answer:
         """The head's answer to the example; ``kind`` loads its value, None if the stored form is the value."""
-        value = self.answer_value if kind is None else kind.load(self.answer_value)
-        return Answer(value, self.answer, self.scores, self.detail)
+        stored = Answer(self.answer_value, self.answer, self.scores, self.detail)
+        return stored if kind is None or stored.is_missing else replace(stored, value=kind.load(self.answer_value))
 
 
 def sample_of(
@@ -202,7 +202,11 @@ COLUMNS = (
     Column("answer_value", "JSON", "the answer's value: a class index, indices, a number, a span, or text"),
     Column("scores", "list<double>", "one probability for each choice; for likelihoods [nats, tokens, bytes]"),
     Column("logprobs", "list<double>", "the log-probability of each choice in nats, where the head compares them"),
-    Column("detail", "JSON", "what else the head recorded: ties, token counts, how a text ended"),
+    Column(
+        "detail",
+        "JSON",
+        "what else the head recorded: ties, token counts, how a text ended; `not_asked` says why there is no answer",
+    ),
     Column("truncated", "int64", "the number of tokens that were cut from passages"),
 )
 """The fixed columns. For each metric there are ``stats_<key>`` (list<double>, its sample statistics) and, if it read a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import DataError
+from ..errors import TooLong
 from ..example import Part, Prompt
 from ..requests import NOTHING_CUT, Cut
 from .tokenizer import Tokenizer
@@ -13,7 +13,7 @@ from .tokenizer import Tokenizer
 def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Prompt], int]) -> tuple[Prompt, Cut]:
     """The prompt, shortened until its row fits ``context`` tokens, and what was cut.
 
-    ``length(prompt)`` is the number of tokens in the row of a prompt. Raises DataError if the prompt is too long even
+    ``length(prompt)`` is the number of tokens in the row of a prompt. Raises TooLong if the prompt is too long even
     without shots and passages.
     """
     tokens = length(prompt)
@@ -26,7 +26,7 @@ def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Pr
     while tokens > context:
         shorter = _cut_longest_passage(tokenizer, prompt, context, length)
         if shorter is None:
-            raise DataError(
+            raise TooLong(
                 f"the text has {tokens} tokens without its passages, but the context has room for {context}",
                 hint="shorten the text, mark a long part as {{ column | passage }}, or use a larger context",
             )

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from ..errors import BackboneError, DataError
+from ..errors import BackboneError, DataError, TooLong
 from ..example import Prompt, prompt_text
 from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
 from .cut import fit
@@ -80,8 +80,9 @@ class TokenRow:
 def rows_of_request(tokenizer: Tokenizer, request: Request, context: int) -> list[TokenRow]:
     """The rows of a request: one, or one per window of the text for a :class:`~gpttasks.Rolling` request.
 
-    The row of a :class:`~gpttasks.Generate` request is the prompt, after which the text is generated. Raises DataError
-    for a text that does not fit the context or cannot be scored, and TypeError for a request of another class.
+    The row of a :class:`~gpttasks.Generate` request is the prompt, after which the text is generated. Raises TooLong
+    for a text that does not fit the context, DataError for one that cannot be scored, and TypeError for a request of
+    another class.
     """
     rows = _ROWS.get(type(request))
     if rows is None:
@@ -93,7 +94,7 @@ def row_with_answer(tokenizer: Tokenizer, request: Generate, answer: str, contex
     """The row of a request with an answer and the end token, both of which are predicted.
 
     The prompt has exactly the ids that ``rows_of_request`` gives; it is cut further only if the answer is longer than
-    ``max_tokens``. Raises DataError if there is nothing to predict, or if the row does not fit the context.
+    ``max_tokens``. Raises DataError if there is nothing to predict, and TooLong if the row does not fit the context.
     """
     end = () if tokenizer.end is None else (tokenizer.end,)
     room = request.max_tokens
@@ -262,7 +263,7 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
     """The row of a prompt with one passage, which must fit; a token that crosses its border belongs to the passage."""
     ids, inside, places = place_passage(tokenizer, request.prompt)
     if len(ids) > context:
-        raise DataError(f"the prompt has {len(ids)} tokens, but the context has room for {context}")
+        raise TooLong(f"the prompt has {len(ids)} tokens, but the context has room for {context}")
     row = TokenRow(
         ids,
         len(ids),
@@ -307,11 +308,13 @@ _ROWS: dict[type, Callable[[Tokenizer, Any, int], list[TokenRow]]] = {
 
 
 def _text_to_continue(tokenizer: Tokenizer, request: Generate, context: int, room: int) -> tuple[_Text, Cut]:
-    """The prompt, cut so that ``room`` tokens fit after it. Raises DataError if that leaves no room for a prompt."""
+    """The prompt, cut so that ``room`` tokens fit after it. Raises DataError if that leaves no room for a prompt:
+    TooLong, unless the request's ``max_tokens`` is the reason, which concerns all examples.
+    """
     if room >= context:
         generated = room == request.max_tokens
         what = f"max_tokens is {room}" if generated else f"the answer has {room} tokens"
-        raise DataError(
+        raise (DataError if generated else TooLong)(
             f"{what}, which leaves no room for a prompt in a context of {context} tokens",
             hint="lower max_tokens" if generated else "use a larger context",
         )
