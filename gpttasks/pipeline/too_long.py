@@ -67,10 +67,13 @@ def over_long(head: Head, room: Room, examples: Sequence[Example]) -> Iterator[t
         return
     with Progress("checking lengths", len(doubtful), "examples") as progress:
         for example in doubtful:
-            problem = _misfit(head, room, example)
-            if problem is not None:
-                yield example, problem
-            progress.advance(1)
+            tokens = 0
+            try:
+                for request in head.requests(example):
+                    tokens += sum(len(row.ids) for row in rows_of_request(room.tokenizer, request, room.context))
+            except TooLong as error:
+                yield example, error.problems[0]
+            progress.advance(1, tokens)
 
 
 def _surely_fits(head: Head, room: Room, example: Example) -> bool:
@@ -78,15 +81,6 @@ def _surely_fits(head: Head, room: Room, example: Example) -> bool:
         return all(surely_fits(request, room.context) for request in head.requests(example))
     except TooLong:
         return False
-
-
-def _misfit(head: Head, room: Room, example: Example) -> Problem | None:
-    try:
-        for request in head.requests(example):
-            rows_of_request(room.tokenizer, request, room.context)
-    except TooLong as error:
-        return error.problems[0]
-    return None
 
 
 def surely_fits(request: Request, context: int) -> bool:

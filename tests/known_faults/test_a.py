@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gpttasks import read_run
 from gpttasks.cli import main
 from gpttasks.pipeline.session import Session
 from gpttasks.plugins import load_plugins
@@ -80,3 +81,28 @@ def test_overlap_and_duplicates_were_not_reported(folder, capsys):
     err = capsys.readouterr().err
     assert "overlap: 2 of 8 inputs of test occur in train too; the first: test-0, there train-4" in err
     assert "duplicates  2 inputs occur earlier, all with the same right answer; the first: test-6, like test-4" in err
+
+
+def test_one_text_that_does_not_fit_stopped_everything_unnamed(folder, capsys):
+    """One over-long row stopped a run without its row, split or count; it is named, all are counted, or skipped."""
+    long = "film " * 600
+    write(folder / "data/test.jsonl", [*films(0, 4), f"{long}1", f"{long}2"])
+    uncut = (*PROMPTED, "task.prompt='{{ text }} ='")
+    err = refusal(capsys, *uncut)
+    assert f"{folder}/data/test.jsonl:5: 2 of 6 examples of test do not fit; the first: example " in err
+    assert main(["run", "recipe.yaml", *uncut, "--out", "stopped"]) == 2
+    assert "test.jsonl:5: test: example " in capsys.readouterr().err
+    assert main(["run", "recipe.yaml", *uncut, "task.data.too_long=skip", "--out", "skipped"]) == 0
+    score = read_run("skipped").scores["accuracy"]
+    assert score.n == 6
+    assert score.value <= 4 / 6
+    assert "has no worst value" in refusal(capsys, *uncut, "task.data.too_long=skip", "score.metrics=[log_loss]")
+
+
+def test_no_shots_and_some_score_the_same_examples(folder):
+    """With shots from the scored split, `shots: 0` scored other examples than `shots: 2`, so that no two compared."""
+    write(folder / "data/test.jsonl", films(0, 40))
+    pooled = (*PROMPTED, "score.shots_from=pool")
+    ids = [{one.id for one in parts(*pooled, f"score.shots={shots}").scored} for shots in (0, 2)]
+    assert ids[0] == ids[1]
+    assert len(ids[0]) == 36

@@ -44,6 +44,19 @@ class Dividing(ExactMatch):
         return (len(answer.text.split()) / len(answer.text.split()),)
 
 
+class HalfRight(ExactMatch):
+    worst = (0.5,)
+
+
+class TooManyStatistics(ExactMatch):
+    worst = (0.0, 0.0)
+
+
+class BestAsWorst(ExactMatch):
+    def worst_of(self, example):
+        return (1.0,)
+
+
 @pytest.mark.parametrize(
     ("metric", "rule"),
     [
@@ -54,6 +67,9 @@ class Dividing(ExactMatch):
         (Generous, "random-at-chance"),
         (Secret, "reads-what-it-names"),
         (Dividing, "hard-texts"),
+        (HalfRight, "worst-is-worst"),
+        (TooManyStatistics, "worst-is-worst"),
+        (BestAsWorst, "worst-is-worst"),
     ],
 )
 def test_bad_metrics(metric, rule):
