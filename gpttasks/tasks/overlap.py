@@ -105,7 +105,8 @@ def _refusal(one: Overlap) -> str:
         what = f"the inputs of all {one.of:,} examples of {one.role} occur in {one.other} too"
     else:
         what = f"the inputs of all {one.of_others:,} examples of {one.other} occur in {one.role} too"
-    return f"{what}: what is {_USES[one.other]} would be scored"
+    mine, theirs = one.first or ("", "")
+    return f"{what}: what is {_USES[one.other]} would be scored; the first: {mine}, there {theirs}"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ backbone: {backbone}
 encoder: {{use: log-mel, channels: 8, mels: 10}}
 task:
   use: classification
-  data: {{path: data}}
+  data: {{path: data, overlap: allow}}
   prompt: "{{{{ audio | media }}}} tone:"
   labels: [low, high]
 head: choice
@@ -228,3 +228,13 @@ def test_looking_at_the_audio_moves_nothing_that_is_drawn(folder: Path, capsys) 
         assert main([*command, "--out", f"out{number}", "--json"]) == 0
         losses.append(json.loads(capsys.readouterr().out)["training"]["loss"])
     assert losses[0] == losses[1]
+
+
+def test_audio_that_does_not_fit_the_context_may_be_skipped_and_counts_as_wrong(folder: Path, capsys) -> None:
+    put(folder, LONG, "test")
+    command = ["run", "tones.yaml", "encoder.max_seconds=200", "task.data.too_long=skip", "score.metrics=[accuracy]"]
+    assert main([*command, "--json", "--out", "out"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["data"]["test"]["too_long"] == 1
+    assert done["scores"]["accuracy"]["n"] == 7
+    assert done["samples"]["skipped"] == 0
