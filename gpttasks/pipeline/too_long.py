@@ -56,8 +56,13 @@ def check_lengths(parts: RunParts) -> None:
 
 def asked_roles(parts: RunParts) -> list[str]:
     """The keys of the sets whose examples the model is asked about: for scoring, validation or tuning."""
-    tuned = "train" if parts.tunes_without_training else "validation"
-    return [role for role in dict.fromkeys((tuned, parts.scored_role)) if role in parts.sets]
+    train = parts.recipe.train if parts.adaptation.trains else None
+    roles = [parts.scored_role]
+    if train is not None and (train.validate_ is not None or parts.head.tunes):
+        roles.append("validation")
+    if parts.tunes_without_training:
+        roles.append("train")
+    return list(dict.fromkeys(roles))
 
 
 def over_long(head: Head, room: Room, examples: Sequence[Example]) -> Iterator[tuple[Example, Problem]]:

@@ -155,3 +155,11 @@ def test_shots_are_left_out_before_an_example_is_too_long(recipe):
     shown = load_recipe(str(recipe), ["adapt=none", "train=null", METRICS, "score.shots=8"], plugins)
     with Session(plugins) as session, session.prepared(shown) as prepared:
         assert prepared.too_long == {}
+
+
+def test_an_example_that_is_only_a_shot_may_be_longer(long_recipe):
+    write_reviews(long_recipe.parent / "data" / "test.csv", 12, start=100)
+    plugins = load_plugins()
+    shown = load_recipe(str(long_recipe), [*PROMPTED, "score.shots=1", "score.shots_from=train"], plugins)
+    with Session(plugins) as session, session.prepared(shown) as prepared:
+        assert prepared.too_long == {}
