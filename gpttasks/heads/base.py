@@ -10,6 +10,7 @@ from ..answer import Answer, AnswerKind
 from ..answer_kinds import CORE_KINDS
 from ..backbones.base import Backbone
 from ..component import Component
+from ..declarations import BOOLEAN, EXAMPLES, FIELDS, MAPPING, REQUESTS, TEXT, Declaration
 from ..errors import PluginError, did_you_mean
 from ..example import Example
 from ..item import Item
@@ -50,6 +51,20 @@ class Head(Component):
     kind = "head"
     sample_examples: ClassVar[Sequence[Example]] = ()
     one_item: bool = False
+    declarations: ClassVar = {
+        "needs": FIELDS,
+        "trains_on": FIELDS,
+        "gives": Declaration("the name of a kind of answer, such as 'label'", TEXT.fits, required=True),
+        "asks": REQUESTS,
+        "separator": TEXT,
+        "needs_training": BOOLEAN,
+        "prompted": BOOLEAN,
+        "tunes_untrained": BOOLEAN,
+        "one_item": BOOLEAN,
+        "sample_options": MAPPING,
+        "sample_examples": EXAMPLES,
+    }
+    required_methods: ClassVar = (("requests",), ("answer",))
 
     answer_kinds: Mapping[str, AnswerKind] = CORE_KINDS
     """All registered kinds; those of the core where the head was not made of a recipe."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..component import Component
 from ..data.rows import Row
+from ..declarations import check_instance
 from ..errors import (
     FIX_PLUGIN,
     BackboneError,
@@ -168,6 +169,18 @@ def creating(cls: type[Component], owner: PluginRecord) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def naming(owner: PluginRecord) -> Iterator[None]:
+    """Add the plugin's name to errors about what its component declares."""
+    try:
+        yield
+    except PluginError as error:
+        if owner.distribution == PROJECT or getattr(error, "names_owner", False):
+            raise
+        problems = [replace(one, message=f"the {owner.title}: {one.message}") for one in error.problems]
+        raise PluginError(problems, names_owner=True) from error
+
+
 def create(plugins: Plugins, kind: str, name: str, options: BaseModel) -> Any:
     """A component with its options; if it is a plugin's, its errors are reported as that plugin's.
 
@@ -176,6 +189,8 @@ def create(plugins: Plugins, kind: str, name: str, options: BaseModel) -> Any:
     cls, owner = plugins.get(kind, name), plugins.owner(kind, name)
     with plugins.extensions.in_use(), creating(cls, owner):
         component: Any = cls(options)
+        with naming(owner):
+            check_instance(component)
     if kind == "head":
         component.answer_kinds = plugins.answer_kinds
     watch(component, owner)

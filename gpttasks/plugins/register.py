@@ -13,6 +13,7 @@ from ..answer import AnswerKind
 from ..component import KINDS, Component, Options
 from ..data.media import MediaType
 from ..data.readers import FileReader, RowReader
+from ..declarations import check_class
 from ..errors import PluginError
 from ..example import renamed_field
 from ..tasks.extensions import Extension
@@ -229,6 +230,7 @@ def checked_name(kind: str, component: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PluginError(f"the {kind} {component.__name__} has the name {name!r}, {_EXPECTED_NAME}")
     _check_fields(kind, name, component)
+    check_class(component)
     _check_options(kind, name, component.Options)
     return name
 

@@ -131,7 +131,7 @@ class _Resolver:
         location = ("task", "data")
         name = task.get("use") if isinstance(task, dict) else task
         if isinstance(name, str) and name in self.plugins.names("task"):
-            kind = self.plugins.get("task", name)
+            kind = self.plugins.find("task", name)
             if getattr(kind, "own_data", False):
                 return self._own_data(name, task.get("data", {}) if isinstance(task, dict) else {}, location)
         if not isinstance(task, dict) or "data" not in task:
@@ -199,10 +199,11 @@ class _Resolver:
             return metric  # what is unknown is reported elsewhere
         if not isinstance(task_name, str) or task_name not in self.plugins.names("task"):
             return metric
-        defaults = getattr(self.plugins.get("task", task_name), "metric_defaults", {}).get(name)
-        if not defaults:
+        task_kind, metric_kind = self.plugins.find("task", task_name), self.plugins.find("metric", name)
+        defaults = getattr(task_kind, "metric_defaults", {}).get(name)
+        if not defaults or metric_kind is None:
             return metric
-        options = self.plugins.get("metric", name).Options.model_fields
+        options = metric_kind.Options.model_fields
         unknown = sorted(defaults.keys() - options.keys())
         if unknown:
             raise PluginError(
@@ -238,7 +239,12 @@ class _Resolver:
             unknown = self.plugins.unknown(kind, name)
             self.problems.append(self.document.problem(unknown.message, at, hint=unknown.hint))
             return None
-        checked = self._options(self.plugins.get(kind, name), options, location, path_at)
+        try:
+            component = self.plugins.get(kind, name)
+        except PluginError as error:  # it was registered, but cannot be imported
+            self.problems += [self.document.problem(one.message, at, hint=one.hint) for one in error.problems]
+            return None
+        checked = self._options(component, options, location, path_at)
         return None if checked is None else Use(name=name, options=checked)
 
     def _misspelt_backbone(self, name: str, at: Location) -> list[Problem]:
