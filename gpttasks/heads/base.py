@@ -102,8 +102,11 @@ class Head(Component):
 
     @property
     def gives(self) -> str:
-        """See the class."""
-        raise NotImplementedError(f"{type(self).__name__} must name in gives the kind of its answers")
+        """See the class. Raises PluginError for a head that does not declare it."""
+        raise PluginError(
+            f"head {self.name!r} does not declare the kind of its answers",
+            hint="add, for example, gives = 'label' to the class",
+        )
 
     @property
     def needs_training(self) -> bool:

@@ -177,7 +177,8 @@ def naming(owner: PluginRecord) -> Iterator[None]:
     except PluginError as error:
         if owner.distribution == PROJECT or getattr(error, "names_owner", False):
             raise
-        problems = [replace(one, message=f"the {owner.title}: {one.message}") for one in error.problems]
+        origin = f"it was registered by the {owner.title}"
+        problems = [replace(one, hint=f"{one.hint}; {origin}" if one.hint else origin) for one in error.problems]
         raise PluginError(problems, names_owner=True) from error
 
 

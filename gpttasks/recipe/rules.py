@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -197,7 +198,9 @@ class _Rules:
             with naming(self.plugins.owner(kind, use.name)):
                 return declared(self.plugins.get(kind, use.name), use.options)
         except GpttasksError as error:
-            self.failed += [self.document.problem(str(problem), location) for problem in error.problems]
+            for one in error.problems:
+                message = str(replace(one, hint=None))
+                self.failed.append(self.document.problem(message, location, hint=one.hint))
             return None
 
 
