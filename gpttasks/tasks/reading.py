@@ -13,6 +13,7 @@ from ..errors import DataError, Problem, UnusableRow, did_you_mean
 from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
 from .task import Task, placed_examples
+from .text_values import NotText, text_value
 
 _ID_LENGTH = 16  # hex digits: 64 bits
 MOST_LABEL_VALUES = 1000
@@ -104,8 +105,8 @@ class ExampleReader:
             if is_blank(row[column]):
                 kind = "null" if row[column] is None else "blank"
                 return f"the column {column!r} is {kind}"
-        row.id = None if self._data.id is None else str(row[self._data.id])
-        row.group = None if self._data.group is None else str(row[self._data.group])
+        row.id = None if self._data.id is None else _name(row, self._data.id)
+        row.group = None if self._data.group is None else _name(row, self._data.group)
         return None
 
     def _flaw_of_example(self, example: Example, row: Row) -> str | None:
@@ -183,6 +184,15 @@ class ExampleReader:
         number = self._occurrences[name]
         name = name if number == 1 else f"{name}-{number}"
         return example.marked(id=name, group=example.group, input_digest=digest, input_key=key)
+
+
+def _name(row: Row, column: str) -> str:
+    """An id or a group as text. Raises DataError for a list, a mapping, or bytes that are not text."""
+    value = row[column]
+    try:
+        return str(value if isinstance(value, bool) else text_value(value))
+    except NotText as error:
+        raise DataError(row.problem(f"the column {column!r} is {error.kind}, expected text or a number")) from error
 
 
 def _check_labels(example: Example, row: Row) -> None:
