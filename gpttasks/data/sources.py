@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from ..component import Options
 from ..errors import DataError, Problem, did_you_mean
 from .readers import READERS, FileReader, Quoting, read_file, read_stream, with_quoting
+from .class_names import joined_names, names_in_card, names_in_features
 from .rows import Row
 
 Role = Literal["train", "validation", "test"]
@@ -145,7 +146,11 @@ class FileSource(Source):
 
     def rows(self, split: str) -> Iterator[Row]:
         for path in self._files[split]:
-            yield from read_file(path, self._readers)
+            in_card = names_in_card(path.parent)
+            for row in read_file(path, self._readers):
+                if in_card:
+                    row.class_names = joined_names(row.class_names, in_card, path)
+                yield row
 
     def files(self, split: str) -> tuple[Path, ...]:
         return self._files.get(split, ())
@@ -200,8 +205,10 @@ class DatasetsSource(Source):
 
     def rows(self, split: str) -> Iterator[Row]:
         try:
-            for number, values in enumerate(_without_decoding(self._splits[split]), 1):
-                yield Row(values, place=f"row {number} of {split}")
+            dataset = _without_decoding(self._splits[split])
+            names = names_in_features(dataset.features)
+            for number, values in enumerate(dataset, 1):
+                yield Row(values, place=f"row {number} of {split}", class_names=names)
         except Exception as error:  # each format of the library raises errors of other types
             _raise_as_data_error(error, f"the split {split!r} of {self.name} cannot be read")
 

@@ -145,7 +145,7 @@ class ExampleReader:
         if before is None or before == answers:
             return
         self._looked += 1
-        other = Row({**row, **before}, place=row.place, file=row.file, line=row.line)
+        other = row.with_values(before)
         try:
             changed = self._task.example(other).prompt != example.prompt
         except Exception:  # the other answer does not suit this row, for which a task may raise anything
