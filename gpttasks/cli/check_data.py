@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..tasks.splits import ExampleSet
 
 _LABELS_SHOWN = 20
+_VALUES_SHOWN = 100
 _IDS_SHOWN = 3
 
 
@@ -42,7 +43,7 @@ def _source_lines(parts: RunParts) -> Iterator[str]:
 def _role_lines(part: ExampleSet) -> Iterator[str]:
     yield f"{part.role}: {len(part.examples):,} examples ({part.made})"
     rows = [("rows read", f"{part.rows:,}, {part.skipped:,} of them bad and skipped")]
-    labels = Counter(example.gold_text for example in part.examples if example.choices and example.label is not None)
+    labels = _label_counts(part)
     if labels:
         counts = [f"{label} {count:,}" for label, count in labels.most_common(_LABELS_SHOWN)]
         more = [f"and {len(labels) - _LABELS_SHOWN} more"] if len(labels) > _LABELS_SHOWN else []
@@ -56,11 +57,21 @@ def _role_lines(part: ExampleSet) -> Iterator[str]:
     yield aligned(rows, indent="  ")
 
 
+def _label_counts(part: ExampleSet) -> Counter[str]:
+    """How many examples have each label; 0 for one that none has, where all examples have the same choices."""
+    choices = {example.choices for example in part.examples}
+    labels = Counter({choice: 0 for choice in next(iter(choices))} if len(choices) == 1 else {})
+    for example in part.examples:
+        right = (example.label,) if example.label is not None else example.labels or ()
+        labels.update(example.choices[label] for label in right if example.choices)
+    return labels if any(labels.values()) else Counter()
+
+
 def _label_values(part: ExampleSet) -> str:
     """Which values of the data were read as which label, with counts; a label that several values mean is marked."""
     values = sorted(part.label_values.items(), key=lambda item: -item[1])
-    shown = [f"{value} as {label} {count:,}" for (value, label), count in values[:_LABELS_SHOWN]]
-    more = [f"and {len(values) - _LABELS_SHOWN} more"] if len(values) > _LABELS_SHOWN else []
+    shown = [f"{value} as {label} {count:,}" for (value, label), count in values[:_VALUES_SHOWN]]
+    more = [f"and {len(values) - _VALUES_SHOWN} more"] if len(values) > _VALUES_SHOWN else []
     meant = Counter(label for _, label in part.label_values)
     joined = [f"; {count} different values mean {label}" for label, count in meant.items() if count > 1]
     stopped = "; further values were not counted" if len(values) > MOST_LABEL_VALUES else ""

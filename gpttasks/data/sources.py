@@ -147,9 +147,11 @@ class FileSource(Source):
     def rows(self, split: str) -> Iterator[Row]:
         for path in self._files[split]:
             in_card = names_in_card(path.parent)
+            in_file, names = None, in_card
             for row in read_file(path, self._readers):
-                if in_card:
-                    row.class_names = joined_names(row.class_names, in_card, path)
+                if in_card and row.class_names is not in_file:  # once for a file: its rows share what it says
+                    in_file, names = row.class_names, joined_names(row.class_names, in_card, path)
+                row.class_names = names if in_card else row.class_names
                 yield row
 
     def files(self, split: str) -> tuple[Path, ...]:

@@ -159,6 +159,12 @@ class Head(Component):
         """Called once before all else, with the loaded backbone and one example of the task."""
         self.backbone = backbone
 
+    def check_choices(self, example: Example) -> None:
+        """Called after ``bind`` with one example where all that are scored have the same choices.
+
+        Raises DataError for choices that the backbone cannot tell apart.
+        """
+
     def modules(self) -> nn.ModuleDict | None:
         """The head's own trained modules, made once and kept in the run's ``head/``; None if it has none."""
         return None

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 METHODS: Mapping[str, tuple[str, ...]] = {
     "task": ("example", "source"),
     "head": (
-        *("check", "check_to_train", "check_to_tune"),
+        *("check", "check_choices", "check_to_train", "check_to_tune"),
         *("bind", "modules", "fits", "items", "loss", "requests", "answer", "tune"),
     ),
     "metric": ("check", "signature", "errors"),

@@ -67,10 +67,11 @@ class LabelWords:
         """The value that first meant each word, by the index of the word."""
         self._of_classes: dict[tuple[str, ...], tuple[str | None, ...]] = {}
         """The values in ``_index`` by which the classes of the data are known, by the names of the classes."""
+        # Where the words are numbers (1 to 5 stars), a number is a word and not a position.
+        self._positions = isinstance(labels, list) and not any(re.fullmatch(r"[+-]?\d+", word) for word in labels)
         if isinstance(labels, dict):
             self._index |= {value: self._index[word] for value, word in labels.items()}
-        elif not any(re.fullmatch(r"[+-]?\d+", word) for word in labels):
-            # Where the words are numbers (1 to 5 stars), a number is a word and not a position.
+        elif self._positions:
             self._index |= {str(index): index for index in range(len(labels))}
 
     def index(self, value: Any, row: Row, column: str) -> int:
@@ -119,7 +120,8 @@ class LabelWords:
             if len(names) != len(self.words):
                 problem = f"the data have {len(names)} classes, but task.labels has {len(self.words)} words"
                 raise self._contradiction(problem, names, row, column)
-            by_number = {number: self.words[number] for number in range(len(names))}
+            # Positions where they are known: where the words are numbers, they are not.
+            by_number = {number: str(number) if self._positions else word for number, word in enumerate(self.words)}
         if len(by_name) == len(names) and not set(by_number) >= set(by_name):
             by_number = {}  # the keys are the names, some of which look like numbers
         for number in by_name.keys() & by_number.keys():
