@@ -80,12 +80,16 @@ def test_what_is_right_is_registered(base):
     ],
 )
 def test_a_wrong_value_names_plugin_component_attribute_and_type(base, name, value, expected):
-    with pytest.raises(PluginError, match=f"plugin 'mine' .*the {base.kind} 'odd' declares {name} = .*, expected {expected}"):
+    with pytest.raises(
+        PluginError, match=f"plugin 'mine' .*the {base.kind} 'odd' declares {name} = .*, expected {expected}"
+    ):
         registered(base, **{name: value})
 
     computed = property(lambda self: value)
     plugins = registered(base, **{name: computed})  # what options decide is known when it is created
-    with pytest.raises(PluginError, match=f"declares {name} = .*, expected {expected}.*registered by the plugin 'mine'"):
+    with pytest.raises(
+        PluginError, match=f"declares {name} = .*, expected {expected}.*registered by the plugin 'mine'"
+    ):
         create(plugins, base.kind, "odd", Options())
 
 
@@ -137,7 +141,9 @@ def test_a_recipe_names_the_place_and_the_plugin(tmp_path, monkeypatch, capsys):
     )
     assert main(["check", "quickstart", "score.metrics=[odd]", "--plugin", "odd.py"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("command line: score.metrics.0: the metric 'odd' declares needs = ('label',), expected a frozen")
+    assert line.startswith(
+        "command line: score.metrics.0: the metric 'odd' declares needs = ('label',), expected a frozen"
+    )
     assert "it was registered by the plugin 'odd'" in line
 
 

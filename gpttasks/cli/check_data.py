@@ -60,7 +60,7 @@ def _role_lines(part: ExampleSet) -> Iterator[str]:
 def _label_counts(part: ExampleSet) -> Counter[str]:
     """How many examples have each label; 0 for one that none has, where all examples have the same choices."""
     choices = {example.choices for example in part.examples}
-    labels = Counter({choice: 0 for choice in next(iter(choices))} if len(choices) == 1 else {})
+    labels = Counter(dict.fromkeys(next(iter(choices)), 0) if len(choices) == 1 else {})
     for example in part.examples:
         right = (example.label,) if example.label is not None else example.labels or ()
         labels.update(example.choices[label] for label in right if example.choices)

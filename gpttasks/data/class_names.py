@@ -54,7 +54,8 @@ def names_in_card(folder: Path) -> ClassNames:
     head = re.match(r"---\n(.*?\n)---", _text_of(card), flags=re.DOTALL)
     if head is None or "class_label" not in head[1]:
         return {}
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         info = YAML(typ="safe", pure=True).load(head[1])["dataset_info"]
@@ -75,8 +76,9 @@ def _in_card_feature(feature: Mapping[str, Any]) -> tuple[str, ...]:
         label = kind.get("class_label") if isinstance(kind, dict) else None
         names = label.get("names") if isinstance(label, dict) else None
         if isinstance(names, dict):
-            ordered = sorted((int(number), str(name)) for number, name in names.items() if str(number).isdigit())
-            return tuple(name for _, name in ordered) if [number for number, _ in ordered] == [*range(len(names))] else ()
+            named = {int(number): str(name) for number, name in names.items() if str(number).isdigit()}
+            numbers = range(len(names))
+            return tuple(named[number] for number in numbers) if named.keys() == set(numbers) else ()
         if isinstance(names, list):
             return tuple(map(str, names))
     return ()

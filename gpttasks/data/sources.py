@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 
 from ..component import Options
 from ..errors import DataError, Problem, did_you_mean
-from .readers import READERS, FileReader, Quoting, read_file, read_stream, with_quoting
 from .class_names import joined_names, names_in_card, names_in_features
+from .readers import READERS, FileReader, Quoting, read_file, read_stream, with_quoting
 from .rows import Row
 
 Role = Literal["train", "validation", "test"]

@@ -27,9 +27,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"%"})
 
     def __init__(self) -> None:
-        super().__init__(
-            undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=text_value
-        )
+        super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=text_value)
         self.globals = {name: self.globals[name] for name in _GLOBALS}
         for name in _REMOVED:
             del self.filters[name]

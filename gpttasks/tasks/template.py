@@ -240,7 +240,9 @@ def _media_columns(tree: nodes.Template) -> frozenset[str]:
     from jinja2 import nodes
 
     marked = (node.node for node in tree.find_all(nodes.Filter) if node.name == "media" and node.node is not None)
-    return frozenset(name.name for node in marked for name in (node, *node.find_all(nodes.Name)) if isinstance(name, nodes.Name))
+    return frozenset(
+        name.name for node in marked for name in (node, *node.find_all(nodes.Name)) if isinstance(name, nodes.Name)
+    )
 
 
 def _tested_names(tree: nodes.Template) -> frozenset[str]:

@@ -46,9 +46,7 @@ def _distinct(labels: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
 
 Word = Annotated[str, BeforeValidator(as_text, json_schema_input_type=str | int | float | bool)]
 
-Labels: TypeAlias = Annotated[
-    list[Word] | dict[Word, Word], BeforeValidator(_each_key_once), AfterValidator(_distinct)
-]
+Labels: TypeAlias = Annotated[list[Word] | dict[Word, Word], BeforeValidator(_each_key_once), AfterValidator(_distinct)]
 """The type of the option ``labels``: the words in the order of the indices, or a word for each value of the column."""
 
 

@@ -87,7 +87,9 @@ def test_configurations_that_disagree_name_nothing(tmp_path):
 def test_a_card_and_a_file_that_contradict_each_other(tmp_path):
     datasets.Dataset.from_dict(ROWS, features=FEATURES).to_parquet(tmp_path / "train.parquet")
     (tmp_path / "README.md").write_text(CARD.replace("'0': neg", "'0': pos").replace("'1': pos", "'1': neg"))
-    with pytest.raises(DataError, match=r"train.parquet: it names the classes of the column 'label' neg, pos, but the card"):
+    with pytest.raises(
+        DataError, match=r"train.parquet: it names the classes of the column 'label' neg, pos, but the card"
+    ):
         first_row(tmp_path)
 
 

@@ -52,7 +52,11 @@ def test_a_class_is_read_by_its_name(labels, names, words):
         (["positive", "negative"], ("neg", "pos"), r"'positive' for 0, .*labels: \{neg: negative, pos: positive\}"),
         (["pos", "neg"], ("neg", "pos"), r"labels: \{neg: neg, pos: pos\}"),
         ({0: "positive", 1: "negative"}, ("neg", "pos"), r"labels: \{neg: negative, pos: positive\}"),
-        (["different", "same"], ("no_match", "match"), r"labels: \{\"no_match\"|labels: \{no_match: different, match: same"),
+        (
+            ["different", "same"],
+            ("no_match", "match"),
+            r"labels: \{\"no_match\"|labels: \{no_match: different, match: same",
+        ),
         (["no", "yes"], ("yes", "no"), r'labels: \{"yes": "yes", "no": "no"\}'),
         (["World", "Business", "Sports"], ("World", "Sports", "Business"), "'Business' for 1, 'Sports' for 2"),
         (["entailment", "contradiction"], ("entailment", "neutral", "contradiction"), "3 classes, but .* 2 words"),
@@ -75,7 +79,9 @@ def test_the_suggested_line_is_accepted():
 
 def test_a_class_without_a_word():
     labels = {"neg": "negative", "positve": "positive"}
-    with pytest.raises(DataError, match="holds 1, the class 'pos', which is not among the labels.*did you mean 'positve'"):
+    with pytest.raises(
+        DataError, match=r"holds 1, the class 'pos', which is not among the labels.*did you mean 'positve'"
+    ):
         words_of(labels, [0, 1], ("neg", "pos"))
 
 
