@@ -176,3 +176,29 @@ def test_one_that_cannot_be_imported_disables_no_other(tmp_path, monkeypatch, ca
     first, second = capsys.readouterr().err.splitlines()
     assert "score.metrics.0: the metric 'late' cannot be imported" in first
     assert "there is no metric 'bluu'" in second
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"show": "text"}, "has show = 'text', expected a function"),
+        ({"store": None}, "has store = None, expected a function"),
+        ({"measures": 1}, "has measures = 1, expected True or False"),
+        ({"name": 3}, "has the name 3, expected lower-case letters"),
+    ],
+)
+def test_a_kind_of_answer_with_a_wrong_field(changes, message):
+    kind = gpttasks.AnswerKind(**{"name": "odd", "description": "odd", **changes})
+    plugin = SimpleNamespace(
+        __name__="mine", gpttasks_register=gpttasks.hookimpl(lambda register: register.answer_kind(kind))
+    )
+    with pytest.raises(PluginError, match=f"plugin 'mine' .*answer kind .*{message}"):
+        Plugins().register_module(plugin)
+
+
+def test_former_keys_of_another_type():
+    class Renamed(Options):
+        former_keys = ["old"]  # noqa: RUF012
+
+    with pytest.raises(PluginError, match=r"the metric 'odd' has Options.former_keys = \['old'\], expected a mapping"):
+        registered(Metric, Options=Renamed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ..errors import DataError, Problem, did_you_mean
@@ -36,10 +35,10 @@ class Row(dict[str, Any]):
         place: str = "",
         file: str | None = None,
         line: int | None = None,
-        class_names: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        class_names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         super().__init__(values)
-        self.class_names = class_names
+        self.class_names: Mapping[str, tuple[str, ...]] = class_names or {}
         self.file = file
         self.line = line
         self.place = f"{Path(file).name}:{line}" if file and line else place or NO_PLACE

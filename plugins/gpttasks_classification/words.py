@@ -116,12 +116,13 @@ class LabelWords:
             by_number = {number: str(number) for number in range(len(names)) if str(number) in self._mapped}
         else:
             if len(names) != len(self.words):
-                problem = f"the data have {len(names)} classes, but task.labels has {len(self.words)} words"
+                problem = f"task.labels has {len(self.words)} words for {len(names)} classes"
                 raise self._contradiction(problem, names, row, column)
             # Positions where they are known: where the words are numbers, they are not.
             by_number = {number: str(number) if self._positions else word for number, word in enumerate(self.words)}
         if len(by_name) == len(names) and not set(by_number) >= set(by_name):
-            by_number = {}  # the keys are the names, some of which look like numbers
+            # Keys that are names are not numbers of classes, even if they look like numbers.
+            by_number = {number: key for number, key in by_number.items() if key not in names}
         for number in by_name.keys() & by_number.keys():
             name, key = by_name[number], by_number[number]
             if self._index[name] != self._index[key]:
