@@ -54,6 +54,16 @@ class Row(dict[str, Any]):
         copy.place = self.place
         return copy
 
+    def class_name(self, column: str) -> str | None:
+        """The name of the class whose number the column holds; None if the data do not name it.
+
+        Data sets may name classes by their own numbers, which says nothing and counts as no name.
+        """
+        names, value = self.class_names.get(column, ()), self.get(column)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(names):
+            return None
+        return None if all(name == str(number) for number, name in enumerate(names)) else names[value]
+
     def known(self) -> str:
         """``"; the columns are 'text', 'label'"``, for a message."""
         return "; the columns are " + (", ".join(repr(name) for name in self) or "none")

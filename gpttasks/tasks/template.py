@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
+_NAMES_SHOWN = 12
+"""The most names of classes in a message."""
+
+
 class Template:
     """A Jinja template over the columns of a row: ``"{{ text | passage }}\\nSentiment:"``.
 
@@ -64,12 +68,13 @@ class Template:
         self.required: frozenset[str] = self.columns - _tested_names(tree)
         self._has_marks = _marked_last(tree)
         self._texts = self.columns - _media_columns(tree)
+        self._shown_alone = self.columns & _shown_alone(tree)
 
     def render(self, row: Mapping[str, Any]) -> Prompt:
         """The prompt of a row: fixed parts, passages and media.
 
         Raises DataError, with the row's place, for a column that is missing or null, for one that is not text (a list,
-        a mapping, a boolean), and if rendering fails. Raises PluginError, with the row's place, if a plugin's filter
+        a mapping, a boolean, the number of a class that the data name), and if rendering fails. Raises PluginError, with the row's place, if a plugin's filter
         fails.
         """
         if not self._has_marks:
@@ -87,6 +92,7 @@ class Template:
         from jinja2.exceptions import SecurityError, UndefinedError
 
         values = decoded(row, self._texts)
+        self._check_classes(row)
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
             context = self._template.new_context({**self._globals, **values}, shared=True)
@@ -112,6 +118,19 @@ class Template:
             raise _failure(row, f"{self._line(error)} is not allowed: {error.message}") from error
         except Exception as error:  # whatever an expression of the user's can raise: a division by zero, a wrong type
             raise _failure(row, f"{self._line(error)} fails: {type(error).__name__}: {error}") from error
+
+    def _check_classes(self, row: Mapping[str, Any]) -> None:
+        """Raises DataError where the template shows the number of a class that has a name in the data."""
+        if not isinstance(row, Row) or not row.class_names:
+            return
+        for column in sorted(self._shown_alone & row.class_names.keys()):
+            name = row.class_name(column)
+            if name is not None:
+                names = row.class_names[column]
+                some = ", ".join(map(repr, names[:_NAMES_SHOWN])) + (", ..." if len(names) > _NAMES_SHOWN else "")
+                message = f"the template shows the column {column!r}, which holds {row[column]}, the class {name!r}"
+                hint = f"write {{{{ [{some}][{column}] }}}}, or {{{{ {column} + 0 }}}} for the number"
+                raise _failure(row, message, hint)
 
     def _not_text(self, row: Mapping[str, Any], values: Mapping[str, Any], error: NotText) -> DataError:
         """The error for a value that must not be shown as it is, with its column if one holds it."""
@@ -233,6 +252,21 @@ def _marked_last(tree: nodes.Template) -> bool:
         if node not in printed:
             raise ValueError(f"the filter {name} must come last and alone: {{{{ text | trim | {name} }}}}")
     return bool(marking_filters)
+
+
+def _shown_alone(tree: nodes.Template) -> frozenset[str]:
+    """The names that are shown as they are, but for filters such as ``trim`` and ``passage``."""
+    from jinja2 import nodes
+
+    found = set()
+    for output in tree.find_all(nodes.Output):
+        for shown in output.nodes:
+            node: nodes.Node | None = shown
+            while isinstance(node, nodes.Filter):
+                node = node.node
+            if isinstance(node, nodes.Name):
+                found.add(node.name)
+    return frozenset(found)
 
 
 def _media_columns(tree: nodes.Template) -> frozenset[str]:

@@ -8,8 +8,11 @@ from pydantic import ValidationError
 from gpttasks import DataError, Row
 from gpttasks.data.sources import SplitOptions
 from gpttasks.tasks.reading import ExampleReader
+from gpttasks.tasks.template import Template
 from gpttasks_classification.multi import MultiLabelClassification, MultiLabelOptions
+from gpttasks_classification.regression import RegressionOptions, RegressionTask
 from gpttasks_classification.single import Classification, ClassificationOptions
+from gpttasks_generation.multiple_choice import MultipleChoice
 
 
 def words_of(labels, values, names=()):
@@ -128,7 +131,33 @@ def test_lists_of_classes_have_names_too():
 
 def test_leaks_are_found_where_the_recipe_names_classes():
     names = {"label": ("neg", "pos")}
-    task = Classification(ClassificationOptions(prompt="{{ text }} {{ label }}", labels={"neg": "bad", "pos": "good"}))
+    task = Classification(
+        ClassificationOptions(prompt="{{ text }} {{ label + 0 }}", labels={"neg": "bad", "pos": "good"})
+    )
     rows = [Row({"text": "a", "label": value}, class_names=names) for value in (0, 1)]
     with pytest.raises(DataError, match="the prompt contains the right answer"):
         list(ExampleReader(task, SplitOptions()).read(rows))
+
+
+def test_other_tasks_read_a_class_by_its_name():
+    stars = Row({"text": "a", "label": 0}, class_names={"label": STARS})
+    assert RegressionTask(RegressionOptions(prompt="{{ text }}")).example(stars).value == 1.0
+    unnamed = Row({"text": "a", "label": 0}, class_names={"label": ("bad", "good")})
+    assert RegressionTask(RegressionOptions(prompt="{{ text }}")).example(unnamed).value == 0.0
+    letters = Row({"q": "a", "options": ["x", "y"], "label": 1}, class_names={"label": ("A", "B")})
+    for label_as, label in (("letter", 1), ("index", 1)):
+        options = MultipleChoice.Options(prompt="{{ q }}", choices="options", label="label", label_as=label_as)
+        assert MultipleChoice(options).example(letters).label == label
+    texts = Row({"q": "a", "options": ["y", "x"], "label": 1}, class_names={"label": ("x", "y")})
+    options = MultipleChoice.Options(prompt="{{ q }}", choices="options", label="label", label_as="text")
+    assert MultipleChoice(options).example(texts).label == 0
+
+
+def test_a_template_that_shows_the_number_of_a_class():
+    row = Row({"label": 1, "n": 3}, class_names={"label": ("neg", "pos")})
+    for source in ("{{ label }}", "{{ label | string | passage }}", "a\n{% if n %}{{ label }}{% endif %}"):
+        with pytest.raises(DataError, match=r"holds 1, the class 'pos'; write \{\{ \['neg', 'pos'\]\[label\] \}\}, or"):
+            Template(source).render(row)
+    assert Template("{{ ['neg', 'pos'][label] }} {{ label + 0 }} {{ n }}").render_text(row) == "pos 1 3"
+    unnamed = Row({"label": 1}, class_names={"label": ("0", "1")})
+    assert Template("{{ label }}").render_text(unnamed) == "1"
