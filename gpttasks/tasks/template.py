@@ -74,24 +74,23 @@ class Template:
         """The prompt of a row: fixed parts, passages and media.
 
         Raises DataError, with the row's place, for a column that is missing or null, for one that is not text (a list,
-        a mapping, a boolean, the number of a class that the data name), and if rendering fails. Raises PluginError, with the row's place, if a plugin's filter
-        fails.
+        a mapping, a boolean, the number of a class that the data name), and if rendering fails. Raises PluginError, with
+        the row's place, if a plugin's filter fails.
         """
         if not self._has_marks:
             return as_prompt(self.render_text(row))
-        shown = decoded(row, self._texts)
-        unused = _unused_marks([self.source, *_strings([shown.get(column) for column in self.columns])])
+        values = decoded(row, self._texts)
+        unused = _unused_marks([self.source, *_strings([values.get(column) for column in self.columns])])
         marks = PromptMarks(row, *unused, media_types=self._media_types)
-        return as_prompt(_split(self._rendered(row, marks), marks))
+        return as_prompt(_split(self._rendered(row, values, marks), marks))
 
     def render_text(self, row: Mapping[str, Any]) -> str:
         """The same as one string. Raises DataError as :meth:`render` does."""
-        return self._rendered(row, None)
+        return self._rendered(row, decoded(row, self._texts), None)
 
-    def _rendered(self, row: Mapping[str, Any], marks: PromptMarks | None) -> str:
+    def _rendered(self, row: Mapping[str, Any], values: Mapping[str, Any], marks: PromptMarks | None) -> str:
         from jinja2.exceptions import SecurityError, UndefinedError
 
-        values = decoded(row, self._texts)
         self._check_classes(row)
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
