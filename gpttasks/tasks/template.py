@@ -74,8 +74,8 @@ class Template:
         """The prompt of a row: fixed parts, passages and media.
 
         Raises DataError, with the row's place, for a column that is missing or null, for one that is not text (a list,
-        a mapping, a boolean, the number of a class that the data name), and if rendering fails. Raises PluginError, with
-        the row's place, if a plugin's filter fails.
+        a mapping, a boolean, the number of a class with a name), and if rendering fails. Raises PluginError, with the
+        row's place, if a plugin's filter fails.
         """
         if not self._has_marks:
             return as_prompt(self.render_text(row))
