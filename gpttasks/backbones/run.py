@@ -13,8 +13,9 @@ from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, files_digest
 from ..plugins import Plugins, load_plugins
 from ..plugins.faults import create
+from ..plugins.recorded import recorded_plugins_named
 from ..records.folder import ADAPTER, HEAD, HEAD_WEIGHTS, MODEL, RECIPE
-from ..records.run import read_run
+from ..records.run import RECORD, read_run
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
 from .hf import HuggingFace, HuggingFaceOptions
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from ..recipe.schema import Recipe
     from ..requests import Engine
     from ..tokens.tokenizer import Tokenizer
+
+
+OF_MODEL = frozenset({"backbone", "adaptation"})
+"""The kinds of components without which a run's model cannot be loaded."""
 
 
 class RunOptions(Options):
@@ -60,7 +65,8 @@ class RunBackbone(Backbone):
         def texts() -> Iterator[str]:
             nonlocal texts_read
             texts_read = True
-            return training_texts(self.recipe, plugins)
+            with recorded_plugins_named(folder / RECORD, plugins):
+                return training_texts(self.recipe, plugins)
 
         # Use the run's seed and texts, so that a model made from them is the same as in the run.
         device, precision, keep_master = settings.device, settings.precision, settings.keep_master
@@ -154,8 +160,12 @@ def _check_reproduced(folder: Path, digests: dict[str, str]) -> None:
         )
 
 
-def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:
-    """The recipe of a finished run. Raises FolderError if the folder is not a run, or the run is unfinished."""
+def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = OF_MODEL) -> Recipe:
+    """The recipe of a finished run; ``needed`` are the kinds of its components that will be used.
+
+    Raises FolderError if the folder is not a run, or the run is unfinished, and RecipeError for a component that is
+    needed and whose plugin is missing.
+    """
     from ..recipe import load_recipe
 
     run = read_run(folder)
@@ -163,4 +173,4 @@ def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:
         raise FolderError(
             f"the run {folder} is {run.state}, expected a finished one", hint="run its recipe again to finish it"
         )
-    return load_recipe(str(folder / RECIPE), [], plugins)
+    return load_recipe(str(folder / RECIPE), [], plugins, needed)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .check_lengths import OverLong
 
 _LABELS_SHOWN = 20
+_VALUES_SHOWN = 100
 _IDS_SHOWN = 3
 
 
@@ -55,7 +56,7 @@ def _role_lines(part: ExampleSet, over_long: Sequence[tuple[Example, Problem]]) 
 
     yield f"{part.role}: {len(part.examples):,} examples ({part.made})"
     rows = [("rows read", f"{part.rows:,}, {part.skipped:,} of them bad and skipped")]
-    labels = Counter(example.gold_text for example in part.examples if example.choices and example.label is not None)
+    labels = _label_counts(part)
     if labels:
         counts = [f"{label} {count:,}" for label, count in labels.most_common(_LABELS_SHOWN)]
         more = [f"and {len(labels) - _LABELS_SHOWN} more"] if len(labels) > _LABELS_SHOWN else []
@@ -76,11 +77,21 @@ def _role_lines(part: ExampleSet, over_long: Sequence[tuple[Example, Problem]]) 
     yield aligned(rows, indent="  ")
 
 
+def _label_counts(part: ExampleSet) -> Counter[str]:
+    """How many examples have each label; 0 for one that none has, where all examples have the same choices."""
+    choices = {example.choices for example in part.examples}
+    labels = Counter(dict.fromkeys(next(iter(choices)), 0) if len(choices) == 1 else {})
+    for example in part.examples:
+        right = (example.label,) if example.label is not None else example.labels or ()
+        labels.update(example.choices[label] for label in right if example.choices)
+    return labels if any(labels.values()) else Counter()
+
+
 def _label_values(part: ExampleSet) -> str:
     """Which values of the data were read as which label, with counts; a label that several values mean is marked."""
     values = sorted(part.label_values.items(), key=lambda item: -item[1])
-    shown = [f"{value} as {label} {count:,}" for (value, label), count in values[:_LABELS_SHOWN]]
-    more = [f"and {len(values) - _LABELS_SHOWN} more"] if len(values) > _LABELS_SHOWN else []
+    shown = [f"{value} as {label} {count:,}" for (value, label), count in values[:_VALUES_SHOWN]]
+    more = [f"and {len(values) - _VALUES_SHOWN} more"] if len(values) > _VALUES_SHOWN else []
     meant = Counter(label for _, label in part.label_values)
     joined = [f"; {count} different values mean {label}" for label, count in meant.items() if count > 1]
     stopped = "; further values were not counted" if len(values) > MOST_LABEL_VALUES else ""

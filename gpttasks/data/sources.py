@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from ..component import Options
 from ..errors import DataError, Problem, did_you_mean
+from .class_names import joined_names, names_in_card, names_in_features
 from .library import load_dataset, load_folder, load_from_disk, raise_as_data_error, without_decoding
 from .readers import READERS, FileReader, Quoting, read_file, read_stream, with_quoting
 from .rows import Row
@@ -154,7 +155,13 @@ class FileSource(Source):
 
     def rows(self, split: str) -> Iterator[Row]:
         for path in self._files[split]:
-            yield from read_file(path, self._readers)
+            in_card = names_in_card(path.parent)
+            in_file, names = None, in_card
+            for row in read_file(path, self._readers):
+                if in_card and row.class_names is not in_file:  # once for a file: its rows share what it says
+                    in_file, names = row.class_names, joined_names(row.class_names, in_card, path)
+                row.class_names = names if in_card else row.class_names
+                yield row
 
     def files(self, split: str) -> tuple[Path, ...]:
         return self._files.get(split, ())
@@ -222,8 +229,10 @@ class DatasetsSource(Source):
 
     def rows(self, split: str) -> Iterator[Row]:
         try:
-            for number, values in enumerate(without_decoding(self._splits[split]), 1):
-                yield Row(values, place=f"row {number} of {split}")
+            dataset = without_decoding(self._splits[split])
+            names = names_in_features(dataset.features)
+            for number, values in enumerate(dataset, 1):
+                yield Row(values, place=f"row {number} of {split}", class_names=names)
         except Exception as error:  # each format of the library raises errors of other types
             raise_as_data_error(error, f"the split {split!r} of {self.name} cannot be read")
 

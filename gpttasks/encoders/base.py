@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
+from ..declarations import MAPPING, MEDIA, frozenset_of_text
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,12 @@ class Encoder(Component):
     kind = "encoder"
     reads: ClassVar[frozenset[str]] = frozenset()
     sample_media: ClassVar[Sequence[Media]] = ()
+    declarations: ClassVar = {
+        "reads": frozenset_of_text("a frozenset of kinds of media, such as frozenset({'audio'})", required=True),
+        "sample_options": MAPPING,
+        "sample_media": MEDIA,
+    }
+    required_methods: ClassVar = (("bind",), ("modules",), ("length",), ("embed",))
 
     def check_source(self) -> None:
         """Raise UserError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""

@@ -51,6 +51,19 @@ class Choice(TextHead):
         """Raises DataError if the right choice is not known."""
         right_choice(example)
 
+    def check_choices(self, example: Example) -> None:
+        """Raises DataError for two choices with the same tokens: a model always finds them equally likely."""
+        seen: dict[tuple[int, ...], str] = {}
+        for choice, request in zip(example.choices, self.requests(example), strict=False):
+            tokens = tuple(token for row in self.rows(request) for token in row.ids)
+            same = seen.setdefault(tokens, choice)
+            if same != choice:
+                raise DataError(
+                    f"the choices {same!r} and {choice!r} are the same tokens for the tokenizer of the backbone "
+                    f"{self.backbone.name!r}, so that no model can tell them apart",
+                    hint="choose other words, with task.labels for example, or another backbone",
+                )
+
     def items(self, example: Example) -> Iterator[Item]:
         """The prompt with the right choice, whose tokens are the targets."""
         label = right_choice(example)

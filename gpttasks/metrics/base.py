@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..component import Component
+from ..declarations import BOOLEAN, EXAMPLES, FIELDS, MAPPING, TEXT, Declaration, frozenset_of_text
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..answer import Answer
     from ..example import Example
+
+
+ANSWER_FIELDS = ("value", "text", "scores", "detail")
+"""The fields of an answer that a metric may read."""
+
+
+def _is_scale(value: Any) -> bool:
+    """Whether a value is a pair of numbers, each of which may be None."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(one is None or (isinstance(one, (int, float)) and not isinstance(one, bool)) for one in value)
+    )
 
 
 class Metric(Component):
@@ -43,6 +57,20 @@ class Metric(Component):
 
     kind = "metric"
     sample_examples: ClassVar[Sequence[Example]] = ()
+    declarations: ClassVar = {
+        "needs": FIELDS,
+        "optional": FIELDS,
+        "takes": frozenset_of_text(
+            "a frozenset of the kinds of answer that it scores, such as frozenset({'label'})", required=True
+        ),
+        "reads": frozenset_of_text(f"a frozenset of fields of an answer: {', '.join(ANSWER_FIELDS)}", ANSWER_FIELDS),
+        "version": TEXT,
+        "higher_is_better": BOOLEAN,
+        "scale": Declaration("a pair (lowest, highest) of numbers or None, such as (0.0, 1.0)", _is_scale),
+        "sample_options": MAPPING,
+        "sample_examples": EXAMPLES,
+    }
+    required_methods: ClassVar = (("sample",), ("total",))
 
     @property
     def needs(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DataError, Interrupted, full_disk, one_line
 from ..plugins.faults import fault_of_plugin
-from ..plugins.hookspecs import RunInfo
+from ..plugins.hookspecs import PROJECT, RunInfo
 from ..recipe import recipe_as_dict
 from ..records.environment import machine, versions
 from ..records.folder import DATA_DIGESTS, RunFolder
@@ -216,7 +216,10 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
         data_seed=recipe.data_seed,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         plugins=[
-            PluginUse(**{name: getattr(plugin, name) for name in names})
+            PluginUse(
+                **{name: getattr(plugin, name) for name in names},
+                registers={} if plugin.distribution == PROJECT else plugin.registers,
+            )
             for plugin in plugins.records
             if plugin.state == "ok"
         ],

@@ -63,6 +63,8 @@ def _bind_head(parts: RunParts) -> None:
     """Bind the head; if the backbone is a run that trained it, load that run's weights and settings."""
     backbone, head = parts.backbone, parts.head
     head.bind(backbone, next(iter(parts.scored)))
+    if len({example.choices for example in parts.scored}) == 1:  # choices of their own may be equal: ties are counted
+        head.check_choices(parts.scored[0])
     modules = head.modules()
     if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
         load_head(head, backbone)

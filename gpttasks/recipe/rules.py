@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..data.sources import SplitOptions
 from ..errors import GpttasksError, Problem, comma_separated, did_you_mean
 from ..example import renamed_field
 from ..plugins import Plugins
+from ..plugins.faults import naming
 from ..runtime import precision_problem
 from .backbone_rules import backbone_problems
 from .declared import Declared, declared, declared_by_default
@@ -182,7 +184,7 @@ class _Rules:
 
     def _fitting(self, kind: str, fits: Callable[[Declared], bool]) -> str:
         """Which components of a kind fit, with their default options."""
-        components = ((name, declared_by_default(self.plugins.get(kind, name))) for name in self.plugins.names(kind))
+        components = ((name, declared_by_default(one)) for name, one in self.plugins.usable(kind).items())
         names = [name for name, component in components if component is not None and fits(component)]
         return f"{kind}s that fit: {', '.join(names) or 'none'}"
 
@@ -192,17 +194,20 @@ class _Rules:
         return head.needs | head.trains_on if trained else head.needs
 
     def _adaptations(self) -> str:
-        names = self.plugins.names("adaptation")
-        return ", ".join(name for name in names if getattr(self.plugins.get("adaptation", name), "trains", True))
+        adaptations = self.plugins.usable("adaptation")
+        return ", ".join(name for name, one in adaptations.items() if getattr(one, "trains", True))
 
     def _declared(self, kind: str, use: Use | None, location: Location) -> Declared | None:
         """The declarations of a component; None, with the problem in ``failed``, if its code fails on the options."""
         if use is None:
             return None
         try:
-            return declared(self.plugins.get(kind, use.name), use.options)
+            with naming(self.plugins.owner(kind, use.name)):
+                return declared(self.plugins.get(kind, use.name), use.options)
         except GpttasksError as error:
-            self.failed += [self.document.problem(str(problem), location) for problem in error.problems]
+            for one in error.problems:
+                message = str(replace(one, hint=None))
+                self.failed.append(self.document.problem(message, location, hint=one.hint))
             return None
 
 

@@ -185,13 +185,20 @@ class OverlapRecord(Section):
 
 
 class PluginUse(Section):
-    """A plugin that was loaded; ``sha256`` is the digest of its file, for a plugin given as a file."""
+    """A plugin that was loaded.
+
+    sha256:
+        the digest of its file, for a plugin given as a file.
+    registers:
+        the names that it registered, by kind; empty in records of versions that did not keep them.
+    """
 
     name: str
     distribution: str | None
     version: str | None
     origin: str
     sha256: str | None
+    registers: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class ShotRecord(Section):

@@ -24,15 +24,16 @@ from ..errors import (
 from ..example import Part, Prompt, as_prompt
 from .extensions import Extensions, current_extensions
 from .filters import FilterFailed, PromptMarks, TemplateFilter, marking
-from .text_values import NotText, check_concatenations, checked_filters, text_value
+from .text_values import NotText, check_concatenations, decoded, text_value
 
 if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.runtime import Context
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-# Seeds and digests promise the same prompt every time: nothing random, nothing that a prompt has no use for.
-_GLOBALS = ("range", "namespace")
+
+_NAMES_SHOWN = 12
+"""The most names of classes in a message."""
 
 
 class Template:
@@ -66,30 +67,34 @@ class Template:
         self.columns: frozenset[str] = frozenset(meta.find_undeclared_variables(tree))
         self.required: frozenset[str] = self.columns - _tested_names(tree)
         self._has_marks = _marked_last(tree)
+        self._texts = self.columns - _media_columns(tree)
+        self._shown_alone = self.columns & _shown_alone(tree)
 
     def render(self, row: Mapping[str, Any]) -> Prompt:
         """The prompt of a row: fixed parts, passages and media.
 
         Raises DataError, with the row's place, for a column that is missing or null, for one that is not text (a list,
-        a mapping, a boolean), and if rendering fails. Raises PluginError, with the row's place, if a plugin's filter
-        fails.
+        a mapping, a boolean, the number of a class with a name), and if rendering fails. Raises PluginError, with the
+        row's place, if a plugin's filter fails.
         """
         if not self._has_marks:
             return as_prompt(self.render_text(row))
-        unused = _unused_marks([self.source, *_strings([row.get(column) for column in self.columns])])
+        values = decoded(row, self._texts)
+        unused = _unused_marks([self.source, *_strings([values.get(column) for column in self.columns])])
         marks = PromptMarks(row, *unused, media_types=self._media_types)
-        return as_prompt(_split(self._rendered(row, marks), marks))
+        return as_prompt(_split(self._rendered(row, values, marks), marks))
 
     def render_text(self, row: Mapping[str, Any]) -> str:
         """The same as one string. Raises DataError as :meth:`render` does."""
-        return self._rendered(row, None)
+        return self._rendered(row, decoded(row, self._texts), None)
 
-    def _rendered(self, row: Mapping[str, Any], marks: PromptMarks | None) -> str:
+    def _rendered(self, row: Mapping[str, Any], values: Mapping[str, Any], marks: PromptMarks | None) -> str:
         from jinja2.exceptions import SecurityError, UndefinedError
 
+        self._check_classes(row)
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
-            context = self._template.new_context({**self._globals, **row}, shared=True)
+            context = self._template.new_context({**self._globals, **values}, shared=True)
             with marking(marks):
                 return "".join(self._template.root_render_func(context))
         except UndefinedError as error:
@@ -107,15 +112,28 @@ class Template:
         except GpttasksError:
             raise
         except NotText as error:
-            raise self._not_text(row, error) from error
+            raise self._not_text(row, values, error) from error
         except SecurityError as error:
             raise _failure(row, f"{self._line(error)} is not allowed: {error.message}") from error
         except Exception as error:  # whatever an expression of the user's can raise: a division by zero, a wrong type
             raise _failure(row, f"{self._line(error)} fails: {type(error).__name__}: {error}") from error
 
-    def _not_text(self, row: Mapping[str, Any], error: NotText) -> DataError:
+    def _check_classes(self, row: Mapping[str, Any]) -> None:
+        """Raises DataError where the template shows the number of a class that has a name in the data."""
+        if not isinstance(row, Row) or not row.class_names:
+            return
+        for column in sorted(self._shown_alone & row.class_names.keys()):
+            name = row.class_name(column)
+            if name is not None:
+                names = row.class_names[column]
+                some = ", ".join(map(repr, names[:_NAMES_SHOWN])) + (", ..." if len(names) > _NAMES_SHOWN else "")
+                message = f"the template shows the column {column!r}, which holds {row[column]}, the class {name!r}"
+                hint = f"write {{{{ [{some}][{column}] }}}}, or {{{{ {column} + 0 }}}} for the number"
+                raise _failure(row, message, hint)
+
+    def _not_text(self, row: Mapping[str, Any], values: Mapping[str, Any], error: NotText) -> DataError:
         """The error for a value that must not be shown as it is, with its column if one holds it."""
-        names = sorted(name for name in self.columns if row.get(name) is error.value)
+        names = sorted(name for name in self.columns if values.get(name) is error.value)
         held = f"the column {' or '.join(map(repr, names))} is" if names else "a value is"
         hint = error.hint.replace("COLUMN", names[0] if names else "VALUE")
         return _failure(row, f"{self._line(error)} shows text, but {held} {error.kind}", hint)
@@ -191,19 +209,9 @@ class TextList:
 
 @functools.lru_cache(maxsize=8)
 def _environment(extensions: Extensions) -> ImmutableSandboxedEnvironment:
-    # Jinja takes a tenth of a second to import: only when there is a template.
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from .environment import PromptEnvironment  # Jinja takes a tenth of a second: only when there is a template
 
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined,
-        autoescape=False,
-        keep_trailing_newline=True,
-        finalize=text_value,
-    )
-    environment.globals = {name: environment.globals[name] for name in _GLOBALS}
-    del environment.filters["random"]
-    environment.filters.update(checked_filters(environment.filters))
+    environment = PromptEnvironment()
     environment.filters.update({name: _as_jinja_filter(one) for name, one in extensions.filters.items()})
     return environment
 
@@ -243,6 +251,31 @@ def _marked_last(tree: nodes.Template) -> bool:
         if node not in printed:
             raise ValueError(f"the filter {name} must come last and alone: {{{{ text | trim | {name} }}}}")
     return bool(marking_filters)
+
+
+def _shown_alone(tree: nodes.Template) -> frozenset[str]:
+    """The names that are shown as they are, but for filters such as ``trim`` and ``passage``."""
+    from jinja2 import nodes
+
+    found = set()
+    for output in tree.find_all(nodes.Output):
+        for shown in output.nodes:
+            node: nodes.Node | None = shown
+            while isinstance(node, nodes.Filter):
+                node = node.node
+            if isinstance(node, nodes.Name):
+                found.add(node.name)
+    return frozenset(found)
+
+
+def _media_columns(tree: nodes.Template) -> frozenset[str]:
+    """The columns of audio and images, whose bytes are no text."""
+    from jinja2 import nodes
+
+    marked = (node.node for node in tree.find_all(nodes.Filter) if node.name == "media" and node.node is not None)
+    return frozenset(
+        name.name for node in marked for name in (node, *node.find_all(nodes.Name)) if isinstance(name, nodes.Name)
+    )
 
 
 def _tested_names(tree: nodes.Template) -> frozenset[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -134,6 +136,9 @@ VALUES = {
     "audio": b"\xff\xfe",
     "missing": float("nan"),
     "flags": [True],
+    "array": np.array([1, 2]),
+    "yes": np.bool_(True),
+    "decimal": decimal.Decimal("nan"),
 }
 
 
@@ -151,6 +156,25 @@ VALUES = {
         ("{{ audio }}", r"'audio' is 2 bytes that are not UTF-8 text; mark audio and images with \{\{ audio \| media"),
         ("{{ missing }}", "'missing' is NaN"),
         ("{{ tags | map('upper') }}", "a value is of the type generator"),
+        ("{{ '%s' % tags }}", "'tags' is a list"),
+        ("{{ 'a %s %s' % ('x', flag) }}", "'flag' is the boolean true"),
+        ("{{ '%d' % flag }}", "'flag' is the boolean true"),
+        ("{{ '%s' % map }}", "'map' is a mapping"),
+        ("{{ '%(a)s' % {'a': tags} }}", "'tags' is a list"),
+        ("{{ '%s' | format(tags) }}", "'tags' is a list"),
+        ("{{ '{}'.format(tags) }}", "'tags' is a list"),
+        ("{{ '{!r}'.format(map) }}", "'map' is a mapping"),
+        ("{{ '{a}'.format(a=flag) }}", "'flag' is the boolean true"),
+        ("{{ '{flag}'.format_map({'flag': flag}) }}", "'flag' is the boolean true"),
+        ("{{ ['%s'] | map('format', tags) | join }}", "'tags' is a list"),
+        ("{{ 'a b' | replace('b', tags) }}", "'tags' is a list"),
+        ("{{ ['a', 'b'] | join(tags) }}", "'tags' is a list"),
+        ("{{ [map] | join(attribute='en') }}{{ [{'x': tags}] | join(attribute='x') }}", "'tags' is a list"),
+        ("{{ 'a' ~ true }}", "a value is the boolean true"),
+        ("{{ tags | urlencode }}", "'tags' is a list"),
+        ("{{ array }}", r"is a list, \[1, 2\]"),
+        ("{{ array[0] == 1 }}{{ yes }}", "the boolean true"),
+        ("{{ decimal }}", "'decimal' is NaN"),
         ("{{ map.keys }}", "a value is of the type builtin_function_or_method"),
         ("{{ map.keys() }}", "a value is of the type dict_keys"),
     ],
@@ -176,6 +200,14 @@ def test_a_value_that_is_no_text_is_refused(source, message):
         ("{{ day }}", "2026-03-01"),
         ("{{ tags | map('upper') | join }}", "AB"),
         ("{{ tags | tojson }}", '["a", "b"]'),
+        ("{{ mapping | tojson }}", '{"flag": true, "what": "it\'s <é>"}'),
+        ("{{ raw | length }} {{ raw[:4] }} {{ raw | first }}", "7 A ca A"),
+        ("{{ 'yes' if raw == 'A café.' else 'no' }}", "yes"),
+        ("{{ '%s, %.1f' % (raw, number) }}", "A café., 3.0"),
+        ("{{ '%(what)s' % mapping }}", "it's <é>"),
+        ("{{ '%s' | format(raw) }} {{ '{} {n}'.format(raw, n=number) }}", "A café. A café. 3"),
+        ("{{ '{0[1]}'.format(tags) }} {{ '{what}'.format_map(mapping) }}", "b it's <é>"),
+        ("{{ raw | replace('café', tags[0]) | truncate(3, true, '', 0) }}", "A a"),
     ],
 )
 def test_text_numbers_and_dates_are_shown_and_bytes_are_decoded(source, text):
@@ -186,9 +218,16 @@ def test_text_numbers_and_dates_are_shown_and_bytes_are_decoded(source, text):
         "rows": [{"n": 1}, {"n": 2}],
         "number": 3,
         "flag": True,
+        "mapping": {"what": "it's <é>", "flag": True},
         "day": datetime.date(2026, 3, 1),
     }
     assert prompt_text(Template(source).render(row)) == text
+
+
+@pytest.mark.parametrize("name", ["pprint", "random", "xmlattr"])
+def test_filters_for_consoles_and_html_are_not_there(name):
+    with pytest.raises(ValueError, match=f"No filter named '{name}'"):
+        Template("{{ a | " + name + " }}")
 
 
 class Model(BaseModel):

@@ -69,7 +69,7 @@ CASES = {
     "empty": (b"", "empty, expected audio or an image"),
     "absent": (None, "bad.wav cannot be read: No such file"),
     "text": (b"<html>not found</html>", "unknown format, begins with b'<html>no'"),
-    "corrupt": (b"RIFF not audio at all", "cannot be read (libsndfile:"),
+    "corrupt": (b"fLaC not audio at all", "cannot be read (libsndfile:"),
     "a lost tail": (wav(tone(0.2))[:1000], "is cut off: its header declares 5,444 more bytes"),
     "half an MP3": (audio(tone(0.5), kind="MP3").data[:900], "is cut off: its header declares 8,000 samples, but"),
     "no samples": (wav(np.zeros(0, dtype="float32")), "has no samples"),
@@ -123,7 +123,7 @@ def test_bad_audio_may_be_left_out_and_is_counted(folder: Path, split: str, caps
 def test_nothing_but_bad_audio(folder: Path, capsys) -> None:
     file = folder / "data" / "test.csv"
     (folder / "clips" / "silent.wav").write_bytes(CASES["silent"][0])
-    (folder / "clips" / "corrupt.wav").write_bytes(b"RIFF")
+    (folder / "clips" / "corrupt.wav").write_bytes(b"fLaC")
     file.write_text("audio,label\n../clips/silent.wav,low\n../clips/corrupt.wav,high\n")
     assert main(["run", "tones.yaml", "task.data.bad_rows=skip", "--out", "out"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
