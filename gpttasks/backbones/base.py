@@ -84,6 +84,10 @@ class Backbone(Component):
     def check_source(self) -> None:
         """Raise BackboneError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
 
+    def to_download(self) -> str | None:
+        """What loading would download, such as a Hub id; None if all files are on this machine."""
+        return None
+
     def load(self, settings: LoadSettings) -> None:
         """Load the model and its tokenizer. Raises BackboneError that says what is missing or wrong."""
         raise NotImplementedError
