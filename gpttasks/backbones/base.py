@@ -89,13 +89,12 @@ class Backbone(Component):
         """The model in memory after ``load``; None for a backbone that is its own engine."""
         return None
 
-    @property
-    def downloads(self) -> bool:
-        """Whether ``load`` and ``load_tokenizer`` would download files, which ``gpttasks check --data`` never does."""
-        return False
-
     def check_source(self) -> None:
         """Raise BackboneError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
+
+    def to_download(self) -> str | None:
+        """What loading would download, such as a Hub id; None if all files are on this machine."""
+        return None
 
     def load(self, settings: LoadSettings) -> None:
         """Load the model and its tokenizer. Raises BackboneError that says what is missing or wrong."""

@@ -14,7 +14,7 @@ from ..hashing import content_digest, files_digest
 from ..plugins import Plugins, load_plugins
 from ..plugins.faults import create
 from ..plugins.recorded import recorded_plugins_named
-from ..records.folder import ADAPTER, HEAD, HEAD_WEIGHTS, MODEL, RECIPE
+from ..records.folder import ADAPTER, HEAD, HEAD_TUNED, HEAD_WEIGHTS, MODEL, RECIPE
 from ..records.run import RECORD, read_run
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
@@ -128,11 +128,14 @@ class RunBackbone(Backbone):
     def trained_file(self, name: str) -> Path:
         """The file ``name`` of what was trained: of this run or, if it trained nothing, of the run it scored.
 
-        The path is that in this run if neither has the file.
+        The path is that in this run if neither has the file, or if the other run had another head and the file is the
+        head's.
         """
         file, below = Path(self.options.path) / name, self._loaded
         trained = self.recipe.train is not None
         if file.exists() or trained or not isinstance(below, RunBackbone):
+            return file
+        if name in (HEAD_WEIGHTS, HEAD_TUNED) and below.recipe.head.name != self.recipe.head.name:
             return file
         found = below.trained_file(name)
         return found if found.exists() else file

@@ -21,7 +21,10 @@ _KEPT = {"adapter": "an adapter", "model": "all weights"}
 def check(
     recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, show_default=False)] = None,
     changes: Changes = None,
-    data: Annotated[bool, typer.Option("--data", help="Read the data too: columns, labels, bad rows.")] = False,
+    data: Annotated[
+        bool,
+        typer.Option("--data", help="Read the data too: columns, labels, bad rows, and how long the training takes."),
+    ] = False,
     prompts: Annotated[
         int | None,
         typer.Option("--show", metavar="N", min=1, help="Show N prompts as the model gets them, token by token."),
@@ -88,6 +91,7 @@ def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: b
     from .check_data import data_text
     from .check_lengths import find_over_long, refuse_over_long
     from .check_prompts import prompts_text
+    from .check_training import say_training
 
     with Session(plugins) as session:
         parts = session.with_examples(recipe)
@@ -97,6 +101,8 @@ def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: b
         if prompts:
             say(prompts_text(parts, prompts, plugins))
         refuse_over_long(parts, over_long or {})
+        if data:
+            say_training(session, parts)
 
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:

@@ -26,8 +26,8 @@ def find_over_long(parts: RunParts, plugins: Plugins) -> OverLong | None:
     """
     from ..pipeline.too_long import Room, asked_roles, over_long
 
-    downloads = parts.backbone.underlying(plugins).downloads
-    reader = None if downloads else reader_of(parts, plugins)
+    missing = parts.backbone.underlying(plugins).to_download()
+    reader = reader_of(parts, plugins) if missing is None else None
     if reader is None:
         return None
     bound: Any = reader

@@ -37,6 +37,10 @@ class Encoder(Component):
     def check_source(self) -> None:
         """Raise UserError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
 
+    def to_download(self) -> str | None:
+        """What loading would download, such as a Hub id; None if all files are on this machine."""
+        return None
+
     def bind(self, hidden_size: int) -> None:
         """Make or load the modules. Called once, before all other methods, with the width of the backbone's embeddings.
 

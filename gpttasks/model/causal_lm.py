@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BackboneError
 from .capabilities import Capabilities, inspected, unless
-from .loaded import config_digest, state_digest, usable_context
+from .loaded import check_vocabulary, config_digest, state_digest, usable_context
 from .media import MediaNodes
 from .states import Forward
 
@@ -51,7 +51,7 @@ class CausalLM:
         self.model = model
         self.tokenizer = tokenizer
         self.context = usable_context(model.config, context)
-        self._check_vocabulary()
+        check_vocabulary(tokenizer.inner, int(model.get_input_embeddings().weight.shape[0]))
         self._check_causal()
         self.supports = inspected(model, tokenizer.inner)
         direct = None if self._head_gives_logits() else "its logits are not a linear function of its last hidden states"
@@ -163,18 +163,6 @@ class CausalLM:
 
         size = self.model.get_input_embeddings().weight.shape[0]
         return torch.randint(0, size, (1, 7), generator=torch.Generator().manual_seed(0)).to(self.device)
-
-    def _check_vocabulary(self) -> None:
-        """Raise BackboneError if the tokenizer has tokens for which the embedding has no row."""
-        rows = int(self.model.get_input_embeddings().weight.shape[0])
-        token, largest = max(self.tokenizer.inner.get_vocab().items(), key=lambda item: item[1], default=("", -1))
-        if largest >= rows:
-            raise BackboneError(
-                f"the tokenizer has ids up to {largest} ({token!r}), and the embedding of the model has {rows} rows, "
-                f"for the ids 0 to {rows - 1}",
-                hint="take the tokenizer that the model was trained with, or enlarge the model's embedding with "
-                "model.resize_token_embeddings",
-            )
 
     def _check_causal(self) -> None:
         """Raise BackboneError for a model such as BERT: it loads as a causal model, but would see what it predicts."""

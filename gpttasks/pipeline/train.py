@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from statistics import fmean
@@ -21,11 +21,13 @@ from ..records.folder import ADAPTER, CHECKPOINTS
 from ..records.run import TrainingRecord
 from ..training.checkpoint import LAST, save_checkpoint
 from ..training.items import LazyItems
-from ..training.plan import Plan, different_items
+from ..training.plan import different_items
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
+from .accelerator import tracked_accelerator
 from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
 from .check_saved import use_what_was_saved
+from .expected_training import FEW_STEPS, TimeLeft, expected_work, few_steps
 from .parts import PreparedRun
 from .too_long import may_be_too_long, reserved_tokens, skipping
 from .trained_files import save_encoder, save_head
@@ -36,11 +38,6 @@ if TYPE_CHECKING:
 
     from ..recipe.schema import TrainOptions
 
-FEW_STEPS = 20
-"""Fewer optimiser steps than these are reported as a training that hardly trains."""
-SAMPLED_ITEMS = 64
-"""Items whose lengths are looked at to tell beforehand how long a training is."""
-
 
 def train(run: ActiveRun, prepared: PreparedRun) -> None:
     """Train head and adaptation, from the last checkpoint if there is one, and save them in the run folder."""
@@ -50,7 +47,7 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     assert options is not None
     items, owners = make_items(prepared)
     run.note_too_long(prepared, "train")
-    accelerator = make_accelerator(run, prepared)
+    accelerator = tracked_accelerator(run, prepared)
     warn_of_dropout(run, prepared)
     with stop_on_interrupt(run) as stop_requested:
         settings = _settings(run, prepared, accelerator, stop_requested)
@@ -58,7 +55,8 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
             run.say(f"going on from {trainer.last_checkpoint}")
-        run.say(f"training {trained:,} parameters on {len(items):,} items, {expected_work(items, options)}")
+        work = expected_work(items, len(items), options).text
+        run.say(f"training {trained:,} parameters on {len(items):,} items, in {work}")
         with kept_if_a_plugin_fails(trainer):
             state = trainer.fit(items)
     accelerator.end_training()
@@ -139,23 +137,11 @@ def _all_items(prepared: PreparedRun, examples: Sequence[Example]) -> tuple[Sequ
     return items, owners
 
 
-def expected_work(items: Sequence[Item], options: TrainOptions) -> str:
-    """About how many steps and tokens the training has, from the lengths of some of its items."""
-    some = range(0, len(items), max(1, len(items) // SAMPLED_ITEMS))
-    length = sum(items[place].tokens for place in some) / len(some)
-    steps, tokens = Plan(len(items), options.tokens_per_step, 0, options.epochs, options.steps).estimate(length)
-    about = "" if options.steps else "about "
-    return f"in {about}{steps:,} step{'' if steps == 1 else 's'}, about {tokens:,} tokens"
-
-
 def warn_of_little_training(run: ActiveRun, options: TrainOptions) -> None:
     """Warn of a training with few steps, or whose loss has not fallen from its first to its last quarter."""
     steps = run.record.training.step if run.record.training else 0
     if steps < FEW_STEPS:
-        run.warn(
-            f"the training had {steps} optimiser step{'' if steps == 1 else 's'}, and fewer than {FEW_STEPS} seldom "
-            f"change a model; lower train.tokens_per_step ({options.tokens_per_step:,}), or train longer"
-        )
+        run.warn(f"the training had {few_steps(steps, options)}")
         return
     losses = [event["loss"] for event in run.folder.events() if event["event"] == "step"]
     quarter = len(losses) // 4
@@ -194,48 +180,19 @@ def note_training(
         )
 
 
-def make_accelerator(run: ActiveRun, prepared: PreparedRun) -> Accelerator:
-    """The Accelerator for this device, precision and the recipe's trackers."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    trackers = prepared.recipe.runtime.trackers
-    AcceleratorState._reset_state(
-        reset_partial_state=True
-    )  # an earlier run of this process may have had another precision
-    mixed = {"fp32": "no"}.get(prepared.precision, prepared.precision)
-    folder = str(run.folder / "trackers")
-    accelerator = Accelerator(
-        mixed_precision=mixed,
-        cpu=prepared.device == "cpu",
-        log_with=trackers or None,
-        project_dir=folder if trackers else None,
-    )
-    if trackers:
-        accelerator.init_trackers(prepared.recipe.name, config=flat(run.info.recipe))
-    return accelerator
-
-
-def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
-    """A nested mapping as a flat one with dotted keys, and values of the types that trackers take."""
-    flattened: dict[str, str | int | float | bool] = {}
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            flattened |= flat(value, f"{prefix}{key}.")
-        else:
-            flattened[prefix + key] = value if isinstance(value, (str, int, float, bool)) else str(value)
-    return flattened
-
-
 def _settings(
     run: ActiveRun, prepared: PreparedRun, accelerator: Accelerator, stop_requested: threading.Event
 ) -> TrainerSettings:
     recipe = prepared.recipe
     validation = recipe.train.validate_ if recipe.train else None
 
+    time_left = TimeLeft()
+
     def log(event: dict[str, Any]) -> None:
         run.folder.log(event)
         if event["event"] == "step":
+            if (announced := time_left.after_step(event["step"], event["done"])) is not None:
+                run.say(announced)
             values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
             run.call_hook("gpttasks_logged", step=event["step"], values=values)
         elif event["event"] == "validation":
@@ -249,6 +206,10 @@ def _settings(
             step=event["step"],
         )
 
+    def validate() -> dict[str, float]:
+        with time_left.paused():
+            return _validate(prepared)
+
     last = run.folder / CHECKPOINTS / LAST
     if not last.exists():
         run.folder.keep_events_until(0)
@@ -258,7 +219,7 @@ def _settings(
         checkpoints=run.folder / CHECKPOINTS,
         log=log,
         stop_asked=stop_requested.is_set,
-        validate=(lambda: _validate(prepared)) if validation else None,
+        validate=validate if validation else None,
         best_is_higher=prepared.metrics[best].higher_is_better if best else True,
         tokens_per_batch=recipe.runtime.tokens_per_batch,
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
