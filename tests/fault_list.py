@@ -15,8 +15,8 @@ BEGINNING = """\
 # What can go wrong
 
 Each of these faults once gave a wrong number, lost somebody's work or ended in an unclear message. Each has a test that
-brings its own rows and tiny models, and whose docstring says what went wrong and what is right. This list is made of the
-docstrings by `python tests/fault_list.py`.
+brings its own rows and tiny models, and whose docstring says what went wrong and what is right.
+`python tests/fault_list.py` makes this list of the docstrings.
 """
 
 
