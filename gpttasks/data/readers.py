@@ -288,16 +288,18 @@ def with_quoting(readers: Mapping[str, FileReader], quoting: Quoting | None) -> 
 
     The readers of plugins stay as they are.
     """
-    if quoting is None:
-        return readers
     chosen = {
-        suffix: FileReader(
-            suffix, _by_line(partial(_read_delimited, delimiter=delimiter, quoting=quoting)), quoting=quoting
-        )
+        suffix: _delimited_reader(suffix, delimiter, quoting)
         for suffix, delimiter in ((".csv", ","), (".tsv", "\t"))
         if suffix in readers and readers[suffix].owner is None
     }
     return {**readers, **chosen}
+
+
+def _delimited_reader(suffix: str, delimiter: str, quoting: Quoting | None) -> FileReader:
+    if quoting is None:
+        return READERS[suffix]
+    return FileReader(suffix, _by_line(partial(_read_delimited, delimiter=delimiter, quoting=quoting)), quoting=quoting)
 
 
 def read_file(path: Path, readers: Mapping[str, FileReader] = READERS) -> Iterator[Row]:
