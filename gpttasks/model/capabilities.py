@@ -45,8 +45,14 @@ class Capabilities:
     sliding_window:
         the number of tokens that a token sees in a layer with a sliding window, itself included; None if no layer has
         one.
+    rope_changes_at:
+        the longest text, in tokens, with the short factors of a rotary embedding that has others for longer texts
+        (:mod:`gpttasks.model.rope`). Only texts up to this length are shared, packed or written together; longer ones
+        are never in one forward pass with them. None if no text has other factors.
     direct_head:
         the LM head, applied to the last hidden states, gives the logits.
+    batches:
+        processes rows of different lengths, padded on the right, as if each were alone.
     packing:
         processes several texts in one row.
     sharing:
@@ -71,11 +77,13 @@ class Capabilities:
     chat_template: Capability
     cache_name: str | None = None
     sliding_window: int | None = None
+    rope_changes_at: int | None = None
     layers: int | None = None
     quantisation: str | None = None
     logprobs: Capability = YES
     direct_head: Capability = NOT_TESTED
     masks: Capability = NOT_TESTED
+    batches: Capability = NOT_TESTED
     packing: Capability = NOT_TESTED
     sharing: Capability = NOT_TESTED
     ragged: Capability = NOT_TESTED
@@ -100,6 +108,7 @@ RECORDED_AS = {
     "embeddings": "takes_embeddings",
     "masks": "takes_masks",
     "direct_head": "direct_head",
+    "batches": "batches_rows",
     "packing": "packs_texts",
     "sharing": "shares_prompts",
     "ragged": "reads_ragged",

@@ -11,7 +11,8 @@ from ..errors import BackboneError
 from .capabilities import Capabilities, inspected, unless
 from .loaded import config_digest, state_digest, usable_context
 from .media import MediaNodes
-from .states import Forward
+from .rope import rope_change
+from .states import Forward, in_one
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from ..encoders.base import Encoder
     from ..tokens.tokenizer import TextTokenizer
+
+
+LARGE_LOGIT = 1e4
+"""The largest logit in the test of the LM head: far beyond every cap, and within the range of fp16."""
 
 
 class CausalLM:
@@ -54,8 +59,9 @@ class CausalLM:
         self._check_vocabulary()
         self._check_causal()
         self.supports = inspected(model, tokenizer.inner)
-        direct = None if self._head_gives_logits() else "its logits are not a linear function of its last hidden states"
-        self.supports = replace(self.supports, direct_head=unless(direct))
+        direct = None if head_gives_logits(model, self._some_ids()) else "it alters its states or its logits at its head"
+        change = rope_change(model, self.context)
+        self.supports = replace(self.supports, direct_head=unless(direct), rope_changes_at=change)
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
         self._config_digest = config_digest(model)
@@ -136,9 +142,25 @@ class CausalLM:
     def forward(self, rows: Sequence[Sequence[int]], layers: Collection[int] = ()) -> Forward:
         """Run rows of token ids, padded on the right, through the model.
 
+        The results are those of each row alone: rows that would change each other are processed one after another.
         ``layers`` are the layers whose states are needed beside those of the last. Raises BackboneError for a layer
         that the model does not have.
         """
+        groups: dict[int, list[int]] = {}
+        for index, row in enumerate(rows):
+            groups.setdefault(self._kind_of_row(index, len(row)), []).append(index)
+        parts = [self._forward_padded([rows[index] for index in group], layers) for group in groups.values()]
+        return parts[0] if len(parts) == 1 else in_one(parts, list(groups.values()))
+
+    def keeps_rope(self, length: int) -> bool:
+        """Whether a text of ``length`` tokens has the factors that its rotary embedding has for short texts."""
+        return self.supports.rope_changes_at is None or length <= self.supports.rope_changes_at
+
+    def _kind_of_row(self, index: int, length: int) -> int:
+        """A number that is equal for rows that may be processed together."""
+        return int(self.keeps_rope(length)) if self.supports.batches else index
+
+    def _forward_padded(self, rows: Sequence[Sequence[int]], layers: Collection[int]) -> Forward:
         import torch
 
         lengths = [len(row) for row in rows]
@@ -192,18 +214,6 @@ class CausalLM:
                 hint="use a decoder-only model, such as GPT-2, Llama or Qwen",
             )
 
-    def _head_gives_logits(self) -> bool:
-        import torch
-
-        head = self.model.get_output_embeddings()
-        if head is None:
-            return False
-        ids = self._some_ids()
-        with torch.no_grad():
-            whole = self.model(input_ids=ids, use_cache=False).logits
-            direct = head(self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-        return bool(torch.allclose(whole.float(), direct.float(), atol=1e-4, rtol=1e-4))
-
     def digests(self) -> dict[str, str]:
         """The SHA-256 of the weights as they were loaded, before any training, of the config and of the tokenizer."""
         return {"weights": self._weights_digest, "config": self._config_digest, "tokenizer": self.tokenizer.digest}
@@ -219,6 +229,41 @@ class CausalLM:
             return False
         state, config = state_digest(self.model.state_dict()), config_digest(self.model)
         return (state, config) == (self._weights_digest, self._config_digest)
+
+
+def head_gives_logits(model: Any, ids: torch.Tensor) -> bool:
+    """Whether the logits are what the LM head gives for the last hidden states, and nothing is done to either.
+
+    The head's output is made large on its way: the small logits of an untrained model hide a cap, as Gemma 2 has it,
+    which training would bring to light. ids: some token ids [1, tokens] on the model's device.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    if head is None:
+        return False
+    got, given = [], []
+
+    def enlarge(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        got.append(inputs[0])
+        given.append(output * (LARGE_LOGIT / output.abs().max().clamp(min=1e-6)))
+        return given[-1]
+
+    hook = head.register_forward_hook(enlarge)
+    try:
+        with torch.no_grad():
+            logits = model(input_ids=ids, use_cache=False).logits
+            states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    finally:
+        hook.remove()
+    return len(given) == 1 and _equal(got[0], states) and _equal(given[0], logits)
+
+
+def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Whether two tensors differ by rounding only."""
+    if first.shape != second.shape:
+        return False
+    return bool((first.float() - second.float()).abs().max() <= 1e-4 * second.float().abs().max())
 
 
 def _chosen_layers(states: Sequence[torch.Tensor], layers: Collection[int]) -> dict[int, torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .capabilities import Capability, unless
+from .capabilities import YES, Capability, unless
 from .left_padding import PaddedBatch, prefix_fits
 from .ragged_attention import forward_ragged, restore_attention, select_attention
 from .tree_attention import LAYER_KINDS, MaskedRow, attention_masks, compute_prefix, forward_rows
@@ -29,9 +29,24 @@ Reader = Callable[["CausalLM", MaskedRow, Any], torch.Tensor]
 
 def self_test(lm: CausalLM) -> None:
     """Complete ``lm.supports``: test everything that does not follow from the config."""
-    lm.supports = replace(lm.supports, masks=try_masks(lm), packing=try_packing(lm), sharing=try_sharing(lm))
+    lm.supports = replace(lm.supports, batches=try_batches(lm), masks=try_masks(lm))
+    lm.supports = replace(lm.supports, packing=try_packing(lm), sharing=try_sharing(lm))
     # These two tests depend on the result for sharing.
     lm.supports = replace(lm.supports, ragged=try_ragged(lm), left_padding=try_left_padding(lm))
+
+
+def try_batches(lm: CausalLM) -> Capability:
+    """Whether rows of different lengths can be processed together, padded on the right."""
+    lm.supports = replace(lm.supports, batches=YES)
+    drawn = torch.randint(0, _vocabulary(lm), (16,), generator=torch.Generator().manual_seed(2)).tolist()
+    rows = [drawn[:11], drawn[11:]]
+    with torch.no_grad():
+        together = lm.forward(rows).states
+        off = max(
+            _off(lm, states[: len(row)], lm.forward([row]).states[0])
+            for row, states in zip(rows, together, strict=True)
+        )
+    return unless(None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times the tolerance")
 
 
 def try_masks(lm: CausalLM) -> Capability:
