@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -88,6 +88,11 @@ class Capabilities:
     sharing: Capability = NOT_TESTED
     ragged: Capability = NOT_TESTED
     left_padding: Capability = NOT_TESTED
+
+    def with_result(self, name: str, found: Capability) -> Capabilities:
+        """The record with the result of the test of one capability."""
+        changes: dict[str, Any] = {name: found}
+        return replace(self, **changes)
 
     def as_record(self) -> dict[str, object]:
         """The record in JSON values, as in ``run.json``: ``NAME`` is a boolean, ``NAME_reason`` why it is false."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackboneError
-from .capabilities import Capabilities, inspected, unless
+from .capabilities import Capabilities, inspected
 from .loaded import config_digest, state_digest, usable_context
 from .media import MediaNodes
 from .rope import rope_change
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     from ..encoders.base import Encoder
     from ..tokens.tokenizer import TextTokenizer
-
-
-LARGE_LOGIT = 1e4
-"""The largest logit in the test of the LM head: far beyond every cap, and within the range of fp16."""
 
 
 class CausalLM:
@@ -59,9 +55,7 @@ class CausalLM:
         self._check_vocabulary()
         self._check_causal()
         self.supports = inspected(model, tokenizer.inner)
-        direct = None if head_gives_logits(model, self._some_ids()) else "it alters its states or its logits at its head"
-        change = rope_change(model, self.context)
-        self.supports = replace(self.supports, direct_head=unless(direct), rope_changes_at=change)
+        self.supports = replace(self.supports, rope_changes_at=rope_change(model, self.context))
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
         self._config_digest = config_digest(model)
@@ -229,41 +223,6 @@ class CausalLM:
             return False
         state, config = state_digest(self.model.state_dict()), config_digest(self.model)
         return (state, config) == (self._weights_digest, self._config_digest)
-
-
-def head_gives_logits(model: Any, ids: torch.Tensor) -> bool:
-    """Whether the logits are what the LM head gives for the last hidden states, and nothing is done to either.
-
-    The head's output is made large on its way: the small logits of an untrained model hide a cap, as Gemma 2 has it,
-    which training would bring to light. ids: some token ids [1, tokens] on the model's device.
-    """
-    import torch
-
-    head = model.get_output_embeddings()
-    if head is None:
-        return False
-    got, given = [], []
-
-    def enlarge(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        got.append(inputs[0])
-        given.append(output * (LARGE_LOGIT / output.abs().max().clamp(min=1e-6)))
-        return given[-1]
-
-    hook = head.register_forward_hook(enlarge)
-    try:
-        with torch.no_grad():
-            logits = model(input_ids=ids, use_cache=False).logits
-            states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    finally:
-        hook.remove()
-    return len(given) == 1 and _equal(got[0], states) and _equal(given[0], logits)
-
-
-def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Whether two tensors differ by rounding only."""
-    if first.shape != second.shape:
-        return False
-    return bool((first.float() - second.float()).abs().max() <= 1e-4 * second.float().abs().max())
 
 
 def _chosen_layers(states: Sequence[torch.Tensor], layers: Collection[int]) -> dict[int, torch.Tensor]:

@@ -25,7 +25,7 @@ NOT_SHARING = {
     "openai-gpt": "does not return keys and values",
     "bloom": "a custom mask raises",
     "gpt_neo": "depends on the index in the row",
-    "gemma2": "not a linear function",
+    "gemma2": "alters its last hidden states or its logits",
 }
 SHOTS = "\n\n".join(f"Review {number}: it was {('bad', 'good')[number % 2]}." for number in range(4)) + "\n\n"
 WORDS = ("film", "story", "good", "bad", "été", "日本", "مرحبا", "👍", "the", "a")
