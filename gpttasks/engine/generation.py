@@ -174,7 +174,7 @@ def _next_logits(lm: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator
         yield outputs.logits[:, -1].float()
         cache = None if name is None else outputs.get(name)
         length = len(prompt) + len(tokens)
-        if not lm.keeps_rope(length) and lm.keeps_rope(length - 1):
+        if cache is not None and not lm.keeps_rope(length) and lm.keeps_rope(length - 1):
             cache = None
         ids = [*prompt, *tokens] if cache is None else tokens[-1:]
 

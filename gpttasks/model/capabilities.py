@@ -35,7 +35,8 @@ class Capabilities:
     when the model is loaded (:mod:`gpttasks.model.self_tests`), and is off until then.
 
     cache:
-        returns the keys and values of processed tokens; ``cache_name`` is the parameter of ``forward`` for them.
+        returns the keys and values of processed tokens, with which new ones are processed as in the whole text;
+        ``cache_name`` is the parameter of ``forward`` for them, None if they are not used.
     positions:
         accepts the position of each token.
     embeddings:
@@ -92,6 +93,8 @@ class Capabilities:
     def with_result(self, name: str, found: Capability) -> Capabilities:
         """The record with the result of the test of one capability."""
         changes: dict[str, Any] = {name: found}
+        if name == "cache" and not found:
+            changes["cache_name"] = None
         return replace(self, **changes)
 
     def as_record(self) -> dict[str, object]:

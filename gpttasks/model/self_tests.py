@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 INDEX_BOUND = frozenset({"gpt_neo"})
 """Models whose local attention depends on the index in the row, whatever the positions are."""
+RANKING = "indexed_attention"
+"""The type of layer that attends to the best tokens of a ranking, as in DeepSeek-V3.2."""
 LONGEST_TESTED = 256
 """The longest text that is tested with the model itself, where there is no small model."""
 BEGINNING, BRANCH = 9, 4
@@ -64,7 +66,7 @@ def self_test(lm: CausalLM) -> None:
     for name, test in _tests().items():
         found = YES if small is None else getattr(small, name)
         if found and not (scope.brief and name in SHOWN_BY_OTHERS):
-            found = test(lm, scope)
+            found = _result(test, lm, scope)
         lm.supports = lm.supports.with_result(name, found)
 
 
@@ -75,10 +77,17 @@ def test_again(lm: CausalLM) -> list[str]:
     lost = []
     for name, test in {"direct_head": lambda lm, _: try_direct_head(lm), **_tests()}.items():
         if getattr(lm.supports, name) and name not in SHOWN_BY_OTHERS:
-            lm.supports = lm.supports.with_result(name, test(lm, BRIEF))
+            lm.supports = lm.supports.with_result(name, _result(test, lm, BRIEF))
             if not getattr(lm.supports, name):
                 lost.append(f"{name.replace('_', ' ')}: {getattr(lm.supports, name).reason}")
     return lost
+
+
+def _result(test: Test, lm: CausalLM, scope: Scope) -> Capability:
+    try:
+        return test(lm, scope)
+    except Exception as error:  # for what they do not support, models raise errors of many types
+        return unless(f"its test raises {type(error).__name__}")
 
 
 def _tests() -> dict[str, Test]:
@@ -108,7 +117,7 @@ def _small_model_supports(lm: CausalLM) -> tuple[Capabilities | None, Scope]:
         small = stand_in_for(lm)
         if isinstance(small, StandIn):
             for name, test in _tests().items():
-                small.supports = small.supports.with_result(name, test(small, BEYOND_ALL_CHANGES))
+                small.supports = small.supports.with_result(name, _result(test, small, BEYOND_ALL_CHANGES))
             found = small.supports
         else:
             found = small
@@ -145,6 +154,8 @@ def try_direct_head(lm: CausalLM) -> Capability:
     head = lm.causal_lm.get_output_embeddings()
     if head is None:
         return unless("it has no LM head")
+    if lm.causal_lm.base_model is lm.causal_lm:
+        return unless("it does not give its last hidden states without its logits")
     got, given = [], []
 
     def enlarge(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
@@ -173,6 +184,8 @@ def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 def try_batches(lm: CausalLM, scope: Scope = FULL) -> Capability:
     """Whether rows of different lengths can be processed together, padded on the right."""
+    if (ranked := _ranking_layers(lm)) is not None:
+        return unless(ranked)
     lm.supports = replace(lm.supports, batches=YES)
     longest = _drawn(lm, ROPE_CHANGE + BEGINNING if isinstance(lm, StandIn) else _fitting(lm, scope.length), seed=2)
     rows = (
@@ -189,19 +202,21 @@ def try_cache(lm: CausalLM, scope: Scope = FULL) -> Capability:
     """Whether tokens after keys and values are processed as in the whole text."""
     if not lm.supports.cache:
         return lm.supports.cache
+    if (ranked := _ranking_layers(lm)) is not None:
+        return unless(ranked)
     name, ids = str(lm.supports.cache_name), _drawn(lm, _fitting(lm, scope.length) + 2, seed=3)
     cache: Any = None
-    states = []
+    logits = []
     with torch.no_grad():
-        plain = lm.forward([ids]).states[0]
+        plain = lm.causal_lm(input_ids=torch.tensor([ids], device=lm.device), use_cache=False).logits[0, -2:]
         for part in (ids[:-1], ids[-1:]) if scope.brief else (ids[:-2], ids[-2:-1], ids[-1:]):
             row = torch.tensor([part], device=lm.device)
-            outputs = lm.causal_lm.base_model(input_ids=row, use_cache=True, **{name: cache})
-            states.append(outputs.last_hidden_state[0])
+            outputs = lm.causal_lm(input_ids=row, use_cache=True, **{name: cache})
+            logits.append(outputs.logits[0, -1])
             cache = outputs.get(name)
             if cache is None:
                 return unless("it does not return keys and values")
-    off = _off(lm, torch.cat(states), plain)
+    off = _off(lm, torch.stack(logits[-2:]), plain)
     return unless(None if off <= 1 else f"tokens after its keys and values differ by {off:.2g} times the tolerance")
 
 
@@ -297,6 +312,14 @@ def _unknown_layers(lm: CausalLM) -> str | None:
     config = lm.causal_lm.config.get_text_config()
     unknown = sorted(set(getattr(config, "layer_types", None) or ()) - LAYER_KINDS)
     return f"the masks of its layers of type {', '.join(unknown)} are unknown" if unknown else None
+
+
+def _ranking_layers(lm: CausalLM) -> str | None:
+    """Why no two texts should be processed together, if some layers attend to the best tokens of a ranking: where some
+    are ranked equally, which ones are among the best depends on the shape of the batch.
+    """
+    kinds = set(getattr(lm.causal_lm.config.get_text_config(), "layer_types", None) or ())
+    return f"its layers of type {RANKING} choose among equally ranked tokens" if RANKING in kinds else None
 
 
 def _alone(lm: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:

@@ -68,6 +68,21 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     del trainer  # with Adam's moments, before the weights are loaded
     accelerator.free_memory()
     use_what_was_saved(run, prepared)
+    if prepared.adaptation.keeps:
+        test_trained_model(run, prepared)
+
+
+def test_trained_model(run: ActiveRun, prepared: PreparedRun) -> None:
+    """Repeat the model's self-tests; say and record what is switched off, because it fails with the trained weights."""
+    from ..model.self_tests import test_again
+
+    lm = prepared.backbone.lm
+    assert lm is not None
+    lost = test_again(lm)
+    for reason in lost:
+        run.warn(f"switched off for the trained model: {reason}")
+    if lost and run.record.backbone is not None:
+        run.record.backbone.capabilities = prepared.backbone.capabilities()
 
 
 @contextmanager
