@@ -172,7 +172,10 @@ class CausalLM:
             return Forward(ids, lengths, output.last_hidden_state, head=head, layers=chosen)
         output = self.causal_lm(**inputs, use_cache=False, output_hidden_states=True)
         chosen = _chosen_layers(output.hidden_states, others)
-        return Forward(ids, lengths, output.hidden_states[-1], logits=output.logits, layers=chosen)
+        states = output.hidden_states[-1]
+        if states.dim() != 3:  # Gemma 3n carries several versions of the states from layer to layer
+            states = self.causal_lm.base_model(**inputs, use_cache=False).last_hidden_state
+        return Forward(ids, lengths, states, logits=output.logits, layers=chosen)
 
     def _some_ids(self) -> torch.Tensor:
         import torch

@@ -116,8 +116,12 @@ def _small_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _layers_kept(fields: Mapping[str, Any], layers: int | None) -> int:
     """The number of layers, from the first on, with at least one layer of every type."""
-    kinds = fields.get("layer_types") or []
-    own = max([2, *(kinds.index(kind) + 1 for kind in set(kinds))])
+    own = 2
+    for name, value in fields.items():
+        if isinstance(value, list) and len(value) == layers:  # a type of attention or of MLP for each layer
+            own = max([own, *(value.index(kind) + 1 for kind in set(map(str, value)) if kind in value)])
+        elif name.endswith("layer_offset") and isinstance(value, int):  # the first layer of a type
+            own = max(own, value + 1)
     return min(layers or 2, own + (SHARED_LAYERS if fields.get("num_kv_shared_layers") else 0))
 
 
