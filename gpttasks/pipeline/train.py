@@ -18,7 +18,7 @@ from ..item import Item
 from ..model.folder import dtype_name
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
-from ..records.run import TrainingRecord
+from ..records.run import TrainingRecord, sides_cut
 from ..training.checkpoint import LAST, save_checkpoint
 from ..training.items import LazyItems, may_not_fit
 from ..training.plan import Plan, different_items
@@ -178,6 +178,7 @@ def note_training(
     steps = f"{state.step:,} step" if state.step == 1 else f"{state.step:,} steps"
     run.say(f"trained on {len(used):,} of {available:,} examples in {steps}")
     run.record.samples.train_truncated = state.cut
+    run.record.samples.train_truncated_at_start = state.cut_at_start
     options = prepared.recipe.train
     if options is not None and not state.stopped_early and options.warmup >= 1 and options.warmup >= state.step:
         run.warn(
@@ -187,7 +188,7 @@ def note_training(
     if state.cut:
         run.warn(
             f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
-            f"{prepared.backbone.context} tokens and were cut at their passage"
+            f"{prepared.backbone.context} tokens; their passages were cut{sides_cut(state.cut, state.cut_at_start)}"
         )
 
 

@@ -1,7 +1,8 @@
-"""What can go wrong at the lengths and sizes of numbers that a model was not tried with, one short test a fault."""
+"""What can go wrong at lengths and sizes of numbers that a model was not tried with, and where a text is cut."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gpttasks.model import self_tests
 from gpttasks.model.capabilities import Capability, unless
+from gpttasks.recipe import load_recipe
 from gpttasks.records.folder import read_events
 
 PROMPTED = ("adapt=none", "train=null", "score.metrics=[accuracy]")
@@ -113,3 +115,49 @@ def test_what_fails_after_the_training_is_switched_off_and_said(
     assert tried[-1]
     assert done.document["backbone"]["capabilities"]["shares_prompts_reason"] == "it fails for a test"
     assert "switched off for the trained model: sharing: it fails for a test" in capfd.readouterr().err
+
+
+def test_a_text_that_is_to_be_continued_keeps_its_end(
+    recipe: Path, tiny_gpt2_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A LAMBADA passage that was too long lost its end, which the asked word follows; it loses its start."""
+    words = " ".join(f"word{number}" for number in range(30))
+    lines = "".join(json.dumps({"text": f"{start} {words} last"}) + "\n" for start in ("One", "Two", "Three"))
+    (recipe.parent / "test.jsonl").write_text(lines)
+    (recipe.parent / "lambada.yaml").write_text(
+        f"""
+backbone: {{use: hf, path: {tiny_gpt2_folder}, context: 32}}
+task:
+  use: generation
+  data: {{path: {recipe.parent}, splits: {{test: test.jsonl}}}}
+  prompt: "{{{{ text.rsplit(' ', 1)[0] | passage(keep='end') }}}}"
+  target: "{{{{ text.rsplit(' ', 1)[1] }}}}"
+head: lm
+score: {{metrics: [perplexity], resamples: 20}}
+runtime: {{precision: fp32, device: cpu}}
+"""
+    )
+    done = run(recipe.parent / "lambada.yaml", "out")
+    counts = done.document["samples"]
+    assert (counts["truncated"], counts["truncated_at_start"]) == (3, 3)
+    assert (
+        "3 of 3 scored examples are longer than the context of 32 tokens; their passages were cut at their start"
+        in (capfd.readouterr().err)
+    )
+    tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2_folder)
+    model = AutoModelForCausalLM.from_pretrained(tiny_gpt2_folder).eval()
+    for sample in samples(done.folder):
+        ids = tokenizer(sample.input + " last", add_special_tokens=False)["input_ids"]
+        predicted = len(ids) - len(tokenizer(sample.input, add_special_tokens=False)["input_ids"])
+        row = [tokenizer.bos_token_id, *ids[-31:]]  # what fits, from the end
+        with torch.no_grad():
+            logprobs = model(input_ids=torch.tensor([row])).logits[0].log_softmax(-1)
+        nats = -sum(logprobs[place - 1, row[place]].item() for place in range(32 - predicted, 32))
+        assert sample.scores is not None
+        assert sample.scores[0] == pytest.approx(nats, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lambada-zero-shot", "hellaswag-zero-shot", "hellaswag-folder"])
+def test_bundled_recipes_of_texts_to_continue_keep_their_ends(name: str) -> None:
+    """The bundled recipes of LAMBADA and HellaSwag cut a long text where its continuation is asked for."""
+    assert "passage(keep='end')" in load_recipe(name).task.options.prompt
