@@ -130,8 +130,9 @@ RECORDED_AS = {
 def inspected(model: Any, tokenizer: Any) -> Capabilities:
     """The capabilities that follow from a Hugging Face model's config, its forward method and its tokenizer."""
     config, parameters = model.config, inspect.signature(model.base_model.forward).parameters
+    text = config.get_text_config()  # a part of the config of a model that reads images, too
     cache_name = next((name for name in ("cache", "past_key_values") if name in parameters), None)
-    layers = getattr(config, "num_hidden_layers", None)
+    layers = getattr(text, "num_hidden_layers", None)
     embeddings = "inputs_embeds" in parameters
     return Capabilities(
         cache=unless("it does not return keys and values" if cache_name is None else None),
@@ -139,7 +140,7 @@ def inspected(model: Any, tokenizer: Any) -> Capabilities:
         embeddings=unless(None if embeddings else f"a model of type {config.model_type!r} does not accept embeddings"),
         chat_template=unless(None if getattr(tokenizer, "chat_template", None) else "its tokenizer has no template"),
         cache_name=cache_name,
-        sliding_window=_sliding_window(config),
+        sliding_window=_sliding_window(text),
         layers=None if layers is None else int(layers),
         quantisation=_quantisation(config),
     )

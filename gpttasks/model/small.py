@@ -120,6 +120,8 @@ def _layers_kept(fields: Mapping[str, Any], layers: int | None) -> int:
     for name, value in fields.items():
         if isinstance(value, list) and len(value) == layers:  # a type of attention or of MLP for each layer
             own = max([own, *(value.index(kind) + 1 for kind in set(map(str, value)) if kind in value)])
+        elif isinstance(value, list) and name.endswith("_types") and all(isinstance(kind, str) for kind in value):
+            own = max(own, len(value))  # a pattern of types that is repeated
         elif name.endswith("layer_offset") and isinstance(value, int):  # the first layer of a type
             own = max(own, value + 1)
     return min(layers or 2, own + (SHARED_LAYERS if fields.get("num_kv_shared_layers") else 0))
