@@ -355,13 +355,18 @@ def _difference(lm: CausalLM, share: bool, read: Reader, scope: Scope) -> float:
             ).last_hidden_state[0]
             for begin, branch in zip(begins, branches, strict=True)
         ]
-        for known in (0,) if not share else (min(5, sizes[0] - 1),) if scope.brief else (0, min(5, sizes[0] - 1)):
+        for known in _prefixes(sizes[0], scope) if share else (0,):
             row, places = _two_in_one(begins, branches, share, known)
             cache = compute_prefix(lm, context[:known], known + len(row.ids)) if known else None
             states = read(lm, row, cache)
             for place, branch, alone in zip(places, branches, plain, strict=True):
                 worst = max(worst, _off(lm, states[place : place + len(branch)], alone[-len(branch) :]))
     return worst
+
+
+def _prefixes(length: int, scope: Scope) -> list[int]:
+    """How much of a common beginning of ``length`` tokens is in a cache: nothing, some of it, or nearly all."""
+    return sorted({min(5, length - 1)} if scope.brief else {0, min(5, length - 1), max(0, length - 3)})
 
 
 def _two_in_one(
@@ -414,7 +419,7 @@ def _off(lm: CausalLM, got: torch.Tensor, expected: torch.Tensor) -> float:
     """
     difference, size = (got - expected).abs().float(), expected.abs().float().median() + 1e-6
     if isinstance(lm, StandIn):
-        return float(difference.max() / size) / 1e-2
+        return float(difference.max() / size) / 1e-3
     return float(difference.median() / size) / (1e-3 if lm.causal_lm.dtype == torch.float32 else 0.1)
 
 
