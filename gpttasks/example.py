@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 from .hashing import bytes_digest, content_digest
 
 PartKind = Literal["fixed", "passage", "shot", "media"]
+Side = Literal["start", "end"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,18 @@ class Part:
         ``fixed``: text that is never cut. ``passage``: text that is cut or windowed if the prompt is longer than the
         context. ``shot``: a solved example, which is kept or dropped as a whole. ``media``: audio or an image, with its
         bytes in the field ``media``.
+    keep:
+        What stays of a passage that is cut: its ``start`` or its ``end``, as a text needs that is to be continued.
     """
 
     text: str = ""
     kind: PartKind = "fixed"
     media: Media | None = None
+    keep: Side = "start"
 
     def __post_init__(self) -> None:
+        if self.keep not in ("start", "end"):
+            raise ValueError(f"got a part with keep={self.keep!r}, expected 'start' or 'end'")
         if (self.kind == "media") != (self.media is not None):
             raise ValueError(
                 f"got a part of kind {self.kind!r} with media={self.media!r}, expected media for kind 'media' only"

@@ -41,10 +41,14 @@ def near_tie(values: Sequence[float]) -> bool:
 
 @dataclass(frozen=True)
 class Cut:
-    """What was cut because the text was longer than the context: tokens of passages, and whole shots."""
+    """What was cut because the text was longer than the context: tokens of passages, and whole shots.
+
+    at_start: those of the tokens that were cut at the start of a passage, whose end is kept.
+    """
 
     tokens: int = 0
     shots: int = 0
+    at_start: int = 0
 
 
 NOTHING_CUT = Cut()

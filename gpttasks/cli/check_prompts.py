@@ -91,7 +91,9 @@ def _cut_lines(cut: Cut) -> Iterator[str]:
     if cut.shots:
         yield f"  cut: {counted(cut.shots, 'shot')}"
     if cut.tokens:
-        yield f"  cut: {counted(cut.tokens, 'token')} of a passage"
+        side = "start" if cut.at_start == cut.tokens else "end"
+        side = "starts and ends" if 0 < cut.at_start < cut.tokens else f"the {side}"
+        yield f"  cut: {counted(cut.tokens, 'token')} at {side} of a passage"
 
 
 def _prompt_texts(head: Head, example: Example) -> Iterator[str]:

@@ -158,7 +158,8 @@ def _not_finite(request: Generate, token: int) -> RunFailed:
 def _next_logits(lm: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
     """The logits [1, vocabulary] of the token after the prompt, then of each next one as the caller adds ``tokens``.
 
-    A model that returns keys and values processes only the new token; any other processes the whole text again.
+    A model that returns keys and values processes only the new token; any other processes the whole text again, and so
+    does a model at the length where its rotary embedding changes, which the keys of all tokens depend on.
     """
     import torch
 
@@ -172,6 +173,9 @@ def _next_logits(lm: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator
         outputs = model(**row, logits_to_keep=1, **options)
         yield outputs.logits[:, -1].float()
         cache = None if name is None else outputs.get(name)
+        length = len(prompt) + len(tokens)
+        if cache is not None and not lm.keeps_rope(length) and lm.keeps_rope(length - 1):
+            cache = None
         ids = [*prompt, *tokens] if cache is None else tokens[-1:]
 
 

@@ -31,6 +31,7 @@ def fuse_activations(model: PreTrainedModel) -> None:
 
 def model_context(config: Any) -> int | None:
     """The maximum number of positions in a model's config; None if the config has no limit."""
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:

@@ -64,6 +64,11 @@ class Answered:
         return max((reply.cut.tokens for reply in self.replies if hasattr(reply, "cut")), default=0)
 
     @property
+    def cut_at_start(self) -> int:
+        """The largest number of tokens that any of its requests left out at the start of passages."""
+        return max((reply.cut.at_start for reply in self.replies if hasattr(reply, "cut")), default=0)
+
+    @property
     def cut_shots(self) -> int:
         """The largest number of shots that any of its requests left out."""
         return max((reply.cut.shots for reply in self.replies if hasattr(reply, "cut")), default=0)

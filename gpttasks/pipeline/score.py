@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ..engine.cache import CachedEngine, cache_file
 from ..engine.plain import LocalEngine
 from ..engine.sharded import ShardedEngine
-from ..example import Example, input_key, prompt_text
+from ..example import Example, Part, input_key, prompt_text
 from ..hashing import content_digest
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..model.loaded import state_digest
-from ..records.run import CacheRecord, EngineRecord, ShotRecord
+from ..records.run import CacheRecord, EngineRecord, ShotRecord, sides_cut
 from ..requests import Engine
 from ..training.checkpoint import trained_parameters
 from .active_run import ActiveRun
@@ -150,6 +150,7 @@ def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> N
     """Count what was cut, dropped, unfinished or nearly tied, and warn about it."""
     samples = run.record.samples
     samples.truncated = sum(one.cut_tokens > 0 for one in answered)
+    samples.truncated_at_start = sum(one.cut_at_start > 0 for one in answered)
     samples.shots_dropped = sum(one.cut_shots for one in answered)
     samples.near_ties = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
     samples.ties = sum(bool(one.answer.detail.get("tie")) for one in answered)
@@ -167,9 +168,10 @@ def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> N
             f"{samples.unfinished:,} of {len(answered):,} answers hit max_tokens before an end token or stop string"
         )
     if samples.truncated:
+        sides = sides_cut(samples.truncated, samples.truncated_at_start)
         run.warn(
             f"{samples.truncated:,} of {len(answered):,} scored examples are longer than the context of "
-            f"{prepared.backbone.context} tokens; their passages were cut"
+            f"{prepared.backbone.context} tokens; their passages were cut{sides}"
         )
     if samples.shots_dropped:
         run.warn(f"{samples.shots_dropped:,} shots did not fit into the context and were left out")
@@ -185,11 +187,15 @@ def _warn_of_classes(run: ActiveRun, prepared: PreparedRun, answered: list[Answe
             run.warn(warning)
 
 
+def _shown_part(part: Part) -> list[str]:
+    return [part.kind, part.text, *(["end"] if part.keep == "end" else [])]
+
+
 def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:
     """The way part of the signature: everything that may change the scores while the measure stays the same."""
     recipe = prepared.recipe
     prompts = content_digest(
-        sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)
+        sorted([one.asked.id, [_shown_part(part) for part in one.asked.prompt]] for one in answered)
     )
     versions = run.record.versions
     return format_signature(

@@ -18,7 +18,7 @@ from ..item import Item
 from ..model.folder import dtype_name
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
-from ..records.run import TrainingRecord
+from ..records.run import TrainingRecord, sides_cut
 from ..training.checkpoint import LAST, save_checkpoint
 from ..training.items import LazyItems
 from ..training.plan import different_items
@@ -68,6 +68,21 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     del trainer  # with Adam's moments, before the weights are loaded
     accelerator.free_memory()
     use_what_was_saved(run, prepared)
+    if prepared.adaptation.keeps:
+        test_trained_model(run, prepared)
+
+
+def test_trained_model(run: ActiveRun, prepared: PreparedRun) -> None:
+    """Repeat the model's self-tests; say and record what is switched off, because it fails with the trained weights."""
+    from ..model.self_tests import test_again
+
+    lm = prepared.backbone.lm
+    assert lm is not None
+    lost = test_again(lm)
+    for reason in lost:
+        run.warn(f"switched off for the trained model: {reason}")
+    if lost and run.record.backbone is not None:
+        run.record.backbone.capabilities = prepared.backbone.capabilities()
 
 
 @contextmanager
@@ -167,6 +182,7 @@ def note_training(
     steps = f"{state.step:,} step" if state.step == 1 else f"{state.step:,} steps"
     run.say(f"trained on {len(used):,} of {available:,} examples in {steps}")
     run.record.samples.train_truncated = state.cut
+    run.record.samples.train_truncated_at_start = state.cut_at_start
     options = prepared.recipe.train
     if options is not None and not state.stopped_early and options.warmup >= 1 and options.warmup >= state.step:
         run.warn(
@@ -176,7 +192,7 @@ def note_training(
     if state.cut:
         run.warn(
             f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
-            f"{prepared.backbone.context} tokens and were cut at their passage"
+            f"{prepared.backbone.context} tokens; their passages were cut{sides_cut(state.cut, state.cut_at_start)}"
         )
 
 

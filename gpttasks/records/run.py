@@ -48,7 +48,9 @@ class SampleCounts(Section):
         loaded for each role; None for a role that the run does not use. ``training.examples_seen`` says how many of
         those in ``train`` were trained on.
     truncated, train_truncated:
-        scored examples and training items that were longer than the context.
+        scored examples and training items that were longer than the context and were cut at their passage;
+        truncated_at_start, train_truncated_at_start: those among them that were cut at the start of a passage, whose
+        end is kept.
     skipped:
         rows that could not be used; shots_dropped: shots that did not fit into the context.
     near_ties:
@@ -62,13 +64,22 @@ class SampleCounts(Section):
     validation: int = 0
     test: int = 0
     truncated: int = 0
+    truncated_at_start: int = 0
     train_truncated: int = 0
+    train_truncated_at_start: int = 0
     skipped: int = 0
     shots_dropped: int = 0
     near_ties: int = 0
     ties: int = 0
     unfinished: int = 0
     empty: int = 0
+
+
+def sides_cut(count: int, at_start: int) -> str:
+    """Where passages were cut, for a message: ``" at their end"``."""
+    if at_start in (0, count):
+        return " at their start" if at_start else " at their end"
+    return f", {at_start:,} of them at their start, the others at their end"
 
 
 def answers_to_note(samples: Mapping[str, Any]) -> str:
@@ -106,6 +117,7 @@ class TrainingRecord(Section):
     trained_parameters: int
     examples: int | None = None
     examples_seen: int | None = None
+    cut_at_start: int = 0
 
 
 class SavedRecord(Section):

@@ -25,13 +25,17 @@ SCHEMA_KEY = b"gpttasks.schema"
 """The key of the schema's name in the file's metadata."""
 TEXT_PREFIX, STATISTICS_PREFIX = "text_", "stats_"
 
+KEEPS_END = 1
+"""The third number of a passage whose end is kept where it is cut."""
+
 
 @dataclass(frozen=True)
 class Sample:
     """One scored example, with its answer and the metrics' statistics.
 
     passages:
-        the characters of ``input`` that are passages, each as (start, end), the end excluded.
+        the characters of ``input`` that are passages, each as (start, end), the end excluded; with a third number, 1,
+        if the end of the passage is kept where it is cut.
     texts, statistics:
         by metric key, the text that a metric read, if not ``answer``, and the metric's sample statistics.
 
@@ -43,7 +47,7 @@ class Sample:
     group: str | None
     row_digest: str
     input: str
-    passages: tuple[tuple[int, int], ...]
+    passages: tuple[tuple[int, ...], ...]
     shot_ids: tuple[str, ...]
     label: int | None
     labels: tuple[int, ...] | None
@@ -144,20 +148,21 @@ def sample_of(
     )
 
 
-def _passages(prompt: Prompt) -> Iterable[tuple[int, int]]:
+def _passages(prompt: Prompt) -> Iterable[tuple[int, ...]]:
     start = 0
     for part in prompt:
         end = start + len(prompt_text((part,)))
         if part.kind == "passage":
-            yield start, end
+            yield (start, end, KEEPS_END) if part.keep == "end" else (start, end)
         start = end
 
 
-def _parts(text: str, passages: Sequence[tuple[int, int]]) -> list[Part]:
+def _parts(text: str, passages: Sequence[tuple[int, ...]]) -> list[Part]:
     parts = []
     done = 0
-    for start, end in passages:
-        parts += [Part(text[done:start]), Part(text[start:end], "passage")]
+    for start, end, *side in passages:
+        passage = Part(text[start:end], "passage", keep="end" if side == [KEEPS_END] else "start")
+        parts += [Part(text[done:start]), passage]
         done = end
     return [*parts, Part(text[done:])]
 
@@ -185,7 +190,8 @@ COLUMNS = (
     Column(
         "passages",
         "list<list<int64>>",
-        "the characters of `input` that may be cut, each as [start, end], the end excluded",
+        "the characters of `input` that may be cut, each as [start, end], the end excluded; [start, end, 1] if its end "
+        "is kept",
     ),
     Column("shot_ids", "list<string>", "the ids of the solved examples that were shown, in order"),
     Column("label", "int64", "the index of the right choice"),

@@ -253,7 +253,10 @@ def _is_unicode(text: str) -> bool:
 
 def _digest_of(example: Example) -> str:
     """A digest of the example itself, if its task does not set one of its rows."""
-    parts = [(part.kind, part.text, part.media.digest if part.media else None) for part in example.prompt]
+    parts = [
+        (part.kind, part.text, part.media.digest if part.media else None, *(["end"] if part.keep == "end" else []))
+        for part in example.prompt
+    ]
     right = example.value if example.label is None else example.label
     more = [value for value in (example.labels, example.contexts, example.structure) if value]
     return content_digest([parts, example.target, example.choices, right, example.references, *more])

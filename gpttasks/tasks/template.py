@@ -39,10 +39,10 @@ _NAMES_SHOWN = 12
 class Template:
     """A Jinja template over the columns of a row: ``"{{ text | passage }}\\nSentiment:"``.
 
-    Text under the filter ``passage`` may be cut when the prompt is too long; nothing else is ever cut. What is under
-    the filter ``media`` is audio or an image: bytes, a path, or a mapping with one of them. Nothing is escaped, a
-    trailing newline stays, and a template can reach nothing but the row. It has the filters of the plugins that are in
-    use when it is made.
+    Text under the filter ``passage`` may be cut when the prompt is too long, at its end, or at its start with
+    ``passage(keep='end')``; nothing else is ever cut. What is under the filter ``media`` is audio or an image: bytes, a
+    path, or a mapping with one of them. Nothing is escaped, a trailing newline stays, and a template can reach nothing
+    but the row. It has the filters of the plugins that are in use when it is made.
 
     Raises ValueError, with the line, if the source is not a template.
     """
@@ -250,6 +250,9 @@ def _marked_last(tree: nodes.Template) -> bool:
     for node, name in marking_filters.items():
         if node not in printed:
             raise ValueError(f"the filter {name} must come last and alone: {{{{ text | trim | {name} }}}}")
+    for found in tree.find_all(nodes.Filter):
+        if found.name == "passage":
+            _check_keep(found)
     return bool(marking_filters)
 
 
@@ -276,6 +279,18 @@ def _media_columns(tree: nodes.Template) -> frozenset[str]:
     return frozenset(
         name.name for node in marked for name in (node, *node.find_all(nodes.Name)) if isinstance(name, nodes.Name)
     )
+
+
+def _check_keep(found: nodes.Filter) -> None:
+    """Raise ValueError for arguments of ``passage`` other than ``keep``, or a side that does not exist."""
+    from jinja2 import nodes
+
+    named: dict[Any, Any] = {one.key: one.value for one in found.kwargs}
+    sides = [*found.args, *([named["keep"]] if "keep" in named else [])]
+    if len(sides) > 1 or set(named) - {"keep"} or found.dyn_args is not None or found.dyn_kwargs is not None:
+        raise ValueError("the filter passage has one argument: {{ text | passage(keep='end') }}")
+    if sides and isinstance(sides[0], nodes.Const) and sides[0].value not in ("start", "end"):
+        raise ValueError(f"got passage(keep={sides[0].value!r}), expected keep='start' or keep='end'")
 
 
 def _tested_names(tree: nodes.Template) -> frozenset[str]:
@@ -308,9 +323,9 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _unused_marks(texts: list[str]) -> tuple[str, str, str]:
-    """Three private-use characters that occur in none of the texts, so that data cannot be mistaken for a mark."""
-    marks = ((chr(code), chr(code + 1), chr(code + 2)) for code in range(0xF0000, 0xFFFFB, 3))
+def _unused_marks(texts: list[str]) -> tuple[str, str, str, str]:
+    """Four private-use characters that occur in none of the texts, so that data cannot be mistaken for a mark."""
+    marks = ((chr(code), chr(code + 1), chr(code + 2), chr(code + 3)) for code in range(0xF0000, 0xFFFF8, 4))
     return next(some for some in marks if not any(mark in text for mark in some for text in texts))
 
 
@@ -331,7 +346,8 @@ def _passages(text: str, marks: PromptMarks) -> Iterator[Part]:
         if piece.count(marks.closing) != 1:
             raise _failure(marks.row, "a passage contains another passage, or a filter has damaged one")
         passage, after = piece.split(marks.closing)
-        yield Part(passage, "passage")
+        end = passage.startswith(marks.keep_end)
+        yield Part(passage[1:], "passage", keep="end") if end else Part(passage, "passage")
         yield Part(after)
 
 

@@ -190,7 +190,7 @@ def _rows_compared(
             return rows
         # After the cut another row may be the longest, since tokens may cross the boundary.
         kept, more = _cut_for(tokenizer, kept, longest, context)
-        cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots)
+        cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots, cut.at_start + more.at_start)
 
 
 def _cut_for(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:

@@ -66,6 +66,8 @@ class TrainingState:
     """The number of items so far; an item counts once per epoch."""
     cut: int = 0
     """The number of items in the first epoch that were longer than the context."""
+    cut_at_start: int = 0
+    """The number of those that were cut at the start of a passage, whose end is kept."""
     tokens: int = 0
     warmed: float = 0.0
     """The share of the training that was done when the warm-up ended."""
@@ -313,6 +315,7 @@ class Trainer:
         state = self.state
         state.step += 1
         state.cut += sum(item.cut.tokens > 0 for item in items) if state.seen < self.plan.items else 0
+        state.cut_at_start += sum(item.cut.at_start > 0 for item in items) if state.seen < self.plan.items else 0
         state.seen += len(items)
         state.tokens += sum(item.tokens for item in items)
         state.seconds = time.monotonic() - self._began

@@ -172,17 +172,20 @@ class Harness(Source):
         return all(name in shot and shot[name] == value for name, value in (self._new or {}).items())
 
     def _prompt(self, context: str | list[str], instances: Sequence[Any]) -> Prompt:
-        """The context in parts: its beginning, each shot, and the document's own question as the passage."""
+        """The context in parts: its beginning, each shot, and the document's own question as the passage.
+
+        The passage keeps its end, as the harness keeps the end of a context that is too long.
+        """
         if isinstance(context, list):  # one context per choice
-            return (Part(os.path.commonprefix(context), "passage"),)  # noqa: RUF071 - texts, not paths
+            return (Part(os.path.commonprefix(context), "passage", keep="end"),)  # noqa: RUF071 - texts, not paths
         if instances[0].request_type == "loglikelihood_rolling":
             return (Part(str(instances[0].args[0]), "passage"),)
         turns = self._shown
         if not turns or not context.endswith("".join(turns)):
-            return (Part(context, "passage"),)
+            return (Part(context, "passage", keep="end"),)
         front = context[: len(context) - len("".join(turns))]
         shots = [Part(turn, "shot") for turn in turns[:-1]]
-        return (*([Part(front)] if front else []), *shots, Part(turns[-1], "passage"))
+        return (*([Part(front)] if front else []), *shots, Part(turns[-1], "passage", keep="end"))
 
     def _digest(self, keys: Any, *, leave_out: bool = False) -> str:
         """The SHA-256, in hex, of these keys of the task's description, or of all others."""

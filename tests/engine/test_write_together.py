@@ -15,7 +15,7 @@ from gpttasks.model.left_padding import PaddedBatch
 from gpttasks.model.self_tests import try_left_padding
 from gpttasks.requests import Generate, LogLikelihood
 
-TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral", "gemma2"]
+TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral", "gemma2", "phi3"]
 PROMPTS = ["A", "The film was", "In 1984 the price was 3 dollars and", "日本の映画", "مرحبا يا", "👍👍", " "]
 
 

@@ -24,6 +24,23 @@ def test_passage_becomes_its_own_part():
     assert prompt == (Part("Review: "), Part("fine", "passage"), Part("\nSentiment:"))
 
 
+@pytest.mark.parametrize(
+    ("call", "keep"), [("passage", "start"), ("passage('end')", "end"), ("passage(keep='end')", "end")]
+)
+def test_a_passage_says_which_side_is_kept(call, keep):
+    template = Template(f"{{{{ a | {call} }}}} {{{{ b | passage(keep='start') }}}}")
+    row = {"a": "one two", "b": PRIVATE}
+    assert template.render(row) == (Part("one two", "passage", keep=keep), Part(" "), Part(PRIVATE, "passage"))
+    assert template.render_text(row) == f"one two {PRIVATE}"
+
+
+def test_the_side_may_come_from_the_row_and_must_exist():
+    template = Template("{{ a | passage(keep=side) }}")
+    assert template.render({"a": "x", "side": "end"}) == (Part("x", "passage", keep="end"),)
+    with pytest.raises(DataError, match="got passage\\(keep='left'\\), expected keep='start' or keep='end'"):
+        template.render({"a": "x", "side": "left"})
+
+
 def test_without_passage_the_prompt_is_one_fixed_part():
     assert Template("{{ a }}-{{ b }}").render({"a": 1, "b": "x"}) == (Part("1-x"),)
 
@@ -77,6 +94,9 @@ def test_columns_and_required_columns():
         ("{{ text | passage | upper }}", "must come last"),
         ("{{ (text | passage) ~ 'x' }}", "must come last"),
         ("{% filter passage %}x{% endfilter %}", "must come last"),
+        ("{{ text | passage(keep='left') }}", "expected keep='start' or keep='end'"),
+        ("{{ text | passage(cut='end') }}", "passage has one argument"),
+        ("{{ text | passage('end', keep='end') }}", "passage has one argument"),
     ],
 )
 def test_sources_that_are_no_template(source, message):
