@@ -184,7 +184,8 @@ class Generate:
     max_tokens:
         the maximum number of generated tokens; the prompt is cut so that they fit.
     stop:
-        the text ends before the first of these texts in it.
+        the text ends before the first of these texts in it. White space at its beginning, and ``separator``, do not
+        end it: no answer ends before it begins. A special token's text, alone or within a stop text, is this token.
     temperature:
         0 always takes the likeliest token. Above 0, tokens are drawn from the ``top_k`` likeliest (None: all) and,
         among these, from the fewest whose probabilities add up to ``top_p``.
@@ -193,7 +194,10 @@ class Generate:
     beams:
         above 1, a beam search with this many beams, ranked by log-probability / length ** ``length_penalty``.
     keep_space:
-        whether trailing white space stays with the prompt, so that generation begins after it.
+        whether trailing white space stays with the prompt, so that generation begins after it; stop texts then end the
+        text even at its beginning.
+    separator:
+        text that the model may write before the answer: it is removed, and not searched for stop texts.
 
     Raises ValueError for ``max_tokens`` below 1.
     """
@@ -208,6 +212,7 @@ class Generate:
     beams: int = 1
     length_penalty: float = 1.0
     keep_space: bool = False
+    separator: str = ""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:

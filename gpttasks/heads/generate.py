@@ -26,8 +26,8 @@ class GenerateOptions(Options):
     )
     stop: list[str] = Field(
         default_factory=list,
-        description="stop strings: an answer ends before the first of them, such as a line break; it also ends at "
-        "the end token",
+        description="stop strings: an answer ends before the first of them, such as a line break, but not before it "
+        "begins: white space and the separator in front of it do not end it; it also ends at the end token",
     )
     temperature: float = Field(
         0.0, ge=0, description="0 always takes the most likely token; above 0, tokens are sampled"
@@ -125,7 +125,13 @@ class GenerateText(TextHead):
             seeded_hash(options.seed, "generate", example.id) if options.temperature else 0,
             options.beams,
             options.length_penalty,
+            separator=self._visible_separator(example),
         )
+
+    def _visible_separator(self, example: Example) -> str:
+        """What a model that learnt from shots or training writes before the answer, unless that is white space."""
+        separator = answer_after(example, prompt_text(example.prompt), "", self.separator)
+        return separator if separator.strip() else ""
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The text, without white space around it."""

@@ -142,21 +142,6 @@ def rows_of_text(
         done = last
 
 
-def trailing_space(prompt: Prompt) -> str:
-    """The white space at the end of a prompt's text."""
-    text = ""
-    for part in reversed(prompt):
-        text = part.text + text
-        if part.media or not part.text.isspace():
-            break
-    return text[len(text.rstrip()) :]
-
-
-def without_space(text: str, space: str) -> str:
-    """Generated text without ``space``, the white space at the prompt's end; empty while it may still be incomplete."""
-    return "" if space.startswith(text) else text.removeprefix(space)
-
-
 class _Text(NamedTuple):
     """A prompt after cutting: the ids of everything before its last text (the start token, media), and that text."""
 

@@ -20,7 +20,8 @@ from gpttasks.heads.generate import GenerateOptions, GenerateText
 from gpttasks.heads.lm import LanguageModel
 from gpttasks.heads.rescore import Rescore
 from gpttasks.requests import Generate, LogLikelihood
-from gpttasks.tokens.rows import rows_of_request, trailing_space, without_space
+from gpttasks.tokens.rows import rows_of_request
+from gpttasks.tokens.stops import trailing_space, without_space
 from gpttasks.tokens.tokenizer import TextTokenizer
 
 BYTES = TextTokenizer(train_bpe(["the answer is unusual. a girl, a good film: red or green?\n"] * 9, 320, 64))
