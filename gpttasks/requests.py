@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from .example import Prompt
+from .example import Prompt, Spans
 from .hashing import seeded_hash
 
 NEAR_TIE = 2e-4
@@ -62,12 +62,15 @@ class LogLikelihood:
         same prompt, cut so that the longest continuation fits. If empty, only this continuation sets the boundary.
     without_prompt:
         ask instead how likely the same tokens are with nothing before them.
+    special:
+        the places in the continuations where special tokens that are spelt are meant; see :class:`~gpttasks.Part`.
     """
 
     prompt: Prompt
     continuation: str
     beside: tuple[str, ...] = ()
     without_prompt: bool = False
+    special: Spans = ()
 
 
 @dataclass(frozen=True)

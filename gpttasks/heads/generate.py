@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
-from ..example import Example, answer_after, prompt_text
+from ..example import Example, answer_after, prompt_text, separator_places
 from ..hashing import seeded_hash
 from ..item import Item
 from ..requests import Generate, GenerateReply, Reply, Request
@@ -107,7 +107,9 @@ class GenerateText(TextHead):
         answer = answer_after(example, prompt, text, self.separator) if text else ""
         if not answer and backbone.tokenizer.end is None:
             raise DataError(f"example {example.id} has an empty target, and the tokenizer no end token to train on")
-        return self.item([row_with_answer(backbone.tokenizer, self._request(example), answer, backbone.context)])
+        special = separator_places(example, prompt, self.separator) if answer else ()
+        request, tokenizer = self._request(example), backbone.tokenizer
+        return self.item([row_with_answer(tokenizer, request, answer, backbone.context, special=special)])
 
     def requests(self, example: Example) -> list[Request]:
         """One text."""

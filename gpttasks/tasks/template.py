@@ -24,6 +24,7 @@ from ..errors import (
 from ..example import Part, Prompt, as_prompt
 from .extensions import Extensions, current_extensions
 from .filters import FilterFailed, PromptMarks, TemplateFilter, marking
+from .own_text import BEGIN, END, mark_own_text, with_special_places, without_marks
 from .text_values import NotText, check_concatenations, checked_filters, text_value
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Template:
     trailing newline stays, and a template can reach nothing but the row. It has the filters of the plugins that are in
     use when it is made.
 
+    A special token of the tokenizer that the template itself spells is this token; one in a column is only text.
+
     Raises ValueError, with the line, if the source is not a template.
     """
 
@@ -55,6 +58,7 @@ class Template:
             tree = environment.parse(source)
             checked = environment.parse(source)
             check_concatenations(checked)
+            self._has_own_marks = mark_own_text(checked)
             self._template = environment.from_string(checked)
         except TemplateSyntaxError as error:
             raise ValueError(_syntax_message(error, environment.filters)) from error
@@ -74,19 +78,25 @@ class Template:
         a mapping, a boolean), and if rendering fails. Raises PluginError, with the row's place, if a plugin's filter
         fails.
         """
+        if not self._has_marks and not self._has_own_marks:
+            return as_prompt(self._rendered(row, None))
         if not self._has_marks:
-            return as_prompt(self.render_text(row))
-        unused = _unused_marks([self.source, *_strings([row.get(column) for column in self.columns])])
+            return as_prompt(with_special_places(iter([Part(self._rendered(row, None))])))
+        unused = _unused_marks([self.source, *self._values(row)])
         marks = PromptMarks(row, *unused, media_types=self._media_types)
-        return as_prompt(_split(self._rendered(row, marks), marks))
+        return as_prompt(with_special_places(_split(self._rendered(row, marks), marks)))
 
     def render_text(self, row: Mapping[str, Any]) -> str:
         """The same as one string. Raises DataError as :meth:`render` does."""
-        return self._rendered(row, None)
+        text = self._rendered(row, None)
+        return without_marks(text) if self._has_own_marks else text
 
     def _rendered(self, row: Mapping[str, Any], marks: PromptMarks | None) -> str:
         from jinja2.exceptions import SecurityError, UndefinedError
 
+        if self._has_own_marks and any(mark in text for text in self._values(row) for mark in (BEGIN, END)):
+            message = f"a column has the character U+{ord(BEGIN):X} or U+{ord(END):X}, which Unicode excludes from text"
+            raise _failure(row, message, "remove it from the data")
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
             context = self._template.new_context({**self._globals, **row}, shared=True)
@@ -112,6 +122,10 @@ class Template:
             raise _failure(row, f"{self._line(error)} is not allowed: {error.message}") from error
         except Exception as error:  # whatever an expression of the user's can raise: a division by zero, a wrong type
             raise _failure(row, f"{self._line(error)} fails: {type(error).__name__}: {error}") from error
+
+    def _values(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """The strings in the columns that the template reads."""
+        return _strings([row.get(column) for column in self.columns])
 
     def _not_text(self, row: Mapping[str, Any], error: NotText) -> DataError:
         """The error for a value that must not be shown as it is, with its column if one holds it."""

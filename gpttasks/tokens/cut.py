@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import DataError
-from ..example import Part, Prompt
+from ..example import Prompt
 from ..requests import NOTHING_CUT, Cut
 from .tokenizer import Tokenizer
 
@@ -50,11 +50,12 @@ def _cut_longest_passage(
     if not passages:
         return None
     index = max(passages, key=lambda place: len(prompt[place].text))
-    text = prompt[index].text
-    ends = [0, *tokenizer.token_ends(text)]
+    passage = prompt[index]
+    special = (passage.special,) if passage.special else ()
+    ends = [0, *tokenizer.token_ends(passage.text, *special)]
 
     def cut_to(end: int) -> Prompt:
-        return (*prompt[:index], Part(text[: ends[end]], "passage"), *prompt[index + 1 :])
+        return (*prompt[:index], passage.piece(0, ends[end]), *prompt[index + 1 :])
 
     def tokens_at(end: int) -> int:
         return length(cut_to(end))

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from ..example import Prompt
 from ..requests import Generate
-from .tokenizer import Tokenizer
+from .byte_tokenizer import ByteTokenizer
+from .tokenizer import TextTokenizer
 
 FIRST_MARK = 0xF0000  # private use: no model generates these characters
 
@@ -16,26 +17,25 @@ class StopTexts:
     """Reads the text of one request's generated tokens, up to the first stop text in it.
 
     What comes before an answer does not end it: white space at the text's beginning and ``request.separator`` are
-    skipped. A stop text that begins there but has visible text after it, such as ``"\\nQuestion:"``, ends the text. With
-    ``keep_space`` nothing is skipped, as in lm-evaluation-harness.
+    skipped. A stop text that begins there but has visible text after it, such as ``"\\nQuestion:"``, ends the text.
+    With ``keep_space`` nothing is skipped, as in lm-evaluation-harness.
     """
 
-    def __init__(self, tokenizer: Tokenizer, request: Generate) -> None:
+    def __init__(self, tokenizer: TextTokenizer | ByteTokenizer, request: Generate) -> None:
         self._tokenizer = tokenizer
         self._space = "" if request.keep_space else trailing_space(request.prompt)
-        self._separator = request.separator
         self._skips = not request.keep_space
         # Decoding leaves special tokens out. Those that are part of stop texts are found among the ids, and each
         # becomes one character, both in the text and in the stop texts.
         special: Mapping[str, int] = getattr(tokenizer, "special_ids", {})
-        named = [text for text in special if text and any(text in stop for stop in request.stop)]
+        ours = (*request.stop, request.separator)
+        named = [text for text in special if text and any(text in one for one in ours)]
         named.sort(key=len, reverse=True)
         marks = {text: chr(FIRST_MARK + place) for place, text in enumerate(named)}
         self._marks = {special[text]: mark for text, mark in marks.items()}
         pattern = "|".join(map(re.escape, named))
-        self._stops = tuple(
-            re.sub(pattern, lambda found: marks[found[0]], stop) if named else stop for stop in request.stop
-        )
+        marked = [re.sub(pattern, lambda found: marks[found[0]], one) if named else one for one in ours]
+        self._stops, self._separator = marked[:-1], marked[-1]
 
     def read(self, ids: Sequence[int]) -> tuple[str, bool]:
         """The answer so far, before the first stop text, and whether there is one."""

@@ -163,15 +163,19 @@ class Harness(Source):
     def _prompt(self, context: str | list[str], instances: Sequence[Any]) -> Prompt:
         """The context in parts: its beginning, each shot, and the document's own question as the passage."""
         if isinstance(context, list):  # one context per choice
-            return (Part(os.path.commonprefix(context), "passage"),)  # noqa: RUF071 - texts, not paths
+            return (Part.with_special_tokens(os.path.commonprefix(context), "passage"),)  # noqa: RUF071 - texts, not paths
         if instances[0].request_type == "loglikelihood_rolling":
-            return (Part(str(instances[0].args[0]), "passage"),)
+            return (Part.with_special_tokens(str(instances[0].args[0]), "passage"),)
         turns = self._shown
         if not turns or not context.endswith("".join(turns)):
-            return (Part(context, "passage"),)
+            return (Part.with_special_tokens(context, "passage"),)
         front = context[: len(context) - len("".join(turns))]
-        shots = [Part(turn, "shot") for turn in turns[:-1]]
-        return (*([Part(front)] if front else []), *shots, Part(turns[-1], "passage"))
+        shots = [Part.with_special_tokens(turn, "shot") for turn in turns[:-1]]
+        return (
+            *([Part.with_special_tokens(front)] if front else []),
+            *shots,
+            Part.with_special_tokens(turns[-1], "passage"),
+        )
 
     def _digest(self, keys: Any, *, leave_out: bool = False) -> str:
         """The SHA-256, in hex, of these keys of the task's description, or of all others."""
