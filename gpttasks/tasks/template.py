@@ -64,6 +64,8 @@ class Template:
             raise ValueError(_syntax_message(error, environment.filters)) from error
         if any(True for _ in meta.find_referenced_templates(tree)):
             raise ValueError("a template cannot include, import or extend another one")
+        if self._has_own_marks and any(mark in source for mark in (BEGIN, END)):
+            raise ValueError(f"a template cannot hold U+{ord(BEGIN):X} or U+{ord(END):X}, which are no text")
         self._globals = dict(self._template.globals)
         self._media_types = extensions.media_types
         self.source = source

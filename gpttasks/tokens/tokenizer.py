@@ -107,6 +107,7 @@ class TextTokenizer:
         if self._backend is not None:  # a tokenizer.json may switch these on; rows are cut, and counted, elsewhere
             self._backend.no_truncation()
             self._backend.no_padding()
+            self._backend.encode_special_tokens = False  # which ones are text is decided for each text
         self.encode_cached = lru_cache(maxsize=4096)(self._encode)
         self.media: MediaNodes | None = None
 
