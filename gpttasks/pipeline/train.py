@@ -27,6 +27,7 @@ from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
 from .check_saved import use_what_was_saved
 from .parts import PreparedRun
+from .spelt_tokens import spelt_tokens_warning
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
 
@@ -50,6 +51,9 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     items, owners = make_items(prepared)
     accelerator = make_accelerator(run, prepared)
     warn_of_dropout(run, prepared)
+    spelt = spelt_tokens_warning(prepared, prepared.sets["train"].examples, "training")
+    if spelt:
+        run.warn(spelt)
     with stop_on_interrupt(run) as stop_requested:
         settings = _settings(run, prepared, accelerator, stop_requested)
         trainer = Trainer(lm, prepared.head, options, accelerator, settings, prepared.modules())

@@ -13,7 +13,6 @@ from ..example import (
     Part,
     answer_after,
     input_key,
-    may_spell_token,
     prompt_text,
     separator_places,
     special_places,
@@ -90,9 +89,7 @@ def _shot(shot: Example, separator: str, between: str) -> Part:
         raise DataError(f"the example {shot.id} cannot be a shot: a shot is text with a right answer")
     prompt = prompt_text(shot.prompt)
     answered = prompt + answer_after(shot, prompt, shot.gold_text, separator)
-    # What the recipe itself says: the template's text, the separator, and what is between the shots.
+    # What the template and the recipe themselves say.
     special = list(special_places(shot.prompt))
     special += [(len(prompt) + first, len(prompt) + last) for first, last in separator_places(shot, prompt, separator)]
-    if may_spell_token(between):
-        special.append((len(answered), len(answered + between)))
     return Part(answered + between, "shot", special=tuple(special))

@@ -46,7 +46,9 @@ class MarkedText(NamedTuple):
 
 def text_of(prompt: Prompt) -> MarkedText:
     """The joined texts of parts without media."""
-    return MarkedText("".join(part.text for part in prompt), special_places(prompt))
+    if len(prompt) == 1:
+        return MarkedText(prompt[0].text, prompt[0].special)
+    return MarkedText("".join([part.text for part in prompt]), special_places(prompt))
 
 
 class Beginning(NamedTuple):

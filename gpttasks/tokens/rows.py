@@ -218,12 +218,12 @@ def _joined(
         boundary = min(common_length(before, ids), len(ids) - 1, boundary)
     if not start and boundary == 0:
         start = [_fallback_start(tokenizer)]
-    rest = text[_characters(tokenizer, stripped, before, boundary) :]
+    rest = _bytes_after(tokenizer, stripped, before, boundary) + _utf8_length(text[len(stripped.text) :])
     return {
         continuation: TokenRow(
             start + ids,
             len(start) + boundary,
-            len((rest + continuation).encode("utf-8", "surrogatepass")),
+            rest + _utf8_length(continuation),
             crosses=boundary < len(before),
             cut=cut,
             family=family,
@@ -352,6 +352,21 @@ def _fallback_start(tokenizer: Tokenizer) -> int:
     return tokenizer.fallback_start
 
 
+def _bytes_after(tokenizer: Tokenizer, text: MarkedText, ids: Sequence[int], count: int) -> int:
+    """The number of UTF-8 bytes of a text after its first ``count`` ids, which may end within a character."""
+    byte_length = getattr(tokenizer, "byte_length", None)
+    if byte_length is not None and 0 < count < len(ids):
+        offsets = text.offsets(tokenizer)
+        if offsets[count - 1][1] > offsets[count][0]:  # only tokens that are bytes share a character
+            return sum(map(byte_length, ids[count:]))
+    characters = _characters(tokenizer, text, ids, count)
+    return _utf8_length(text.text[characters:])
+
+
+def _utf8_length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
 def _characters(tokenizer: Tokenizer, text: MarkedText, ids: Sequence[int], count: int) -> int:
     """The number of characters in the first ``count`` ids of a text."""
     if count in (0, len(ids)):
@@ -363,4 +378,5 @@ def _characters(tokenizer: Tokenizer, text: MarkedText, ids: Sequence[int], coun
     else:  # offsets may exclude white space at either end of a token
         first, last = offsets[count - 1][1], offsets[count][0]
     ends = (end for end in range(last, first - 1, -1) if text.first(end).ids(tokenizer) == ids[:count])
-    return next(ends, first)
+    # A mark in front of the text may have the place of the first character, which the next token then contains.
+    return next(ends, min(first, last))

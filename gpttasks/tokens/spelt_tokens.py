@@ -39,13 +39,14 @@ class SpeltTokens:
 
     def places(self, text: str) -> list[tuple[int, int]]:
         """The places of all special tokens that are spelt in a text, as (first character, character after the last)."""
-        if not any(character in text for character in self._first):
-            return []  # the usual case: a search for characters takes a fraction of the time
-        return [found.span() for found in self._pattern.finditer(text)]
+        for character in self._first:  # a search for characters takes a fraction of the time
+            if character in text:
+                return [found.span() for found in self._pattern.finditer(text)]
+        return []  # the usual case
 
-    def unmeant(self, text: str, meant: Spans) -> bool:
-        """Whether a special token is spelt in a text outside the spans ``meant``."""
-        return any(not _within(place, meant) for place in self.places(text))
+    def unmeant(self, text: str, meant: Spans) -> list[str]:
+        """The special tokens that are spelt in a text outside the spans ``meant``."""
+        return [text[start:end] for start, end in self.places(text) if not _within((start, end), meant)]
 
     def encode(self, text: str, meant: Spans) -> list[int]:
         """The ids of a text in which only special tokens within the spans ``meant`` are these tokens."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -128,8 +128,8 @@ class TextTokenizer:
         encode = self.encode_cached if len(text) <= CACHED_LENGTH else self._encode
         return list(encode(text, special))
 
-    def spells_unmeant(self, text: str, special: Spans = ()) -> bool:
-        """Whether a special token is spelt outside the spans ``special``, where it is text."""
+    def unmeant(self, text: str, special: Spans = ()) -> list[str]:
+        """The special tokens that are spelt outside the spans ``special``, where they are text."""
         return self._spelt.unmeant(text, special)
 
     @property
@@ -174,6 +174,14 @@ class TextTokenizer:
     def pieces(self, ids: list[int]) -> list[str]:
         """The text of each id on its own, to show where tokens begin and end."""
         return [str(self.inner.decode([token], clean_up_tokenization_spaces=False)) for token in ids]
+
+    @property
+    def byte_length(self) -> Callable[[int], int] | None:
+        """The number of bytes of a token of a byte-level vocabulary, which may be part of a character; else None."""
+        decoder = getattr(self._backend, "decoder", None)
+        if decoder is None or "ByteLevel" not in type(decoder).__name__:
+            return None
+        return lambda id: len(self.inner.convert_ids_to_tokens(id))  # one letter stands for each byte
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files; those of the folder that it was loaded from are copied unchanged.

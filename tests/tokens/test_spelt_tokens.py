@@ -48,7 +48,9 @@ def test_special_tokens_that_are_meant_are_tokens(kind, data):
     assert TOKENIZERS[kind].encode(text, ((0, len(text)),)) == ids_of(kind, text)
 
 
-PIECES = st.lists(st.tuples(st.sampled_from([*WORDS, "<|eot|>", "<|user|>", "<|endoftext|>"]), st.booleans()), max_size=8)
+PIECES = st.lists(
+    st.tuples(st.sampled_from([*WORDS, "<|eot|>", "<|user|>", "<|endoftext|>"]), st.booleans()), max_size=8
+)
 
 
 @given(pieces=PIECES)
@@ -149,12 +151,11 @@ def test_shots_repeat_no_start_token():
     spelt = BPE.bos_text
     solved = [Example([CONTROL(f"{spelt}<|user|>"), question], target="good") for question in ("a film<|eot|>", "bad?")]
     asked = Example([CONTROL(f"{spelt}<|user|>"), "the film?"])
-    prompt = with_shots(asked, solved, between="<|eot|>\n").prompt
+    prompt = with_shots(asked, solved, separator="<|eot|>").prompt
     user, eot = BPE.special_ids["<|user|>"], BPE.special_ids["<|eot|>"]
-    first = ids_of("byte-level", "a film<|eot|> good", split_special_tokens=True)
-    second, question = ids_of("byte-level", "bad? good"), ids_of("byte-level", "the film?")
-    (newline,) = BPE.encode("\n")
-    expected = [*BPE.starts_with, user, *first, eot, newline, user, *second, eot, newline, user, *question]
+    first = ids_of("byte-level", "a film<|eot|>", split_special_tokens=True)
+    second, question, good = (ids_of("byte-level", text) for text in ("bad?", "the film?", "good\n\n"))
+    expected = [*BPE.starts_with, user, *first, eot, *good, user, *second, eot, *good, user, *question]
     assert prompt_ids(BPE, *prompt) == expected
 
 
