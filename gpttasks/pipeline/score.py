@@ -14,6 +14,7 @@ from ..hashing import content_digest
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..model.loaded import state_digest
+from ..plugins.faults import blamed
 from ..records.run import CacheRecord, EngineRecord, ShotRecord
 from ..requests import Engine
 from ..training.checkpoint import trained_parameters
@@ -63,6 +64,10 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
         seed=prepared.recipe.seed,
     )
     run.record.scores = scores
+    for key, metric in prepared.metrics.items():
+        with blamed(metric, "warnings"):
+            for warning in metric.warnings(prepared.scored):
+                run.warn(f"{key} {warning}")
     return Scored(answered, scores, statistics)
 
 

@@ -1,9 +1,12 @@
 """Faults of tokens, boundaries and stop texts that gave a wrong number without a message, one short test each."""
 
+import json
+
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+import gpttasks
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.mock import Mock, MockOptions
 from gpttasks.example import Example, as_prompt
@@ -120,6 +123,28 @@ def test_trailing_space_generate(tokenizer):
         assert [*learned.ids[: learned.start]] == [*asked.ids]
         rows.append([*learned.ids])
     assert rows[0] == rows[1]
+
+
+def test_bleu_is_0_for_perfect_chinese(tmp_path):
+    """bleu is 0 for perfect answers where a sentence is one word to its tokenizer; the run says so and what helps."""
+    rows = [{"q": f"{number}?", "a": text} for number, text in enumerate(["今天天气很好。", "我非常喜欢猫。"])]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    texts = json.dumps({row["q"]: row["a"] for row in rows})
+    (tmp_path / "recipe.yaml").write_text(
+        f"backbone: {{use: mock, texts: {texts}}}\n"
+        f"task: {{use: generation, data: {{path: {tmp_path}}}, prompt: '{{{{ q }}}}', target: '{{{{ a }}}}'}}\n"
+        "head: generate\nadapt: none\nscore: {split: test, metrics: [bleu], resamples: 10}\n",
+        "utf-8",
+    )
+    run = gpttasks.run(tmp_path / "recipe.yaml", out=tmp_path / "run")
+    assert run.scores["bleu"].value == 0
+    (warning,) = [text for text in run.record.warnings if text.startswith("bleu")]
+    assert "2 of 2 references are in a script without spaces" in warning
+    assert "tokenize: char" in warning
+    better = gpttasks.run(
+        tmp_path / "recipe.yaml", "score.metrics=[{use: bleu, tokenize: char}]", out=tmp_path / "char"
+    )
+    assert [score.value for score in better.scores.values()] == [pytest.approx(100)]
 
 
 def test_bytes_of_a_boundary_within_a_character():
