@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import RunFailed
 from ..example import prompt_text
 from ..requests import NEAR_TIE, Generate, GenerateReply
-from ..tokens.rows import rows_of_request, trailing_space, without_space
+from ..tokens.rows import rows_of_request
+from ..tokens.stops import StopTexts
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +33,8 @@ class Text:
 
     def __init__(self, lm: CausalLM, request: Generate, ends: frozenset[int]) -> None:
         (self._row,) = rows_of_request(lm.tokenizer, request, lm.context)
-        self._space = "" if request.keep_space else trailing_space(request.prompt)
-        self._tokenizer, self._ends = lm.tokenizer, ends
-        special = lm.tokenizer.special_ids
-        # Decoding leaves special tokens out, so a stop text that is one can only be found among the ids.
-        self._stop_ids = frozenset(special[text] for text in request.stop if text in special)
+        self._ends = ends
+        self._stops = StopTexts(lm.tokenizer, request)
         self._draws: torch.Generator | None
         self.request = request
         self.ids = list(self._row.ids)
@@ -68,20 +66,17 @@ class Text:
         self.logprob += logprob
         if token in self._ends or len(self.tokens) == self.request.max_tokens:
             return True
-        return bool(self.request.stop) and self.before_stop(self.tokens)[1]
+        return self.stopped(self.tokens)
 
-    def before_stop(self, tokens: list[int]) -> tuple[str, bool]:
-        """The text of generated tokens before the first stop text, and whether there is one."""
-        end = next((place for place, token in enumerate(tokens) if token in self._stop_ids), None)
-        written = without_space(self._tokenizer.decode(tokens[:end]), self._space)
-        text, stopped = before_stop(written, self.request.stop)
-        return text, stopped or end is not None
+    def stopped(self, tokens: list[int]) -> bool:
+        """Whether the text of generated tokens contains a stop text that ends it."""
+        return bool(self.request.stop) and self._stops.read(tokens)[1]
 
     def reply(self) -> GenerateReply:
         """The text, without the end token or stop text that ended it."""
         ended = bool(self.tokens) and self.tokens[-1] in self._ends
         written = self.tokens[:-1] if ended else self.tokens  # decoding may keep an end token of the settings
-        text, stopped = self.before_stop(written)
+        text, stopped = self._stops.read(written)
         finish: Literal["end", "stop", "length"] = "stop" if stopped else "end" if ended else "length"
         return GenerateReply(text, len(self.tokens), finish, self.logprob, self._row.cut, self.near_tie)
 
@@ -140,12 +135,6 @@ def end_tokens(lm: CausalLM) -> frozenset[int]:
     from_settings = setting if isinstance(setting, (list, tuple)) else () if setting is None else (setting,)
     from_tokenizer = () if lm.tokenizer.end is None else (lm.tokenizer.end,)
     return frozenset((*from_tokenizer, *from_settings))
-
-
-def before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
-    """The text before the first stop text in it, and whether there is one."""
-    places = [place for word in stop if (place := text.find(word)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
 
 
 def _not_finite(request: Generate, token: int) -> RunFailed:
@@ -215,7 +204,7 @@ def _beams(lm: CausalLM, text: Text, ends: frozenset[int]) -> tuple[list[int], f
     from transformers import GenerationConfig
 
     def stopped(rows: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
-        return torch.tensor([text.before_stop(row[begin:].tolist())[1] for row in rows], device=rows.device)
+        return torch.tensor([text.stopped(row[begin:].tolist()) for row in rows], device=rows.device)
 
     model, request, prompt = lm.causal_lm, text.request, text.ids
     inputs = _beam_inputs(lm, prompt)

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
-from ..example import Example, answer_after, prompt_text
+from ..example import Example, answer_after, prompt_text, separator_places
 from ..item import Item
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, near_tie
 from .text import TextHead
@@ -72,9 +72,10 @@ class Choice(TextHead):
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood an option; with ``unconditional`` as many again without the prompt."""
         options = self._continuations(example)
-        asked: list[Request] = [LogLikelihood(example.prompt, option, options) for option in options]
+        special = separator_places(example, prompt_text(example.prompt), self.separator)
+        asked: list[Request] = [LogLikelihood(example.prompt, one, options, special=special) for one in options]
         if self.options.normalisation == "unconditional":
-            asked += [LogLikelihood(example.prompt, option, options, without_prompt=True) for option in options]
+            asked += [LogLikelihood(example.prompt, one, options, True, special) for one in options]
         return asked
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:

@@ -13,10 +13,11 @@ from ..answer import Answer
 from ..backbones.base import Backbone
 from ..component import Options
 from ..errors import BackboneError, DataError, TooLong
-from ..example import Example, Part, Prompt
+from ..example import Example, Prompt
 from ..item import Item, rows_of_items
 from ..metrics.text import TokenF1
 from ..requests import Readout, ReadoutReply, Reply, Request
+from ..tokens.marked_text import text_of
 from ..tokens.words import splits_word, whole_words
 from .base import Head
 
@@ -136,9 +137,9 @@ class Span(Head):
         index = _passage_index(example)
         tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
         passage = example.prompt[index].text
-        offsets = tokenizer.offsets(passage)
+        offsets = text_of((example.prompt[index],)).offsets(tokenizer)
         around = example.prompt[:index] + example.prompt[index + 1 :]
-        taken = len(tokenizer.starts_with) + len(tokenizer.encode("".join(part.text for part in around)))
+        taken = len(tokenizer.starts_with) + len(text_of(around).ids(tokenizer))
         room = self.backbone.context - taken - SLACK
         if len(offsets) <= room:
             return [Window(example.prompt, 0, passage)]
@@ -152,7 +153,7 @@ class Span(Head):
         for first in range(0, len(offsets) - self.options.overlap, room - self.options.overlap):
             last = min(first + room, len(offsets)) - 1
             start, end = offsets[first][0], offsets[last][1]
-            part = Part(passage[start:end], "passage")
+            part = example.prompt[index].piece(start, end)
             found.append(Window((*example.prompt[:index], part, *example.prompt[index + 1 :]), start, part.text))
         return found
 

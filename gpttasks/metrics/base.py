@@ -137,6 +137,10 @@ class Metric(Component):
         """What else settles the number, in the words of the library that computes it; goes into the measure."""
         return None
 
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Why the score of these examples may mislead, as sentences that go on after the metric's key; usually none."""
+        return ()
+
     def errors(self, example: Example, text: str) -> float | None:
         """How many errors a text has, for a metric that counts them: the baseline ``oracle`` picks the fewest.
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from ..answer import Answer
 from ..component import Options
 from .base import Metric
+from .unspaced import unspaced_warnings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,6 +99,10 @@ class Nist(Metric):
             return math.nan
         precision = sum(bits / max(ngrams, 1.0) for bits, ngrams in zip(orders[::2], orders[1::2], strict=True))
         return float(precision * nist_length_penalty(reference_tokens, tokens))
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces."""
+        return unspaced_warnings(examples, "use bleu with tokenize: char, or chrf")
 
     def _tokens(self, text: str) -> list[str]:
         # What sacreBLEU does before it counts n-grams.

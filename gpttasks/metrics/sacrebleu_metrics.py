@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field, model_validator
 
 from ..answer import Answer
 from ..component import Options
 from .base import Metric
+from .unspaced import unspaced_warnings
 
 if TYPE_CHECKING:
     import numpy as np
     from sacrebleu.metrics.base import Metric as LibraryMetric
+    from sacrebleu.metrics.bleu import BLEU
 
     from ..example import Example
+
+
+ORDER = 4
+"""The length of BLEU's longest n-grams."""
 
 
 class _SacreBleu(Metric):
@@ -101,6 +107,23 @@ class Bleu(_WithWorst):
 
         return BLEU(**self.options.model_dump())
 
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces, and of references that are all shorter than the longest n-gram."""
+        if self.options.tokenize in ("13a", "intl", "none"):
+            unspaced = unspaced_warnings(examples, "write tokenize: char, or zh for Chinese")
+            if unspaced:
+                return unspaced
+        if self.options.effective_order:
+            return ()
+        tokenizer = cast("BLEU", self._library).tokenizer
+        lengths = [len(tokenizer(reference).split()) for example in examples for reference in example.references]
+        if not lengths or max(lengths) >= ORDER:
+            return ()
+        return [
+            f"is 0 even for perfect answers: it counts {ORDER} words in a row, and no reference has more than "
+            f"{max(lengths)}; write effective_order: true, or use chrf or exact_match"
+        ]
+
 
 class ChrfOptions(Options):
     """The options of :class:`Chrf`."""
@@ -120,6 +143,12 @@ class Chrf(_WithWorst):
     name = "chrf"
     Options = ChrfOptions
     options: ChrfOptions
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces, where words count."""
+        if not self.options.word_order:
+            return ()
+        return unspaced_warnings(examples, "write word_order: 0")
 
     def _make(self) -> LibraryMetric:
         from sacrebleu.metrics.chrf import CHRF
@@ -149,6 +178,12 @@ class Ter(_SacreBleu):
     scale = (0.0, None)
     Options = TerOptions
     options: TerOptions
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces."""
+        if self.options.normalized and self.options.asian_support:
+            return ()
+        return unspaced_warnings(examples, "write normalized: true and asian_support: true")
 
     def _make(self) -> LibraryMetric:
         from sacrebleu.metrics.ter import TER

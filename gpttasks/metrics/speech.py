@@ -11,6 +11,7 @@ from pydantic import Field
 from ..component import Options
 from ..tasks.transcripts import TranscriptNormaliser, character_errors, normalised_transcript, word_errors
 from .base import Metric
+from .unspaced import unspaced_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +79,10 @@ class WordErrorRate(_ErrorRate):
     """
 
     name = "wer"
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces."""
+        return unspaced_warnings(examples, "use cer")
 
     def _count(self, prediction: str, references: Sequence[str]) -> tuple[int, int]:
         return word_errors(prediction, references, self.options.normaliser)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from ..component import Options
 from .base import Metric
+from .unspaced import unspaced_warnings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +121,10 @@ class TokenF1(_BestMatch):
     """
 
     name = "token_f1"
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces."""
+        return unspaced_warnings(examples, "use exact_match or chrf")
 
     def _match(self, prediction: str, reference: str) -> float:
         ours, theirs = prediction.split(), reference.split()

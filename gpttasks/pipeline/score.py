@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ..engine.cache import CachedEngine, cache_file
 from ..engine.plain import LocalEngine
 from ..engine.sharded import ShardedEngine
-from ..example import Example, Part, input_key, prompt_text
+from ..example import Example, Part, input_key, prompt_text, special_places
 from ..hashing import content_digest
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..model.loaded import state_digest
+from ..plugins.faults import blamed
 from ..records.run import CacheRecord, EngineRecord, ShotRecord, sides_cut
 from ..requests import Engine
 from ..training.checkpoint import trained_parameters
@@ -22,6 +23,7 @@ from .answering import Answered, add_shots, answer_all, score_all
 from .class_warnings import length_warning, never_answered
 from .parts import PreparedRun
 from .resumable_replies import kept_in_run
+from .spelt_tokens import spelt_tokens_warning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,13 +66,20 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
         seed=prepared.recipe.seed,
     )
     run.record.scores = scores
+    for key, metric in prepared.metrics.items():
+        with blamed(metric, "warnings"):
+            for warning in metric.warnings(prepared.scored):
+                run.warn(f"{key} {warning}")
     return Scored(answered, scores, statistics)
 
 
 def shot_record(shot: Example) -> ShotRecord:
     """A shot as ``run.json`` holds it: whoever predicts with the run shows it as the run did."""
     prompt, answer = prompt_text(shot.prompt), shot.gold_text or ""
-    return ShotRecord(id=shot.id, key=input_key(shot), prompt=prompt, answer=answer, separator=shot.separator)
+    special = special_places(shot.prompt)
+    return ShotRecord(
+        id=shot.id, key=input_key(shot), prompt=prompt, answer=answer, separator=shot.separator, special=special
+    )
 
 
 def model_digests(prepared: PreparedRun) -> dict[str, str]:
@@ -175,6 +184,9 @@ def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> N
         )
     if samples.shots_dropped:
         run.warn(f"{samples.shots_dropped:,} shots did not fit into the context and were left out")
+    spelt = spelt_tokens_warning(prepared, [one.example for one in answered], "scored")
+    if spelt:
+        run.warn(spelt)
     _warn_of_classes(run, prepared, answered)
 
 

@@ -29,6 +29,7 @@ from .answering import add_shots, answer_all, quick_scores
 from .check_saved import use_what_was_saved
 from .expected_training import FEW_STEPS, TimeLeft, expected_work, few_steps
 from .parts import PreparedRun
+from .spelt_tokens import spelt_tokens_warning
 from .too_long import may_be_too_long, reserved_tokens, skipping
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
@@ -49,6 +50,9 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     run.note_too_long(prepared, "train")
     accelerator = tracked_accelerator(run, prepared)
     warn_of_dropout(run, prepared)
+    spelt = spelt_tokens_warning(prepared, prepared.sets["train"].examples, "training")
+    if spelt:
+        run.warn(spelt)
     with stop_on_interrupt(run) as stop_requested:
         settings = _settings(run, prepared, accelerator, stop_requested)
         trainer = Trainer(lm, prepared.head, options, accelerator, settings, prepared.modules())

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FolderError
-from ..example import Example
+from ..example import Example, Part
 from ..metrics.score import Score
 from .samples import Sample, read_samples
 
@@ -218,6 +218,8 @@ class ShotRecord(Section):
 
     key:
         equal to that of an example that asks the same; separator: the text before the answer, None for the head's.
+    special:
+        the places in the prompt where special tokens that are spelt are meant; see :class:`~gpttasks.Part`.
     """
 
     id: str
@@ -225,10 +227,12 @@ class ShotRecord(Section):
     prompt: str
     answer: str
     separator: str | None = None
+    special: tuple[tuple[int, int], ...] = ()
 
     def example(self) -> Example:
         """The solved example, which reads in a prompt as it did in the run."""
-        return Example(self.prompt, target=self.answer, id=self.id, input_key=self.key, separator=self.separator)
+        prompt = Part(self.prompt, special=self.special)
+        return Example(prompt, target=self.answer, id=self.id, input_key=self.key, separator=self.separator)
 
 
 class RunRecord(Section):

@@ -24,6 +24,7 @@ from ..errors import (
 from ..example import Part, Prompt, as_prompt
 from .extensions import Extensions, current_extensions
 from .filters import FilterFailed, PromptMarks, TemplateFilter, marking
+from .own_text import BEGIN, END, mark_own_text, with_special_places, without_marks
 from .text_values import NotText, check_concatenations, decoded, text_value
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Template:
     path, or a mapping with one of them. Nothing is escaped, a trailing newline stays, and a template can reach nothing
     but the row. It has the filters of the plugins that are in use when it is made.
 
+    A special token of the tokenizer that the template itself spells is this token; one in a column is only text.
+
     Raises ValueError, with the line, if the source is not a template.
     """
 
@@ -56,11 +59,14 @@ class Template:
             tree = environment.parse(source)
             checked = environment.parse(source)
             check_concatenations(checked)
+            self._has_own_marks = mark_own_text(checked)
             self._template = environment.from_string(checked)
         except TemplateSyntaxError as error:
             raise ValueError(_syntax_message(error, environment.filters)) from error
         if any(True for _ in meta.find_referenced_templates(tree)):
             raise ValueError("a template cannot include, import or extend another one")
+        if self._has_own_marks and any(mark in source for mark in (BEGIN, END)):
+            raise ValueError(f"a template cannot hold U+{ord(BEGIN):X} or U+{ord(END):X}, which are no text")
         self._globals = dict(self._template.globals)
         self._media_types = extensions.media_types
         self.source = source
@@ -77,21 +83,27 @@ class Template:
         a mapping, a boolean, the number of a class with a name), and if rendering fails. Raises PluginError, with the
         row's place, if a plugin's filter fails.
         """
-        if not self._has_marks:
-            return as_prompt(self.render_text(row))
         values = decoded(row, self._texts)
-        unused = _unused_marks([self.source, *_strings([values.get(column) for column in self.columns])])
+        if not self._has_marks and not self._has_own_marks:
+            return as_prompt(self._rendered(row, values, None))
+        if not self._has_marks:
+            return as_prompt(with_special_places(iter([Part(self._rendered(row, values, None))])))
+        unused = _unused_marks([self.source, *self._texts_in(values)])
         marks = PromptMarks(row, *unused, media_types=self._media_types)
-        return as_prompt(_split(self._rendered(row, values, marks), marks))
+        return as_prompt(with_special_places(_split(self._rendered(row, values, marks), marks)))
 
     def render_text(self, row: Mapping[str, Any]) -> str:
         """The same as one string. Raises DataError as :meth:`render` does."""
-        return self._rendered(row, decoded(row, self._texts), None)
+        text = self._rendered(row, decoded(row, self._texts), None)
+        return without_marks(text) if self._has_own_marks else text
 
     def _rendered(self, row: Mapping[str, Any], values: Mapping[str, Any], marks: PromptMarks | None) -> str:
         from jinja2.exceptions import SecurityError, UndefinedError
 
         self._check_classes(row)
+        if self._has_own_marks and any(mark in text for text in self._texts_in(values) for mark in (BEGIN, END)):
+            message = f"a column has the character U+{ord(BEGIN):X} or U+{ord(END):X}, which Unicode excludes from text"
+            raise _failure(row, message, "remove it from the data")
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
             context = self._template.new_context({**self._globals, **values}, shared=True)
@@ -130,6 +142,10 @@ class Template:
                 message = f"the template shows the column {column!r}, which holds {row[column]}, the class {name!r}"
                 hint = f"write {{{{ [{some}][{column}] }}}}, or {{{{ {column} + 0 }}}} for the number"
                 raise _failure(row, message, hint)
+
+    def _texts_in(self, values: Mapping[str, Any]) -> Iterator[str]:
+        """The strings in the columns that the template reads."""
+        return _strings([values.get(column) for column in self.columns])
 
     def _not_text(self, row: Mapping[str, Any], values: Mapping[str, Any], error: NotText) -> DataError:
         """The error for a value that must not be shown as it is, with its column if one holds it."""

@@ -6,7 +6,6 @@ A passage loses its end, or its start if it says that its end is kept, as a text
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from ..errors import TooLong
 from ..example import Prompt
@@ -58,12 +57,14 @@ def _cut_passage(
 ) -> Prompt:
     """The prompt with as much of the passage at ``index`` as fits."""
     part = prompt[index]
-    ends = [0, *tokenizer.token_ends(part.text)]
+    special = (part.special,) if part.special else ()
+    ends = [0, *tokenizer.token_ends(part.text, *special)]
     last = len(ends) - 1
 
     def cut_to(tokens: int) -> Prompt:
-        left = part.text[: ends[tokens]] if part.keep == "start" else part.text[ends[last - tokens] :]
-        return (*prompt[:index], replace(part, text=left), *prompt[index + 1 :])
+        at_start = part.keep == "start"
+        kept = part.piece(0, ends[tokens]) if at_start else part.piece(ends[last - tokens], len(part.text))
+        return (*prompt[:index], kept, *prompt[index + 1 :])
 
     def tokens_at(tokens: int) -> int:
         return length(cut_to(tokens))

@@ -177,15 +177,19 @@ class Harness(Source):
         The passage keeps its end, as the harness keeps the end of a context that is too long.
         """
         if isinstance(context, list):  # one context per choice
-            return (Part(os.path.commonprefix(context), "passage", keep="end"),)  # noqa: RUF071 - texts, not paths
+            return (Part.with_special_tokens(os.path.commonprefix(context), "passage", keep="end"),)  # noqa: RUF071 - texts, not paths
         if instances[0].request_type == "loglikelihood_rolling":
-            return (Part(str(instances[0].args[0]), "passage"),)
+            return (Part.with_special_tokens(str(instances[0].args[0]), "passage"),)
         turns = self._shown
         if not turns or not context.endswith("".join(turns)):
-            return (Part(context, "passage", keep="end"),)
+            return (Part.with_special_tokens(context, "passage", keep="end"),)
         front = context[: len(context) - len("".join(turns))]
-        shots = [Part(turn, "shot") for turn in turns[:-1]]
-        return (*([Part(front)] if front else []), *shots, Part(turns[-1], "passage", keep="end"))
+        shots = [Part.with_special_tokens(turn, "shot") for turn in turns[:-1]]
+        return (
+            *([Part.with_special_tokens(front)] if front else []),
+            *shots,
+            Part.with_special_tokens(turns[-1], "passage", keep="end"),
+        )
 
     def _digest(self, keys: Any, *, leave_out: bool = False) -> str:
         """The SHA-256, in hex, of these keys of the task's description, or of all others."""

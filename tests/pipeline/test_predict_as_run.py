@@ -28,6 +28,13 @@ HEADS = {
         "shots: 3, metrics: [accuracy]",
         "",
     ),
+    "choice, special tokens": (
+        "classification, prompt: '<|endoftext|>{{ text | passage }}<|endoftext|> Colour:', label: colour, "
+        "labels: [red, green, blue, grey]",
+        "choice",
+        "shots: 3, metrics: [accuracy]",
+        "",
+    ),
     "choice, trained": (
         COLOUR,
         "choice",

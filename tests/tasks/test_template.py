@@ -71,6 +71,55 @@ def test_passages_in_a_loop():
     ]
 
 
+ROW = {"q": "is </s> text?", "role": "user"}
+
+
+def meant(source, row=ROW):
+    """For each part of a prompt its text, and the pieces in which special tokens are meant."""
+    prompt = Template(source).render(row)
+    assert prompt_text(prompt) == Template(source).render_text(row)
+    return [(part.text, [part.text[first:last] for first, last in part.special]) for part in prompt]
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "own"),
+    [
+        ("Q: {{ q }}\nA:", "Q: is </s> text?\nA:", []),
+        ("<s>{{ q }}</s>\n", "<s>is </s> text?</s>\n", ["<s>", "</s>\n"]),
+        ("{{ '<s>' }}{{ q }}", "<s>is </s> text?", ["<s>"]),
+        ("{{ '<s>' ~ q }}", "<s>is </s> text?", []),
+        ("{% if q %}[INST]{{ q }}{% endif %}", "[INST]is </s> text?", ["[INST]"]),
+        ("{% for one in [q] %}<s>{{ one }}{% endfor %}", "<s>is </s> text?", ["<s>"]),
+        ("{% macro turn(it) %}<|{{ role }}|>{{ it }}<|end|>{% endmacro %}{{ turn(q) }}", None, ["<|", "|>", "<|end|>"]),
+        ("{% raw %}<s>{{ q }}{% endraw %}", "<s>{{ q }}", ["<s>{{ q }}"]),
+        ("{% set a %}<s>{% endset %}{{ a }}{{ a | length }}", "<s>3", []),
+        ("{% filter upper %}<s>{{ q }}{% endfilter %}", "<S>IS </S> TEXT?", []),
+    ],
+)
+def test_special_tokens_are_meant_in_the_templates_own_text(source, text, own):
+    text = "<|user|>is </s> text?<|end|>" if text is None else text
+    assert meant(source) == [(text, own)]
+
+
+def test_special_tokens_beside_passages():
+    parts = meant("<s>Text: {{ q | passage }}</s>{{ role }}")
+    assert parts == [("<s>Text: ", ["<s>Text: "]), ("is </s> text?", []), ("</s>user", ["</s>"])]
+
+
+@given(st.text("<s/>|ab\n "))
+def test_no_value_of_a_row_is_the_templates_own_text(value):
+    ((text, own),) = meant("<s>{{ q }}</s>", {"q": value})
+    assert (text, own) == (f"<s>{value}</s>", ["<s>", "</s>"])
+
+
+def test_characters_that_are_no_text_are_refused_where_they_would_be_marks():
+    with pytest.raises(DataError, match="U\\+FDD1"):
+        Template("<s>{{ q }}").render({"q": "\ufdd1"})
+    with pytest.raises(ValueError, match="U\\+FDD1"):
+        Template("<s>{{ q }}\ufdd1")
+    assert Template("{{ q }}").render_text({"q": "\ufdd1"}) == "\ufdd1"
+
+
 def test_nothing_is_escaped_and_the_last_newline_stays():
     assert Template("{{ a }}\n").render_text({"a": "<b> & 'c'"}) == "<b> & 'c'\n"
 
