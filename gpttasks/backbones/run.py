@@ -98,12 +98,12 @@ class RunBackbone(Backbone):
         return self._inner(finished_recipe(Path(self.options.path), plugins), plugins).underlying(plugins)
 
     def _inner(self, recipe: Recipe, plugins: Plugins) -> Backbone:
-        inner: Backbone = create(plugins, "backbone", recipe.backbone.name, recipe.backbone.options)
         adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
         if adaptation.keeps != MODEL:
+            inner: Backbone = create(plugins, "backbone", recipe.backbone.name, recipe.backbone.options)
             return inner
         # The run folder has the whole model and its tokenizer.
-        path, context = str(Path(self.options.path) / MODEL), getattr(inner.options, "context", None)
+        path, context = str(Path(self.options.path) / MODEL), getattr(recipe.backbone.options, "context", None)
         return HuggingFace(HuggingFaceOptions(path=path, context=context))
 
     def engine(
@@ -176,4 +176,6 @@ def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = OF_
         raise FolderError(
             f"the run {folder} is {run.state}, expected a finished one", hint="run its recipe again to finish it"
         )
+    if (folder / MODEL).is_dir():  # it takes the place of the backbone
+        needed -= {"backbone"}
     return load_recipe(str(folder / RECIPE), [], plugins, needed)

@@ -37,6 +37,7 @@ def check(
     """Check a recipe without running it.
 
     All mistakes are shown at once, each with its place. Only the recipe is opened, unless --data or --show is given.
+    --data also loads the model of a recipe that trains, if it is on this machine, and measures some training steps.
     The exit status is 0 if there are no mistakes, else 2.
 
     Example: gpttasks check imdb-lora task.data.path=reviews.csv --data --show 2

@@ -6,8 +6,8 @@ and with large numbers. What it can do is tried on short rows of the model itsel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +15,26 @@ import torch
 
 from ..hashing import content_digest
 from .capabilities import YES, Capabilities, Capability, unless
-from .left_padding import PaddedBatch, prefix_fits
-from .ragged_attention import forward_ragged, restore_attention, select_attention
-from .small import ROPE_CHANGE, SHORT_LENGTH, small_config
+from .compared_rows import (
+    BEGINNING,
+    BEYOND_ALL_CHANGES,
+    BRANCH,
+    BRIEF,
+    FULL,
+    Scope,
+    after_another,
+    by_itself,
+    drawn_ids,
+    fitting,
+    off_by,
+    padded_difference,
+    why_different,
+)
+from .left_padding import prefix_fits
+from .ragged_attention import restore_attention, select_attention
+from .small import ROPE_CHANGE, small_config
 from .stand_in import StandIn, lengths_of_change, stand_in_for
-from .tree_attention import LAYER_KINDS, MaskedRow, attention_masks, compute_prefix, forward_rows
+from .tree_attention import LAYER_KINDS, attention_masks
 
 if TYPE_CHECKING:
     from .causal_lm import CausalLM
@@ -30,31 +45,11 @@ RANKING = "indexed_attention"
 """The type of layer that attends to the best tokens of a ranking, as in DeepSeek-V3.2."""
 LONGEST_TESTED = 256
 """The longest text that is tested with the model itself, where there is no small model."""
-BEGINNING, BRANCH = 9, 4
-"""The number of tokens in the test text, and in the longer of its two continuations."""
-
-Reader = Callable[["CausalLM", MaskedRow, Any], torch.Tensor]
-
 LARGE_LOGIT = 1e4
 """The largest logit in the test of the LM head: far beyond every cap, and within the range of fp16."""
 
 
-@dataclass(frozen=True)
-class Scope:
-    """How much a test does.
-
-    length: the number of tokens in the beginning of its texts; brief: whether it leaves out what a small model of the
-    same class has shown.
-    """
-
-    length: int = BEGINNING
-    brief: bool = False
-
-
 Test = Callable[["CausalLM", Scope], Capability]
-FULL, BRIEF = Scope(), Scope(brief=True)
-BEYOND_ALL_CHANGES = Scope(SHORT_LENGTH + BEGINNING)
-"""The scope of the tests of a small model."""
 SHOWN_BY_OTHERS = frozenset({"masks", "packing"})
 """Brief tests leave these to a small model: sharing prompts needs the same masks."""
 
@@ -156,22 +151,28 @@ def try_direct_head(lm: CausalLM) -> Capability:
         return unless("it has no LM head")
     if lm.causal_lm.base_model is lm.causal_lm:
         return unless("it does not give its last hidden states without its logits")
+    states: list[Any] = []
     got, given = [], []
+
+    def keep(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        states.append(getattr(output, "last_hidden_state", None))
 
     def enlarge(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         got.append(inputs[0])
         given.append(output * (LARGE_LOGIT / output.abs().max().clamp(min=1e-6)))
         return given[-1]
 
-    hook = head.register_forward_hook(enlarge)
-    ids = lm._some_ids()
+    hooks = [lm.causal_lm.base_model.register_forward_hook(keep), head.register_forward_hook(enlarge)]
     try:
         with torch.no_grad():
-            logits = lm.causal_lm(input_ids=ids, use_cache=False).logits
-            states = lm.causal_lm.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            logits = lm.causal_lm(input_ids=lm._some_ids(), use_cache=False).logits
+            if not states:  # OPT calls only a part of its inner model
+                lm.causal_lm.base_model(input_ids=lm._some_ids(), use_cache=False)
     finally:
-        hook.remove()
-    direct = len(given) == 1 and _equal(got[0], states) and _equal(given[0], logits)
+        for hook in hooks:
+            hook.remove()
+    once = len(given) == len(states) == 1 and states[0] is not None
+    direct = once and _equal(got[0], states[0]) and _equal(given[0], logits)
     return unless(None if direct else "it alters its last hidden states or its logits at the LM head")
 
 
@@ -187,14 +188,14 @@ def try_batches(lm: CausalLM, scope: Scope = FULL) -> Capability:
     if (ranked := _ranking_layers(lm)) is not None:
         return unless(ranked)
     lm.supports = replace(lm.supports, batches=YES)
-    longest = _drawn(lm, ROPE_CHANGE + BEGINNING if isinstance(lm, StandIn) else _fitting(lm, scope.length), seed=2)
+    longest = drawn_ids(lm, ROPE_CHANGE + BEGINNING if isinstance(lm, StandIn) else fitting(lm, scope.length), seed=2)
     rows = (
         [longest, longest[: scope.length][::-1], longest[-5:]] if isinstance(lm, StandIn) else [longest, longest[-5:]]
     )
     with torch.no_grad():
         together = lm.forward(rows).states
         alone = [lm.forward([row]).states[0] for row in rows]
-    off = max(_off(lm, states[: len(row)], row) for states, row in zip(together, alone, strict=True))
+    off = max(off_by(lm, states[: len(row)], row) for states, row in zip(together, alone, strict=True))
     return unless(None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times the tolerance")
 
 
@@ -204,7 +205,7 @@ def try_cache(lm: CausalLM, scope: Scope = FULL) -> Capability:
         return lm.supports.cache
     if (ranked := _ranking_layers(lm)) is not None:
         return unless(ranked)
-    name, ids = str(lm.supports.cache_name), _drawn(lm, _fitting(lm, scope.length) + 2, seed=3)
+    name, ids = str(lm.supports.cache_name), drawn_ids(lm, fitting(lm, scope.length) + 2, seed=3)
     cache: Any = None
     logits = []
     with torch.no_grad():
@@ -216,7 +217,7 @@ def try_cache(lm: CausalLM, scope: Scope = FULL) -> Capability:
             cache = outputs.get(name)
             if cache is None:
                 return unless("it does not return keys and values")
-    off = _off(lm, torch.stack(logits[-2:]), plain)
+    off = off_by(lm, torch.stack(logits[-2:]), plain)
     return unless(None if off <= 1 else f"tokens after its keys and values differ by {off:.2g} times the tolerance")
 
 
@@ -226,7 +227,7 @@ def try_masks(lm: CausalLM, scope: Scope = FULL) -> Capability:
     if reason is not None:
         return unless(reason)
     length = 6  # the masks of branches are tested beyond it
-    ids = torch.tensor([_drawn(lm, length, seed=0)], device=lm.device)
+    ids = torch.tensor([drawn_ids(lm, length, seed=0)], device=lm.device)
     positions = torch.arange(length, device=lm.device)[None]
     causal = np.tri(length, dtype=bool)
     split = causal.copy()
@@ -248,7 +249,7 @@ def try_masks(lm: CausalLM, scope: Scope = FULL) -> Capability:
         return unless(f"a 4-D mask raises {type(error).__name__}")
     if torch.equal(masked, hidden):
         return unless("it ignores 4-D masks")
-    off = _off(lm, masked, plain)
+    off = off_by(lm, masked, plain)
     return unless(None if off <= 1 else f"with a causal 4-D mask its states differ by {off:.2g} times the tolerance")
 
 
@@ -283,7 +284,7 @@ def try_ragged(lm: CausalLM, scope: Scope = FULL) -> Capability:
     reason = select_attention(lm.causal_lm)
     if reason is None:
         within = replace(scope, length=min(scope.length, window - BRANCH))
-        reason = _why_different(lm, True, _after_another, within)
+        reason = why_different(lm, True, after_another, within)
         if reason is not None:
             restore_attention(lm.causal_lm)
     return unless(reason)
@@ -295,7 +296,7 @@ def try_left_padding(lm: CausalLM, scope: Scope = FULL) -> Capability:
         return lm.supports.cache
     try:
         prefixes = (0,) if not prefix_fits(lm) else (3,) if scope.brief else (0, 3)
-        off = max(_padded_difference(lm, shared, scope.length) for shared in prefixes)
+        off = max(padded_difference(lm, shared, scope.length) for shared in prefixes)
     except Exception as error:  # models raise errors of many types for masks or positions that they do not accept
         return unless(f"padding on the left raises {type(error).__name__}")
     return unless(None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times the tolerance")
@@ -305,7 +306,7 @@ def _why_no_branches(lm: CausalLM, share: bool, scope: Scope) -> str | None:
     config = lm.causal_lm.config
     if config.model_type in INDEX_BOUND:
         return f"the attention of {config.model_type} depends on the index in the row"
-    return _unknown_layers(lm) or _why_different(lm, share, _alone, scope)
+    return _unknown_layers(lm) or why_different(lm, share, by_itself, scope)
 
 
 def _unknown_layers(lm: CausalLM) -> str | None:
@@ -320,115 +321,3 @@ def _ranking_layers(lm: CausalLM) -> str | None:
     """
     kinds = set(getattr(lm.causal_lm.config.get_text_config(), "layer_types", None) or ())
     return f"its layers of type {RANKING} choose among equally ranked tokens" if RANKING in kinds else None
-
-
-def _alone(lm: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
-    return forward_rows(lm, [row], cache)[0]
-
-
-def _after_another(lm: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
-    other = MaskedRow(row.ids[:3], np.arange(3), None)
-    return forward_ragged(lm, [other, row], cache)[0, len(other.ids) :]
-
-
-def _why_different(lm: CausalLM, share: bool, read: Reader, scope: Scope) -> str | None:
-    try:
-        off = _difference(lm, share, read, scope)
-    except Exception as error:  # models raise errors of many types for masks that they do not accept
-        return f"a custom mask raises {type(error).__name__}"
-    return None if off <= 1 else f"test rows differ from plain ones by {off:.2g} times the tolerance"
-
-
-def _difference(lm: CausalLM, share: bool, read: Reader, scope: Scope) -> float:
-    """The difference of the states of two texts in one row from those of plain rows, as a multiple of the tolerance.
-
-    share: the texts begin alike, and their beginning is processed once; read: returns the states of the row.
-    """
-    sizes = (_fitting(lm, scope.length), BRANCH, 3)
-    context, *branches = (_drawn(lm, size, seed) for seed, size in enumerate(sizes))
-    begins = [context, context] if share else [context, context[::-1]]
-    worst = 0.0
-    with torch.no_grad():
-        plain = [
-            lm.causal_lm.base_model(
-                input_ids=torch.tensor([begin + branch], device=lm.device), use_cache=False
-            ).last_hidden_state[0]
-            for begin, branch in zip(begins, branches, strict=True)
-        ]
-        for known in _prefixes(sizes[0], scope) if share else (0,):
-            row, places = _two_in_one(begins, branches, share, known)
-            cache = compute_prefix(lm, context[:known], known + len(row.ids)) if known else None
-            states = read(lm, row, cache)
-            for place, branch, alone in zip(places, branches, plain, strict=True):
-                worst = max(worst, _off(lm, states[place : place + len(branch)], alone[-len(branch) :]))
-    return worst
-
-
-def _prefixes(length: int, scope: Scope) -> list[int]:
-    """How much of a common beginning of ``length`` tokens is in a cache: nothing, some of it, or nearly all."""
-    return sorted({min(5, length - 1)} if scope.brief else {0, min(5, length - 1), max(0, length - 3)})
-
-
-def _two_in_one(
-    begins: Sequence[list[int]], branches: Sequence[list[int]], share: bool, known: int
-) -> tuple[MaskedRow, list[int]]:
-    """A row of two texts, without the first ``known`` tokens of their beginning, and the places of their branches."""
-    ids: list[int] = []
-    positions: list[int] = []
-    owners: list[int] = []  # the number of each token's text; -1: both texts
-    places = []
-    for number, (begin, branch) in enumerate(zip(begins, branches, strict=True)):
-        if not share or not number:
-            ids += begin[known:]
-            positions += range(known, len(begin))
-            owners += [-1 if share else number] * (len(begin) - known)
-        places.append(len(ids))
-        ids += branch
-        positions += range(len(begin), len(begin) + len(branch))
-        owners += [number] * len(branch)
-    owner = np.array(owners)
-    sees = np.tril((owner[None] == -1) | (owner[None] == owner[:, None]))
-    return MaskedRow(ids, np.array(positions), sees), places
-
-
-def _padded_difference(lm: CausalLM, shared: int, length: int) -> float:
-    """The difference between the logits of padded rows and those of plain rows, as a multiple of the tolerance."""
-    length = _fitting(lm, length)
-    drawn = _drawn(lm, length + 8, seed=1)
-    rows, next_tokens = [drawn[:length], [*drawn[:shared], *drawn[length : length + 4]]], drawn[-2:]
-    worst = 0.0
-    with torch.no_grad():
-        cache = compute_prefix(lm, drawn[:shared], shared) if shared else None
-        batch = PaddedBatch(lm, rows, length + 1, shared, cache)
-        plain = [
-            lm.causal_lm(input_ids=torch.tensor([[*row, token]], device=lm.device), use_cache=False).logits[0, -2:]
-            for row, token in zip(rows, next_tokens, strict=True)
-        ]
-        for step in range(2):
-            worst = max(
-                worst, *(_off(lm, batch.logits[index], logits[step].float()) for index, logits in enumerate(plain))
-            )
-            if not step:
-                batch.go_on(next_tokens)
-    return worst
-
-
-def _off(lm: CausalLM, got: torch.Tensor, expected: torch.Tensor) -> float:
-    """The difference as a multiple of the tolerance for the model's precision: the median, or that of a small model's
-    worst number. In a large model, rounding may send a few tokens to other experts.
-    """
-    difference, size = (got - expected).abs().float(), expected.abs().float().median() + 1e-6
-    if isinstance(lm, StandIn):
-        return float(difference.max() / size) / 1e-3
-    return float(difference.median() / size) / (1e-3 if lm.causal_lm.dtype == torch.float32 else 0.1)
-
-
-def _fitting(lm: CausalLM, length: int) -> int:
-    """At most ``length`` tokens, with which a text and its continuation fit the model and its short rotary factors."""
-    return max(1, min(length, (lm.supports.rope_changes_at or lm.context) - BRANCH))
-
-
-def _drawn(lm: CausalLM, length: int, seed: int) -> list[int]:
-    """Random token ids, the same every time."""
-    vocabulary = int(lm.causal_lm.get_input_embeddings().weight.shape[0])
-    return torch.randint(0, vocabulary, (length,), generator=torch.Generator().manual_seed(seed)).tolist()

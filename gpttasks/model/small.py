@@ -34,7 +34,7 @@ SIZES = {
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"), HEADS),
     **dict.fromkeys(("head_dim", "global_head_dim", "v_head_dim", "qk_nope_head_dim", "qk_rope_head_dim"), HEAD_WIDTH),
     "qk_head_dim": 2 * HEAD_WIDTH,
-    **dict.fromkeys(("mamba_n_heads",), 2 * HEADS),
+    "mamba_n_heads": 2 * HEADS,
     "lru_width": HEADS * HEAD_WIDTH,
     **dict.fromkeys(("attention_head_dim", "index_head_dim", "rotary_dim", "mamba_d_head"), HEAD_WIDTH),
     **dict.fromkeys(("kv_lora_rank", "q_lora_rank", "o_lora_rank", "dt_rank", "mamba_dt_rank", "state_size"), 16),

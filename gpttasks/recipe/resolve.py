@@ -106,6 +106,8 @@ class _Resolver:
 
     def __init__(self, document: Document, plugins: Plugins, needed: frozenset[str] = ALL_KINDS) -> None:
         self.needed = needed
+        self.of_run = Path(document.file).with_name(RUN_RECORD).is_file()
+        """Whether the document is what a run has written."""
         self.document = document
         self.data = {key: value for key, value in document.data.items() if key not in document.unread}
         self.plugins = plugins
@@ -265,7 +267,8 @@ class _Resolver:
             return None
         known = self.plugins.names(kind)
         path_at: Location | None = None
-        if kind == "backbone" and name not in known and "path" not in options:
+        # The recipe of a run has every default: another name than `hf` is that of a backbone whose plugin is missing.
+        if kind == "backbone" and name not in known and "path" not in options and not self.of_run:
             self.problems += self._misspelt_backbone(name, at)
             is_run = Path(absolute(name, self.document.place(at).base), RUN_RECORD).is_file()
             options, path_at = {"path": name, **options}, at

@@ -205,6 +205,7 @@ def test_show_marks_tokens_target_and_what_is_cut(folder, tiny_gpt2_folder, caps
     shown = first.split("\n", 1)[1].split("  cut: ")[0]
     assert 128 - 10 <= shown.count("│") - 1 <= 128
     assert cut > 300 - 128
+    assert f"  cut: {cut:,} tokens at the end of a passage\n" in first
     assert "cut" not in second
     assert "right answer: good" in second
     everything = second.split("\n", 1)[1]

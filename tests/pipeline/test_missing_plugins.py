@@ -103,6 +103,15 @@ def test_each_use_needs_its_own_kinds(run):
         assert str(caught.value).count("pip install gpttasks-wrong==1.2") == number
 
 
+def test_a_run_that_keeps_its_whole_model_does_not_need_its_backbone(run):
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace("use: mock", "use: gone", 1))
+    with pytest.raises(RecipeError, match="there is no backbone 'gone'"):
+        finished_recipe(run, load_plugins())
+    (run / "model").mkdir()
+    assert finished_recipe(run, load_plugins()).backbone.name == "gone"
+
+
 def test_options_that_a_newer_plugin_does_not_have(run):
     text = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(text.replace("use: accuracy\n", "use: accuracy\n    former: 3\n"))

@@ -55,7 +55,7 @@ RECIPE = """\
 backbone: {model}
 task:
   use: classification
-  data: {{path: data, bad_rows: skip}}
+  data: {{path: data, bad_rows: skip, overlap: allow}}
   prompt: "{{{{ text | shout('?') | passage }}}} ="
   labels: [bad, good]
 head: choice

@@ -109,7 +109,7 @@ def gpttasks_run_failed(run, error):
 """
 RECIPE = """\
 backbone: oracle
-task: {use: films, data: {path: data}}
+task: {use: films, data: {path: data, overlap: allow}}
 head: pick
 adapt: none
 score: {metrics: [hits], resamples: 20}

@@ -116,7 +116,8 @@ def test_bad_audio_may_be_left_out_and_is_counted(folder: Path, split: str, caps
     assert bad["samples"]["skipped"] == 1
     assert bad["samples"][split] == good["samples"][split] == 6
     assert bad["data"][split]["digest"] == good["data"][split]["digest"], "as if the row had never been there"
-    assert set(bad["warnings"]) - set(good["warnings"]) == {f"1 of 7 rows of {split} cannot be used and were skipped"}
+    new = [warning for warning in bad["warnings"] if warning not in good["warnings"] and "occur in" not in warning]
+    assert new == [f"1 of 7 rows of {split} cannot be used and were skipped"]
     assert bad["scores"] == good["scores"]
 
 
