@@ -109,7 +109,7 @@ def gpttasks_run_failed(run, error):
 """
 RECIPE = """\
 backbone: oracle
-task: {use: films, data: {path: data, overlap: allow}}
+task: {use: films, data: {path: data}}
 head: pick
 adapt: none
 score: {metrics: [hits], resamples: 20}
@@ -124,7 +124,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     for split in ("train", "test"):
         words = ("good", "bad") * 6
-        rows = [f"{split}-{number},A {word} film {number},{word}" for number, word in enumerate(words)]
+        rows = [f"{split}-{number},A {word} {split} film {number},{word}" for number, word in enumerate(words)]
         (tmp_path / "data" / f"{split}.csv").write_text("\n".join(["id,text,label", *rows]) + "\n")
     (tmp_path / "films.yaml").write_text(RECIPE)
     return tmp_path
@@ -301,9 +301,7 @@ def test_a_lifecycle_hook_that_fails_loses_no_run(folder: Path, hook: str, train
     file = write(folder, f"hook {hook}", 1)
     record = finished(capsys, "out", *training)
     warning = f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}; the run continues without it: KeyError: 'lost'"
-    few_steps, *others = sorted(record["warnings"], key=lambda text: text == warning)
-    assert others == [warning]
-    assert few_steps.startswith("the training had 5 optimiser steps")
+    assert [text for text in record["warnings"] if "failed" in text] == [warning]
     assert read_run("out").document == record
     assert finished(capsys, "out", *training)["scores"] == record["scores"]
 
