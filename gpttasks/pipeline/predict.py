@@ -32,12 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A row, the answer to it as text, and a probability for each choice where the head has choices."""
+    """A row, the answer to it as text, and a probability for each choice where the head has choices.
+
+    empty:
+        whether the head writes texts, and this one is blank.
+    """
 
     row: Mapping[str, Any]
     text: str
     scores: Mapping[str, float] = field(default_factory=dict)
     cut_tokens: int = 0
+    empty: bool = False
 
 
 class Predictor:
@@ -95,7 +100,7 @@ class Predictor:
             for row, one in zip(rows, answered, strict=True):
                 choices = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
                 scores = dict(zip(choices, one.answer.scores, strict=False))
-                yield Prediction(row, one.shown, scores, one.cut_tokens)
+                yield Prediction(row, one.shown, scores, one.cut_tokens, one.empty)
 
     def _loaded(self, session: Session, given: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
         """The run as the backbone of itself: nothing is trained, and the rows are what is scored, with its shots."""
