@@ -38,7 +38,7 @@ def test_greedy(load, family, tokens):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", TOGETHER)
+@pytest.mark.parametrize("family", [family for family in TOGETHER if family != "phi3"])  # its long texts are apart
 def test_prompts_read_in_parts_of_different_padding(load, family):
     """The logits equal those of one batch; padding common to all rows of a part is not processed."""
     backbone = load(family)
