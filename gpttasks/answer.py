@@ -35,6 +35,23 @@ class Answer:
     scores: tuple[float, ...] = ()
     detail: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no answer, since the model was not asked: see :func:`no_answer`."""
+        return NOT_ASKED in self.detail
+
+
+NOT_ASKED = "not_asked"
+"""The entry of ``detail`` that says why the model was not asked about an example."""
+
+
+def no_answer(reason: str) -> Answer:
+    """What takes the place of an answer to an example that the model cannot be asked about.
+
+    Its value is None and its text is empty. Metrics count it as :meth:`gpttasks.Metric.worst_of` says.
+    """
+    return Answer(None, detail={NOT_ASKED: reason})
+
 
 def close(left: Any, right: Any) -> bool:
     """Whether values are equal; numbers may differ by :data:`CLOSE`, absolute or relative."""

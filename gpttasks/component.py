@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from .declarations import Declaration
 
 KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "baseline")
 
@@ -70,6 +73,11 @@ class Component:
     name: ClassVar[str]
     Options: ClassVar[type[Options]] = Options
     sample_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    declarations: ClassVar[Mapping[str, Declaration]] = MappingProxyType({})
+    """What each declared attribute must hold; the base class of a kind sets it. See :mod:`gpttasks.declarations`."""
+    required_methods: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Of each tuple of methods a component must define at least one; the base class of a kind sets it."""
 
     options: Any
 

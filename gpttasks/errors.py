@@ -79,6 +79,10 @@ class DataError(UserError):
     """A data file, column or row that cannot be used."""
 
 
+class TooLong(DataError):
+    """An example that does not fit the model's context, even without its shots and passages."""
+
+
 class UnusableRow(DataError):
     """A row that cannot become an example. Such rows are counted, and the first one is reported."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn, TypeAlias
 
 from .hashing import bytes_digest, content_digest
 
 PartKind = Literal["fixed", "passage", "shot", "media"]
+Side = Literal["start", "end"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Media:
         return bytes_digest(self.data)
 
 
+Spans: TypeAlias = "tuple[tuple[int, int], ...]"
+"""Places in a text, each as (first character, character after the last), in ascending order."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A piece of a prompt.
@@ -33,17 +38,37 @@ class Part:
         ``fixed``: text that is never cut. ``passage``: text that is cut or windowed if the prompt is longer than the
         context. ``shot``: a solved example, which is kept or dropped as a whole. ``media``: audio or an image, with its
         bytes in the field ``media``.
+    keep:
+        What stays of a passage that is cut: its ``start`` or its ``end``, as a text needs that is to be continued.
+    special:
+        the places in the text where a special token that is spelt, such as ``</s>``, is this token: what a template
+        itself says. Everywhere else it is text like any other, so that data cannot write control tokens.
     """
 
     text: str = ""
     kind: PartKind = "fixed"
     media: Media | None = None
+    keep: Side = "start"
+    special: Spans = ()
 
     def __post_init__(self) -> None:
+        if self.keep not in ("start", "end"):
+            raise ValueError(f"got a part with keep={self.keep!r}, expected 'start' or 'end'")
         if (self.kind == "media") != (self.media is not None):
             raise ValueError(
                 f"got a part of kind {self.kind!r} with media={self.media!r}, expected media for kind 'media' only"
             )
+
+    @classmethod
+    def with_special_tokens(cls, text: str, kind: PartKind = "fixed", keep: Side = "start") -> Part:
+        """A part in which every special token that is spelt is meant, such as a chat template's text."""
+        return cls(text, kind, keep=keep, special=((0, len(text)),) if text else ())
+
+    def piece(self, start: int, end: int) -> Part:
+        """The part with only the characters from ``start`` to ``end``, the latter excluded."""
+        places = [(max(first, start) - start, min(last, end) - start) for first, last in self.special]
+        kept = tuple((first, last) for first, last in places if first < last)
+        return replace(self, text=self.text[start:end], special=kept)
 
 
 Prompt: TypeAlias = "tuple[Part, ...]"
@@ -71,6 +96,22 @@ def as_prompt(value: PromptLike) -> Prompt:
 def prompt_text(prompt: Prompt) -> str:
     """The text of all parts, joined; media become ``<audio/wav 0a1b2c3d>``."""
     return "".join(f"<{part.media.type} {part.media.digest[:8]}>" if part.media else part.text for part in prompt)
+
+
+def special_places(prompt: Prompt) -> Spans:
+    """The places in :func:`prompt_text` where special tokens that are spelt are meant; places that touch are one."""
+    if not any(part.special for part in prompt):
+        return ()
+    places: list[tuple[int, int]] = []
+    start = 0
+    for part in prompt:
+        for first, last in part.special:
+            if places and places[-1][1] == start + first:
+                places[-1] = (places[-1][0], start + last)
+            else:
+                places.append((start + first, start + last))
+        start += len(part.text) if part.media is None else len(prompt_text((part,)))
+    return tuple(places)
 
 
 def predicted_text(example: Example) -> str:
@@ -295,6 +336,19 @@ def _json_value(place: str, value: Any) -> Any:
         return {key: _json_value(f"{place}[{key!r}]", inner) for key, inner in value.items()}
     expected = "text, a finite number, true, false, null, a list, or a mapping whose keys are text"
     raise TypeError(f"{place}: got {value!r}, expected a JSON value: {expected}")
+
+
+def may_spell_token(text: str) -> bool:
+    """Whether a text has one of the characters that special tokens have: ``</s>``, ``[INST]``, ``<|im_end|>``."""
+    return any(character in text for character in "<>[]|")
+
+
+def separator_places(example: Example, prompt_text: str, separator: str) -> Spans:
+    """The places in :func:`answer_after` that are the recipe's text, and may spell special tokens: the separator."""
+    if example.separator is not None or not may_spell_token(separator):
+        return ()
+    length = len(join_answer(prompt_text, "", separator)) - len(prompt_text)
+    return ((0, length),) if length else ()
 
 
 def answer_after(example: Example, prompt_text: str, answer: str, separator: str) -> str:

@@ -32,7 +32,8 @@ class Item:
     @property
     def cut(self) -> Cut:
         """What was cut from the prompt: the maximum over all rows."""
-        return Cut(max(row.cut.tokens for row in self.rows), max(row.cut.shots for row in self.rows))
+        cuts = [row.cut for row in self.rows]
+        return Cut(*(max(getattr(cut, name) for cut in cuts) for name in ("tokens", "shots", "at_start")))
 
 
 def rows_of_items(items: Sequence[Item]) -> list[TokenRow]:

@@ -70,11 +70,11 @@ class Progress:
         """The progress as one line of text."""
         here = self.done - self._done_before
         if self.done >= self.total:
-            ending = f"took {_duration(self.seconds)}"
+            ending = f"took {duration(self.seconds)}"
         elif here:
-            ending = f"{_duration(self.seconds / here * (self.total - self.done))} left"
+            ending = f"{duration(self.seconds / here * (self.total - self.done))} left"
         else:
-            ending = f"{_duration(self.seconds)} so far"
+            ending = f"{duration(self.seconds)} so far"
         return f"{self.what}: {self.done:,}/{self.total:,} {self.unit}, {self._speed()}, {ending}"
 
     def _speed(self) -> str:
@@ -99,7 +99,8 @@ def _terminal_bar(stream: TextIO) -> Any:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words: ``3 h 05 min``, ``2 min 07 s``, ``41 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

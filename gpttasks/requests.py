@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from .example import Prompt
+from .example import Prompt, Spans
 from .hashing import seeded_hash
 
 NEAR_TIE = 2e-4
@@ -41,10 +41,14 @@ def near_tie(values: Sequence[float]) -> bool:
 
 @dataclass(frozen=True)
 class Cut:
-    """What was cut because the text was longer than the context: tokens of passages, and whole shots."""
+    """What was cut because the text was longer than the context: tokens of passages, and whole shots.
+
+    at_start: those of the tokens that were cut at the start of a passage, whose end is kept.
+    """
 
     tokens: int = 0
     shots: int = 0
+    at_start: int = 0
 
 
 NOTHING_CUT = Cut()
@@ -62,12 +66,15 @@ class LogLikelihood:
         same prompt, cut so that the longest continuation fits. If empty, only this continuation sets the boundary.
     without_prompt:
         ask instead how likely the same tokens are with nothing before them.
+    special:
+        the places in the continuations where special tokens that are spelt are meant; see :class:`~gpttasks.Part`.
     """
 
     prompt: Prompt
     continuation: str
     beside: tuple[str, ...] = ()
     without_prompt: bool = False
+    special: Spans = ()
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,8 @@ class Generate:
     max_tokens:
         the maximum number of generated tokens; the prompt is cut so that they fit.
     stop:
-        the text ends before the first of these texts in it.
+        the text ends before the first of these texts in it. White space at its beginning, and ``separator``, do not
+        end it: no answer ends before it begins. A special token's text, alone or within a stop text, is this token.
     temperature:
         0 always takes the likeliest token. Above 0, tokens are drawn from the ``top_k`` likeliest (None: all) and,
         among these, from the fewest whose probabilities add up to ``top_p``.
@@ -193,7 +201,10 @@ class Generate:
     beams:
         above 1, a beam search with this many beams, ranked by log-probability / length ** ``length_penalty``.
     keep_space:
-        whether trailing white space stays with the prompt, so that generation begins after it.
+        whether trailing white space stays with the prompt, so that generation begins after it; stop texts then end the
+        text even at its beginning.
+    separator:
+        text that the model may write before the answer: it is removed, and not searched for stop texts.
 
     Raises ValueError for ``max_tokens`` below 1.
     """
@@ -208,6 +219,7 @@ class Generate:
     beams: int = 1
     length_penalty: float = 1.0
     keep_space: bool = False
+    separator: str = ""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:

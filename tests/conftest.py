@@ -174,6 +174,19 @@ def tiny_config(model_type: str, vocabulary: int, end: int) -> PretrainedConfig:
         "gemma2": modern | {"query_pre_attn_scalar": HIDDEN // HEADS, "sliding_window": CONTEXT // 2},
         # Windows that are shorter than the tests' texts.
         "gemma3_text": modern | {"query_pre_attn_scalar": HIDDEN // HEADS, "sliding_window": 12, "layer_types": MIXED},
+        # Other rotary factors for texts that are longer than 24 tokens.
+        "phi3": modern
+        | {
+            "original_max_position_embeddings": 24,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 10000.0,
+                "factor": 8.0,
+                "original_max_position_embeddings": 24,
+                "short_factor": [1.0, 1.2, 1.4, 1.6],
+                "long_factor": [2.0, 4.0, 8.0, 16.0],
+            },
+        },
         "mistral": modern | {"sliding_window": 12},
         "gpt_oss": modern
         | {"sliding_window": 12, "layer_types": MIXED, "num_local_experts": 4, "num_experts_per_tok": 2},

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "gpttasks"
 FLOORS = (
     {"errors", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
     {"component", "hashing", "files", "markdown", "progress", "runtime", "allocator"},
-    {"example", "requests", "answer", "answer_kinds", "parallel"},
+    {"example", "requests", "answer", "answer_kinds", "declarations", "parallel"},
     {"data"},
     {"plugins", "tasks"},
     {"recipe"},

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
+from ..declarations import BOOLEAN, MAPPING, Declaration
 
 if TYPE_CHECKING:
     from ..model.causal_lm import CausalLM
@@ -27,6 +28,13 @@ class Adaptation(Component):
     trains: ClassVar[bool] = True
     trains_weights: ClassVar[bool] = False
     keeps: ClassVar[str | None] = None
+    declarations: ClassVar = {
+        "trains": BOOLEAN,
+        "trains_weights": BOOLEAN,
+        "keeps": Declaration("'adapter', 'model' or None", lambda value: value in ("adapter", "model", None)),
+        "sample_options": MAPPING,
+    }
+    required_methods: ClassVar = (("apply",),)
 
     @cached_property
     def notes(self) -> list[str]:

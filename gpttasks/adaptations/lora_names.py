@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, comma_separated, did_you_mean
@@ -27,11 +28,32 @@ def unmatched_names(model: nn.Module, config: LoraConfig) -> list[Problem]:
     """A problem for each name in the options that matches no module (or, for parameters, no parameter) of the model."""
     modules = [name for name, _ in model.named_modules() if name]
     parameters = [name for name, _ in model.named_parameters()]
-    return [
+    problems = [
         _problem(name, key, what, names)
         for names, what, found in ((modules, "module", _of_modules), (parameters, "parameter", _of_parameters))
         for key, name, expression in found(config)
         if not _matches(expression, names)
+    ]
+    return problems or _unmatched_layers(modules, config)
+
+
+def _unmatched_layers(modules: Iterable[str], config: LoraConfig) -> list[Problem]:
+    """A problem for each index in ``layers_to_transform`` of a layer without a target, as PEFT itself matches them."""
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    indices: Any = getattr(config, "layers_to_transform", None)
+    if indices is None or not isinstance(config.target_modules, (list, set)):  # PEFT refuses it beside anything else
+        return []
+    asked = [indices] if isinstance(indices, int) else list(indices)
+    missing = [
+        index
+        for index in asked
+        if not any(check_target_module_exists(replace(config, layers_to_transform=[index]), name) for name in modules)
+    ]
+    hint = "layers are counted from 0, and layers_pattern names the list that holds them"
+    return [
+        Problem(f"no target is in a layer {index}", key="adapt.peft.layers_to_transform", hint=hint)
+        for index in missing
     ]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
+from ..declarations import BOOLEAN, MAPPING, REQUESTS
 from ..model.folder import dtype_name
 from ..requests import Engine, Reply, Request
 from ..runtime import Precision
@@ -71,6 +72,13 @@ class Backbone(Component):
     answers: frozenset[type] = frozenset()
     trainable: bool = False
     takes_media: bool = False
+    declarations: ClassVar = {
+        "answers": REQUESTS,
+        "trainable": BOOLEAN,
+        "takes_media": BOOLEAN,
+        "sample_options": MAPPING,
+    }
+    required_methods: ClassVar = (("load",), ("answer", "engine"), ("digests",))
 
     tokenizer: Tokenizer
     context: int
@@ -83,6 +91,10 @@ class Backbone(Component):
 
     def check_source(self) -> None:
         """Raise BackboneError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
+
+    def to_download(self) -> str | None:
+        """What loading would download, such as a Hub id; None if all files are on this machine."""
+        return None
 
     def load(self, settings: LoadSettings) -> None:
         """Load the model and its tokenizer. Raises BackboneError that says what is missing or wrong."""

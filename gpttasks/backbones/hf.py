@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from ..component import Options, RecipePath
-from ..model.folder import check_folder, check_source, find_folder, load_causal_lm
-from ..model.loaded import folder_context
+from ..model.folder import check_folder, check_source, find_folder, is_on_this_machine, load_causal_lm
+from ..model.loaded import fitting_context
 from ..tokens.tokenizer import TextTokenizer, load_tokenizer
 from .base import LoadSettings
 from .local import LocalBackbone
@@ -34,6 +34,10 @@ class HuggingFace(LocalBackbone):
         """Raise BackboneError for a local path that is not a model's folder; a Hub id is not looked up."""
         check_source(self.options.path)
 
+    def to_download(self) -> str | None:
+        """The Hub id, if the model is not on this machine."""
+        return None if is_on_this_machine(self.options.path, self.options.revision) else self.options.path
+
     def load(self, settings: LoadSettings) -> None:
         """Load the tokenizer and the weights. Raises BackboneError."""
         folder = self._folder()
@@ -46,7 +50,8 @@ class HuggingFace(LocalBackbone):
     def load_tokenizer(self) -> tuple[TextTokenizer, int]:
         """The tokenizer and the context from the model's folder. Raises BackboneError."""
         folder = self._folder()
-        return load_tokenizer(folder), folder_context(folder, self.options.context)
+        tokenizer = load_tokenizer(folder)
+        return tokenizer, fitting_context(folder, tokenizer.inner, self.options.context)
 
     def _folder(self) -> Path:
         folder = find_folder(self.options.path, self.options.revision)

@@ -28,7 +28,8 @@ from ..requests import (
     RollingReply,
 )
 from ..tokens.byte_tokenizer import BYTES, ByteTokenizer
-from ..tokens.rows import TokenRow, rows_of_request, trailing_space, without_space
+from ..tokens.rows import TokenRow, rows_of_request
+from ..tokens.stops import StopTexts
 from .base import Backbone, LoadSettings
 
 Entry = TypeVar("Entry")
@@ -163,15 +164,14 @@ class Mock(Backbone):
                     hint="add it to its texts, or choose mode hash or uniform",
                 )
             text = self._words(f"{self.options.seed} {request.seed if request.temperature else 0} {prompt}")
-        space = "" if request.keep_space else trailing_space(request.prompt)
+        stops = StopTexts(self.tokenizer, request)
         ids = [*self.tokenizer.encode(text), BYTES]
         for size in range(1, min(len(ids), request.max_tokens) + 1) if request.stop else ():
-            written = without_space(self.tokenizer.decode(ids[:size]), space)
-            places = [place for word in request.stop if (place := written.find(word)) >= 0]
-            if places:
-                return self._written(row, ids[:size], written[: min(places)], "stop")
+            written, stopped = stops.read(ids[:size])
+            if stopped:
+                return self._written(row, ids[:size], written, "stop")
         ids = ids[: request.max_tokens]
-        written = without_space(self.tokenizer.decode(ids), space)
+        written, _ = stops.read(ids)
         return self._written(row, ids, written, "end" if ids[-1] == BYTES else "length")
 
     def _written(

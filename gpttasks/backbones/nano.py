@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..component import Options
 from ..model.folder import check_folder, load_causal_lm
-from ..model.loaded import folder_context
+from ..model.loaded import fitting_context
 from ..tokens.tokenizer import TextTokenizer, load_tokenizer
 from .base import LoadSettings
 from .local import LocalBackbone
@@ -36,4 +36,5 @@ class Nano(LocalBackbone):
 
     def load_tokenizer(self) -> tuple[TextTokenizer, int]:
         """The tokenizer and the context from the package."""
-        return load_tokenizer(NANO_FOLDER), folder_context(NANO_FOLDER, self.options.context)
+        tokenizer = load_tokenizer(NANO_FOLDER)
+        return tokenizer, fitting_context(NANO_FOLDER, tokenizer.inner, self.options.context)

@@ -13,8 +13,9 @@ from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, files_digest
 from ..plugins import Plugins, load_plugins
 from ..plugins.faults import create
-from ..records.folder import ADAPTER, HEAD, HEAD_WEIGHTS, MODEL, RECIPE
-from ..records.run import read_run
+from ..plugins.recorded import recorded_plugins_named
+from ..records.folder import ADAPTER, HEAD, HEAD_TUNED, HEAD_WEIGHTS, MODEL, RECIPE
+from ..records.run import RECORD, read_run
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
 from .hf import HuggingFace, HuggingFaceOptions
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from ..recipe.schema import Recipe
     from ..requests import Engine
     from ..tokens.tokenizer import Tokenizer
+
+
+OF_MODEL = frozenset({"backbone", "adaptation"})
+"""The kinds of components without which a run's model cannot be loaded."""
 
 
 class RunOptions(Options):
@@ -60,7 +65,8 @@ class RunBackbone(Backbone):
         def texts() -> Iterator[str]:
             nonlocal texts_read
             texts_read = True
-            return training_texts(self.recipe, plugins)
+            with recorded_plugins_named(folder / RECORD, plugins):
+                return training_texts(self.recipe, plugins)
 
         # Use the run's seed and texts, so that a model made from them is the same as in the run.
         device, precision, keep_master = settings.device, settings.precision, settings.keep_master
@@ -92,12 +98,12 @@ class RunBackbone(Backbone):
         return self._inner(finished_recipe(Path(self.options.path), plugins), plugins).underlying(plugins)
 
     def _inner(self, recipe: Recipe, plugins: Plugins) -> Backbone:
-        inner: Backbone = create(plugins, "backbone", recipe.backbone.name, recipe.backbone.options)
         adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
         if adaptation.keeps != MODEL:
+            inner: Backbone = create(plugins, "backbone", recipe.backbone.name, recipe.backbone.options)
             return inner
         # The run folder has the whole model and its tokenizer.
-        path, context = str(Path(self.options.path) / MODEL), getattr(inner.options, "context", None)
+        path, context = str(Path(self.options.path) / MODEL), getattr(recipe.backbone.options, "context", None)
         return HuggingFace(HuggingFaceOptions(path=path, context=context))
 
     def engine(
@@ -122,11 +128,14 @@ class RunBackbone(Backbone):
     def trained_file(self, name: str) -> Path:
         """The file ``name`` of what was trained: of this run or, if it trained nothing, of the run it scored.
 
-        The path is that in this run if neither has the file.
+        The path is that in this run if neither has the file, or if the other run had another head and the file is the
+        head's.
         """
         file, below = Path(self.options.path) / name, self._loaded
         trained = self.recipe.train is not None
         if file.exists() or trained or not isinstance(below, RunBackbone):
+            return file
+        if name in (HEAD_WEIGHTS, HEAD_TUNED) and below.recipe.head.name != self.recipe.head.name:
             return file
         found = below.trained_file(name)
         return found if found.exists() else file
@@ -154,8 +163,12 @@ def _check_reproduced(folder: Path, digests: dict[str, str]) -> None:
         )
 
 
-def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:
-    """The recipe of a finished run. Raises FolderError if the folder is not a run, or the run is unfinished."""
+def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = OF_MODEL) -> Recipe:
+    """The recipe of a finished run; ``needed`` are the kinds of its components that will be used.
+
+    Raises FolderError if the folder is not a run, or the run is unfinished, and RecipeError for a component that is
+    needed and whose plugin is missing.
+    """
     from ..recipe import load_recipe
 
     run = read_run(folder)
@@ -163,4 +176,6 @@ def finished_recipe(folder: Path, plugins: Plugins) -> Recipe:
         raise FolderError(
             f"the run {folder} is {run.state}, expected a finished one", hint="run its recipe again to finish it"
         )
-    return load_recipe(str(folder / RECIPE), [], plugins)
+    if (folder / MODEL).is_dir():  # it takes the place of the backbone
+        needed -= {"backbone"}
+    return load_recipe(str(folder / RECIPE), [], plugins, needed)

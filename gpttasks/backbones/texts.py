@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..data.sources import Role
+from ..errors import DataError
 from ..example import prompt_text
 from ..plugins.faults import blamed, create
 from ..tasks.splits import load_examples
@@ -22,7 +24,7 @@ def training_texts(recipe: Recipe, plugins: Plugins) -> Iterator[str]:
     """
     task = create(plugins, "task", recipe.task.name, recipe.task.options)
     head = create(plugins, "head", recipe.head.name, recipe.head.options)
-    metrics = [plugins.get("metric", use.name)(use.options) for use in recipe.score.metrics]
+    metrics = [create(plugins, "metric", use.name, use.options) for use in recipe.score.metrics]
     adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
     needs = head.needs.union(*(getattr(metric, "needs", frozenset()) for metric in metrics))
     if adaptation.trains:
@@ -32,6 +34,10 @@ def training_texts(recipe: Recipe, plugins: Plugins) -> Iterator[str]:
     # Hold out a validation split only if the run used one; a test split is always held out.
     roles: list[Role] = ["train", "validation"] if validates or recipe.score.split == "validation" else ["train"]
     limit = train.limit if train is not None else None
-    with blamed(task, "examples"):
-        sets = load_examples(task, recipe.data, roles, seed=recipe.data_seed, limits={"train": limit}, needs=needs)
+    try:
+        with blamed(task, "examples"):
+            sets = load_examples(task, recipe.data, roles, seed=recipe.data_seed, limits={"train": limit}, needs=needs)
+    except DataError as error:
+        why = f"the backbone {recipe.backbone.name!r} needs the training texts"
+        raise DataError([replace(one, message=f"{why}: {one.message}") for one in error.problems]) from error
     return (prompt_text(example.prompt) for example in sets["train"].examples)

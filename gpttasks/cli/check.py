@@ -21,7 +21,10 @@ _KEPT = {"adapter": "an adapter", "model": "all weights"}
 def check(
     recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, show_default=False)] = None,
     changes: Changes = None,
-    data: Annotated[bool, typer.Option("--data", help="Read the data too: columns, labels, bad rows.")] = False,
+    data: Annotated[
+        bool,
+        typer.Option("--data", help="Read the data too: columns, labels, bad rows, and how long the training takes."),
+    ] = False,
     prompts: Annotated[
         int | None,
         typer.Option("--show", metavar="N", min=1, help="Show N prompts as the model gets them, token by token."),
@@ -34,6 +37,7 @@ def check(
     """Check a recipe without running it.
 
     All mistakes are shown at once, each with its place. Only the recipe is opened, unless --data or --show is given.
+    --data also loads the model of a recipe that trains, if it is on this machine, and measures some training steps.
     The exit status is 0 if there are no mistakes, else 2.
 
     Example: gpttasks check imdb-lora task.data.path=reviews.csv --data --show 2
@@ -86,14 +90,20 @@ def _print_schema(plugins: Plugins) -> None:
 def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: bool) -> None:
     from ..pipeline.session import Session
     from .check_data import data_text
+    from .check_lengths import find_over_long, refuse_over_long
     from .check_prompts import prompts_text
+    from .check_training import say_training
 
     with Session(plugins) as session:
         parts = session.with_examples(recipe)
+        over_long = find_over_long(parts, plugins) if data else {}
         if data:
-            say(data_text(parts))
+            say(data_text(parts, over_long))
         if prompts:
             say(prompts_text(parts, prompts, plugins))
+        refuse_over_long(parts, over_long or {})
+        if data:
+            say_training(session, parts)
 
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..tasks.reading import MOST_LABEL_VALUES
 from .output import aligned
 
 if TYPE_CHECKING:
+    from ..errors import Problem
+    from ..example import Example
     from ..pipeline.parts import RunParts
     from ..tasks.splits import ExampleSet
+    from .check_lengths import OverLong
 
 _LABELS_SHOWN = 20
+_VALUES_SHOWN = 100
 _IDS_SHOWN = 3
 
 
-def data_text(parts: RunParts) -> str:
-    """Splits, columns, and what each role gets."""
-    return "\n".join([*_source_lines(parts), *(line for part in parts.sets.values() for line in _role_lines(part))])
+def data_text(parts: RunParts, over_long: OverLong | None = None) -> str:
+    """Splits, columns, what each role gets, and which inputs occur in several roles.
+
+    ``over_long``: the examples that do not fit the context; None if the context is not known.
+    """
+    lines = list(_source_lines(parts))
+    for role, part in parts.sets.items():
+        lines += _role_lines(part, (over_long or {}).get(role, ()))
+    if over_long is None:
+        lines.append("which examples fit the context is known only after the backbone is loaded")
+    return "\n".join([*lines, *(f"overlap: {overlap}" for overlap in parts.overlaps)])
 
 
 def _source_lines(parts: RunParts) -> Iterator[str]:
@@ -39,10 +51,12 @@ def _source_lines(parts: RunParts) -> Iterator[str]:
     yield f"columns of {first.split}: {', '.join(next(source.rows(first.split)))}"
 
 
-def _role_lines(part: ExampleSet) -> Iterator[str]:
+def _role_lines(part: ExampleSet, over_long: Sequence[tuple[Example, Problem]]) -> Iterator[str]:
+    from ..tasks.overlap import duplicates
+
     yield f"{part.role}: {len(part.examples):,} examples ({part.made})"
     rows = [("rows read", f"{part.rows:,}, {part.skipped:,} of them bad and skipped")]
-    labels = Counter(example.gold_text for example in part.examples if example.choices and example.label is not None)
+    labels = _label_counts(part)
     if labels:
         counts = [f"{label} {count:,}" for label, count in labels.most_common(_LABELS_SHOWN)]
         more = [f"and {len(labels) - _LABELS_SHOWN} more"] if len(labels) > _LABELS_SHOWN else []
@@ -52,15 +66,32 @@ def _role_lines(part: ExampleSet) -> Iterator[str]:
     groups = {example.group for example in part.examples if example.group is not None}
     if groups:
         rows.append(("groups", f"{len(groups):,}"))
+    repeated = duplicates(part.examples)
+    if repeated:
+        rows.append(("duplicates", str(repeated)))
+    if over_long:
+        example, problem = over_long[0]
+        count = f"{len(over_long):,} of {len(part.examples):,} examples do not fit the context"
+        rows.append(("too long", f"{count}; the first: {example.id}: {problem.message}"))
     rows.append(("first ids", ", ".join(example.id for example in part.examples[:_IDS_SHOWN])))
     yield aligned(rows, indent="  ")
+
+
+def _label_counts(part: ExampleSet) -> Counter[str]:
+    """How many examples have each label; 0 for one that none has, where all examples have the same choices."""
+    choices = {example.choices for example in part.examples}
+    labels = Counter(dict.fromkeys(next(iter(choices)), 0) if len(choices) == 1 else {})
+    for example in part.examples:
+        right = (example.label,) if example.label is not None else example.labels or ()
+        labels.update(example.choices[label] for label in right if example.choices)
+    return labels if any(labels.values()) else Counter()
 
 
 def _label_values(part: ExampleSet) -> str:
     """Which values of the data were read as which label, with counts; a label that several values mean is marked."""
     values = sorted(part.label_values.items(), key=lambda item: -item[1])
-    shown = [f"{value} as {label} {count:,}" for (value, label), count in values[:_LABELS_SHOWN]]
-    more = [f"and {len(values) - _LABELS_SHOWN} more"] if len(values) > _LABELS_SHOWN else []
+    shown = [f"{value} as {label} {count:,}" for (value, label), count in values[:_VALUES_SHOWN]]
+    more = [f"and {len(values) - _VALUES_SHOWN} more"] if len(values) > _VALUES_SHOWN else []
     meant = Counter(label for _, label in part.label_values)
     joined = [f"; {count} different values mean {label}" for label, count in meant.items() if count > 1]
     stopped = "; further values were not counted" if len(values) > MOST_LABEL_VALUES else ""

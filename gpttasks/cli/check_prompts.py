@@ -39,20 +39,27 @@ class Reader:
         return f"{BAR}{BAR.join(pieces)}{BAR}"
 
 
-def prompts_text(parts: RunParts, count: int, plugins: Plugins) -> str:
-    """The first prompts of the scored split, with their shots, in the backbone's tokens if they are known."""
+def reader_of(parts: RunParts, plugins: Plugins) -> Reader | None:
+    """The tokenizer and the context of the recipe's backbone; None if they are known only after it is loaded."""
     from ..model.media import MediaNodes
-    from ..pipeline.answering import add_shots
-    from ..tokens.byte_tokenizer import ByteTokenizer
     from ..tokens.tokenizer import TextTokenizer
 
-    name, score = parts.recipe.backbone.name, parts.recipe.score
-    examples = parts.scored[:count]
     loaded = parts.backbone.underlying(plugins).load_tokenizer()
     reader = None if loaded is None else Reader(*loaded)
     if parts.encoder is not None and reader is not None and isinstance(reader.tokenizer, TextTokenizer):
         parts.encoder.bind(1)  # only lengths are needed, not embeddings
         reader.tokenizer.media = MediaNodes(parts.encoder)
+    return reader
+
+
+def prompts_text(parts: RunParts, count: int, plugins: Plugins) -> str:
+    """The first prompts of the scored split, with their shots, in the backbone's tokens if they are known."""
+    from ..pipeline.answering import add_shots
+    from ..tokens.byte_tokenizer import ByteTokenizer
+
+    name, score = parts.recipe.backbone.name, parts.recipe.score
+    examples = parts.scored[:count]
+    reader = reader_of(parts, plugins)
     # A head may read the backbone's tokenizer and context. Without a tokenizer nothing is cut.
     stand_in: Any = reader or Reader(ByteTokenizer(), sys.maxsize)
     parts.head.backbone = stand_in
@@ -84,7 +91,9 @@ def _cut_lines(cut: Cut) -> Iterator[str]:
     if cut.shots:
         yield f"  cut: {counted(cut.shots, 'shot')}"
     if cut.tokens:
-        yield f"  cut: {counted(cut.tokens, 'token')} of a passage"
+        side = "start" if cut.at_start == cut.tokens else "end"
+        side = "starts and ends" if 0 < cut.at_start < cut.tokens else f"the {side}"
+        yield f"  cut: {counted(cut.tokens, 'token')} at {side} of a passage"
 
 
 def _prompt_texts(head: Head, example: Example) -> Iterator[str]:

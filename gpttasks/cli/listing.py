@@ -38,7 +38,10 @@ def list_names(
         rows = [_plugin_row(record) for record in plugins.records]
     else:
         items = [_item(plugins, listed_kind, name) for name in plugins.names(listed_kind)]
-        rows = [(item["name"], _origin(plugins.owner(listed_kind, item["name"])), item["summary"]) for item in items]
+        rows = [
+            (item["name"], _origin(plugins.owner(listed_kind, item["name"])), item.get("broken") or item["summary"])
+            for item in items
+        ]
     if not as_json:
         # The table is the result, so it goes to stdout, for grep and less.
         typer.echo(aligned(rows)) if rows else say(f"there are no {listed_kind}s")
@@ -54,7 +57,10 @@ def _item(plugins: Plugins, kind: str, name: str) -> dict[str, Any]:
         return item | {"summary": recipe_summary(path), "path": str(path)}
     if kind in EXTENSION_KINDS:
         return item | {"summary": first_line(plugins.extensions.get(kind, name).description)}
-    return item | {"summary": first_line(doc_of(plugins.get(kind, name)))}
+    component = plugins.find(kind, name)
+    if component is None:
+        return item | {"summary": "", "broken": plugins.broken[kind, name]}
+    return item | {"summary": first_line(doc_of(component))}
 
 
 def _origin(record: PluginRecord) -> str:

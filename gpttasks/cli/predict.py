@@ -90,7 +90,7 @@ def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list
     predictions = list(predictor.predict(rows))
     if not predictions:
         raise DataError(f"there are no rows in {source}", hint="give a file with rows")
-    _mention_cuts(predictions)
+    _mention_cuts_and_blanks(predictions)
     return predictions
 
 
@@ -110,10 +110,13 @@ def _read(predictor: Predictor, source: Path, readers: Mapping[str, FileReader])
     return read_file(source, readers)
 
 
-def _mention_cuts(predictions: list[Prediction]) -> None:
+def _mention_cuts_and_blanks(predictions: list[Prediction]) -> None:
     cut = sum(prediction.cut_tokens > 0 for prediction in predictions)
     if cut:
         say(f"warning: {cut:,} of {len(predictions):,} inputs exceed the context, and their passages were cut")
+    empty = sum(prediction.empty for prediction in predictions)
+    if empty:
+        say(f"warning: {empty:,} of {len(predictions):,} answers {'is' if empty == 1 else 'are'} empty")
 
 
 def _print(predictions: list[Prediction], answered: list[dict[str, Any]]) -> None:

@@ -45,6 +45,11 @@ class MediaType:
         )
 
 
+def _ogg(codec: bytes) -> tuple[tuple[int, bytes], ...]:
+    """The signature of an Ogg file whose first page holds one packet, the header of the codec, as the format asks."""
+    return (0, b"OggS"), (26, b"\x01"), (28, codec)
+
+
 def _starting_with(name: str, *prefixes: bytes) -> MediaType:
     return MediaType(name, tuple(((0, prefix),) for prefix in prefixes))
 
@@ -52,17 +57,31 @@ def _starting_with(name: str, *prefixes: bytes) -> MediaType:
 MEDIA_TYPES: Mapping[str, MediaType] = {
     media_type.name: media_type
     for media_type in (
-        _starting_with("audio/wav", b"RIFF"),
+        MediaType("audio/wav", (((0, b"RIFF"), (8, b"WAVE")),)),
         _starting_with("audio/flac", b"fLaC"),
-        _starting_with("audio/ogg", b"OggS"),
+        MediaType("audio/ogg", tuple(map(_ogg, (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")))),
         _starting_with("audio/mpeg", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
-        _starting_with("audio/aiff", b"FORM"),
+        MediaType("audio/aiff", (((0, b"FORM"), (8, b"AIFF")), ((0, b"FORM"), (8, b"AIFC")))),
         _starting_with("image/png", b"\x89PNG"),
         _starting_with("image/jpeg", b"\xff\xd8\xff"),
         _starting_with("image/gif", b"GIF8"),
     )
 }
-"""The media types that gpttasks recognises without plugins, by name."""
+"""The media types that gpttasks recognises without plugins, by name.
+
+RIFF, FORM and Ogg are containers of sound, images and video: what is in them counts, not the container.
+"""
+
+
+def _beginning(data: bytes) -> str:
+    """How a file of an unknown format begins, for a message; of a container also what it holds."""
+    if data[:4] in (b"RIFF", b"FORM"):
+        return f"a {data[:4].decode()} file that holds {data[8:12]!r}"
+    if data[:4] == b"OggS":
+        return f"an Ogg file whose first stream begins with {data[28:36]!r}"
+    if data[4:8] == b"ftyp":
+        return f"an MP4 file of the brand {data[8:12]!r}"
+    return f"begins with {data[:8]!r}"
 
 
 def media_of(value: object, beside: str | None = None, types: Mapping[str, MediaType] = MEDIA_TYPES) -> Media:
@@ -95,5 +114,5 @@ def media_of(value: object, beside: str | None = None, types: Mapping[str, Media
     best = max(types.values(), key=lambda media_type: media_type.matching_bytes(value), default=None)
     if best is None or not best.matching_bytes(value):
         known = ", ".join(types) or "none"
-        raise ValueError(f"{name}: unknown format, begins with {value[:8]!r}; known formats: {known}")
+        raise ValueError(f"{name}: unknown format, {_beginning(value)}; known formats: {known}")
     return Media(value, best.name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias
 
 from ..errors import FIX_PLUGIN, DataError, GpttasksError, PluginError, Problem, one_line, show_traceback
+from .class_names import names_in_parquet
 from .rows import NO_PLACE, Row
 
 Line: TypeAlias = tuple[int, str]
@@ -244,11 +245,11 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             duplicates = [name for name, count in Counter(file.schema_arrow.names).items() if count > 1]
             if duplicates:
                 raise DataError(Problem(f"several columns have the name {duplicates[0]!r}", file=str(path)))
-            number = 0
+            number, names = 0, names_in_parquet(file.schema_arrow.metadata)
             for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(values, place=f"row {number} of {path.name}", file=str(path))
+                    yield Row(values, place=f"row {number} of {path.name}", file=str(path), class_names=names)
     except pa.ArrowException as error:
         raise DataError(Problem(f"not a readable Parquet file: {error}", file=str(path))) from error
 
@@ -287,16 +288,18 @@ def with_quoting(readers: Mapping[str, FileReader], quoting: Quoting | None) -> 
 
     The readers of plugins stay as they are.
     """
-    if quoting is None:
-        return readers
     chosen = {
-        suffix: FileReader(
-            suffix, _by_line(partial(_read_delimited, delimiter=delimiter, quoting=quoting)), quoting=quoting
-        )
+        suffix: _delimited_reader(suffix, delimiter, quoting)
         for suffix, delimiter in ((".csv", ","), (".tsv", "\t"))
         if suffix in readers and readers[suffix].owner is None
     }
     return {**readers, **chosen}
+
+
+def _delimited_reader(suffix: str, delimiter: str, quoting: Quoting | None) -> FileReader:
+    if quoting is None:
+        return READERS[suffix]
+    return FileReader(suffix, _by_line(partial(_read_delimited, delimiter=delimiter, quoting=quoting)), quoting=quoting)
 
 
 def read_file(path: Path, readers: Mapping[str, FileReader] = READERS) -> Iterator[Row]:

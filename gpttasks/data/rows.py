@@ -23,12 +23,22 @@ class Row(dict[str, Any]):
         The file and the line (from 1) where the row begins; None if unknown.
     id, group:
         The values of the columns that ``data.id`` and ``data.group`` name; None if the recipe names none.
+    class_names:
+        The names that the data set itself gives to the classes 0, 1, … of a column, by column; a column that holds
+        lists of classes has names too.
     """
 
     def __init__(
-        self, values: Mapping[str, Any], *, place: str = "", file: str | None = None, line: int | None = None
+        self,
+        values: Mapping[str, Any],
+        *,
+        place: str = "",
+        file: str | None = None,
+        line: int | None = None,
+        class_names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         super().__init__(values)
+        self.class_names: Mapping[str, tuple[str, ...]] = class_names or {}
         self.file = file
         self.line = line
         self.place = f"{Path(file).name}:{line}" if file and line else place or NO_PLACE
@@ -37,6 +47,22 @@ class Row(dict[str, Any]):
 
     def __missing__(self, column: str) -> Any:
         raise DataError(self.problem(f"there is no column {column!r}{self.known()}", did_you_mean(column, self)))
+
+    def with_values(self, values: Mapping[str, Any]) -> Row:
+        """A copy with other values, at the same place."""
+        copy = Row({**self, **values}, file=self.file, line=self.line, class_names=self.class_names)
+        copy.place = self.place
+        return copy
+
+    def class_name(self, column: str) -> str | None:
+        """The name of the class whose number the column holds; None if the data do not name it.
+
+        Data sets may name classes by their own numbers, which says nothing and counts as no name.
+        """
+        names, value = self.class_names.get(column, ()), self.get(column)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(names):
+            return None
+        return None if all(name == str(number) for number, name in enumerate(names)) else names[value]
 
     def known(self) -> str:
         """``"; the columns are 'text', 'label'"``, for a message."""

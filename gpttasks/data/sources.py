@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
 import sys
-import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from ..component import Options
 from ..errors import DataError, Problem, did_you_mean
+from .class_names import joined_names, names_in_card, names_in_features
+from .library import load_dataset, load_folder, load_from_disk, raise_as_data_error, without_decoding
 from .readers import READERS, FileReader, Quoting, read_file, read_stream, with_quoting
 from .rows import Row
 
@@ -63,6 +63,16 @@ class SplitOptions(Options):
     )
     bad_rows: Literal["error", "skip"] = Field(
         "error", description="stop at rows that cannot be used, or skip and count them"
+    )
+    too_long: Literal["error", "skip"] = Field(
+        "error",
+        description="stop at an example that does not fit the model's context, or skip and count it: it is not trained "
+        "on, and counts as wrong where it is scored; only passages are cut",
+    )
+    overlap: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="whether all scored inputs may be among those that are trained on, validated with or shown as "
+        "shots, or the reverse; `allow` marks the scores",
     )
 
     @model_validator(mode="after")
@@ -145,10 +155,21 @@ class FileSource(Source):
 
     def rows(self, split: str) -> Iterator[Row]:
         for path in self._files[split]:
-            yield from read_file(path, self._readers)
+            in_card = names_in_card(path.parent)
+            in_file, names = None, in_card
+            for row in read_file(path, self._readers):
+                if in_card and row.class_names is not in_file:  # once for a file: its rows share what it says
+                    in_file, names = row.class_names, joined_names(row.class_names, in_card, path)
+                row.class_names = names if in_card else row.class_names
+                yield row
 
     def files(self, split: str) -> tuple[Path, ...]:
         return self._files.get(split, ())
+
+    def without(self, splits: set[str]) -> FileSource:
+        """The same source without these splits."""
+        files = {split: paths for split, paths in self._files.items() if split not in splits}
+        return FileSource(self.name, files, streamed=self.streamed, readers=self._readers)
 
     def quoting(self) -> dict[str, Quoting]:
         suffixes = sorted({path.suffix.lower() for paths in self._files.values() for path in paths})
@@ -192,18 +213,28 @@ class JoinedSource(Source):
 
 
 class DatasetsSource(Source):
-    """A data set of the ``datasets`` library: from the Hub, or a folder in one of its layouts."""
+    """A data set of the ``datasets`` library: from the Hub, or a folder in one of its layouts.
 
-    def __init__(self, name: str, splits: Mapping[str, Any], *, streamed: bool = False) -> None:
+    cache:
+        A folder that belongs to this source alone, and is removed with it.
+    """
+
+    def __init__(
+        self, name: str, splits: Mapping[str, Any], *, streamed: bool = False, cache: str | None = None
+    ) -> None:
         super().__init__(name, splits, streamed=streamed)
         self._splits = splits
+        if cache is not None:
+            weakref.finalize(self, shutil.rmtree, cache, ignore_errors=True)
 
     def rows(self, split: str) -> Iterator[Row]:
         try:
-            for number, values in enumerate(_without_decoding(self._splits[split]), 1):
-                yield Row(values, place=f"row {number} of {split}")
+            dataset = without_decoding(self._splits[split])
+            names = names_in_features(dataset.features)
+            for number, values in enumerate(dataset, 1):
+                yield Row(values, place=f"row {number} of {split}", class_names=names)
         except Exception as error:  # each format of the library raises errors of other types
-            _raise_as_data_error(error, f"the split {split!r} of {self.name} cannot be read")
+            raise_as_data_error(error, f"the split {split!r} of {self.name} cannot be read")
 
 
 def open_source(options: DataOptions, readers: Mapping[str, FileReader] = READERS) -> Source:
@@ -216,7 +247,9 @@ def open_source(options: DataOptions, readers: Mapping[str, FileReader] = READER
     """
     readers = with_quoting(readers, options.quoting)
     if isinstance(options.path, list):
-        source: Source = JoinedSource(_open_one(path, options, readers) for path in options.path)
+        _refuse_repeated_paths(options.path)
+        sources = [_open_one(path, options, readers) for path in options.path]
+        source: Source = JoinedSource(_each_file_once(sources, options))
     else:
         source = _open_one(options.path, options, readers)
     if options.quoting is not None and not source.quoting():
@@ -241,25 +274,66 @@ def _open_one(name: str, options: DataOptions, readers: Mapping[str, FileReader]
     if not _HUB_ID.fullmatch(name) or path.suffix.lower() in readers:
         raise _unusable(f"{path} does not exist", _similar_name(path) or "give a file, a folder or a Hub id")
     hint = "download it on a machine with a network, or give a file or folder"
-    return DatasetsSource(name, _load_dataset(name, options, hint), streamed=options.streaming)
+    loaded = load_dataset(name, options, hint)
+    return DatasetsSource(name, loaded, streamed=options.streaming)
+
+
+def _refuse_repeated_paths(paths: list[str]) -> None:
+    """Raises DataError for a source that a list names twice."""
+    seen: dict[str, str] = {}
+    for name in paths:
+        path = Path(name).expanduser()
+        place = str(path.resolve()) if path.exists() else name
+        if place in seen:
+            both = repr(name) if seen[place] == name else f"{seen[place]!r} and {name!r}"
+            raise _unusable(f"got {both} twice: its rows would count twice", "name each source once")
+        seen[place] = name
+
+
+def _each_file_once(sources: list[Source], options: DataOptions) -> Iterator[Source]:
+    """The sources, of which only the first keeps a file of ``data.splits`` that several find, as by an absolute path.
+
+    Raises DataError for another file that a split would read twice.
+    """
+    named = set(options.splits.values())
+    seen: dict[tuple[str, int, int], Path] = {}
+    for source in sources:
+        repeated: set[str] = set()
+        for split in source.splits:
+            for file in source.files(split):
+                status = file.stat()
+                key = (split, status.st_dev, status.st_ino)
+                first = seen.setdefault(key, file)
+                if first is file:
+                    continue
+                if split not in named or source.files(split) != (file,):
+                    both = f"{file} is read twice" + ("" if first == file else f", once as {first}")
+                    raise _unusable(f"{both}, for the split {split!r}: its rows would count twice", "name it once")
+                repeated.add(split)
+        yield source.without(repeated) if isinstance(source, FileSource) else source
 
 
 def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileReader]) -> Source:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         _refuse_hub_options(str(folder), options)
-        return _load_from_disk(folder, options)
+        return DatasetsSource(str(folder), load_from_disk(folder), streamed=options.streaming)
     _refuse_hub_options(str(folder), options, ("revision",))
     if options.config is not None or _has_configs(folder):
-        return _load_folder(folder, options)
+        return _folder_in_a_layout_of_datasets(folder, options)
     files = _folder_files(folder, readers)
     files.update(_named_files(folder, options, set(files), readers))
     usual_names = {*ROLES, *options.splits.values(), *(alias for names in ALIASES.values() for alias in names)}
     if not usual_names.intersection(files) and any(path.is_dir() for path in folder.iterdir()):
-        return _load_folder(folder, options)
+        return _folder_in_a_layout_of_datasets(folder, options)
     if not files:
         hint = f"expected files such as train.csv, with one of the suffixes {' '.join(readers)}"
         raise _unusable(f"the folder {folder} has no data", hint)
     return FileSource(str(folder), files, streamed=options.streaming, readers=readers)
+
+
+def _folder_in_a_layout_of_datasets(folder: Path, options: DataOptions) -> Source:
+    loaded, cache = load_folder(folder, options)
+    return DatasetsSource(str(folder), loaded, streamed=options.streaming, cache=cache)
 
 
 def _folder_files(folder: Path, readers: Mapping[str, FileReader]) -> dict[str, tuple[Path, ...]]:
@@ -304,78 +378,6 @@ def _has_configs(folder: Path) -> bool:
         return False
     head = re.match(r"---\n(.*?\n)---", card.read_text("utf-8", errors="replace"), flags=re.DOTALL)
     return head is not None and re.search(r"^configs:", head[1], flags=re.MULTILINE) is not None
-
-
-def _load_from_disk(folder: Path, options: DataOptions) -> Source:
-    import datasets
-
-    try:
-        loaded = datasets.load_from_disk(str(folder))
-    except Exception as error:  # see DatasetsSource.rows
-        _raise_as_data_error(error, f"the data set in {folder} cannot be opened")
-    splits = loaded if isinstance(loaded, dict) else {"train": loaded}
-    return DatasetsSource(str(folder), splits, streamed=options.streaming)
-
-
-def _load_folder(folder: Path, options: DataOptions) -> Source:
-    """A local folder in one of the layouts of ``datasets``, read anew each time it is opened.
-
-    The cache of ``datasets`` knows a folder with a dataset card by its name and the card alone, and any other by the
-    times of its files: another folder, or a file that has changed, can be taken for this one. A digest of the folder
-    would not be enough either, since a card may name files elsewhere. So the source has a cache that nothing else
-    reads, which is removed with it.
-    """
-    if options.streaming:  # it has no cache
-        return DatasetsSource(str(folder), _load_dataset(str(folder), options), streamed=True)
-    import datasets
-
-    caches = Path(datasets.config.HF_DATASETS_CACHE)  # on the disk that is meant for data
-    try:
-        caches.mkdir(parents=True, exist_ok=True)
-        cache = tempfile.mkdtemp(prefix="gpttasks-", dir=caches)
-    except OSError as error:
-        _raise_as_data_error(
-            error, f"the data set in {folder} cannot be opened", "set HF_DATASETS_CACHE to a folder that is writable"
-        )
-    try:
-        source = DatasetsSource(str(folder), _load_dataset(str(folder), options, cache_dir=cache))
-    except BaseException:
-        shutil.rmtree(cache, ignore_errors=True)
-        raise
-    weakref.finalize(source, shutil.rmtree, cache, ignore_errors=True)
-    return source
-
-
-def _load_dataset(path: str, options: DataOptions, hint: str | None = None, **place: str) -> Any:
-    import datasets
-
-    try:
-        return datasets.load_dataset(
-            path, name=options.config, revision=options.revision, streaming=options.streaming, **place
-        )
-    except Exception as error:  # see DatasetsSource.rows
-        _raise_as_data_error(error, f"the data set {path!r} cannot be opened", hint)
-
-
-def _without_decoding(dataset: Any) -> Any:
-    """The data set with audio and images as bytes: the encoder decodes them."""
-    import datasets
-
-    for column, feature in (dataset.features or {}).items():
-        if isinstance(feature, (datasets.Audio, datasets.Image, datasets.Video)):
-            dataset = dataset.cast_column(column, type(feature)(decode=False))
-    return dataset
-
-
-def _raise_as_data_error(error: Exception, what: str, hint: str | None = None) -> NoReturn:
-    """Raise DataError with the cause that the library has wrapped; if the disk is full, raise that cause itself."""
-    cause: BaseException = error
-    while type(cause).__name__ == "DatasetGenerationError" and cause.__cause__ is not None:
-        cause = cause.__cause__
-    if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
-        raise cause
-    reason = next(iter(str(cause).splitlines()), "") or type(cause).__name__
-    raise DataError(Problem(f"{what}: {reason}", key=_KEY, hint=hint)) from error
 
 
 def _refuse_hub_options(path: str, options: DataOptions, names: tuple[str, ...] = ("config", "revision")) -> None:

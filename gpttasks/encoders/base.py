@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
+from ..declarations import MAPPING, MEDIA, frozenset_of_text
 
 if TYPE_CHECKING:
     import torch
@@ -26,9 +27,19 @@ class Encoder(Component):
     kind = "encoder"
     reads: ClassVar[frozenset[str]] = frozenset()
     sample_media: ClassVar[Sequence[Media]] = ()
+    declarations: ClassVar = {
+        "reads": frozenset_of_text("a frozenset of kinds of media, such as frozenset({'audio'})", required=True),
+        "sample_options": MAPPING,
+        "sample_media": MEDIA,
+    }
+    required_methods: ClassVar = (("bind",), ("modules",), ("length",), ("embed",))
 
     def check_source(self) -> None:
         """Raise UserError if the options name files that are missing; nothing is opened. For ``gpttasks check``."""
+
+    def to_download(self) -> str | None:
+        """What loading would download, such as a Hub id; None if all files are on this machine."""
+        return None
 
     def bind(self, hidden_size: int) -> None:
         """Make or load the modules. Called once, before all other methods, with the width of the backbone's embeddings.

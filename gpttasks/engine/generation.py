@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import RunFailed
 from ..example import prompt_text
 from ..requests import NEAR_TIE, Generate, GenerateReply
-from ..tokens.rows import rows_of_request, trailing_space, without_space
+from ..tokens.rows import rows_of_request
+from ..tokens.stops import StopTexts
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +33,8 @@ class Text:
 
     def __init__(self, lm: CausalLM, request: Generate, ends: frozenset[int]) -> None:
         (self._row,) = rows_of_request(lm.tokenizer, request, lm.context)
-        self._space = "" if request.keep_space else trailing_space(request.prompt)
-        self._tokenizer, self._ends = lm.tokenizer, ends
-        special = lm.tokenizer.special_ids
-        # Decoding leaves special tokens out, so a stop text that is one can only be found among the ids.
-        self._stop_ids = frozenset(special[text] for text in request.stop if text in special)
+        self._ends = ends
+        self._stops = StopTexts(lm.tokenizer, request)
         self._draws: torch.Generator | None
         self.request = request
         self.ids = list(self._row.ids)
@@ -68,20 +66,17 @@ class Text:
         self.logprob += logprob
         if token in self._ends or len(self.tokens) == self.request.max_tokens:
             return True
-        return bool(self.request.stop) and self.before_stop(self.tokens)[1]
+        return self.stopped(self.tokens)
 
-    def before_stop(self, tokens: list[int]) -> tuple[str, bool]:
-        """The text of generated tokens before the first stop text, and whether there is one."""
-        end = next((place for place, token in enumerate(tokens) if token in self._stop_ids), None)
-        written = without_space(self._tokenizer.decode(tokens[:end]), self._space)
-        text, stopped = before_stop(written, self.request.stop)
-        return text, stopped or end is not None
+    def stopped(self, tokens: list[int]) -> bool:
+        """Whether the text of generated tokens contains a stop text that ends it."""
+        return bool(self.request.stop) and self._stops.read(tokens)[1]
 
     def reply(self) -> GenerateReply:
         """The text, without the end token or stop text that ended it."""
         ended = bool(self.tokens) and self.tokens[-1] in self._ends
         written = self.tokens[:-1] if ended else self.tokens  # decoding may keep an end token of the settings
-        text, stopped = self.before_stop(written)
+        text, stopped = self._stops.read(written)
         finish: Literal["end", "stop", "length"] = "stop" if stopped else "end" if ended else "length"
         return GenerateReply(text, len(self.tokens), finish, self.logprob, self._row.cut, self.near_tie)
 
@@ -142,12 +137,6 @@ def end_tokens(lm: CausalLM) -> frozenset[int]:
     return frozenset((*from_tokenizer, *from_settings))
 
 
-def before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
-    """The text before the first stop text in it, and whether there is one."""
-    places = [place for word in stop if (place := text.find(word)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
-
-
 def _not_finite(request: Generate, token: int) -> RunFailed:
     return RunFailed(
         f"the model's numbers for token {token} after the prompt are not finite",
@@ -158,7 +147,8 @@ def _not_finite(request: Generate, token: int) -> RunFailed:
 def _next_logits(lm: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
     """The logits [1, vocabulary] of the token after the prompt, then of each next one as the caller adds ``tokens``.
 
-    A model that returns keys and values processes only the new token; any other processes the whole text again.
+    A model that returns keys and values processes only the new token; any other processes the whole text again, and so
+    does a model at the length where its rotary embedding changes, which the keys of all tokens depend on.
     """
     import torch
 
@@ -172,6 +162,9 @@ def _next_logits(lm: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator
         outputs = model(**row, logits_to_keep=1, **options)
         yield outputs.logits[:, -1].float()
         cache = None if name is None else outputs.get(name)
+        length = len(prompt) + len(tokens)
+        if cache is not None and not lm.keeps_rope(length) and lm.keeps_rope(length - 1):
+            cache = None
         ids = [*prompt, *tokens] if cache is None else tokens[-1:]
 
 
@@ -211,7 +204,7 @@ def _beams(lm: CausalLM, text: Text, ends: frozenset[int]) -> tuple[list[int], f
     from transformers import GenerationConfig
 
     def stopped(rows: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
-        return torch.tensor([text.before_stop(row[begin:].tolist())[1] for row in rows], device=rows.device)
+        return torch.tensor([text.stopped(row[begin:].tolist()) for row in rows], device=rows.device)
 
     model, request, prompt = lm.causal_lm, text.request, text.ids
     inputs = _beam_inputs(lm, prompt)

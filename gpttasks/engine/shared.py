@@ -49,13 +49,13 @@ class SharedEngine(LocalEngine):
         """The reply to each row; ``report`` is called with the indices of the rows that are done."""
         if not self.lm.supports.sharing:
             return super()._read_rows(rows, report)
-        # Inner layers need the plain path: the fast ones return only the states of the last layer.
-        inner = [index for index, row in enumerate(rows) if row.layer != -1]
-        plain = super()._read_rows([rows[index] for index in inner], lambda done: report([inner[one] for one in done]))
-        replies: dict[int, RowReply] = dict(zip(inner, plain, strict=True))
+        # The fast paths return only the states of the last layer, for rows with one set of rotary factors.
+        apart = [index for index, row in enumerate(rows) if row.layer != -1 or not self.lm.keeps_rope(len(row.ids))]
+        plain = super()._read_rows([rows[index] for index in apart], lambda done: report([apart[one] for one in done]))
+        replies: dict[int, RowReply] = dict(zip(apart, plain, strict=True))
         equal_rows: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
-            if row.layer != -1:
+            if index in replies:
                 continue
             equal_rows[(tuple(row.ids), row.start, row.module, row.at, row.groups, row.pooling)].append(index)
         duplicates = {indices[0]: indices for indices in equal_rows.values()}
@@ -139,14 +139,18 @@ class SharedEngine(LocalEngine):
         """The generated text for each request; texts of similar length are generated together."""
         if not self.lm.supports.left_padding:
             return super()._write(requests, advance)
-        with_beams = super()._write({index: one for index, one in requests.items() if one.beams > 1}, advance)
         ends = end_tokens(self.lm)
-        indices, texts = [], []
+        indices, texts, apart = [], [], {}
         for index, request in requests.items():
-            if index not in with_beams:
+            if request.beams == 1:
                 with shown_in_errors(request):
-                    texts.append(Text(self.lm, request, ends))
-                indices.append(index)
+                    text = Text(self.lm, request, ends)
+                if self.lm.keeps_rope(len(text.ids) + request.max_tokens):
+                    texts.append(text)
+                    indices.append(index)
+                    continue
+            apart[index] = request
+        written = super()._write(apart, advance)
         shared, cache = self._common_prompt(texts)
         lengths = [len(text.ids) - shared + text.request.max_tokens for text in texts]
         finished: dict[Text, GenerateReply] = {}
@@ -167,7 +171,7 @@ class SharedEngine(LocalEngine):
         for _ in budget.spend(lengths, write):
             pass
         self.budget.halved += budget.halved
-        return with_beams | {index: finished[text] for index, text in zip(indices, texts, strict=True)}
+        return written | {index: finished[text] for index, text in zip(indices, texts, strict=True)}
 
     def _common_prompt(self, texts: Sequence[Text]) -> tuple[int, Any]:
         """The length of the prompts' common prefix, and its keys and values; (0, None) if sharing does not pay."""

@@ -10,6 +10,7 @@ from ..answer import Answer, AnswerKind
 from ..answer_kinds import CORE_KINDS
 from ..backbones.base import Backbone
 from ..component import Component
+from ..declarations import BOOLEAN, EXAMPLES, FIELDS, MAPPING, REQUESTS, TEXT, Declaration
 from ..errors import PluginError, did_you_mean
 from ..example import Example
 from ..item import Item
@@ -50,6 +51,20 @@ class Head(Component):
     kind = "head"
     sample_examples: ClassVar[Sequence[Example]] = ()
     one_item: bool = False
+    declarations: ClassVar = {
+        "needs": FIELDS,
+        "trains_on": FIELDS,
+        "gives": Declaration("the name of a kind of answer, such as 'label'", TEXT.fits, required=True),
+        "asks": REQUESTS,
+        "separator": TEXT,
+        "needs_training": BOOLEAN,
+        "prompted": BOOLEAN,
+        "tunes_untrained": BOOLEAN,
+        "one_item": BOOLEAN,
+        "sample_options": MAPPING,
+        "sample_examples": EXAMPLES,
+    }
+    required_methods: ClassVar = (("requests",), ("answer",))
 
     answer_kinds: Mapping[str, AnswerKind] = CORE_KINDS
     """All registered kinds; those of the core where the head was not made of a recipe."""
@@ -87,8 +102,11 @@ class Head(Component):
 
     @property
     def gives(self) -> str:
-        """See the class."""
-        raise NotImplementedError(f"{type(self).__name__} must name in gives the kind of its answers")
+        """See the class. Raises PluginError for a head that does not declare it."""
+        raise PluginError(
+            f"head {self.name!r} does not declare the kind of its answers",
+            hint="add, for example, gives = 'label' to the class",
+        )
 
     @property
     def needs_training(self) -> bool:
@@ -140,6 +158,12 @@ class Head(Component):
     def bind(self, backbone: Backbone, example: Example) -> None:
         """Called once before all else, with the loaded backbone and one example of the task."""
         self.backbone = backbone
+
+    def check_choices(self, example: Example) -> None:
+        """Called after ``bind`` with one example where all that are scored have the same choices.
+
+        Raises DataError for choices that the backbone cannot tell apart.
+        """
 
     def modules(self) -> nn.ModuleDict | None:
         """The head's own trained modules, made once and kept in the run's ``head/``; None if it has none."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
-from ..example import Example, answer_after, prompt_text
+from ..example import Example, answer_after, prompt_text, separator_places
 from ..item import Item
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, near_tie
 from .text import TextHead
@@ -51,6 +51,19 @@ class Choice(TextHead):
         """Raises DataError if the right choice is not known."""
         right_choice(example)
 
+    def check_choices(self, example: Example) -> None:
+        """Raises DataError for two choices with the same tokens: a model always finds them equally likely."""
+        seen: dict[tuple[int, ...], str] = {}
+        for choice, request in zip(example.choices, self.requests(example), strict=False):
+            tokens = tuple(token for row in self.rows(request) for token in row.ids)
+            same = seen.setdefault(tokens, choice)
+            if same != choice:
+                raise DataError(
+                    f"the choices {same!r} and {choice!r} are the same tokens for the tokenizer of the backbone "
+                    f"{self.backbone.name!r}, so that no model can tell them apart",
+                    hint="choose other words, with task.labels for example, or another backbone",
+                )
+
     def items(self, example: Example) -> Iterator[Item]:
         """The prompt with the right choice, whose tokens are the targets."""
         label = right_choice(example)
@@ -59,9 +72,10 @@ class Choice(TextHead):
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood an option; with ``unconditional`` as many again without the prompt."""
         options = self._continuations(example)
-        asked: list[Request] = [LogLikelihood(example.prompt, option, options) for option in options]
+        special = separator_places(example, prompt_text(example.prompt), self.separator)
+        asked: list[Request] = [LogLikelihood(example.prompt, one, options, special=special) for one in options]
         if self.options.normalisation == "unconditional":
-            asked += [LogLikelihood(example.prompt, option, options, without_prompt=True) for option in options]
+            asked += [LogLikelihood(example.prompt, one, options, True, special) for one in options]
         return asked
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:

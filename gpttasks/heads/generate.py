@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
-from ..example import Example, answer_after, prompt_text
+from ..example import Example, answer_after, prompt_text, separator_places
 from ..hashing import seeded_hash
 from ..item import Item
 from ..requests import Generate, GenerateReply, Reply, Request
@@ -26,8 +26,8 @@ class GenerateOptions(Options):
     )
     stop: list[str] = Field(
         default_factory=list,
-        description="stop strings: an answer ends before the first of them, such as a line break; it also ends at "
-        "the end token",
+        description="stop strings: an answer ends before the first of them, such as a line break, but not before it "
+        "begins: white space and the separator in front of it do not end it; it also ends at the end token",
     )
     temperature: float = Field(
         0.0, ge=0, description="0 always takes the most likely token; above 0, tokens are sampled"
@@ -107,7 +107,9 @@ class GenerateText(TextHead):
         answer = answer_after(example, prompt, text, self.separator) if text else ""
         if not answer and backbone.tokenizer.end is None:
             raise DataError(f"example {example.id} has an empty target, and the tokenizer no end token to train on")
-        return self.item([row_with_answer(backbone.tokenizer, self._request(example), answer, backbone.context)])
+        special = separator_places(example, prompt, self.separator) if answer else ()
+        request, tokenizer = self._request(example), backbone.tokenizer
+        return self.item([row_with_answer(tokenizer, request, answer, backbone.context, special=special)])
 
     def requests(self, example: Example) -> list[Request]:
         """One text."""
@@ -125,7 +127,13 @@ class GenerateText(TextHead):
             seeded_hash(options.seed, "generate", example.id) if options.temperature else 0,
             options.beams,
             options.length_penalty,
+            separator=self._visible_separator(example),
         )
+
+    def _visible_separator(self, example: Example) -> str:
+        """What a model that learnt from shots or training writes before the answer, unless that is white space."""
+        separator = answer_after(example, prompt_text(example.prompt), "", self.separator)
+        return separator if separator.strip() else ""
 
     def answer(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The text, without white space around it."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..backbones.base import Backbone
 from ..component import Options
 from ..errors import BackboneError, DataError
-from ..example import Example, Part, Prompt, as_prompt
+from ..example import Example, Prompt, as_prompt
 from ..item import Item, target_starts
 from ..requests import Readout, ReadoutReply, Reply, Request
 from .base import Head
@@ -185,8 +185,10 @@ def other_order(example: Example, delimiter: str) -> Prompt:
             hint="mark both texts as passages: '{{ a | passage }}" + delimiter + "{{ b | passage }}'",
         )
     place = next(place for place, text in enumerate(fixed) if delimiter in text)
-    before, after = fixed[place].split(delimiter)
-    return as_prompt((Part(after), *prompt[place + 1 :], Part(delimiter), *prompt[:place], Part(before)))
+    part, start = prompt[place], fixed[place].index(delimiter)
+    end = start + len(delimiter)
+    before, between, after = part.piece(0, start), part.piece(start, end), part.piece(end, len(part.text))
+    return as_prompt((after, *prompt[place + 1 :], between, *prompt[:place], before))
 
 
 def added(replies: Sequence[Reply]) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from ..answer import Answer
 from ..component import Options
 from ..errors import BackboneError
-from ..example import Example, answer_after, prompt_text
+from ..example import Example, answer_after, prompt_text, separator_places
 from ..item import Item
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
 from ..tokens.rows import rows_of_text
@@ -52,8 +52,7 @@ class LanguageModel(TextHead):
         if example.target is not None:
             yield self.item(self.rows(self._request(example, example.target)))
             return
-        text, backbone = prompt_text(example.prompt), self.backbone
-        for row in rows_of_text(backbone.tokenizer, text, backbone.context, end=True):
+        for row in rows_of_text(self.backbone.tokenizer, example.prompt, self.backbone.context, end=True):
             yield self.item([row])
 
     def requests(self, example: Example) -> list[Request]:
@@ -76,4 +75,5 @@ class LanguageModel(TextHead):
 
     def _request(self, example: Example, target: str) -> LogLikelihood:
         prompt = prompt_text(example.prompt)
-        return LogLikelihood(example.prompt, answer_after(example, prompt, target, self.separator))
+        special = separator_places(example, prompt, self.separator)
+        return LogLikelihood(example.prompt, answer_after(example, prompt, target, self.separator), special=special)

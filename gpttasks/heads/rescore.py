@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
-from ..example import Example
+from ..example import Example, prompt_text, separator_places
 from ..item import Item
 from ..requests import NEAR_TIE, LogLikelihood, LogLikelihoodReply, Reply, Request
 from ..tasks.transcripts import TranscriptNormaliser, word_errors
@@ -122,12 +122,16 @@ class Rescore(TextHead):
         Raises DataError for an example without one, or with an empty one.
         """
         (continuation,) = continuations(example, (_transcript(example),), self.separator)
-        yield self.item(self.rows(LogLikelihood(example.prompt, continuation, self._continuations(example))))
+        yield self.item(self.rows(self._request(example, continuation, self._continuations(example))))
 
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood for each different hypothesis that is not blank."""
         texts = self._continuations(example)
-        return [LogLikelihood(example.prompt, text, texts) for text in texts]
+        return [self._request(example, text, texts) for text in texts]
+
+    def _request(self, example: Example, text: str, texts: tuple[str, ...]) -> LogLikelihood:
+        special = separator_places(example, prompt_text(example.prompt), self.separator)
+        return LogLikelihood(example.prompt, text, texts, special=special)
 
     def _continuations(self, example: Example) -> tuple[str, ...]:
         """The different hypotheses that are not blank, as they follow the prompt."""

@@ -12,11 +12,13 @@ from pydantic import Field
 from ..answer import Answer
 from ..backbones.base import Backbone
 from ..component import Options
-from ..errors import BackboneError, DataError
-from ..example import Example, Part, Prompt
+from ..errors import BackboneError, DataError, TooLong
+from ..example import Example, Prompt
 from ..item import Item, rows_of_items
 from ..metrics.text import TokenF1
 from ..requests import Readout, ReadoutReply, Reply, Request
+from ..tokens.marked_text import text_of
+from ..tokens.words import splits_word, whole_words
 from .base import Head
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ class SpanOptions(Options):
     max_tokens: int = Field(30, ge=1, description="the maximum number of tokens of an answer")
     no_answer: bool = Field(
         False, description="whether a question may have no answer; the threshold is tuned on the validation examples"
+    )
+    whole_words: bool = Field(
+        True,
+        description="whether answers consist of whole words, in scripts with spaces between words; false allows parts "
+        "of words",
     )
     dropout: float = Field(
         0.0,
@@ -77,6 +84,9 @@ class Span(Head):
     A passage that is too long is read in overlapping windows. The row's last token means "the answer is not in
     this window", and a span is ranked by how far its two outputs exceed those of that token. The answer's value is
     (first character, character after the last) in the passage, or None where there is none.
+
+    Only spans of whole words count, in training and in answers, unless ``whole_words`` is false: a model that points
+    at the wrong one of a word's tokens would otherwise answer with a part of the word.
     """
 
     name = "span"
@@ -122,19 +132,19 @@ class Span(Head):
     def windows(self, example: Example) -> list[Window]:
         """The passage in windows that fit the context with the rest of the prompt.
 
-        Raises DataError if the prompt has no passage or several, or leaves no room for one.
+        Raises DataError if the prompt has no passage or several, and TooLong if it leaves no room for one.
         """
         index = _passage_index(example)
         tokenizer: TextTokenizer = self.backbone.tokenizer  # type: ignore[assignment]
         passage = example.prompt[index].text
-        offsets = tokenizer.offsets(passage)
+        offsets = text_of((example.prompt[index],)).offsets(tokenizer)
         around = example.prompt[:index] + example.prompt[index + 1 :]
-        taken = len(tokenizer.starts_with) + len(tokenizer.encode("".join(part.text for part in around)))
+        taken = len(tokenizer.starts_with) + len(text_of(around).ids(tokenizer))
         room = self.backbone.context - taken - SLACK
         if len(offsets) <= room:
             return [Window(example.prompt, 0, passage)]
         if room <= self.options.overlap:
-            raise DataError(
+            raise TooLong(
                 f"example {example.id}: the question leaves {max(0, room)} tokens of {self.backbone.context} for a "
                 f"window of its passage, expected more than the overlap of {self.options.overlap}",
                 hint="lower head.overlap, or use a larger context",
@@ -143,13 +153,15 @@ class Span(Head):
         for first in range(0, len(offsets) - self.options.overlap, room - self.options.overlap):
             last = min(first + room, len(offsets)) - 1
             start, end = offsets[first][0], offsets[last][1]
-            part = Part(passage[start:end], "passage")
+            part = example.prompt[index].piece(start, end)
             found.append(Window((*example.prompt[:index], part, *example.prompt[index + 1 :]), start, part.text))
         return found
 
     def items(self, example: Example) -> Iterator[Item]:
         """One a window; in windows without the whole answer, the last token is the right start and end."""
         answer = _gold(example)
+        if answer is not None and self.options.whole_words:
+            answer = whole_words(example.prompt[_passage_index(example)].text, *answer)
         for window in self.windows(example):
             (row,) = self.rows(Readout(window.prompt, MODULE, "passage"))
             gold = (len(row.places), len(row.places))
@@ -188,20 +200,27 @@ class Span(Head):
 
     def _always(self, example: Example, replies: Sequence[Reply]) -> Answer:
         """The best span of all windows, however little it exceeds "not here"; none where all are blank."""
-        best, value = self._best(example, replies)
+        best, value = self._best(example, replies, self.options.whole_words)
+        if best is None and self.options.whole_words:  # every word has more than max_tokens
+            best, value = self._best(example, replies, False)
         detail = {"margin": value, "windows": len(replies)}
         if best is None:
             return Answer(None, "", detail=detail)
         passage = example.prompt[_passage_index(example)].text
         return Answer(list(best), passage[best[0] : best[1]], detail=detail)
 
-    def _best(self, example: Example, replies: Sequence[Reply]) -> tuple[tuple[int, int] | None, float]:
-        """The best span in characters of the passage, and its margin over "not here"; None where all are blank."""
+    def _best(self, example: Example, replies: Sequence[Reply], words: bool) -> tuple[tuple[int, int] | None, float]:
+        """The best span in characters of the passage, and its margin over "not here"; None where all are blank.
+
+        ``words``: leave out spans that split a word.
+        """
         best: tuple[int, int] | None = None
         margin = -1e30  # finite: it is written down as JSON
+        passage = example.prompt[_passage_index(example)].text
         for window, reply in zip(self.windows(example), replies, strict=True):
             assert isinstance(reply, ReadoutReply)
-            for value, first, last in best_spans(reply, self.options.max_tokens):
+            borders = word_borders(passage, window, reply.places) if words else None
+            for value, first, last in best_spans(reply, self.options.max_tokens, borders):
                 span = _trimmed(window.text, reply.places[first][0], reply.places[last][1])
                 if span is not None:
                     if value > margin:
@@ -228,8 +247,26 @@ class Span(Head):
         return {"no_answer_threshold": threshold}
 
 
-def best_spans(reply: ReadoutReply, longest: int) -> Iterator[tuple[float, int, int]]:
-    """(margin over "not here", first token, last token), the best first; at most ``longest`` tokens each."""
+def word_borders(
+    passage: str, window: Window, places: Sequence[tuple[int, int]]
+) -> tuple[Sequence[bool], Sequence[bool]]:
+    """For each token of a window, whether an answer that begins, or ends, with it splits no word of the passage."""
+    begins, ends = [], []
+    for start, end in places:
+        inner = window.text[start:end]
+        first, after = start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())
+        begins.append(not splits_word(passage, window.start + first))
+        ends.append(not splits_word(passage, window.start + after))
+    return begins, ends
+
+
+def best_spans(
+    reply: ReadoutReply, longest: int, borders: tuple[Sequence[bool], Sequence[bool]] | None = None
+) -> Iterator[tuple[float, int, int]]:
+    """(margin over "not here", first token, last token), the best first; at most ``longest`` tokens each.
+
+    ``borders``: which tokens a span may begin with, and which it may end with.
+    """
     import numpy as np
 
     outputs = np.array(reply.values, dtype=np.float64).reshape(-1, 2)
@@ -237,6 +274,9 @@ def best_spans(reply: ReadoutReply, longest: int) -> Iterator[tuple[float, int, 
     values: np.ndarray = starts[:, None] + ends[None, :] - outputs[-1].sum()
     first, last = np.indices(values.shape)
     values[(last < first) | (last >= first + longest)] = -np.inf
+    if borders is not None:
+        begins, ends = (np.array(border, dtype=bool) for border in borders)
+        values[~(begins[:, None] & ends[None, :])] = -np.inf
     if not len(starts):
         return
     yield from _spans(values, [int(values.argmax())])  # rarely is more than this one needed

@@ -21,11 +21,11 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from pydantic import ValidationError
 
-from gpttasks_lm_eval.requests import generate_request, left_cuts, longest_text
+from gpttasks_lm_eval.requests import generate_request, left_cuts, likelihood_request, longest_text
 
 from ..backbones.base import Backbone, LoadSettings
 from ..errors import UserError
-from ..example import as_prompt
+from ..example import Part, Prompt, as_prompt
 from ..hashing import seeded_hash
 from ..model.causal_lm import CausalLM
 from ..parallel.launch import launched
@@ -33,7 +33,7 @@ from ..pipeline.session import Session
 from ..progress import Progress
 from ..recipe.schema import RuntimeOptions, Use
 from ..records.run import RECORD
-from ..requests import Generate, GenerateReply, LogLikelihood, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
+from ..requests import Generate, GenerateReply, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
 
 Answer = TypeVar("Answer")
 
@@ -78,7 +78,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """For each (context, continuation): the log-likelihood in nats, and whether each token was the likeliest."""
         arguments = [request.args for request in requests]
-        own = [LogLikelihood(as_prompt(self._fitting(*pair)), pair[1]) for pair in arguments]
+        own = [likelihood_request(_prompt(self._fitting(*pair)), pair[1]) for pair in arguments]
 
         def read(reply: Reply) -> tuple[float, bool]:
             assert isinstance(reply, LogLikelihoodReply)
@@ -94,7 +94,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
             return reply.logprob
 
         arguments = [request.args for request in requests]
-        own = [Rolling(as_prompt(text)) for (text,) in arguments]
+        own = [Rolling(_prompt(text)) for (text,) in arguments]
         return self._answers("loglikelihood_rolling", arguments, own, read)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
@@ -128,7 +128,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         return text
 
     def _generate(self, context: str, options: Mapping[str, Any], place: int) -> Generate:
-        prompt = as_prompt(self._fitting(context, room=self.lm.context - longest_text(options)))
+        prompt = _prompt(self._fitting(context, room=self.lm.context - longest_text(options)))
         return generate_request(prompt, options, seeded_hash(self.seed, "lm_eval", str(place), context))
 
     def _fitting(self, context: str, continuation: str = "", room: int | None = None) -> str:
@@ -151,6 +151,11 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         for request_arguments, answer in zip(arguments, answers, strict=True):
             self.cache_hook.add_partial(kind, request_arguments, answer)
         return answers
+
+
+def _prompt(text: str) -> Prompt:
+    """A text of the harness, in which special tokens are meant: chat templates write them as text."""
+    return as_prompt(Part.with_special_tokens(text))
 
 
 def _check_start(path: str, unknown: Mapping[str, Any]) -> None:

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..component import Component
-from .intervals import Statistic
+from ..declarations import BOOLEAN, EXAMPLES, FIELDS, MAPPING, TEXT, Declaration, frozenset_of_text
+from ..errors import PluginError
+from .intervals import STATISTICS, Statistic
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..answer import Answer
     from ..example import Example
+
+
+ANSWER_FIELDS = ("value", "text", "scores", "detail")
+"""The fields of an answer that a metric may read."""
+
+
+def _is_scale(value: Any) -> bool:
+    """Whether a value is a pair of numbers, each of which may be None."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(one is None or (isinstance(one, (int, float)) and not isinstance(one, bool)) for one in value)
+    )
 
 
 class Metric(Component):
@@ -41,12 +56,31 @@ class Metric(Component):
         goes into the measure; raise it when a number changes for the same samples.
     scale:
         the (lowest, highest) possible value, None where unbounded.
+    worst:
+        the statistics of a sample that is as bad as any, such as ``(0.0,)`` for a share of right answers; None for a
+        metric without a worst value. ``data.too_long: skip`` scores examples that do not fit the model with it. Where
+        it depends on the example, override :meth:`worst_of` instead.
     sample_examples:
         examples on which the conformance kit checks it; needed where generated ones do not suit it.
     """
 
     kind = "metric"
     sample_examples: ClassVar[Sequence[Example]] = ()
+    declarations: ClassVar = {
+        "needs": FIELDS,
+        "optional": FIELDS,
+        "takes": frozenset_of_text(
+            "a frozenset of the kinds of answer that it scores, such as frozenset({'label'})", required=True
+        ),
+        "reads": frozenset_of_text(f"a frozenset of fields of an answer: {', '.join(ANSWER_FIELDS)}", ANSWER_FIELDS),
+        "statistic": Declaration(f"one of {', '.join(STATISTICS)}", lambda value: value in STATISTICS),
+        "version": TEXT,
+        "higher_is_better": BOOLEAN,
+        "scale": Declaration("a pair (lowest, highest) of numbers or None, such as (0.0, 1.0)", _is_scale),
+        "sample_options": MAPPING,
+        "sample_examples": EXAMPLES,
+    }
+    required_methods: ClassVar = (("sample",), ("total", "statistic"))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -88,15 +122,39 @@ class Metric(Component):
         """See the class."""
         return 0.0, 1.0
 
+    @property
+    def worst(self) -> tuple[float, ...] | None:
+        """See the class."""
+        return None
+
+    @property
+    def has_worst(self) -> bool:
+        """Whether it has a worst value."""
+        return self.worst is not None or type(self).worst_of is not Metric.worst_of
+
+    def worst_of(self, example: Example) -> tuple[float, ...] | None:
+        """The statistics of the example if its answer is as bad as any: :attr:`worst`, unless overridden.
+
+        They are as many as :meth:`sample` gives.
+        """
+        return self.worst
+
     def check(self, example: Example) -> None:
         """Called for each example before anything is trained or asked. Raises DataError if it cannot be scored."""
 
     def prepare(self, examples: Sequence[Example], answers: Sequence[Answer]) -> None:
-        """Called with all that will be scored, before the first ``sample``: for weights that depend on the whole."""
+        """Called with all that will be scored, before the first ``sample``: for weights that depend on the whole.
+
+        An example that the model was not asked about has an answer with the value None and an empty text.
+        """
 
     def signature(self, examples: Sequence[Example]) -> str | None:
         """What else settles the number, in the words of the library that computes it; goes into the measure."""
         return None
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Why the score of these examples may mislead, as sentences that go on after the metric's key; usually none."""
+        return ()
 
     def errors(self, example: Example, text: str) -> float | None:
         """How many errors a text has, for a metric that counts them: the baseline ``oracle`` picks the fewest.
@@ -128,7 +186,10 @@ class Metric(Component):
             return float(rows[:, 0].mean())
         if self.statistic == "ratio":
             return ratio_of_sums(rows)
-        raise NotImplementedError
+        raise PluginError(
+            f"metric {self.name!r} has no total()",
+            hint="define total(rows), or declare statistic as share, mean or ratio",
+        )
 
 
 def ratio_of_sums(rows: np.ndarray) -> float:

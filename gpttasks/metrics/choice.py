@@ -42,6 +42,7 @@ class NormalisedAccuracy(Metric):
     needs = frozenset({"label", "choices"})
     takes = frozenset({"label"})
     reads = frozenset({"detail"})
+    worst = (0.0,)
     version = "2"  # since 2 ties are not the first choice's
     Options = NormalisedAccuracyOptions
     options: NormalisedAccuracyOptions

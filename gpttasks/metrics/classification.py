@@ -61,6 +61,7 @@ class Accuracy(Metric):
     statistic = "share"
     needs = frozenset({"label"})
     takes = frozenset({"label"})
+    worst = (0.0,)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(1 if right, else 0)."""
@@ -79,15 +80,26 @@ class _Confusion(Metric):
         gold, predicted = _gold_and_predicted(example, answer)
         return float(gold), float(predicted)
 
+    def worst_of(self, example: Example) -> tuple[float, ...]:
+        """(gold index, :data:`NO_CLASS`)."""
+        return float(_class_index(example.label, "label", example)), NO_CLASS
+
+
+NO_CLASS = -1.0
+"""What takes the place of a predicted index where there is no answer: none of the classes, so that it is wrong."""
+
 
 def _class_counts(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often each class was predicted rightly, is gold, and was predicted: three integer arrays [classes]."""
+    """How often each class was predicted rightly, is gold, and was predicted: three integer arrays [classes].
+
+    :data:`NO_CLASS` is not counted.
+    """
     import numpy as np
 
     gold, predicted = rows[:, 0].astype(np.intp), rows[:, 1].astype(np.intp)
     size = int(rows[:, :2].max()) + 1
     right = np.bincount(gold[gold == predicted], minlength=size)
-    return right, np.bincount(gold, minlength=size), np.bincount(predicted, minlength=size)
+    return right, np.bincount(gold, minlength=size), np.bincount(predicted[predicted >= 0], minlength=size)
 
 
 class F1Options(Options):
@@ -163,8 +175,9 @@ class MatthewsCorrelation(_Confusion):
 
         right, gold, predicted = (counts.astype(np.float64) for counts in _class_counts(rows))
         n = float(len(rows))
+        none = n - predicted.sum()  # without an answer: one more class among the predictions
         covariance = right.sum() * n - gold @ predicted
-        gold_variance, predicted_variance = n * n - gold @ gold, n * n - predicted @ predicted
+        gold_variance, predicted_variance = n * n - gold @ gold, n * n - predicted @ predicted - none * none
         if gold_variance == 0 or predicted_variance == 0:
             return 0.0
         return float(covariance / math.sqrt(gold_variance * predicted_variance))

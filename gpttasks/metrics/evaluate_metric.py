@@ -207,7 +207,8 @@ def evaluate_total(metric: Metric, examples: Sequence[Example], answers: Sequenc
     """
     if not examples:
         return metric.total(sample_rows(metric, examples, answers, key=metric.name))
-    pairs_suffice = not metric.optional  # a pair has no place for fields that only some examples have
+    # A pair has no place for fields that only some examples have, and none for a missing answer.
+    pairs_suffice = not metric.optional and not any(answer.is_missing for answer in answers)
     form = (pair_form(metric) if pairs_suffice else None) or _numbered(metric, examples, answers)
     pairs = [form.encode(example, answer) for example, answer in zip(examples, answers, strict=True)]
     predictions, references = (list(column) for column in zip(*pairs, strict=True))
@@ -223,7 +224,9 @@ def needed_fields(example: Example, needs: frozenset[str]) -> Example:
 
 
 def read_fields(answer: Answer, reads: frozenset[str]) -> Answer:
-    """The answer with the fields in ``reads`` alone."""
+    """The answer with the fields in ``reads`` alone; one that is missing stays as it is."""
+    if answer.is_missing:
+        return answer
     kept: dict[str, Any] = {name: getattr(answer, name) for name in reads}
     return Answer(**{"value": None, **kept})
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from ..answer import Answer
 from ..component import Options
 from .base import Metric, ratio_of_sums
 from .extraction import TextMetricOptions
+from .unspaced import unspaced_warnings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..answer import Answer
     from ..example import Example
 
 Ngram = tuple[str, ...]
@@ -85,6 +86,10 @@ class Nist(Metric):
             reference_tokens += length
         return (*statistics, float(reference_tokens), float(self.options.n * len(tokens)))
 
+    def worst_of(self, example: Example) -> tuple[float, ...]:
+        """The statistics of an empty answer."""
+        return self.sample(example, Answer("", ""))
+
     def total(self, rows: np.ndarray) -> float:
         """The sum of the orders' bits for each n-gram, times NLTK's length penalty; NaN without a reference token."""
         from nltk.translate.nist_score import nist_length_penalty
@@ -95,6 +100,10 @@ class Nist(Metric):
             return math.nan
         precision = sum(bits / max(ngrams, 1.0) for bits, ngrams in zip(orders[::2], orders[1::2], strict=True))
         return float(precision * nist_length_penalty(reference_tokens, tokens))
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces."""
+        return unspaced_warnings(examples, "use bleu with tokenize: char, or chrf")
 
     def _tokens(self, text: str) -> list[str]:
         # What sacreBLEU does before it counts n-grams.
@@ -135,6 +144,7 @@ class Rouge(Metric):
     needs = frozenset({"references"})
     takes = frozenset({"text"})
     reads = frozenset({"text"})
+    worst = (0.0,)
     Options = RougeOptions
     options: RougeOptions
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from .resampling import Total, Units, acceleration_of, bca_ends, percentile_ends, resampled_totals
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Statistic = Literal["share", "mean", "ratio", "corpus", "none"]
 """What the total of a metric is: the share of right samples, the mean of a number per sample, the quotient of two sums
 (or a function of it), any other function of all samples, or one for which no interval is valid."""
+
+STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 FEW_GROUPS = 10
 """Below this number of groups an interval is not to be relied on."""

@@ -122,6 +122,7 @@ class GreedyMatch(Metric):
     statistic = "share"
     takes = frozenset({"nll"})
     reads = frozenset({"detail"})
+    worst = (0.0,)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(1 if each token was the likeliest, else 0)."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
 from ..tasks.labels import right_labels
@@ -15,7 +16,6 @@ from .base import Metric
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..answer import Answer
     from ..example import Example
 
 
@@ -101,6 +101,11 @@ class MultiLabelF1(_Labels):
             return counts
         return (2 * counts[0] / max(counts[1] + counts[2], 1.0),)
 
+    def worst_of(self, example: Example) -> tuple[float, ...]:
+        """The statistics of the answer that is wrong about every label."""
+        wrong = [index for index, right in enumerate(right_labels(example)) if not right]
+        return self.sample(example, Answer(wrong)) if self.options.average != "samples" else (0.0,)
+
     def total(self, rows: np.ndarray) -> float:
         """F1, averaged."""
         import numpy as np
@@ -120,6 +125,7 @@ class SubsetAccuracy(_Labels):
 
     name = "subset_accuracy"
     statistic = "share"
+    worst = (0.0,)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(1 if all labels are right, else 0)."""
@@ -133,6 +139,7 @@ class HammingLoss(_Labels):
     name = "hamming_loss"
     statistic = "mean"
     higher_is_better = False
+    worst = (1.0,)
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
         """(the share of the labels that is wrong)."""

@@ -59,9 +59,10 @@ def _prepare(metric: Metric, examples: Sequence[Example], answers: Sequence[Answ
 
 
 def _sample(metric: Metric, example: Example, answer: Answer, key: str) -> tuple[float, ...]:
-    """One checked sample."""
+    """One checked sample; the worst one for an answer that is missing."""
     try:
-        sample = tuple(float(number) for number in metric.sample(example, answer))
+        given = _worst(metric, example) if answer.is_missing else metric.sample(example, answer)
+        sample = tuple(float(number) for number in given)
     except ValueError as error:
         raise RunFailed(f"metric {key!r} cannot score example {example.id!r}: {error}") from error
     except Exception as error:
@@ -74,3 +75,11 @@ def _sample(metric: Metric, example: Example, answer: Answer, key: str) -> tuple
             f"metric {key!r} gave {sample} for example {example.id!r}", hint="sample() must give finite numbers"
         )
     return sample
+
+
+def _worst(metric: Metric, example: Example) -> tuple[float, ...]:
+    """The worst statistics of an example. Raises ValueError for a metric without a worst value."""
+    worst = metric.worst_of(example)
+    if worst is None:
+        raise ValueError("the model was not asked about it, and the metric has no worst value")
+    return worst

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field, model_validator
 
+from ..answer import Answer
 from .base import Metric
 from .extraction import TextMetricOptions
+from .unspaced import unspaced_warnings
 
 if TYPE_CHECKING:
     import numpy as np
     from sacrebleu.metrics.base import Metric as LibraryMetric
+    from sacrebleu.metrics.bleu import BLEU
 
-    from ..answer import Answer
     from ..example import Example
+
+
+ORDER = 4
+"""The length of BLEU's longest n-grams."""
 
 
 class _SacreBleu(Metric):
@@ -58,6 +64,14 @@ class _SacreBleu(Metric):
         raise NotImplementedError
 
 
+class _WithWorst(_SacreBleu):
+    """What BLEU and chrF share: 0 is the lowest value, which an empty answer has."""
+
+    def worst_of(self, example: Example) -> tuple[float, ...]:
+        """The statistics of an empty answer."""
+        return self.sample(example, Answer("", ""))
+
+
 class BleuOptions(TextMetricOptions):
     """The options of :class:`Bleu`."""
 
@@ -81,7 +95,7 @@ class BleuOptions(TextMetricOptions):
         return self
 
 
-class Bleu(_SacreBleu):
+class Bleu(_WithWorst):
     """Corpus BLEU up to 4-grams, 0 to 100, by sacreBLEU."""
 
     name = "bleu"
@@ -92,6 +106,23 @@ class Bleu(_SacreBleu):
         from sacrebleu.metrics.bleu import BLEU
 
         return BLEU(**self.options.model_dump(exclude={"extract"}))
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces, and of references that are all shorter than the longest n-gram."""
+        if self.options.tokenize in ("13a", "intl", "none"):
+            unspaced = unspaced_warnings(examples, "write tokenize: char, or zh for Chinese")
+            if unspaced:
+                return unspaced
+        if self.options.effective_order:
+            return ()
+        tokenizer = cast("BLEU", self._library).tokenizer
+        lengths = [len(tokenizer(reference).split()) for example in examples for reference in example.references]
+        if not lengths or max(lengths) >= ORDER:
+            return ()
+        return [
+            f"is 0 even for perfect answers: it counts {ORDER} words in a row, and no reference has more than "
+            f"{max(lengths)}; write effective_order: true, or use chrf or exact_match"
+        ]
 
 
 class ChrfOptions(TextMetricOptions):
@@ -106,12 +137,18 @@ class ChrfOptions(TextMetricOptions):
     )
 
 
-class Chrf(_SacreBleu):
+class Chrf(_WithWorst):
     """Corpus chrF, the F-score of character n-grams, 0 to 100, by sacreBLEU; chrF++ with ``word_order: 2``."""
 
     name = "chrf"
     Options = ChrfOptions
     options: ChrfOptions
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces, where words count."""
+        if not self.options.word_order:
+            return ()
+        return unspaced_warnings(examples, "write word_order: 0")
 
     def _make(self) -> LibraryMetric:
         from sacrebleu.metrics.chrf import CHRF
@@ -141,6 +178,12 @@ class Ter(_SacreBleu):
     scale = (0.0, None)
     Options = TerOptions
     options: TerOptions
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces."""
+        if self.options.normalized and self.options.asian_support:
+            return ()
+        return unspaced_warnings(examples, "write normalized: true and asian_support: true")
 
     def _make(self) -> LibraryMetric:
         from sacrebleu.metrics.ter import TER

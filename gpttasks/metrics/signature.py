@@ -97,11 +97,13 @@ def measure_of(
     metric: Metric,
     grouped: bool = False,
     library: str | None = None,
+    overlap: bool = False,
 ) -> str:
     """The measure of a score: two scores compare exactly when theirs are equal.
 
     ``examples`` is their digest, ``grouped`` says whether they have groups, and ``library`` is what
-    :meth:`Metric.signature` says.
+    :meth:`Metric.signature` says. ``overlap``: whether whole splits of inputs were seen before, as
+    ``data.overlap: allow`` permits.
     """
     return format_signature(
         {
@@ -110,6 +112,7 @@ def measure_of(
             "n": n,
             "split": split,
             "limit": limit,
+            **({"overlap": "allow"} if overlap else {}),
             "metric": component_text(metric),
             "version": metric.version,
             "interval": interval_rule(metric.statistic, grouped=grouped),

@@ -10,6 +10,7 @@ from pydantic import Field
 from ..tasks.transcripts import TranscriptNormaliser, character_errors, normalised_transcript, word_errors
 from .base import Metric
 from .extraction import TextMetricOptions
+from .unspaced import unspaced_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,10 @@ class WordErrorRate(_ErrorRate):
 
     name = "wer"
     statistic = "ratio"
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces."""
+        return unspaced_warnings(examples, "use cer")
 
     def _count(self, prediction: str, references: Sequence[str]) -> tuple[int, int]:
         return word_errors(prediction, references, self.options.normaliser)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from .base import Metric
 from .extraction import TextMetricOptions
+from .unspaced import unspaced_warnings
 
 if TYPE_CHECKING:
     from ..answer import Answer
@@ -55,6 +57,7 @@ class _BestMatch(Metric):
     needs = frozenset({"references"})
     takes = frozenset({"text", "span"})
     reads = frozenset({"text"})
+    worst = (0.0,)
     Options = MatchOptions
     version = "2"  # since 2 the default is words, and white space at the ends never counts
     options: MatchOptions
@@ -114,6 +117,10 @@ class TokenF1(_BestMatch):
 
     name = "token_f1"
     statistic = "mean"
+
+    def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
+        """Of references in scripts without spaces."""
+        return unspaced_warnings(examples, "use exact_match or chrf")
 
     def _match(self, prediction: str, reference: str) -> float:
         ours, theirs = prediction.split(), reference.split()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -35,7 +35,8 @@ class Capabilities:
     when the model is loaded (:mod:`gpttasks.model.self_tests`), and is off until then.
 
     cache:
-        returns the keys and values of processed tokens; ``cache_name`` is the parameter of ``forward`` for them.
+        returns the keys and values of processed tokens, with which new ones are processed as in the whole text;
+        ``cache_name`` is the parameter of ``forward`` for them, None if they are not used.
     positions:
         accepts the position of each token.
     embeddings:
@@ -45,8 +46,14 @@ class Capabilities:
     sliding_window:
         the number of tokens that a token sees in a layer with a sliding window, itself included; None if no layer has
         one.
+    rope_changes_at:
+        the longest text, in tokens, with the short factors of a rotary embedding that has others for longer texts
+        (:mod:`gpttasks.model.rope`). Only texts up to this length are shared, packed or written together; longer ones
+        are never in one forward pass with them. None if no text has other factors.
     direct_head:
         the LM head, applied to the last hidden states, gives the logits.
+    batches:
+        processes rows of different lengths, padded on the right, as if each were alone.
     packing:
         processes several texts in one row.
     sharing:
@@ -71,15 +78,24 @@ class Capabilities:
     chat_template: Capability
     cache_name: str | None = None
     sliding_window: int | None = None
+    rope_changes_at: int | None = None
     layers: int | None = None
     quantisation: str | None = None
     logprobs: Capability = YES
     direct_head: Capability = NOT_TESTED
     masks: Capability = NOT_TESTED
+    batches: Capability = NOT_TESTED
     packing: Capability = NOT_TESTED
     sharing: Capability = NOT_TESTED
     ragged: Capability = NOT_TESTED
     left_padding: Capability = NOT_TESTED
+
+    def with_result(self, name: str, found: Capability) -> Capabilities:
+        """The record with the result of the test of one capability."""
+        changes: dict[str, Any] = {name: found}
+        if name == "cache" and not found:
+            changes["cache_name"] = None
+        return replace(self, **changes)
 
     def as_record(self) -> dict[str, object]:
         """The record in JSON values, as in ``run.json``: ``NAME`` is a boolean, ``NAME_reason`` why it is false."""
@@ -100,6 +116,7 @@ RECORDED_AS = {
     "embeddings": "takes_embeddings",
     "masks": "takes_masks",
     "direct_head": "direct_head",
+    "batches": "batches_rows",
     "packing": "packs_texts",
     "sharing": "shares_prompts",
     "ragged": "reads_ragged",
@@ -113,8 +130,9 @@ RECORDED_AS = {
 def inspected(model: Any, tokenizer: Any) -> Capabilities:
     """The capabilities that follow from a Hugging Face model's config, its forward method and its tokenizer."""
     config, parameters = model.config, inspect.signature(model.base_model.forward).parameters
+    text = config.get_text_config()  # a part of the config of a model that reads images, too
     cache_name = next((name for name in ("cache", "past_key_values") if name in parameters), None)
-    layers = getattr(config, "num_hidden_layers", None)
+    layers = getattr(text, "num_hidden_layers", None)
     embeddings = "inputs_embeds" in parameters
     return Capabilities(
         cache=unless("it does not return keys and values" if cache_name is None else None),
@@ -122,7 +140,7 @@ def inspected(model: Any, tokenizer: Any) -> Capabilities:
         embeddings=unless(None if embeddings else f"a model of type {config.model_type!r} does not accept embeddings"),
         chat_template=unless(None if getattr(tokenizer, "chat_template", None) else "its tokenizer has no template"),
         cache_name=cache_name,
-        sliding_window=_sliding_window(config),
+        sliding_window=_sliding_window(text),
         layers=None if layers is None else int(layers),
         quantisation=_quantisation(config),
     )

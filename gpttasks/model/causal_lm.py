@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackboneError
-from .capabilities import Capabilities, inspected, unless
-from .loaded import config_digest, state_digest, usable_context
+from .capabilities import Capabilities, inspected
+from .loaded import check_vocabulary, config_digest, state_digest, usable_context
 from .media import MediaNodes
-from .states import Forward
+from .rope import rope_change
+from .states import Forward, in_one
 
 if TYPE_CHECKING:
     import torch
@@ -51,11 +52,10 @@ class CausalLM:
         self.model = model
         self.tokenizer = tokenizer
         self.context = usable_context(model.config, context)
-        self._check_vocabulary()
+        check_vocabulary(tokenizer.inner, int(model.get_input_embeddings().weight.shape[0]))
         self._check_causal()
         self.supports = inspected(model, tokenizer.inner)
-        direct = None if self._head_gives_logits() else "its logits are not a linear function of its last hidden states"
-        self.supports = replace(self.supports, direct_head=unless(direct))
+        self.supports = replace(self.supports, rope_changes_at=rope_change(model, self.context))
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._weights_digest = state_digest(model.state_dict())
         self._config_digest = config_digest(model)
@@ -136,9 +136,25 @@ class CausalLM:
     def forward(self, rows: Sequence[Sequence[int]], layers: Collection[int] = ()) -> Forward:
         """Run rows of token ids, padded on the right, through the model.
 
+        The results are those of each row alone: rows that would change each other are processed one after another.
         ``layers`` are the layers whose states are needed beside those of the last. Raises BackboneError for a layer
         that the model does not have.
         """
+        groups: dict[int, list[int]] = {}
+        for index, row in enumerate(rows):
+            groups.setdefault(self._kind_of_row(index, len(row)), []).append(index)
+        parts = [self._forward_padded([rows[index] for index in group], layers) for group in groups.values()]
+        return parts[0] if len(parts) == 1 else in_one(parts, list(groups.values()))
+
+    def keeps_rope(self, length: int) -> bool:
+        """Whether a text of ``length`` tokens has the factors that its rotary embedding has for short texts."""
+        return self.supports.rope_changes_at is None or length <= self.supports.rope_changes_at
+
+    def _kind_of_row(self, index: int, length: int) -> int:
+        """A number that is equal for rows that may be processed together."""
+        return int(self.keeps_rope(length)) if self.supports.batches else index
+
+    def _forward_padded(self, rows: Sequence[Sequence[int]], layers: Collection[int]) -> Forward:
         import torch
 
         lengths = [len(row) for row in rows]
@@ -156,25 +172,16 @@ class CausalLM:
             return Forward(ids, lengths, output.last_hidden_state, head=head, layers=chosen)
         output = self.causal_lm(**inputs, use_cache=False, output_hidden_states=True)
         chosen = _chosen_layers(output.hidden_states, others)
-        return Forward(ids, lengths, output.hidden_states[-1], logits=output.logits, layers=chosen)
+        states = output.hidden_states[-1]
+        if states.dim() != 3:  # Gemma 3n carries several versions of the states from layer to layer
+            states = self.causal_lm.base_model(**inputs, use_cache=False).last_hidden_state
+        return Forward(ids, lengths, states, logits=output.logits, layers=chosen)
 
     def _some_ids(self) -> torch.Tensor:
         import torch
 
         size = self.model.get_input_embeddings().weight.shape[0]
         return torch.randint(0, size, (1, 7), generator=torch.Generator().manual_seed(0)).to(self.device)
-
-    def _check_vocabulary(self) -> None:
-        """Raise BackboneError if the tokenizer has tokens for which the embedding has no row."""
-        rows = int(self.model.get_input_embeddings().weight.shape[0])
-        token, largest = max(self.tokenizer.inner.get_vocab().items(), key=lambda item: item[1], default=("", -1))
-        if largest >= rows:
-            raise BackboneError(
-                f"the tokenizer has ids up to {largest} ({token!r}), and the embedding of the model has {rows} rows, "
-                f"for the ids 0 to {rows - 1}",
-                hint="take the tokenizer that the model was trained with, or enlarge the model's embedding with "
-                "model.resize_token_embeddings",
-            )
 
     def _check_causal(self) -> None:
         """Raise BackboneError for a model such as BERT: it loads as a causal model, but would see what it predicts."""
@@ -191,18 +198,6 @@ class CausalLM:
                 f"the model of type {self.model.config.model_type!r} is not causal: its tokens see later ones",
                 hint="use a decoder-only model, such as GPT-2, Llama or Qwen",
             )
-
-    def _head_gives_logits(self) -> bool:
-        import torch
-
-        head = self.model.get_output_embeddings()
-        if head is None:
-            return False
-        ids = self._some_ids()
-        with torch.no_grad():
-            whole = self.model(input_ids=ids, use_cache=False).logits
-            direct = head(self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-        return bool(torch.allclose(whole.float(), direct.float(), atol=1e-4, rtol=1e-4))
 
     def digests(self) -> dict[str, str]:
         """The SHA-256 of the weights as they were loaded, before any training, of the config and of the tokenizer."""

@@ -67,6 +67,19 @@ def find_folder(path: str, revision: str | None = None) -> Path:
         ) from error
 
 
+def is_on_this_machine(path: str, revision: str | None = None) -> bool:
+    """Whether the path is a folder, or a Hub id whose files were downloaded before. Nothing is downloaded."""
+    if Path(path).expanduser().exists():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(path, "config.json", revision=revision), str)
+    except HFValidationError:
+        return True  # find_folder reports it
+
+
 def check_folder(folder: Path) -> None:
     """Raise BackboneError for a folder without a config or safetensors, or whose model type transformers lacks."""
     config_file = folder / "config.json"

@@ -31,6 +31,7 @@ def fuse_activations(model: PreTrainedModel) -> None:
 
 def model_context(config: Any) -> int | None:
     """The maximum number of positions in a model's config; None if the config has no limit."""
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
@@ -52,11 +53,30 @@ def usable_context(config: Any, requested: int | None) -> int:
     return requested or limit or 1024
 
 
-def folder_context(folder: Path, requested: int | None) -> int:
-    """The :func:`usable_context` of the model in a folder, without reading its weights. Raises BackboneError."""
+def fitting_context(folder: Path, tokenizer: Any, requested: int | None) -> int:
+    """The :func:`usable_context` of the model in a folder, without reading its weights.
+
+    Raises BackboneError, also if the tokenizer of transformers has tokens that the model does not have.
+    """
     from transformers import AutoConfig
 
-    return usable_context(AutoConfig.from_pretrained(folder, trust_remote_code=False), requested)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    if isinstance(rows, int):  # loading the weights checks that the embedding has this many rows
+        check_vocabulary(tokenizer, rows)
+    return usable_context(config, requested)
+
+
+def check_vocabulary(tokenizer: Any, rows: int) -> None:
+    """Raise BackboneError if a tokenizer of transformers has tokens beyond the ``rows`` rows of the embedding."""
+    token, largest = max(tokenizer.get_vocab().items(), key=lambda item: item[1], default=("", -1))
+    if largest >= rows:
+        raise BackboneError(
+            f"the tokenizer has ids up to {largest} ({token!r}), and the embedding of the model has {rows} rows, "
+            f"for the ids 0 to {rows - 1}",
+            hint="take the tokenizer that the model was trained with, or enlarge the model's embedding with "
+            "model.resize_token_embeddings",
+        )
 
 
 def config_digest(model: PreTrainedModel) -> str:

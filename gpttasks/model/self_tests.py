@@ -1,46 +1,233 @@
-"""Tests of what a loaded model can do, on small rows: each fast path has to give the numbers of plain rows."""
+"""Tests of what a loaded model can do: each fast path has to give the numbers of plain rows.
+
+A small model of the same class is tested with rows beyond every length at which the model begins to do something else,
+and with large numbers. What it can do is tried on short rows of the model itself, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from .capabilities import Capability, unless
-from .left_padding import PaddedBatch, prefix_fits
-from .ragged_attention import forward_ragged, restore_attention, select_attention
-from .tree_attention import LAYER_KINDS, MaskedRow, attention_masks, compute_prefix, forward_rows
+from ..hashing import content_digest
+from .capabilities import YES, Capabilities, Capability, unless
+from .compared_rows import (
+    BEGINNING,
+    BEYOND_ALL_CHANGES,
+    BRANCH,
+    BRIEF,
+    FULL,
+    Scope,
+    after_another,
+    by_itself,
+    drawn_ids,
+    fitting,
+    off_by,
+    padded_difference,
+    why_different,
+)
+from .left_padding import prefix_fits
+from .ragged_attention import restore_attention, select_attention
+from .small import ROPE_CHANGE, small_config
+from .stand_in import StandIn, lengths_of_change, stand_in_for
+from .tree_attention import LAYER_KINDS, attention_masks
 
 if TYPE_CHECKING:
     from .causal_lm import CausalLM
 
 INDEX_BOUND = frozenset({"gpt_neo"})
 """Models whose local attention depends on the index in the row, whatever the positions are."""
+RANKING = "indexed_attention"
+"""The type of layer that attends to the best tokens of a ranking, as in DeepSeek-V3.2."""
 LONGEST_TESTED = 256
-"""The largest sliding window that is tested with a text longer than the window."""
-BEGINNING, BRANCH = 9, 4
-"""The number of tokens in the test text, and in the longer of its two continuations."""
+"""The longest text that is tested with the model itself, where there is no small model."""
+LARGE_LOGIT = 1e4
+"""The largest logit in the test of the LM head: far beyond every cap, and within the range of fp16."""
 
-Reader = Callable[["CausalLM", MaskedRow, Any], torch.Tensor]
+
+Test = Callable[["CausalLM", Scope], Capability]
+SHOWN_BY_OTHERS = frozenset({"masks", "packing"})
+"""Brief tests leave these to a small model: sharing prompts needs the same masks."""
 
 
 def self_test(lm: CausalLM) -> None:
     """Complete ``lm.supports``: test everything that does not follow from the config."""
-    lm.supports = replace(lm.supports, masks=try_masks(lm), packing=try_packing(lm), sharing=try_sharing(lm))
-    # These two tests depend on the result for sharing.
-    lm.supports = replace(lm.supports, ragged=try_ragged(lm), left_padding=try_left_padding(lm))
+    lm.supports = replace(lm.supports, direct_head=try_direct_head(lm))
+    small, scope = _small_model_supports(lm)
+    for name, test in _tests().items():
+        found = YES if small is None else getattr(small, name)
+        if found and not (scope.brief and name in SHOWN_BY_OTHERS):
+            found = _result(test, lm, scope)
+        lm.supports = lm.supports.with_result(name, found)
 
 
-def try_masks(lm: CausalLM) -> Capability:
+def test_again(lm: CausalLM) -> list[str]:
+    """Repeat the tests that the model has passed, with the weights and layers that it has now. What it can no longer do
+    is switched off and returned, with the reason: training may bring to light what the first weights hid.
+    """
+    lost = []
+    for name, test in {"direct_head": lambda lm, _: try_direct_head(lm), **_tests()}.items():
+        if getattr(lm.supports, name) and name not in SHOWN_BY_OTHERS:
+            lm.supports = lm.supports.with_result(name, _result(test, lm, BRIEF))
+            if not getattr(lm.supports, name):
+                lost.append(f"{name.replace('_', ' ')}: {getattr(lm.supports, name).reason}")
+    return lost
+
+
+def _result(test: Test, lm: CausalLM, scope: Scope) -> Capability:
+    try:
+        return test(lm, scope)
+    except Exception as error:  # for what they do not support, models raise errors of many types
+        return unless(f"its test raises {type(error).__name__}")
+
+
+def _tests() -> dict[str, Test]:
+    """The tests by the capability that they are for; some depend on the results of those before them."""
+    return {
+        "batches": try_batches,
+        "cache": try_cache,
+        "masks": try_masks,
+        "packing": try_packing,
+        "sharing": try_sharing,
+        "ragged": try_ragged,
+        "left_padding": try_left_padding,
+    }
+
+
+_small_models: dict[str, Capabilities | str] = {}
+"""What small models can do, by class, config, attention and device; or the reason why there is no small model."""
+
+
+def _small_model_supports(lm: CausalLM) -> tuple[Capabilities | None, Scope]:
+    """What a small model of the same class can do, None if the model itself must show it; and the scope of the tests
+    of the model itself.
+    """
+    model = lm.causal_lm
+    found = _small_models.get(key) if (key := _key(lm)) is not None else None
+    if found is None:
+        small = stand_in_for(lm)
+        if isinstance(small, StandIn):
+            for name, test in _tests().items():
+                small.supports = small.supports.with_result(name, _result(test, small, BEYOND_ALL_CHANGES))
+            found = small.supports
+        else:
+            found = small
+        if key is not None:
+            _small_models[key] = found
+    if isinstance(found, Capabilities):
+        return found, BRIEF
+    change = max((length for length in lengths_of_change(model.config) if length < lm.context), default=0)
+    if change <= LONGEST_TESTED:
+        return None, Scope(change + BEGINNING)
+    supports = replace(lm.supports, batches=YES, cache=YES, masks=YES)
+    for name in ("packing", "sharing", "ragged", "left_padding"):
+        supports = supports.with_result(name, unless(f"what changes at {change} tokens cannot be tested: {found}"))
+    return supports, BRIEF
+
+
+def _key(lm: CausalLM) -> str | None:
+    """What a small model depends on; None if its config cannot be made."""
+    model = lm.causal_lm
+    try:
+        settings = small_config(model.config).to_dict()
+    except Exception:  # for sizes that do not fit each other, configs raise errors of many types
+        return None
+    how = [type(model).__module__, type(model).__name__, str(model.config._attn_implementation), str(lm.device)]
+    return content_digest([how, bool(lm.supports.direct_head), str(sorted(settings.items(), key=str))])
+
+
+def try_direct_head(lm: CausalLM) -> Capability:
+    """Whether the logits are what the LM head gives for the last hidden states, and nothing is done to either.
+
+    The head's output is made large on its way: the small logits of an untrained model hide a cap, as Gemma 2 has it,
+    which training would bring to light.
+    """
+    head = lm.causal_lm.get_output_embeddings()
+    if head is None:
+        return unless("it has no LM head")
+    if lm.causal_lm.base_model is lm.causal_lm:
+        return unless("it does not give its last hidden states without its logits")
+    states: list[Any] = []
+    got, given = [], []
+
+    def keep(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        states.append(getattr(output, "last_hidden_state", None))
+
+    def enlarge(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        got.append(inputs[0])
+        given.append(output * (LARGE_LOGIT / output.abs().max().clamp(min=1e-6)))
+        return given[-1]
+
+    hooks = [lm.causal_lm.base_model.register_forward_hook(keep), head.register_forward_hook(enlarge)]
+    try:
+        with torch.no_grad():
+            logits = lm.causal_lm(input_ids=lm._some_ids(), use_cache=False).logits
+            if not states:  # OPT calls only a part of its inner model
+                lm.causal_lm.base_model(input_ids=lm._some_ids(), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    once = len(given) == len(states) == 1 and states[0] is not None
+    direct = once and _equal(got[0], states[0]) and _equal(given[0], logits)
+    return unless(None if direct else "it alters its last hidden states or its logits at the LM head")
+
+
+def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Whether two tensors differ by rounding only."""
+    if first.shape != second.shape:
+        return False
+    return bool((first.float() - second.float()).abs().max() <= 1e-4 * second.float().abs().max())
+
+
+def try_batches(lm: CausalLM, scope: Scope = FULL) -> Capability:
+    """Whether rows of different lengths can be processed together, padded on the right."""
+    if (ranked := _ranking_layers(lm)) is not None:
+        return unless(ranked)
+    lm.supports = replace(lm.supports, batches=YES)
+    longest = drawn_ids(lm, ROPE_CHANGE + BEGINNING if isinstance(lm, StandIn) else fitting(lm, scope.length), seed=2)
+    rows = (
+        [longest, longest[: scope.length][::-1], longest[-5:]] if isinstance(lm, StandIn) else [longest, longest[-5:]]
+    )
+    with torch.no_grad():
+        together = lm.forward(rows).states
+        alone = [lm.forward([row]).states[0] for row in rows]
+    off = max(off_by(lm, states[: len(row)], row) for states, row in zip(together, alone, strict=True))
+    return unless(None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times the tolerance")
+
+
+def try_cache(lm: CausalLM, scope: Scope = FULL) -> Capability:
+    """Whether tokens after keys and values are processed as in the whole text."""
+    if not lm.supports.cache:
+        return lm.supports.cache
+    if (ranked := _ranking_layers(lm)) is not None:
+        return unless(ranked)
+    name, ids = str(lm.supports.cache_name), drawn_ids(lm, fitting(lm, scope.length) + 2, seed=3)
+    cache: Any = None
+    logits = []
+    with torch.no_grad():
+        plain = lm.causal_lm(input_ids=torch.tensor([ids], device=lm.device), use_cache=False).logits[0, -2:]
+        for part in (ids[:-1], ids[-1:]) if scope.brief else (ids[:-2], ids[-2:-1], ids[-1:]):
+            row = torch.tensor([part], device=lm.device)
+            outputs = lm.causal_lm(input_ids=row, use_cache=True, **{name: cache})
+            logits.append(outputs.logits[0, -1])
+            cache = outputs.get(name)
+            if cache is None:
+                return unless("it does not return keys and values")
+    off = off_by(lm, torch.stack(logits[-2:]), plain)
+    return unless(None if off <= 1 else f"tokens after its keys and values differ by {off:.2g} times the tolerance")
+
+
+def try_masks(lm: CausalLM, scope: Scope = FULL) -> Capability:
     """Whether a 4-D mask, and nothing else, decides what a token sees."""
     reason = _unknown_layers(lm)
     if reason is not None:
         return unless(reason)
-    length = 6
-    ids = torch.from_numpy(np.random.default_rng(0).integers(0, _vocabulary(lm), (1, length))).to(lm.device)
+    length = 6  # the masks of branches are tested beyond it
+    ids = torch.tensor([drawn_ids(lm, length, seed=0)], device=lm.device)
     positions = torch.arange(length, device=lm.device)[None]
     causal = np.tri(length, dtype=bool)
     split = causal.copy()
@@ -62,25 +249,25 @@ def try_masks(lm: CausalLM) -> Capability:
         return unless(f"a 4-D mask raises {type(error).__name__}")
     if torch.equal(masked, hidden):
         return unless("it ignores 4-D masks")
-    off = _off(lm, masked, plain)
+    off = off_by(lm, masked, plain)
     return unless(None if off <= 1 else f"with a causal 4-D mask its states differ by {off:.2g} times the tolerance")
 
 
-def try_packing(lm: CausalLM) -> Capability:
+def try_packing(lm: CausalLM, scope: Scope = FULL) -> Capability:
     """Whether two texts can be processed in one row."""
-    return unless(_why_no_branches(lm, share=False))
+    return unless(_why_no_branches(lm, False, scope))
 
 
-def try_sharing(lm: CausalLM) -> Capability:
+def try_sharing(lm: CausalLM, scope: Scope = FULL) -> Capability:
     """Whether the model can process trees, with and without a prefix in its cache."""
     if not lm.supports.cache:
         return lm.supports.cache
     if not lm.supports.direct_head:
         return lm.supports.direct_head
-    return unless(_why_no_branches(lm, share=True))
+    return unless(_why_no_branches(lm, True, scope))
 
 
-def try_ragged(lm: CausalLM) -> Capability:
+def try_ragged(lm: CausalLM, scope: Scope = FULL) -> Capability:
     """Whether trees can be processed one after another without padding.
 
     If so, the model uses :func:`~gpttasks.model.ragged_attention.attention` from now on.
@@ -96,127 +283,41 @@ def try_ragged(lm: CausalLM) -> Capability:
         return unless(f"its window of {window} tokens is too short to be tested")
     reason = select_attention(lm.causal_lm)
     if reason is None:
-        reason = _why_different(lm, True, _after_another, min(BEGINNING, window - BRANCH))
+        within = replace(scope, length=min(scope.length, window - BRANCH))
+        reason = why_different(lm, True, after_another, within)
         if reason is not None:
             restore_attention(lm.causal_lm)
     return unless(reason)
 
 
-def try_left_padding(lm: CausalLM) -> Capability:
+def try_left_padding(lm: CausalLM, scope: Scope = FULL) -> Capability:
     """Whether prompts can be padded on the left."""
     if not lm.supports.cache:
         return lm.supports.cache
     try:
-        off = max(_padded_difference(lm, shared) for shared in ((0, 3) if prefix_fits(lm) else (0,)))
+        prefixes = (0,) if not prefix_fits(lm) else (3,) if scope.brief else (0, 3)
+        off = max(padded_difference(lm, shared, scope.length) for shared in prefixes)
     except Exception as error:  # models raise errors of many types for masks or positions that they do not accept
         return unless(f"padding on the left raises {type(error).__name__}")
     return unless(None if off <= 1 else f"padded rows differ from plain ones by {off:.2g} times the tolerance")
 
 
-def _why_no_branches(lm: CausalLM, share: bool) -> str | None:
+def _why_no_branches(lm: CausalLM, share: bool, scope: Scope) -> str | None:
     config = lm.causal_lm.config
     if config.model_type in INDEX_BOUND:
         return f"the attention of {config.model_type} depends on the index in the row"
-    window = lm.supports.sliding_window or 0
-    length = BEGINNING if window > LONGEST_TESTED else window + BEGINNING
-    return _unknown_layers(lm) or _why_different(lm, share, _alone, length)
+    return _unknown_layers(lm) or why_different(lm, share, by_itself, scope)
 
 
 def _unknown_layers(lm: CausalLM) -> str | None:
-    unknown = sorted(set(getattr(lm.causal_lm.config, "layer_types", None) or ()) - LAYER_KINDS)
+    config = lm.causal_lm.config.get_text_config()
+    unknown = sorted(set(getattr(config, "layer_types", None) or ()) - LAYER_KINDS)
     return f"the masks of its layers of type {', '.join(unknown)} are unknown" if unknown else None
 
 
-def _alone(lm: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
-    return forward_rows(lm, [row], cache)[0]
-
-
-def _after_another(lm: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
-    other = MaskedRow(row.ids[:3], np.arange(3), None)
-    return forward_ragged(lm, [other, row], cache)[0, len(other.ids) :]
-
-
-def _why_different(lm: CausalLM, share: bool, read: Reader, length: int) -> str | None:
-    try:
-        off = _difference(lm, share, read, length)
-    except Exception as error:  # models raise errors of many types for masks that they do not accept
-        return f"a custom mask raises {type(error).__name__}"
-    return None if off <= 1 else f"test rows differ from plain ones by {off:.2g} times the tolerance"
-
-
-def _difference(lm: CausalLM, share: bool, read: Reader, length: int) -> float:
-    """The difference of the states of two texts in one row from those of plain rows, as a multiple of the tolerance.
-
-    share: the texts begin alike, and their beginning is processed once; read: returns the states of the row; length:
-    the number of tokens in the beginning.
+def _ranking_layers(lm: CausalLM) -> str | None:
+    """Why no two texts should be processed together, if some layers attend to the best tokens of a ranking: where some
+    are ranked equally, which ones are among the best depends on the shape of the batch.
     """
-    random = np.random.default_rng(0)
-    length = min(length, lm.context - BRANCH)
-    context, *branches = (random.integers(0, _vocabulary(lm), size).tolist() for size in (length, BRANCH, 3))
-    begins = [context, context] if share else [context, context[::-1]]
-    worst = 0.0
-    with torch.no_grad():
-        plain = [
-            lm.causal_lm.base_model(
-                input_ids=torch.tensor([begin + branch], device=lm.device), use_cache=False
-            ).last_hidden_state[0]
-            for begin, branch in zip(begins, branches, strict=True)
-        ]
-        for known in (0, 5) if share else (0,):
-            row, places = _two_in_one(begins, branches, share, known)
-            cache = compute_prefix(lm, context[:known], known + len(row.ids)) if known else None
-            states = read(lm, row, cache)
-            for place, branch, alone in zip(places, branches, plain, strict=True):
-                worst = max(worst, _off(lm, states[place : place + len(branch)], alone[-len(branch) :]))
-    return worst
-
-
-def _two_in_one(
-    begins: Sequence[list[int]], branches: Sequence[list[int]], share: bool, known: int
-) -> tuple[MaskedRow, list[int]]:
-    """A row of two texts, without the first ``known`` tokens of their beginning, and the places of their branches."""
-    ids: list[int] = []
-    positions: list[int] = []
-    owners: list[int] = []  # the number of each token's text; -1: both texts
-    places = []
-    for number, (begin, branch) in enumerate(zip(begins, branches, strict=True)):
-        if not share or not number:
-            ids += begin[known:]
-            positions += range(known, len(begin))
-            owners += [-1 if share else number] * (len(begin) - known)
-        places.append(len(ids))
-        ids += branch
-        positions += range(len(begin), len(begin) + len(branch))
-        owners += [number] * len(branch)
-    owner = np.array(owners)
-    sees = np.tril((owner[None] == -1) | (owner[None] == owner[:, None]))
-    return MaskedRow(ids, np.array(positions), sees), places
-
-
-def _padded_difference(lm: CausalLM, shared: int) -> float:
-    """The difference between the logits of padded rows and those of plain rows, as a multiple of the tolerance."""
-    drawn = torch.randint(0, _vocabulary(lm), (17,), generator=torch.Generator().manual_seed(1)).tolist()
-    rows, next_tokens = [drawn[:9], [*drawn[:shared], *drawn[9:13]]], [drawn[13], drawn[14]]
-    worst = 0.0
-    with torch.no_grad():
-        cache = compute_prefix(lm, drawn[:shared], shared) if shared else None
-        batch = PaddedBatch(lm, rows, 10, shared, cache)
-        for step in range(2):
-            for index, row in enumerate(rows):
-                ids = torch.tensor([row + next_tokens[index : index + 1] * step], device=lm.device)
-                plain = lm.causal_lm(input_ids=ids, use_cache=False).logits[0, -1].float()
-                worst = max(worst, _off(lm, batch.logits[index], plain))
-            if not step:
-                batch.go_on(next_tokens)
-    return worst
-
-
-def _off(lm: CausalLM, got: torch.Tensor, expected: torch.Tensor) -> float:
-    """The median difference, as a multiple of the tolerance for the model's precision."""
-    tolerance = 1e-3 if lm.causal_lm.dtype == torch.float32 else 0.1
-    scale = (float(expected.abs().median()) + 1e-6) * tolerance
-    return float((got - expected).abs().median()) / scale
-
-
-def _vocabulary(lm: CausalLM) -> int:
-    return int(lm.causal_lm.get_input_embeddings().weight.shape[0])
+    kinds = set(getattr(lm.causal_lm.config.get_text_config(), "layer_types", None) or ())
+    return f"its layers of type {RANKING} choose among equally ranked tokens" if RANKING in kinds else None

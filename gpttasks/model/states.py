@@ -102,6 +102,33 @@ class Forward:
         return Targets(logits.float(), self.ids[rows, positions], counts)
 
 
+def in_one(parts: Sequence[Forward], indices: Sequence[Sequence[int]]) -> Forward:
+    """The results of several forward passes as those of one; ``indices`` are the places of each part's rows in it."""
+    import torch
+
+    order = torch.tensor([index for group in indices for index in group]).argsort()
+    longest = max(part.ids.shape[1] for part in parts)
+
+    def padded(tensor: torch.Tensor) -> torch.Tensor:
+        """[rows, length, ...], padded on the right with zeros."""
+        padding = [0, 0] * (tensor.dim() - 2) + [0, longest - tensor.shape[1]]
+        return torch.nn.functional.pad(tensor, padding)
+
+    def joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.cat([padded(tensor) for tensor in tensors])[order.to(tensors[0].device)]
+
+    lengths = [length for part in parts for length in part.lengths]
+    logits = [part._logits for part in parts if part._logits is not None]
+    return Forward(
+        joined([part.ids for part in parts]),
+        [lengths[place] for place in order.tolist()],
+        joined([part.states for part in parts]),
+        head=parts[0]._head,
+        logits=joined(logits) if logits else None,
+        layers={layer: joined([part._layers[layer] for part in parts]) for layer in parts[0]._layers if layer != -1},
+    )
+
+
 @dataclass(frozen=True)
 class Targets:
     """The n predicted tokens of all rows, row after row.

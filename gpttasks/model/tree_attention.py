@@ -104,7 +104,7 @@ def attention_masks(lm: CausalLM, sees: np.ndarray, positions: np.ndarray, befor
         mask = torch.from_numpy(seen).to(lm.device)
         return torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
 
-    config = lm.causal_lm.config
+    config = lm.causal_lm.config.get_text_config()
     window = lm.supports.sliding_window
     if window is None:
         return added(sees)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DataError, Interrupted, full_disk, one_line
 from ..plugins.faults import fault_of_plugin
-from ..plugins.hookspecs import RunInfo
+from ..plugins.hookspecs import PROJECT, RunInfo
 from ..recipe import recipe_as_dict
 from ..records.environment import machine, versions
 from ..records.folder import DATA_DIGESTS, RunFolder
@@ -23,6 +23,7 @@ from ..records.run import (
     ComponentRecord,
     DataRecord,
     MachineRecord,
+    OverlapRecord,
     PluginUse,
     Run,
     RunRecord,
@@ -141,12 +142,20 @@ class ActiveRun:
         effects = {"shares_prompts": "each prompt is processed alone"}
         if prepared.head.gives == "text":
             effects["writes_together"] = "each text is generated alone"
+            effects["keeps_keys_and_values"] = "the whole text is processed for each new token"
         if capabilities.get("shares_prompts"):  # otherwise the reason printed above explains the padding too
             effects["reads_ragged"] = "rows are padded"
+        if not capabilities.get("batches_rows", True):
+            effects = {"batches_rows": "each row is processed alone", **effects}
         for capability, effect in effects.items():
             reason = capabilities.get(f"{capability}_reason")
             if reason and self.recipe.runtime.sharing:
                 self.say(f"{effect}: {reason}")
+        if (change := capabilities.get("rope_changes_at")) is not None:
+            self.say(
+                f"texts of more than {change:,} tokens share nothing with others: the model has other rotary factors "
+                f"for them; if all texts are shorter, set backbone.context to {change}"
+            )
 
     def _describe_data(self, prepared: PreparedRun) -> None:
         self._check_data_unchanged(prepared)
@@ -165,7 +174,26 @@ class ActiveRun:
             if part.skipped and part.split not in skipped:
                 self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} cannot be used and were skipped")
             skipped[part.split] = part.skipped
+            if role != "train" or not prepared.adaptation.trains:  # else noted when the items to train on are made
+                self.note_too_long(prepared, role)
         self.record.samples.skipped = sum(skipped.values())
+        self.record.overlaps = [OverlapRecord(**vars(overlap)) for overlap in prepared.overlaps]
+        for overlap in prepared.overlaps:
+            if overlap.examples:
+                self.warn(str(overlap))
+
+    def note_too_long(self, prepared: PreparedRun, role: str) -> None:
+        """Record, and warn about, the examples of a role that were skipped because they do not fit the context."""
+        skipped = prepared.too_long.get(role, {})
+        if not skipped:
+            return
+        self.record.data[role].too_long = len(skipped)
+        scored = role == prepared.scored_role or (role == "validation" and prepared.adaptation.trains)
+        first, reason = next(iter(skipped.items()))
+        self.warn(
+            f"{len(skipped):,} of {len(prepared.sets[role].examples):,} examples of {role} do not fit the context and "
+            f"{'count as wrong' if scored else 'are left out'}; the first: {first}: {reason}"
+        )
 
     def _check_data_unchanged(self, prepared: PreparedRun) -> None:
         file = self.folder / DATA_DIGESTS
@@ -196,7 +224,10 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
         data_seed=recipe.data_seed,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         plugins=[
-            PluginUse(**{name: getattr(plugin, name) for name in names})
+            PluginUse(
+                **{name: getattr(plugin, name) for name in names},
+                registers={} if plugin.distribution == PROJECT else plugin.registers,
+            )
             for plugin in plugins.records
             if plugin.state == "ok"
         ],

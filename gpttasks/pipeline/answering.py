@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..answer import Answer, AnswerKind
+from ..answer import Answer, AnswerKind, no_answer
 from ..errors import PluginError
 from ..example import Example
 from ..heads.base import Head
@@ -48,7 +49,7 @@ class Answered:
     @property
     def shown(self) -> str:
         """The answer as a person reads it."""
-        return self.kind.show(self.example, self.answer)
+        return "" if self.answer.is_missing else self.kind.show(self.example, self.answer)
 
     @property
     def empty(self) -> bool:
@@ -61,6 +62,11 @@ class Answered:
     def cut_tokens(self) -> int:
         """The largest number of passage tokens that any of its requests left out."""
         return max((reply.cut.tokens for reply in self.replies if hasattr(reply, "cut")), default=0)
+
+    @property
+    def cut_at_start(self) -> int:
+        """The largest number of tokens that any of its requests left out at the start of passages."""
+        return max((reply.cut.at_start for reply in self.replies if hasattr(reply, "cut")), default=0)
 
     @property
     def cut_shots(self) -> int:
@@ -96,11 +102,21 @@ def answer_all(
     examples: Sequence[Example],
     asked: Sequence[Example] | None = None,
     what: str = "scoring",
+    skipped: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Answered]:
-    """The answers to examples; ``asked`` are the same examples with shots, None if there are no shots."""
+    """The answers to examples; ``asked`` are the same examples with shots, None if there are no shots.
+
+    ``skipped``: why examples are not asked about, by id; their answers are missing.
+    """
     asked = examples if asked is None else asked
-    replies = ask(head, engine, asked, what)
-    return [_answered(head, *one) for one in zip(examples, asked, replies, strict=True)]
+    replies = iter(ask(head, engine, [one for one in asked if one.id not in skipped], what))
+    kind = head.answer_kind
+    return [
+        Answered(example, one, no_answer(skipped[one.id]), (), kind, None)
+        if one.id in skipped
+        else _answered(head, example, one, next(replies))
+        for example, one in zip(examples, asked, strict=True)
+    ]
 
 
 def _answered(head: Head, example: Example, asked: Example, replies: tuple[Reply, ...]) -> Answered:
@@ -167,15 +183,25 @@ def score_all(
     baselines: Mapping[str, Baseline],
     way: str,
     seed: int,
+    overlap: bool = False,
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 
+    ``overlap``: whether ``data.overlap: allow`` made the run possible, which the measures then say.
     A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``; its way says so.
     """
     examples, head_answers = [one.example for one in answered], [one.answer for one in answered]
     n, split, limit = len(examples), options.split, options.limit
-    digest, grouped = examples_digest(examples), groups_of(examples) is not None
-    measured = partial(measure_of, task=task, examples=digest, n=n, split=split, limit=limit, grouped=grouped)
+    measured = partial(
+        measure_of,
+        task=task,
+        examples=examples_digest(examples),
+        n=n,
+        split=split,
+        limit=limit,
+        grouped=groups_of(examples) is not None,
+        overlap=overlap,
+    )
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():

@@ -15,6 +15,7 @@ from ..runtime import Precision
 from .check_media import check_media
 from .load_data import shot_pool
 from .parts import RunParts
+from .too_long import check_lengths
 from .trained_files import load_encoder, load_head
 
 
@@ -39,7 +40,7 @@ def load_settings(parts: RunParts, plugins: Plugins, device: str, precision: Pre
 def bind(parts: RunParts) -> None:
     """Adapt the loaded backbone, attach the encoder, and bind the head; all weights are drawn from the recipe's seed.
 
-    Raises UserError for parts that do not fit each other.
+    Raises UserError for parts that do not fit each other, and DataError for examples that do not fit the context.
     """
     import torch
 
@@ -55,12 +56,15 @@ def bind(parts: RunParts) -> None:
     if parts.shots is not None and parts.recipe.score.shots_from in parts.sets:  # check_media may have left some out
         parts.shots = shot_pool(parts.recipe, parts.sets)
     _bind_head(parts)
+    check_lengths(parts)
 
 
 def _bind_head(parts: RunParts) -> None:
     """Bind the head; if the backbone is a run that trained it, load that run's weights and settings."""
     backbone, head = parts.backbone, parts.head
     head.bind(backbone, next(iter(parts.scored)))
+    if len({example.choices for example in parts.scored}) == 1:  # choices of their own may be equal: ties are counted
+        head.check_choices(parts.scored[0])
     modules = head.modules()
     if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
         load_head(head, backbone)

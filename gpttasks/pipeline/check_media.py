@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import BackboneError, DataError, Problem
+from ..errors import BackboneError, DataError, Problem, TooLong
 from ..example import Example, Media
 from ..plugins.faults import blamed, looking_at
 from ..progress import Progress
 from ..tasks.reading import ADVICE
 from ..tasks.splits import ExampleSet, set_digest
 from .find_row import placed_problem
+from .too_long import skip
 
 if TYPE_CHECKING:
     from ..encoders.base import Encoder
@@ -33,7 +34,7 @@ def check_media(parts: RunParts) -> None:
     with Progress("checking audio and images", sum(with_media.values()), "examples") as progress:
         for role, part in parts.sets.items():
             if with_media[role]:
-                problems.setdefault(part.split, {}).update(_problems(parts, part, progress))
+                problems.setdefault(part.split, {}).update(_problems(parts, role, part, progress))
     if any(problems.values()):
         _leave_out(parts, problems)
     all_media = (media for part in parts.sets.values() for one in part.examples for media in media_in(one))
@@ -65,8 +66,8 @@ def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
             )
 
 
-def _problems(parts: RunParts, part: ExampleSet, progress: Progress) -> Iterator[tuple[str, Problem]]:
-    """The id of each example with unusable media, and the problem."""
+def _problems(parts: RunParts, role: str, part: ExampleSet, progress: Progress) -> Iterator[tuple[str, Problem]]:
+    """The id of each example with unusable media, and the problem. Media that do not fit are too long, not unusable."""
     for example in part.examples:
         media = list(media_in(example))
         if not media:
@@ -75,17 +76,19 @@ def _problems(parts: RunParts, part: ExampleSet, progress: Progress) -> Iterator
             with looking_at(example):
                 length = sum(_length(parts, one) for one in media)
             progress.advance(1, length)
+        except TooLong as error:
+            skip(parts, role, example, error.problems[0])
         except DataError as error:
             yield example.id, error.problems[0]
 
 
 def _length(parts: RunParts, media: Media) -> int:
-    """The number of embeddings. Raises DataError if the media cannot be read, or are too long for the context."""
+    """The number of embeddings. Raises DataError if the media cannot be read, TooLong if they do not fit."""
     backbone = parts.backbone
     assert backbone.lm is not None
     length = len(backbone.lm.tokenizer.media_ids(media))
     if length >= backbone.context:
-        raise DataError(
+        raise TooLong(
             f"the {media.type} {media.digest[:8]} makes {length:,} embeddings, but the context has "
             f"{backbone.context:,} tokens",
             hint="shorten it, or use an encoder that makes fewer embeddings, or a backbone with a longer context",

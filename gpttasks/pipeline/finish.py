@@ -62,7 +62,8 @@ def samples_of(prepared: PreparedRun, scored: Scored) -> list[Sample]:
     shots = prepared.recipe.score.shots
     samples = []
     for index, one in enumerate(scored.answered):
-        texts = {key: text_read(metric, one.answer) for key, metric in metrics.items()}
+        read = {} if one.answer.is_missing else metrics
+        texts = {key: text_read(metric, one.answer) for key, metric in read.items()}
         drawn = prepared.shots.draw(one.example, shots) if prepared.shots is not None else []
         samples.append(
             sample_of(

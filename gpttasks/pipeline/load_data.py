@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..data.sources import Role
 from ..plugins.faults import blamed
+from ..tasks.overlap import overlaps, refuse_overlap
 from ..tasks.shots import ShotPool
 from ..tasks.splits import ExampleSets, divide_pool, limited, load_examples
 from .parts import RunParts
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 def load_data(parts: RunParts) -> None:
     """Load the examples of every role that the run needs, and the shots. Raises DataError."""
     parts.sets = load_sets(parts)
+    parts.overlaps = overlaps(parts.sets, parts.recipe.score.split)
+    if parts.recipe.data.overlap == "refuse":
+        refuse_overlap(parts.overlaps, parts.recipe.score.split)
     parts.shots = shot_pool(parts.recipe, parts.sets)
 
 
@@ -30,7 +34,7 @@ def load_sets(parts: RunParts) -> ExampleSets:
     recipe, head = parts.recipe, parts.head
     score, train = recipe.score, recipe.train
     needs = head.needs.union(*(metric.needs for metric in parts.metrics.values()))
-    pooled = score.shots > 0 and score.shots_from == "pool"
+    pooled = score.shots_from == "pool"  # for 0 shots too, so that any number of shots scores the same examples
     limits: dict[Role, int | None] = {}
     if parts.adaptation.trains and train is not None:
         needs |= head.trains_on

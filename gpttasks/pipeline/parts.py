@@ -16,6 +16,7 @@ from ..metrics.base import Metric
 from ..requests import Engine
 from ..runtime import Precision
 from ..tasks.baselines import Baseline
+from ..tasks.overlap import Overlap, refused_overlaps
 from ..tasks.shots import ShotPool
 from ..tasks.splits import ExampleSets, scored_set
 from ..tasks.task import Task
@@ -40,6 +41,10 @@ class RunParts:
         the pool of solved examples for prompts; None without few-shot prompts.
     rows:
         the row of each scored example, for rows that do not come from a data set.
+    overlaps:
+        how many inputs occur in two roles, for each two roles that should not share any.
+    too_long:
+        why examples were skipped that do not fit the context, by role and id.
     """
 
     recipe: Recipe
@@ -53,11 +58,23 @@ class RunParts:
     sets: ExampleSets = field(default_factory=dict)
     shots: ShotPool | None = None
     rows: Sequence[Row] = ()
+    overlaps: Sequence[Overlap] = ()
+    too_long: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def scored(self) -> tuple[Example, ...]:
         """The examples of the split that is scored."""
         return scored_set(self.sets, self.recipe.score.split).examples
+
+    @property
+    def scored_role(self) -> str:
+        """The key of the set that is scored."""
+        return "scored" if "scored" in self.sets else self.recipe.score.split
+
+    @property
+    def overlap_allowed(self) -> bool:
+        """Whether ``data.overlap: allow`` made this run possible: its scores are of examples seen before."""
+        return any(refused_overlaps(self.overlaps, self.recipe.score.split))
 
     @property
     def tunes_without_training(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..adaptations.none import NoAdaptation
-from ..backbones.run import RunBackbone, RunOptions, finished_recipe
+from ..backbones.run import OF_MODEL, RunBackbone, RunOptions, finished_recipe
 from ..data.readers import Quoting
 from ..data.rows import Row
 from ..data.sources import DataOptions
@@ -32,12 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A row, the answer to it as text, and a probability for each choice where the head has choices."""
+    """A row, the answer to it as text, and a probability for each choice where the head has choices.
+
+    empty:
+        whether the head writes texts, and this one is blank.
+    """
 
     row: Mapping[str, Any]
     text: str
     scores: Mapping[str, float] = field(default_factory=dict)
     cut_tokens: int = 0
+    empty: bool = False
 
 
 class Predictor:
@@ -49,7 +54,7 @@ class Predictor:
 
     def __init__(self, folder: Path, plugins: Plugins, session: Session | None = None) -> None:
         self.folder, self.plugins, self.session = folder, plugins, session
-        self.recipe = finished_recipe(folder, plugins)
+        self.recipe = finished_recipe(folder, plugins, OF_MODEL | {"task", "head", "encoder"})
         self.task: Task = create(plugins, "task", self.recipe.task.name, self.recipe.task.options)
 
     @property
@@ -95,7 +100,7 @@ class Predictor:
             for row, one in zip(rows, answered, strict=True):
                 choices = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
                 scores = dict(zip(choices, one.answer.scores, strict=False))
-                yield Prediction(row, one.shown, scores, one.cut_tokens)
+                yield Prediction(row, one.shown, scores, one.cut_tokens, one.empty)
 
     def _loaded(self, session: Session, given: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
         """The run as the backbone of itself: nothing is trained, and the rows are what is scored, with its shots."""
@@ -104,6 +109,7 @@ class Predictor:
                 "backbone": Use(name=RunBackbone.name, options=RunOptions(path=str(self.folder))),
                 "adapt": Use(name=NoAdaptation.name, options=NoAdaptation.Options()),
                 "train": None,
+                "data": self.recipe.data.model_copy(update={"too_long": "error"}),
                 "score": self.recipe.score.model_copy(update={"split": "test", "metrics": ()}),
             }
         )

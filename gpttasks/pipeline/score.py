@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from ..engine.cache import CachedEngine, cache_file
 from ..engine.plain import LocalEngine
 from ..engine.sharded import ShardedEngine
-from ..example import Example, input_key, prompt_text
+from ..example import Example, Part, input_key, prompt_text, special_places
 from ..hashing import content_digest
 from ..metrics.extraction import without_match
 from ..metrics.intervals import FEW_GROUPS
 from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..model.loaded import state_digest
-from ..records.run import CacheRecord, EngineRecord, ShotRecord
+from ..plugins.faults import blamed
+from ..records.run import CacheRecord, EngineRecord, ShotRecord, sides_cut
 from ..requests import Engine
 from ..training.checkpoint import trained_parameters
 from .active_run import ActiveRun
@@ -24,6 +25,7 @@ from .answering import Answered, add_shots, answer_all, score_all
 from .class_warnings import length_warning, never_answered
 from .parts import PreparedRun
 from .resumable_replies import kept_in_run
+from .spelt_tokens import spelt_tokens_warning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +49,8 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
     digests = model_digests(prepared)
     count_from_here(run, prepared.engine)
     engine = cached(run, prepared, digests)
-    answered = answer_all(prepared.head, engine, prepared.scored, asked)
+    skipped = prepared.too_long.get(prepared.scored_role, {})
+    answered = answer_all(prepared.head, engine, prepared.scored, asked, skipped=skipped)
     if isinstance(engine, CachedEngine):
         note_cache(run, engine)
     note_work(run, engine)
@@ -61,18 +64,26 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
         kind=prepared.head.gives,
         baselines=prepared.baselines,
         way=way_of(run, prepared, answered, digests),
+        overlap=prepared.overlap_allowed,
         seed=prepared.recipe.seed,
     )
     run.record.scores = scores
     _warn_of_groups(run, scores)
     _warn_of_extraction(run, prepared, answered)
+    for key, metric in prepared.metrics.items():
+        with blamed(metric, "warnings"):
+            for warning in metric.warnings(prepared.scored):
+                run.warn(f"{key} {warning}")
     return Scored(answered, scores, statistics)
 
 
 def shot_record(shot: Example) -> ShotRecord:
     """A shot as ``run.json`` holds it: whoever predicts with the run shows it as the run did."""
     prompt, answer = prompt_text(shot.prompt), shot.gold_text or ""
-    return ShotRecord(id=shot.id, key=input_key(shot), prompt=prompt, answer=answer, separator=shot.separator)
+    special = special_places(shot.prompt)
+    return ShotRecord(
+        id=shot.id, key=input_key(shot), prompt=prompt, answer=answer, separator=shot.separator, special=special
+    )
 
 
 def model_digests(prepared: PreparedRun) -> dict[str, str]:
@@ -152,6 +163,7 @@ def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> N
     """Count what was cut, dropped, unfinished or nearly tied, and warn about it."""
     samples = run.record.samples
     samples.truncated = sum(one.cut_tokens > 0 for one in answered)
+    samples.truncated_at_start = sum(one.cut_at_start > 0 for one in answered)
     samples.shots_dropped = sum(one.cut_shots for one in answered)
     samples.near_ties = sum(bool(one.answer.detail.get("near_tie")) for one in answered)
     samples.ties = sum(bool(one.answer.detail.get("tie")) for one in answered)
@@ -169,21 +181,30 @@ def _count(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> N
             f"{samples.unfinished:,} of {len(answered):,} answers hit max_tokens before an end token or stop string"
         )
     if samples.truncated:
+        sides = sides_cut(samples.truncated, samples.truncated_at_start)
         run.warn(
             f"{samples.truncated:,} of {len(answered):,} scored examples are longer than the context of "
-            f"{prepared.backbone.context} tokens; their passages were cut"
+            f"{prepared.backbone.context} tokens; their passages were cut{sides}"
         )
     if samples.shots_dropped:
         run.warn(f"{samples.shots_dropped:,} shots did not fit into the context and were left out")
+    spelt = spelt_tokens_warning(prepared, [one.example for one in answered], "scored")
+    if spelt:
+        run.warn(spelt)
     _warn_of_classes(run, prepared, answered)
 
 
 def _warn_of_classes(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
-    examples, answers = [one.example for one in answered], [one.answer for one in answered]
+    given = [one for one in answered if not one.answer.is_missing]
+    examples, answers = [one.example for one in given], [one.answer for one in given]
     prompted = not prepared.adaptation.trains and getattr(prepared.head.options, "normalisation", None) == "none"
     for warning in (length_warning(examples, answers) if prompted else None, never_answered(examples, answers)):
         if warning:
             run.warn(warning)
+
+
+def _shown_part(part: Part) -> list[str]:
+    return [part.kind, part.text, *(["end"] if part.keep == "end" else [])]
 
 
 def _warn_of_extraction(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
@@ -206,7 +227,7 @@ def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], dige
     """The way part of the signature: everything that may change the scores while the measure stays the same."""
     recipe = prepared.recipe
     prompts = content_digest(
-        sorted([one.asked.id, [[part.kind, part.text] for part in one.asked.prompt]] for one in answered)
+        sorted([one.asked.id, [_shown_part(part) for part in one.asked.prompt]] for one in answered)
     )
     versions = run.record.versions
     return format_signature(
@@ -218,6 +239,7 @@ def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], dige
             "head": recipe.head.name,
             "prompts": prompts[:16],
             "shots": recipe.score.shots,
+            **({"skipped": skipped} if (skipped := sum(one.answer.is_missing for one in answered)) else {}),
             "chat": False,
             "precision": prepared.precision,
             "recipe": run.record.digest[:16],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from statistics import fmean
@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from ..backbones.run import RunBackbone
 from ..errors import PluginError, UserError
-from ..example import prompt_text
+from ..example import Example, prompt_text
 from ..files import atomic_folder
 from ..item import Item
 from ..model.folder import dtype_name
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
-from ..records.run import TrainingRecord
+from ..records.run import TrainingRecord, sides_cut
 from ..training.checkpoint import LAST, save_checkpoint
-from ..training.items import LazyItems, may_not_fit
-from ..training.plan import Plan, different_items
+from ..training.items import LazyItems
+from ..training.plan import different_items
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
+from .accelerator import tracked_accelerator
 from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
 from .check_saved import use_what_was_saved
+from .expected_training import FEW_STEPS, TimeLeft, expected_work, few_steps
 from .parts import PreparedRun
+from .spelt_tokens import spelt_tokens_warning
+from .too_long import may_be_too_long, reserved_tokens, skipping
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
 
@@ -34,11 +38,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from ..recipe.schema import TrainOptions
-
-FEW_STEPS = 20
-"""Fewer optimiser steps than these are reported as a training that hardly trains."""
-SAMPLED_ITEMS = 64
-"""Items whose lengths are looked at to tell beforehand how long a training is."""
 
 
 def train(run: ActiveRun, prepared: PreparedRun) -> None:
@@ -48,15 +47,20 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     options = prepared.recipe.train
     assert options is not None
     items, owners = make_items(prepared)
-    accelerator = make_accelerator(run, prepared)
+    run.note_too_long(prepared, "train")
+    accelerator = tracked_accelerator(run, prepared)
     warn_of_dropout(run, prepared)
+    spelt = spelt_tokens_warning(prepared, prepared.sets["train"].examples, "training")
+    if spelt:
+        run.warn(spelt)
     with stop_on_interrupt(run) as stop_requested:
         settings = _settings(run, prepared, accelerator, stop_requested)
         trainer = Trainer(lm, prepared.head, options, accelerator, settings, prepared.modules())
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
         if trainer.last_checkpoint.exists():
             run.say(f"going on from {trainer.last_checkpoint}")
-        run.say(f"training {trained:,} parameters on {len(items):,} items, {expected_work(items, options)}")
+        work = expected_work(items, len(items), options).text
+        run.say(f"training {trained:,} parameters on {len(items):,} items, in {work}")
         with kept_if_a_plugin_fails(trainer):
             state = trainer.fit(items)
     accelerator.end_training()
@@ -68,6 +72,21 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     del trainer  # with Adam's moments, before the weights are loaded
     accelerator.free_memory()
     use_what_was_saved(run, prepared)
+    if prepared.adaptation.keeps:
+        test_trained_model(run, prepared)
+
+
+def test_trained_model(run: ActiveRun, prepared: PreparedRun) -> None:
+    """Repeat the model's self-tests; say and record what is switched off, because it fails with the trained weights."""
+    from ..model.self_tests import test_again
+
+    lm = prepared.backbone.lm
+    assert lm is not None
+    lost = test_again(lm)
+    for reason in lost:
+        run.warn(f"switched off for the trained model: {reason}")
+    if lost and run.record.backbone is not None:
+        run.record.backbone.capabilities = prepared.backbone.capabilities()
 
 
 @contextmanager
@@ -92,52 +111,56 @@ def warn_of_dropout(run: ActiveRun, prepared: PreparedRun) -> None:
 
 
 def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
-    """The items of all training examples, and the place of each one's example.
+    """The items of the training examples, and the place of each one's example.
 
-    Where each example makes just one, only those that may be too long are made now.
+    Where each example makes just one, only those that may be too long are made now. Those that are too long are skipped
+    if the recipe says so.
 
     Raises UserError if there are none, DataError for an example that does not fit the context.
     """
-    examples = prepared.sets["train"].examples
-    if prepared.head.one_item:
-        items = LazyItems(prepared.head, examples)
-        long = [place for place, one in enumerate(examples) if may_not_fit(one, prepared.backbone.context)]
-        if long:  # reported before the work, not when a step meets it
-            with Progress("tokenising long examples", len(long), "examples") as progress:
-                for place in long:
-                    progress.advance(1, items[place].tokens)
+    make = _items_made_later if prepared.head.one_item else _all_items
+    items, owners = make(prepared, prepared.sets["train"].examples)
+    if not items:
+        count = len(prepared.sets["train"].examples)
+        raise UserError(f"head {prepared.head.name!r} made nothing to train on of {count} examples")
+    return items, owners
+
+
+def _items_made_later(prepared: PreparedRun, examples: Sequence[Example]) -> tuple[Sequence[Item], Sequence[int]]:
+    items = LazyItems(prepared.head, examples)
+    context, reserved = prepared.backbone.context, reserved_tokens(prepared.head.requests(examples[0]))
+    long = [place for place, one in enumerate(examples) if may_be_too_long(one, context, reserved)]
+    if not long:
         return items, range(len(examples))
-    made: list[Item] = []
+    with Progress("tokenising long examples", len(long), "examples") as progress:  # before the work, not amid it
+        for place in long:
+            with skipping(prepared, "train", examples[place]):
+                progress.advance(1, items[place].tokens)
+    skipped = prepared.too_long.get("train", {})
+    kept = [place for place, example in enumerate(examples) if example.id not in skipped]
+    return items.only(kept), kept
+
+
+def _all_items(prepared: PreparedRun, examples: Sequence[Example]) -> tuple[Sequence[Item], Sequence[int]]:
+    items: list[Item] = []
     owners: list[int] = []
     lengths = [len(prompt_text(example.prompt)) for example in examples]  # of a review or of a whole book
     with Progress("tokenising", sum(lengths), "characters") as progress:
         for place, (example, length) in enumerate(zip(examples, lengths, strict=True)):
-            new = list(prepared.head.items(example))
-            made += new
+            new: list[Item] = []
+            with skipping(prepared, "train", example):
+                new = list(prepared.head.items(example))
+            items += new
             owners += [place] * len(new)
             progress.advance(length, sum(item.tokens for item in new))
-    if not made:
-        raise UserError(f"head {prepared.head.name!r} made nothing to train on of {len(examples)} examples")
-    return made, owners
-
-
-def expected_work(items: Sequence[Item], options: TrainOptions) -> str:
-    """About how many steps and tokens the training has, from the lengths of some of its items."""
-    some = range(0, len(items), max(1, len(items) // SAMPLED_ITEMS))
-    length = sum(items[place].tokens for place in some) / len(some)
-    steps, tokens = Plan(len(items), options.tokens_per_step, 0, options.epochs, options.steps).estimate(length)
-    about = "" if options.steps else "about "
-    return f"in {about}{steps:,} step{'' if steps == 1 else 's'}, about {tokens:,} tokens"
+    return items, owners
 
 
 def warn_of_little_training(run: ActiveRun, options: TrainOptions) -> None:
     """Warn of a training with few steps, or whose loss has not fallen from its first to its last quarter."""
     steps = run.record.training.step if run.record.training else 0
     if steps < FEW_STEPS:
-        run.warn(
-            f"the training had {steps} optimiser step{'' if steps == 1 else 's'}, and fewer than {FEW_STEPS} seldom "
-            f"change a model; lower train.tokens_per_step ({options.tokens_per_step:,}), or train longer"
-        )
+        run.warn(f"the training had {few_steps(steps, options)}")
         return
     losses = [event["loss"] for event in run.folder.events() if event["event"] == "step"]
     quarter = len(losses) // 4
@@ -163,6 +186,7 @@ def note_training(
     steps = f"{state.step:,} step" if state.step == 1 else f"{state.step:,} steps"
     run.say(f"trained on {len(used):,} of {available:,} examples in {steps}")
     run.record.samples.train_truncated = state.cut
+    run.record.samples.train_truncated_at_start = state.cut_at_start
     options = prepared.recipe.train
     if options is not None and not state.stopped_early and options.warmup >= 1 and options.warmup >= state.step:
         run.warn(
@@ -172,41 +196,8 @@ def note_training(
     if state.cut:
         run.warn(
             f"{state.cut:,} of {min(state.seen, items):,} training items were longer than the context of "
-            f"{prepared.backbone.context} tokens and were cut at their passage"
+            f"{prepared.backbone.context} tokens; their passages were cut{sides_cut(state.cut, state.cut_at_start)}"
         )
-
-
-def make_accelerator(run: ActiveRun, prepared: PreparedRun) -> Accelerator:
-    """The Accelerator for this device, precision and the recipe's trackers."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    trackers = prepared.recipe.runtime.trackers
-    AcceleratorState._reset_state(
-        reset_partial_state=True
-    )  # an earlier run of this process may have had another precision
-    mixed = {"fp32": "no"}.get(prepared.precision, prepared.precision)
-    folder = str(run.folder / "trackers")
-    accelerator = Accelerator(
-        mixed_precision=mixed,
-        cpu=prepared.device == "cpu",
-        log_with=trackers or None,
-        project_dir=folder if trackers else None,
-    )
-    if trackers:
-        accelerator.init_trackers(prepared.recipe.name, config=flat(run.info.recipe))
-    return accelerator
-
-
-def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
-    """A nested mapping as a flat one with dotted keys, and values of the types that trackers take."""
-    flattened: dict[str, str | int | float | bool] = {}
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            flattened |= flat(value, f"{prefix}{key}.")
-        else:
-            flattened[prefix + key] = value if isinstance(value, (str, int, float, bool)) else str(value)
-    return flattened
 
 
 def _settings(
@@ -215,9 +206,13 @@ def _settings(
     recipe = prepared.recipe
     validation = recipe.train.validate_ if recipe.train else None
 
+    time_left = TimeLeft()
+
     def log(event: dict[str, Any]) -> None:
         run.folder.log(event)
         if event["event"] == "step":
+            if (announced := time_left.after_step(event["step"], event["done"])) is not None:
+                run.say(announced)
             values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
             run.call_hook("gpttasks_logged", step=event["step"], values=values)
         elif event["event"] == "validation":
@@ -231,6 +226,10 @@ def _settings(
             step=event["step"],
         )
 
+    def validate() -> dict[str, float]:
+        with time_left.paused():
+            return _validate(prepared)
+
     last = run.folder / CHECKPOINTS / LAST
     if not last.exists():
         run.folder.keep_events_until(0)
@@ -240,7 +239,7 @@ def _settings(
         checkpoints=run.folder / CHECKPOINTS,
         log=log,
         stop_asked=stop_requested.is_set,
-        validate=(lambda: _validate(prepared)) if validation else None,
+        validate=validate if validation else None,
         best_is_higher=prepared.metrics[best].higher_is_better if best else True,
         tokens_per_batch=recipe.runtime.tokens_per_batch,
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
@@ -259,7 +258,9 @@ def _validate(prepared: PreparedRun) -> dict[str, float]:
     asked = add_shots(examples, prepared.shots, score.shots, prepared.head.separator)
     metrics = {use.key: prepared.metrics[use.key] for use in score.metrics if use.baseline is None}
     with computing_as_scored(prepared):
-        return quick_scores(metrics, answer_all(prepared.head, prepared.engine, examples, asked, "validating"))
+        skipped = prepared.too_long.get("validation", {})
+        answered = answer_all(prepared.head, prepared.engine, examples, asked, "validating", skipped)
+        return quick_scores(metrics, answered)
 
 
 @contextmanager

@@ -100,16 +100,22 @@ def load_head(head: Head, backbone: RunBackbone) -> None:
 
 
 def tuned_by_run(backbone: Use, head: Head) -> bool:
-    """Whether the backbone is a run that has tuned settings of this head, which :func:`load_head` will read."""
+    """Whether the backbone is a run that has tuned settings of this head, which :func:`load_head` will read.
+
+    As :meth:`RunBackbone.trained_file`, it looks through runs that trained nothing into the run that they scored.
+    """
     from ruamel.yaml import YAML
 
-    if backbone.name != RunBackbone.name:
-        return False
-    folder = Path(getattr(backbone.options, "path", ""))
-    if not (folder / HEAD_TUNED).is_file() or not (folder / RECIPE).is_file():
-        return False
-    document = YAML(typ="safe", pure=True).load((folder / RECIPE).read_text("utf-8"))
-    return bool(document["head"]["use"] == head.name)
+    folder = Path(getattr(backbone.options, "path", "")) if backbone.name == RunBackbone.name else None
+    while folder is not None and (folder / RECIPE).is_file():
+        document = YAML(typ="safe", pure=True).load((folder / RECIPE).read_text("utf-8"))
+        if document["head"]["use"] != head.name:
+            return False
+        if (folder / HEAD_TUNED).is_file():
+            return True
+        scored = document["backbone"] if document["train"] is None else {}
+        folder = Path(scored["path"]) if scored.get("use") == RunBackbone.name else None
+    return False
 
 
 def _load_modules(head: Head, file: Path) -> None:

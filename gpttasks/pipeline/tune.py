@@ -22,5 +22,6 @@ def tune_without_training(run: ActiveRun, prepared: PreparedRun) -> None:
 
 
 def _tune(prepared: PreparedRun, role: str) -> None:
-    examples, head = prepared.sets[role].examples, prepared.head
+    skipped, head = prepared.too_long.get(role, {}), prepared.head
+    examples = [example for example in prepared.sets[role].examples if example.id not in skipped]
     head.tuned = head.tune(examples, ask(head, prepared.engine, examples, "tuning"))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..component import Component
 from ..data.rows import Row
+from ..declarations import check_instance
 from ..errors import (
     FIX_PLUGIN,
     BackboneError,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 METHODS: Mapping[str, tuple[str, ...]] = {
     "task": ("example", "source"),
     "head": (
-        *("check", "check_to_train", "check_to_tune"),
+        *("check", "check_choices", "check_to_train", "check_to_tune"),
         *("bind", "modules", "fits", "items", "loss", "requests", "answer", "tune"),
     ),
     "metric": ("check", "signature", "errors"),
@@ -168,6 +169,19 @@ def creating(cls: type[Component], owner: PluginRecord) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def naming(owner: PluginRecord) -> Iterator[None]:
+    """Add the plugin's name to errors about what its component declares."""
+    try:
+        yield
+    except PluginError as error:
+        if owner.distribution == PROJECT or getattr(error, "names_owner", False):
+            raise
+        origin = f"it was registered by the {owner.title}"
+        problems = [replace(one, hint=f"{one.hint}; {origin}" if one.hint else origin) for one in error.problems]
+        raise PluginError(problems, names_owner=True) from error
+
+
 def create(plugins: Plugins, kind: str, name: str, options: BaseModel) -> Any:
     """A component with its options; if it is a plugin's, its errors are reported as that plugin's.
 
@@ -176,6 +190,8 @@ def create(plugins: Plugins, kind: str, name: str, options: BaseModel) -> Any:
     cls, owner = plugins.get(kind, name), plugins.owner(kind, name)
     with plugins.extensions.in_use(), creating(cls, owner):
         component: Any = cls(options)
+        with naming(owner):
+            check_instance(component)
     if kind == "head":
         component.answer_kinds = plugins.answer_kinds
     watch(component, owner)

@@ -13,6 +13,7 @@ from ..answer import AnswerKind
 from ..component import KINDS, Component, Options
 from ..data.media import MediaType
 from ..data.readers import FileReader, RowReader
+from ..declarations import check_class
 from ..errors import PluginError
 from ..example import renamed_field
 from ..tasks.extensions import Extension
@@ -76,8 +77,9 @@ class Register:
         """Register a kind of answer, which heads may then give and metrics take."""
         if not isinstance(kind, AnswerKind):
             raise PluginError(f"register.answer_kind: got {kind!r}, expected a gpttasks.AnswerKind")
-        if not _NAME.fullmatch(kind.name):
+        if not isinstance(kind.name, str) or not _NAME.fullmatch(kind.name):
             raise PluginError(f"the answer kind has the name {kind.name!r}, {_EXPECTED_NAME}")
+        _check_functions(kind)
         if kind.name in self.answer_kinds:
             raise PluginError(f"the answer kind {kind.name!r} is registered twice by the same plugin")
         self.answer_kinds[kind.name] = kind
@@ -190,6 +192,18 @@ class Register:
         self.extensions[key] = extension
 
 
+def _check_functions(kind: AnswerKind) -> None:
+    """Raises PluginError for a field of a kind of answer that is no function, or of another wrong type."""
+    for name in ("store", "load", "show", "same", "fits", "right", "drawn"):
+        value = getattr(kind, name)
+        if not callable(value) and not (value is None and name in ("right", "drawn")):
+            raise PluginError(f"the answer kind {kind.name!r} has {name} = {value!r}, expected a function")
+    if not isinstance(kind.measures, bool):
+        raise PluginError(f"the answer kind {kind.name!r} has measures = {kind.measures!r}, expected True or False")
+    if not isinstance(kind.description, str):
+        raise PluginError(f"the answer kind {kind.name!r} has description = {kind.description!r}, expected a string")
+
+
 def _checked_signature(name: str, signature: Any) -> tuple[tuple[int, bytes], ...]:
     """A signature as pairs of an offset and bytes. Raises PluginError if it is not one."""
     pairs = list(signature.items()) if isinstance(signature, Mapping) else [(0, signature)]
@@ -229,6 +243,7 @@ def checked_name(kind: str, component: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PluginError(f"the {kind} {component.__name__} has the name {name!r}, {_EXPECTED_NAME}")
     _check_fields(kind, name, component)
+    check_class(component)
     _check_options(kind, name, component.Options)
     return name
 
@@ -245,6 +260,11 @@ def _check_options(kind: str, name: str, options: Any) -> None:
     if not (inspect.isclass(options) and issubclass(options, Options)):
         raise PluginError(
             f"the {kind} {name!r} has Options = {options!r}, expected a class derived from gpttasks.Options"
+        )
+    if not isinstance(options.former_keys, Mapping):
+        raise PluginError(
+            f"the {kind} {name!r} has Options.former_keys = {options.former_keys!r}, "
+            "expected a mapping from former names of options to their present names"
         )
     if options.model_config.get("extra") != "forbid":
         raise PluginError(f"the {kind} {name!r} has Options that allow unknown keys; remove extra=...")

@@ -76,6 +76,8 @@ class Plugins:
         self._recipes: dict[str, Path] = {}
         self._answer_kinds: dict[str, AnswerKind] = {}
         self._owners: dict[tuple[str, str], PluginRecord] = {}
+        self.broken: dict[tuple[str, str], str] = {}
+        """Why a component cannot be used, by kind and name: what :meth:`find` did not find."""
         self.extensions = Extensions()
         """The template filters, file readers and media types that the plugins registered."""
 
@@ -138,6 +140,19 @@ class Plugins:
                 title = self._owners[kind, name].title
                 raise PluginError(f"{one_line(error)}; it was registered by the {title}") from error
         return component
+
+    def usable(self, kind: str) -> dict[str, type[Component]]:
+        """The components of a kind, by name, without those that cannot be imported."""
+        found = {name: self.find(kind, name) for name in self.names(kind)}
+        return {name: component for name, component in found.items() if component is not None}
+
+    def find(self, kind: str, name: str) -> type[Component] | None:
+        """The component of that kind and name; None if there is none that can be used: :attr:`broken` says why."""
+        try:
+            return self.get(kind, name)
+        except PluginError as error:
+            self.broken[kind, name] = one_line(error)
+            return None
 
     def unknown(self, kind: str, name: str) -> Problem:
         """The problem of a name that is not registered, with known names and the unusable plugins that may have it."""

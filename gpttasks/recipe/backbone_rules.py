@@ -59,7 +59,7 @@ def _head_problems(document: Document, plugins: Plugins, head: Declared, backbon
         hint = f"its class needs, for example, answers = frozenset({{{_named(head.asks)}}})"
         yield document.problem(message, ("backbone",), hint=hint)
     elif head.asks - answers:
-        others = (declared_by_default(plugins.get("head", name)) for name in plugins.names("head"))
+        others = (declared_by_default(one) for one in plugins.usable("head").values())
         fitting = [other.name for other in others if other is not None and other.asks <= answers]
         yield document.problem(
             f"the head {head.name!r} makes {_named(head.asks)} requests, but the backbone {backbone.name!r} answers "

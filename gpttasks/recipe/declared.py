@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from ..component import Component, Options
+from ..declarations import check_instance
 from ..errors import GpttasksError, PluginError, one_line
 
 
@@ -27,6 +26,7 @@ class Declared:
     asks: frozenset[type] = frozenset()
     takes: frozenset[str] = frozenset()
     reads: frozenset[str] = frozenset()
+    has_worst: bool = False
     needs_training: bool = False
     prompted: bool = True
     trainable: bool = True
@@ -36,7 +36,7 @@ class Declared:
         return gives <= self.takes and (fields is None or self.needs <= fields)
 
 
-_READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "needs_training", "prompted")
+_READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "has_worst", "needs_training", "prompted")
 
 
 def declared(component: type[Component], options: Options) -> Declared:
@@ -46,6 +46,7 @@ def declared(component: type[Component], options: Options) -> Declared:
     """
     try:
         instance: Any = component(options)
+        check_instance(instance)
         values: dict[str, Any] = {name: getattr(instance, name) for name in _READ if hasattr(component, name)}
         gives: Any = instance.gives if hasattr(component, "gives") else frozenset()
         values["gives"] = frozenset({gives}) if isinstance(gives, str) else gives
@@ -63,5 +64,5 @@ def declared_by_default(component: type[Component]) -> Declared | None:
     """What the component declares with its sample or default options; None if it cannot be created."""
     try:
         return declared(component, component.Options.model_validate(dict(component.sample_options)))
-    except (ValidationError, GpttasksError):
+    except (Exception, SystemExit):  # whatever a validator of the plugin raises
         return None

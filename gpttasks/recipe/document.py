@@ -224,7 +224,11 @@ class _Builder:
                 continue
             if key in seen:
                 where = f"; the first one is in line {seen[key]}" if self.positions else ""
-                self.complain(key_node, f"duplicate key{where}", key=dotted((*location, key)))
+                same = next(other for other in seen if other == key)
+                both = f"{str(same).lower()} and {str(key).lower()}"
+                # For Python, 1, 1.0 and true are one key.
+                hint = None if type(same) is type(key) else f"{both} are one key; put quotes around them"
+                self.complain(key_node, f"duplicate key{where}", key=dotted((*location, key)), hint=hint)
                 continue
             seen[key] = key_node.start_mark.line + 1
             yield key, self.build(value_node, (*location, key), key_node)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PydanticUserError
 
+from ..component import Component
 from ..data.sources import DataOptions, SplitOptions
 from ..plugins import Plugins
 from ..tasks.extensions import with_known_suffixes
@@ -77,9 +78,8 @@ def _component(
     """
     in_full = []
     short = []
-    for name in plugins.names(kind):
-        options = plugins.get(kind, name)
-        schema = _inlined(options.Options, f"{kind}.{name}", definitions)
+    for name, options in plugins.usable(kind).items():
+        schema = _options_schema(options, definitions)
         required = schema.get("required", [])
         own_data = bool(getattr(options, "own_data", False))
         if kind == "task" and data is not None:
@@ -105,6 +105,14 @@ def _component(
         short.append(path)
         in_full.append({"type": "object", "properties": {"use": path}, "required": ["use"]})
     return {"anyOf": [*short, *in_full]}
+
+
+def _options_schema(component: type[Component], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a component's options; where a plugin's options have none, the names without their types."""
+    try:
+        return _inlined(component.Options, f"{component.kind}.{component.name}", definitions)
+    except PydanticUserError:  # a type that JSON cannot express, or a name in an annotation that is not defined
+        return {"properties": {field.alias or name: {} for name, field in component.Options.model_fields.items()}}
 
 
 def _inlined(model: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..component import Component, Options
+from ..component import KINDS, Component, Options
 from ..data.sources import DataOptions, SplitOptions
 from ..errors import PluginError, Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
+from ..plugins.recorded import name_recorded_plugins
 from .assemble import assemble
 from .document import Document, Location, find_recipe
 from .foreign_names import metric_hint
@@ -40,6 +41,8 @@ HUB_BACKBONE = "hf"
 RUN_RECORD = "run.json"
 """The file that marks a folder as a run, whose backbone is :data:`RUN_BACKBONE`."""
 
+ALL_KINDS = frozenset(KINDS)
+
 _REQUIRED = {
     "backbone": "a model: a Hub id, a folder or a registered name",
     "task": "{use: NAME, data: {path: ...}, ...}",
@@ -50,18 +53,30 @@ _REQUIRED = {
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_recipe(name: str | Path, overrides: Iterable[str] = (), plugins: Plugins | None = None) -> Recipe:
+def load_recipe(
+    name: str | Path,
+    overrides: Iterable[str] = (),
+    plugins: Plugins | None = None,
+    needed: frozenset[str] = ALL_KINDS,
+) -> Recipe:
     """The recipe in a file, or the bundled one of that name, with ``KEY=VALUE`` overrides applied.
 
-    Raises RecipeError with every problem. Opens no files except the recipe and its task file.
+    needed:
+        the kinds of components that will be used. One of another kind that cannot be resolved, since its plugin is
+        missing or has changed, becomes a stand-in with its name; using it is a PluginError.
+
+    Raises RecipeError with every problem. Opens no files except the recipe and its task file, and where something is
+    wrong with the recipe of a run, the run's record: the problems name the plugins that the run was made with.
     """
     plugins = load_plugins() if plugins is None else plugins
-    document, problems = assemble(find_recipe(str(name), plugins.recipes()), overrides)
+    file = find_recipe(str(name), plugins.recipes())
+    document, problems = assemble(file, overrides)
     try:
-        recipe = resolve(document, plugins)
+        recipe = _Resolver(document, plugins, needed).recipe()
     except RecipeError as error:
         problems += error.problems
     if problems:
+        problems = name_recorded_plugins(tuple(problems), Path(file).parent / RUN_RECORD, plugins)
         raise RecipeError(sorted(problems, key=_order))
     return recipe
 
@@ -81,10 +96,19 @@ def resolved_paths(document: Document, plugins: Plugins) -> dict[Location, str]:
     return resolver.paths
 
 
+class StandIn(Options):
+    """The options of a component that could not be resolved and is not needed, as they are written."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
 class _Resolver:
     """Resolves one document. A part that cannot be resolved is None, and ``problems`` holds the reason."""
 
-    def __init__(self, document: Document, plugins: Plugins) -> None:
+    def __init__(self, document: Document, plugins: Plugins, needed: frozenset[str] = ALL_KINDS) -> None:
+        self.needed = needed
+        self.of_run = Path(document.file).with_name(RUN_RECORD).is_file()
+        """Whether the document is what a run has written."""
         self.document = document
         self.data = {key: value for key, value in document.data.items() if key not in document.unread}
         self.plugins = plugins
@@ -115,7 +139,7 @@ class _Resolver:
             "runtime": self._checked(RuntimeOptions, self.data.get("runtime", {}), ("runtime",)),
         }
         identity = self._identity()
-        self.problems += rule_problems(self.document, self.plugins, parts)
+        self.problems += rule_problems(self.document, self.plugins, _without_stand_ins(parts))
         if self.problems or identity is None or self.document.unread:
             raise RecipeError(sorted(self.problems, key=_order))
         return Recipe(**identity.model_dump(), **parts)
@@ -132,7 +156,7 @@ class _Resolver:
         location = ("task", "data")
         name = task.get("use") if isinstance(task, dict) else task
         if isinstance(name, str) and name in self.plugins.names("task"):
-            kind = self.plugins.get("task", name)
+            kind = self.plugins.find("task", name)
             if getattr(kind, "own_data", False):
                 return self._own_data(name, task.get("data", {}) if isinstance(task, dict) else {}, location)
         if not isinstance(task, dict) or "data" not in task:
@@ -200,10 +224,11 @@ class _Resolver:
             return metric  # what is unknown is reported elsewhere
         if not isinstance(task_name, str) or task_name not in self.plugins.names("task"):
             return metric
-        defaults = getattr(self.plugins.get("task", task_name), "metric_defaults", {}).get(name)
-        if not defaults:
+        task_kind, metric_kind = self.plugins.find("task", task_name), self.plugins.find("metric", name)
+        defaults = getattr(task_kind, "metric_defaults", {}).get(name)
+        if not defaults or metric_kind is None:
             return metric
-        options = self.plugins.get("metric", name).Options.model_fields
+        options = metric_kind.Options.model_fields
         unknown = sorted(defaults.keys() - options.keys())
         if unknown:
             raise PluginError(
@@ -214,6 +239,19 @@ class _Resolver:
         return {"use": name, **defaults, **(metric if isinstance(metric, dict) else {})}
 
     def _component(self, kind: str, value: Any, location: Location, reserved: tuple[str, ...] = ()) -> Use | None:
+        """The component that ``value`` names, or a stand-in for one that cannot be resolved and is not needed."""
+        before = len(self.problems)
+        use = self._resolved_component(kind, value, location, reserved)
+        if use is not None or kind in self.needed:
+            return use
+        written = value if isinstance(value, dict) else {"use": value}
+        if not isinstance(written.get("use"), str):
+            return None
+        del self.problems[before:]
+        options = {str(key): option for key, option in written.items() if key not in ("use", *reserved)}
+        return Use(name=written["use"], options=StandIn.model_validate(options))
+
+    def _resolved_component(self, kind: str, value: Any, location: Location, reserved: tuple[str, ...]) -> Use | None:
         """The component that ``value`` names: a name or ``{use: name, ...}``."""
         at = location
         options: dict[Any, Any] = {}
@@ -230,7 +268,8 @@ class _Resolver:
             return None
         known = self.plugins.names(kind)
         path_at: Location | None = None
-        if kind == "backbone" and name not in known and "path" not in options:
+        # The recipe of a run has every default: another name than `hf` is that of a backbone whose plugin is missing.
+        if kind == "backbone" and name not in known and "path" not in options and not self.of_run:
             self.problems += self._misspelt_backbone(name, at)
             is_run = Path(absolute(name, self.document.place(at).base), RUN_RECORD).is_file()
             options, path_at = {"path": name, **options}, at
@@ -240,7 +279,12 @@ class _Resolver:
             hint = (metric_hint(name) if kind == "metric" else None) or unknown.hint
             self.problems.append(self.document.problem(unknown.message, at, hint=hint))
             return None
-        checked = self._options(self.plugins.get(kind, name), options, location, path_at)
+        try:
+            component = self.plugins.get(kind, name)
+        except PluginError as error:  # it was registered, but cannot be imported
+            self.problems += [self.document.problem(one.message, at, hint=one.hint) for one in error.problems]
+            return None
+        checked = self._options(component, options, location, path_at)
         return None if checked is None else Use(name=name, options=checked)
 
     def _misspelt_backbone(self, name: str, at: Location) -> list[Problem]:
@@ -288,6 +332,21 @@ class _Resolver:
         except ValidationError as error:
             self.problems += problems_of(error, model, self.document, location, raw)
             return None
+
+
+def _without_stand_ins(parts: dict[str, Any]) -> dict[str, Any]:
+    """The parts that can be checked: those of components that were resolved."""
+    known = {key: None if isinstance(part, Use) and _is_stand_in(part) else part for key, part in parts.items()}
+    score = parts["score"]
+    if score is not None and any(map(_is_stand_in, score.metrics)):
+        resolved = tuple(metric for metric in score.metrics if not _is_stand_in(metric))
+        known |= {"score": score.model_copy(update={"metrics": resolved}), "train": None}  # `best` may name another
+    return known
+
+
+def _is_stand_in(use: Use) -> bool:
+    baseline = getattr(use, "baseline", None)
+    return isinstance(use.options, StandIn) or (baseline is not None and _is_stand_in(baseline))
 
 
 _STAND_IN = MetricUse(name="unknown", options=Options(), key="unknown")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ..data.sources import SplitOptions
 from ..errors import GpttasksError, Problem, comma_separated, did_you_mean
 from ..example import renamed_field
 from ..plugins import Plugins
+from ..plugins.faults import naming
 from ..runtime import precision_problem
 from .backbone_rules import backbone_problems
 from .declared import Declared, declared, declared_by_default
@@ -43,6 +46,7 @@ class _Rules:
         self.score: ScoreOptions | None = parts["score"]
         self.encoder: Use | None = parts["encoder"]
         self.runtime: RuntimeOptions | None = parts["runtime"]
+        self.data: SplitOptions | None = parts["data"]
         task = self._declared("task", parts["task"], ("task",))
         self.fields: frozenset[str] | None = None if task is None else task.fields
         """Those that the task fills; None if they are not known."""
@@ -162,6 +166,11 @@ class _Rules:
             yield self.document.problem(message, (*location, "baseline"), hint="remove baseline, or score accuracy")
         elif use.baseline is not None:
             yield from self._baseline_fit(use.baseline, (*location, "baseline"))
+        elif self.data is not None and self.data.too_long == "skip" and not metric.has_worst:
+            message = f"the metric {use.name!r} has no worst value to count examples with that are skipped"
+            yield self.document.problem(
+                message, ("task", "data", "too_long"), hint="write too_long: error, or choose another metric"
+            )
 
     def _baseline_fit(self, use: Use, location: Location) -> Iterator[Problem]:
         def fits(baseline: Declared) -> bool:
@@ -175,7 +184,7 @@ class _Rules:
 
     def _fitting(self, kind: str, fits: Callable[[Declared], bool]) -> str:
         """Which components of a kind fit, with their default options."""
-        components = ((name, declared_by_default(self.plugins.get(kind, name))) for name in self.plugins.names(kind))
+        components = ((name, declared_by_default(one)) for name, one in self.plugins.usable(kind).items())
         names = [name for name, component in components if component is not None and fits(component)]
         return f"{kind}s that fit: {', '.join(names) or 'none'}"
 
@@ -185,17 +194,20 @@ class _Rules:
         return head.needs | head.trains_on if trained else head.needs
 
     def _adaptations(self) -> str:
-        names = self.plugins.names("adaptation")
-        return ", ".join(name for name in names if getattr(self.plugins.get("adaptation", name), "trains", True))
+        adaptations = self.plugins.usable("adaptation")
+        return ", ".join(name for name, one in adaptations.items() if getattr(one, "trains", True))
 
     def _declared(self, kind: str, use: Use | None, location: Location) -> Declared | None:
         """The declarations of a component; None, with the problem in ``failed``, if its code fails on the options."""
         if use is None:
             return None
         try:
-            return declared(self.plugins.get(kind, use.name), use.options)
+            with naming(self.plugins.owner(kind, use.name)):
+                return declared(self.plugins.get(kind, use.name), use.options)
         except GpttasksError as error:
-            self.failed += [self.document.problem(str(problem), location) for problem in error.problems]
+            for one in error.problems:
+                message = str(replace(one, hint=None))
+                self.failed.append(self.document.problem(message, location, hint=one.hint))
             return None
 
 

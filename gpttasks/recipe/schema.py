@@ -121,7 +121,8 @@ class ScoreOptions(Section):
     shots: int = Field(0, ge=0, description="number of solved examples placed before every prompt")
     shots_from: Literal["train", "validation", "pool"] = Field(
         "train",
-        description="the split the shots come from; `pool` holds them out of the scored split and does not score them",
+        description="the split the shots come from; `pool` holds them out of the scored split and does not score them, "
+        "whatever the number of shots",
     )
     limit: int | None = Field(None, ge=1, description="number of examples to score, chosen by hash; null scores all")
     metrics: tuple[MetricUse, ...] = Field(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FolderError
-from ..example import Example
+from ..example import Example, Part
 from ..metrics.score import Score
 from .samples import Sample, read_samples
 
@@ -48,7 +48,9 @@ class SampleCounts(Section):
         loaded for each role; None for a role that the run does not use. ``training.examples_seen`` says how many of
         those in ``train`` were trained on.
     truncated, train_truncated:
-        scored examples and training items that were longer than the context.
+        scored examples and training items that were longer than the context and were cut at their passage;
+        truncated_at_start, train_truncated_at_start: those among them that were cut at the start of a passage, whose
+        end is kept.
     skipped:
         rows that could not be used; shots_dropped: shots that did not fit into the context.
     near_ties:
@@ -62,13 +64,22 @@ class SampleCounts(Section):
     validation: int = 0
     test: int = 0
     truncated: int = 0
+    truncated_at_start: int = 0
     train_truncated: int = 0
+    train_truncated_at_start: int = 0
     skipped: int = 0
     shots_dropped: int = 0
     near_ties: int = 0
     ties: int = 0
     unfinished: int = 0
     empty: int = 0
+
+
+def sides_cut(count: int, at_start: int) -> str:
+    """Where passages were cut, for a message: ``" at their end"``."""
+    if at_start in (0, count):
+        return " at their start" if at_start else " at their end"
+    return f", {at_start:,} of them at their start, the others at their end"
 
 
 def answers_to_note(samples: Mapping[str, Any]) -> str:
@@ -106,6 +117,7 @@ class TrainingRecord(Section):
     trained_parameters: int
     examples: int | None = None
     examples_seen: int | None = None
+    cut_at_start: int = 0
 
 
 class SavedRecord(Section):
@@ -150,7 +162,11 @@ class MachineRecord(Section):
 
 
 class DataRecord(Section):
-    """The examples of one role: the split, how many rows were read and skipped, how they were chosen, their digest."""
+    """The examples of one role: the split, how many rows were read and skipped, how they were chosen, their digest.
+
+    too_long:
+        how many of the examples do not fit the context: not trained or tuned on, and wrong where they are scored.
+    """
 
     split: str
     examples: int
@@ -158,16 +174,43 @@ class DataRecord(Section):
     skipped: int
     made: str
     digest: str
+    too_long: int = 0
+
+
+class OverlapRecord(Section):
+    """How many of the ``of`` examples of a role have inputs that occur in another role too, and the same for that one.
+
+    first:
+        the ids of the first such example and of the first with its input in the other role; None if there is none.
+    same_split:
+        whether the recipe itself scores a split that it also trains on or validates with.
+    """
+
+    role: str
+    other: str
+    examples: int
+    of: int
+    others: int
+    of_others: int
+    first: tuple[str, str] | None
+    same_split: bool
 
 
 class PluginUse(Section):
-    """A plugin that was loaded; ``sha256`` is the digest of its file, for a plugin given as a file."""
+    """A plugin that was loaded.
+
+    sha256:
+        the digest of its file, for a plugin given as a file.
+    registers:
+        the names that it registered, by kind; empty in records of versions that did not keep them.
+    """
 
     name: str
     distribution: str | None
     version: str | None
     origin: str
     sha256: str | None
+    registers: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class ShotRecord(Section):
@@ -175,6 +218,8 @@ class ShotRecord(Section):
 
     key:
         equal to that of an example that asks the same; separator: the text before the answer, None for the head's.
+    special:
+        the places in the prompt where special tokens that are spelt are meant; see :class:`~gpttasks.Part`.
     """
 
     id: str
@@ -182,10 +227,12 @@ class ShotRecord(Section):
     prompt: str
     answer: str
     separator: str | None = None
+    special: tuple[tuple[int, int], ...] = ()
 
     def example(self) -> Example:
         """The solved example, which reads in a prompt as it did in the run."""
-        return Example(self.prompt, target=self.answer, id=self.id, input_key=self.key, separator=self.separator)
+        prompt = Part(self.prompt, special=self.special)
+        return Example(prompt, target=self.answer, id=self.id, input_key=self.key, separator=self.separator)
 
 
 class RunRecord(Section):
@@ -227,6 +274,7 @@ class RunRecord(Section):
     machine: MachineRecord | None = None
     warnings: list[str] = Field(default_factory=list)
     data: dict[str, DataRecord] = Field(default_factory=dict)
+    overlaps: list[OverlapRecord] = Field(default_factory=list)
     plugins: list[PluginUse] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)

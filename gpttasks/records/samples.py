@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,17 @@ SCHEMA_KEY = b"gpttasks.schema"
 """The key of the schema's name in the file's metadata."""
 TEXT_PREFIX, STATISTICS_PREFIX = "text_", "stats_"
 
+KEEPS_END = 1
+"""The third number of a passage whose end is kept where it is cut."""
+
 
 @dataclass(frozen=True)
 class Sample:
     """One scored example, with its answer and the metrics' statistics.
 
     passages:
-        the characters of ``input`` that are passages, each as (start, end), the end excluded.
+        the characters of ``input`` that are passages, each as (start, end), the end excluded; with a third number, 1,
+        if the end of the passage is kept where it is cut.
     texts, statistics:
         by metric key, the text that a metric read, if not ``answer``, and the metric's sample statistics.
 
@@ -43,7 +47,7 @@ class Sample:
     group: str | None
     row_digest: str
     input: str
-    passages: tuple[tuple[int, int], ...]
+    passages: tuple[tuple[int, ...], ...]
     shot_ids: tuple[str, ...]
     label: int | None
     labels: tuple[int, ...] | None
@@ -94,8 +98,8 @@ class Sample:
 
     def given_answer(self, kind: AnswerKind | None = None) -> Answer:
         """The head's answer to the example; ``kind`` loads its value, None if the stored form is the value."""
-        value = self.answer_value if kind is None else kind.load(self.answer_value)
-        return Answer(value, self.answer, self.scores, self.detail)
+        stored = Answer(self.answer_value, self.answer, self.scores, self.detail)
+        return stored if kind is None or stored.is_missing else replace(stored, value=kind.load(self.answer_value))
 
 
 def sample_of(
@@ -144,20 +148,21 @@ def sample_of(
     )
 
 
-def _passages(prompt: Prompt) -> Iterable[tuple[int, int]]:
+def _passages(prompt: Prompt) -> Iterable[tuple[int, ...]]:
     start = 0
     for part in prompt:
         end = start + len(prompt_text((part,)))
         if part.kind == "passage":
-            yield start, end
+            yield (start, end, KEEPS_END) if part.keep == "end" else (start, end)
         start = end
 
 
-def _parts(text: str, passages: Sequence[tuple[int, int]]) -> list[Part]:
+def _parts(text: str, passages: Sequence[tuple[int, ...]]) -> list[Part]:
     parts = []
     done = 0
-    for start, end in passages:
-        parts += [Part(text[done:start]), Part(text[start:end], "passage")]
+    for start, end, *side in passages:
+        passage = Part(text[start:end], "passage", keep="end" if side == [KEEPS_END] else "start")
+        parts += [Part(text[done:start]), passage]
         done = end
     return [*parts, Part(text[done:])]
 
@@ -185,7 +190,8 @@ COLUMNS = (
     Column(
         "passages",
         "list<list<int64>>",
-        "the characters of `input` that may be cut, each as [start, end], the end excluded",
+        "the characters of `input` that may be cut, each as [start, end], the end excluded; [start, end, 1] if its end "
+        "is kept",
     ),
     Column("shot_ids", "list<string>", "the ids of the solved examples that were shown, in order"),
     Column("label", "int64", "the index of the right choice"),
@@ -202,7 +208,11 @@ COLUMNS = (
     Column("answer_value", "JSON", "the answer's value: a class index, indices, a number, a span, or text"),
     Column("scores", "list<double>", "one probability for each choice; for likelihoods [nats, tokens, bytes]"),
     Column("logprobs", "list<double>", "the log-probability of each choice in nats, where the head compares them"),
-    Column("detail", "JSON", "what else the head recorded: ties, token counts, how a text ended"),
+    Column(
+        "detail",
+        "JSON",
+        "what else the head recorded: ties, token counts, how a text ended; `not_asked` says why there is no answer",
+    ),
     Column("truncated", "int64", "the number of tokens that were cut from passages"),
 )
 """The fixed columns. For each metric there are ``stats_<key>`` (list<double>, its sample statistics) and, if it read a

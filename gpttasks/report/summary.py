@@ -13,7 +13,9 @@ from .words import DASH, as_mapping, as_number, as_text, duration, number, size
 SHOWN_ELSEWHERE = frozenset(("schema", "state", "name", "scores", "samples", "training", "warnings", "error"))
 COUNTS = {
     "truncated": "scored examples were longer than the context and were cut at their passage",
+    "truncated_at_start": "of these scored examples were cut at the start of a passage, whose end is kept",
     "train_truncated": "training examples were longer than the context and were cut at their passage",
+    "train_truncated_at_start": "of these training examples were cut at the start of a passage, whose end is kept",
     "skipped": "rows of the data could not be used and were skipped",
     "shots_dropped": "shots did not fit into the context and were left out",
     "ties": "answers were ties: the model found the best options equally likely",

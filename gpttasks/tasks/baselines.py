@@ -9,6 +9,7 @@ from typing import ClassVar, overload
 
 from ..answer import Answer
 from ..component import Component
+from ..declarations import EXAMPLES, FIELDS, MAPPING, frozenset_of_text
 from ..errors import DataError
 from ..example import Example, prompt_text
 from ..hashing import seeded_hash
@@ -35,6 +36,15 @@ class Baseline(Component):
 
     kind = "baseline"
     sample_examples: ClassVar[Sequence[Example]] = ()
+    declarations: ClassVar = {
+        "gives": frozenset_of_text(
+            "a frozenset of the kinds of answer that it gives, such as frozenset({'label'})", required=True
+        ),
+        "needs": FIELDS,
+        "sample_options": MAPPING,
+        "sample_examples": EXAMPLES,
+    }
+    required_methods: ClassVar = (("answers",),)
 
     @property
     def gives(self) -> frozenset[str]:

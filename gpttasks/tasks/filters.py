@@ -59,6 +59,8 @@ class PromptMarks:
 
     opening, closing:
         The characters around a passage.
+    keep_end:
+        The character after ``opening`` if the end of the passage stays when it is cut.
     medium:
         The character on both sides of the number of a medium in ``media``.
     """
@@ -66,6 +68,7 @@ class PromptMarks:
     row: Mapping[str, Any]
     opening: str
     closing: str
+    keep_end: str
     medium: str
     media_types: Mapping[str, MediaType] = field(default_factory=lambda: MEDIA_TYPES)
     media: list[Media] = field(default_factory=list)
@@ -84,14 +87,19 @@ def marking(marks: PromptMarks | None) -> Iterator[None]:
         _marks.reset(token)
 
 
-def passage(value: object) -> str:
-    """Marks text that may be shortened if the prompt is too long for the model; no other text ever is.
+def passage(value: object, keep: str = "start") -> str:
+    """Marks text that may be shortened if the prompt is too long for the model; no other text ever is. Its start is
+    kept, or with `passage(keep='end')` its end, which is right for a text that the model continues.
 
     It must be the last filter.
     """
+    if keep not in ("start", "end"):
+        raise ValueError(f"got passage(keep={keep!r}), expected keep='start' or keep='end'")
     marks = _marks.get()
     text = str(text_value(value))
-    return text if marks is None else f"{marks.opening}{text}{marks.closing}"
+    if marks is None:
+        return text
+    return f"{marks.opening}{marks.keep_end if keep == 'end' else ''}{text}{marks.closing}"
 
 
 def media(value: object) -> str:

@@ -13,6 +13,7 @@ from ..errors import DataError, Problem, UnusableRow, did_you_mean
 from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
 from .task import Task, placed_examples
+from .text_values import NotText, text_value
 
 _ID_LENGTH = 16  # hex digits: 64 bits
 MOST_LABEL_VALUES = 1000
@@ -50,6 +51,8 @@ class ExampleReader:
         self._looked = 0
         self._choices: tuple[str, ...] | None = None
         self.label_values: Counter[tuple[str, str]] = Counter()
+        self._label_of: dict[str, str | None] = {}
+        """The label of a value in a list of labels, by the value as it is shown; None if that is not known."""
         self.rows = 0
         self.skipped = 0
 
@@ -104,8 +107,8 @@ class ExampleReader:
             if is_blank(row[column]):
                 kind = "null" if row[column] is None else "blank"
                 return f"the column {column!r} is {kind}"
-        row.id = None if self._data.id is None else str(row[self._data.id])
-        row.group = None if self._data.group is None else str(row[self._data.group])
+        row.id = None if self._data.id is None else _name(row, self._data.id)
+        row.group = None if self._data.group is None else _name(row, self._data.group)
         return None
 
     def _flaw_of_example(self, example: Example, row: Row) -> str | None:
@@ -144,7 +147,7 @@ class ExampleReader:
         if before is None or before == answers:
             return
         self._looked += 1
-        other = Row({**row, **before}, place=row.place, file=row.file, line=row.line)
+        other = row.with_values(before)
         try:
             changed = self._task.example(other).prompt != example.prompt
         except Exception:  # the other answer does not suit this row, for which a task may raise anything
@@ -158,15 +161,33 @@ class ExampleReader:
 
     def _count_label(self, example: Example, row: Row) -> None:
         columns = self._task.answer_columns
-        if example.label is None or len(columns) != 1 or len(self.label_values) > MOST_LABEL_VALUES:
+        if len(columns) != 1 or len(self.label_values) > MOST_LABEL_VALUES:
             return
         (column,) = columns
+        if (example.label is None and not example.labels) or column not in row:
+            return
         self._choices = example.choices if self._choices is None else self._choices
         if self._choices != example.choices:  # the choices are the row's own: a label means another text in each
             self._choices = ()
             self.label_values.clear()
-        elif column in row and example.label < len(example.choices):
-            self.label_values[repr(row[column]), example.choices[example.label]] += 1
+        elif example.label is not None and example.label < len(example.choices):
+            self.label_values[_shown_value(row[column], row, column), example.choices[example.label]] += 1
+        elif example.labels:
+            self._count_labels(example, row, column)
+
+    def _count_labels(self, example: Example, row: Row, column: str) -> None:
+        """Count each value of a list by itself: the label of a value is that of a row that holds nothing else."""
+        for value in row[column] if isinstance(row[column], (list, tuple)) else ():
+            shown = _shown_value(value, row, column)
+            if shown not in self._label_of:
+                try:
+                    alone = self._task.example(row.with_values({column: [value]})).labels or ()
+                except Exception:  # a task of a plugin may not take a list of one, and may raise anything
+                    alone = ()
+                self._label_of[shown] = example.choices[alone[0]] if len(alone) == 1 else None
+            label = self._label_of[shown]
+            if label is not None:
+                self.label_values[shown, label] += 1
 
     def _with_id(self, example: Example, row: Row) -> Example:
         digest = example.input_digest or _digest_of(example)
@@ -183,6 +204,22 @@ class ExampleReader:
         number = self._occurrences[name]
         name = name if number == 1 else f"{name}-{number}"
         return example.marked(id=name, group=example.group, input_digest=digest, input_key=key)
+
+
+def _shown_value(value: Any, row: Row, column: str) -> str:
+    """A value of the label column, with the name that the data give to the class: ``0 (neg)``."""
+    names = row.class_names.get(column, ())
+    named = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names)
+    return f"{value!r} ({names[value]})" if named else repr(value)
+
+
+def _name(row: Row, column: str) -> str:
+    """An id or a group as text. Raises DataError for a list, a mapping, or bytes that are not text."""
+    value = row[column]
+    try:
+        return str(value if isinstance(value, bool) else text_value(value))
+    except NotText as error:
+        raise DataError(row.problem(f"the column {column!r} is {error.kind}, expected text or a number")) from error
 
 
 def _check_labels(example: Example, row: Row) -> None:
@@ -216,7 +253,10 @@ def _is_unicode(text: str) -> bool:
 
 def _digest_of(example: Example) -> str:
     """A digest of the example itself, if its task does not set one of its rows."""
-    parts = [(part.kind, part.text, part.media.digest if part.media else None) for part in example.prompt]
+    parts = [
+        (part.kind, part.text, part.media.digest if part.media else None, *(["end"] if part.keep == "end" else []))
+        for part in example.prompt
+    ]
     right = example.value if example.label is None else example.label
     more = [value for value in (example.labels, example.contexts, example.structure) if value]
     return content_digest([parts, example.target, example.choices, right, example.references, *more])

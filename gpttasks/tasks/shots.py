@@ -8,7 +8,15 @@ from dataclasses import replace
 from itertools import chain, islice, zip_longest
 
 from ..errors import DataError
-from ..example import Example, Part, answer_after, input_key, prompt_text
+from ..example import (
+    Example,
+    Part,
+    answer_after,
+    input_key,
+    prompt_text,
+    separator_places,
+    special_places,
+)
 from ..hashing import seeded_hash
 
 
@@ -80,4 +88,8 @@ def _shot(shot: Example, separator: str, between: str) -> Part:
     if shot.gold_text is None or any(part.media for part in shot.prompt):
         raise DataError(f"the example {shot.id} cannot be a shot: a shot is text with a right answer")
     prompt = prompt_text(shot.prompt)
-    return Part(prompt + answer_after(shot, prompt, shot.gold_text, separator) + between, "shot")
+    answered = prompt + answer_after(shot, prompt, shot.gold_text, separator)
+    # What the template and the recipe themselves say.
+    special = list(special_places(shot.prompt))
+    special += [(len(prompt) + first, len(prompt) + last) for first, last in separator_places(shot, prompt, separator)]
+    return Part(answered + between, "shot", special=tuple(special))

@@ -98,7 +98,15 @@ def load_examples(
         reader = ExampleReader(task, data, needs)
         shares = _shares(source, split, role, reader, held if role == "train" else {}, limits or {}, seed)
         sets.update(shares)
-    return {role: sets[role] for role in roles}
+    return {role: _with_unused_holdout(sets[role], data, held) for role in roles}
+
+
+def _with_unused_holdout(part: ExampleSet, data: SplitOptions, held: Mapping[Role, float]) -> ExampleSet:
+    """The set; it says so if the recipe asks for a hold-out in vain, since the data have a split for its role."""
+    default = SplitOptions.model_fields["holdout"].default
+    if part.role not in data.holdout or part.role in held or data.holdout == default:
+        return part
+    return replace(part, made=f"{part.made}; data.holdout.{part.role} is not used, since this split is given")
 
 
 def _plan(source: Source, data: SplitOptions, roles: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:
@@ -125,7 +133,24 @@ def _plan(source: Source, data: SplitOptions, roles: Sequence[Role]) -> tuple[di
         if others:
             message = f"the roles {role} and {others[0]} use the same split {split!r}: scores would be meaningless"
             raise DataError(Problem(message, key="task.data.splits", hint="divide the split with data.holdout"))
+    if data.overlap == "refuse":
+        _refuse_shared_files(source, splits)
     return splits, held
+
+
+def _refuse_shared_files(source: Source, splits: Mapping[Role, str]) -> None:
+    """Raises DataError if two roles read the same file, under different names of splits."""
+    seen: dict[tuple[int, int], Role] = {}
+    for role, split in splits.items():
+        for file in source.files(split):
+            if not file.exists():  # the reader says so
+                continue
+            status = file.stat()
+            other = seen.setdefault((status.st_dev, status.st_ino), role)
+            if other != role:
+                message = f"the roles {other} and {role} read the same file {file}: scores would be meaningless"
+                hint = "divide it with data.holdout, or write data.overlap: allow if this is intended"
+                raise DataError(Problem(message, key="task.data.splits", hint=hint))
 
 
 def _find_split(source: Source, data: SplitOptions, role: Role) -> str | None:

@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from ..component import Component
 from ..data.rows import Row
+from ..declarations import BOOLEAN, COLUMNS, FIELDS, MAPPING, all_of, or_none
 from ..errors import GpttasksError, PluginError, UnusableRow
 from ..example import Example
 from .extensions import Extensions, current_extensions
@@ -39,6 +40,20 @@ class Task(Component):
     blank_prompts: ClassVar[bool] = False
     metric_defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     sample_rows: ClassVar[Sequence[Mapping[str, Any]]] = ()
+
+    declarations: ClassVar = {
+        "fields": or_none(FIELDS),
+        "columns": COLUMNS,
+        "answer_columns": COLUMNS,
+        "input_columns": or_none(COLUMNS),
+        "own_data": BOOLEAN,
+        "blank_prompts": BOOLEAN,
+        "blank_rows": BOOLEAN,
+        "metric_defaults": MAPPING,
+        "sample_options": MAPPING,
+        "sample_rows": all_of("a list of rows, each a mapping from columns to values", Mapping),
+    }
+    required_methods: ClassVar = (("example", "examples"),)
 
     extensions: Extensions
     """The template filters, file readers and media types that were in use when the task was created."""

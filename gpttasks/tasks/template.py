@@ -24,24 +24,28 @@ from ..errors import (
 from ..example import Part, Prompt, as_prompt
 from .extensions import Extensions, current_extensions
 from .filters import FilterFailed, PromptMarks, TemplateFilter, marking
-from .text_values import NotText, check_concatenations, checked_filters, text_value
+from .own_text import BEGIN, END, mark_own_text, with_special_places, without_marks
+from .text_values import NotText, check_concatenations, decoded, text_value
 
 if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.runtime import Context
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-# Seeds and digests promise the same prompt every time: nothing random, nothing that a prompt has no use for.
-_GLOBALS = ("range", "namespace")
+
+_NAMES_SHOWN = 12
+"""The most names of classes in a message."""
 
 
 class Template:
     """A Jinja template over the columns of a row: ``"{{ text | passage }}\\nSentiment:"``.
 
-    Text under the filter ``passage`` may be cut when the prompt is too long; nothing else is ever cut. What is under
-    the filter ``media`` is audio or an image: bytes, a path, or a mapping with one of them. Nothing is escaped, a
-    trailing newline stays, and a template can reach nothing but the row. It has the filters of the plugins that are in
-    use when it is made.
+    Text under the filter ``passage`` may be cut when the prompt is too long, at its end, or at its start with
+    ``passage(keep='end')``; nothing else is ever cut. What is under the filter ``media`` is audio or an image: bytes, a
+    path, or a mapping with one of them. Nothing is escaped, a trailing newline stays, and a template can reach nothing
+    but the row. It has the filters of the plugins that are in use when it is made.
+
+    A special token of the tokenizer that the template itself spells is this token; one in a column is only text.
 
     Raises ValueError, with the line, if the source is not a template.
     """
@@ -55,41 +59,54 @@ class Template:
             tree = environment.parse(source)
             checked = environment.parse(source)
             check_concatenations(checked)
+            self._has_own_marks = mark_own_text(checked)
             self._template = environment.from_string(checked)
         except TemplateSyntaxError as error:
             raise ValueError(_syntax_message(error, environment.filters)) from error
         if any(True for _ in meta.find_referenced_templates(tree)):
             raise ValueError("a template cannot include, import or extend another one")
+        if self._has_own_marks and any(mark in source for mark in (BEGIN, END)):
+            raise ValueError(f"a template cannot hold U+{ord(BEGIN):X} or U+{ord(END):X}, which are no text")
         self._globals = dict(self._template.globals)
         self._media_types = extensions.media_types
         self.source = source
         self.columns: frozenset[str] = frozenset(meta.find_undeclared_variables(tree))
         self.required: frozenset[str] = self.columns - _tested_names(tree)
         self._has_marks = _marked_last(tree)
+        self._texts = self.columns - _media_columns(tree)
+        self._shown_alone = self.columns & _shown_alone(tree)
 
     def render(self, row: Mapping[str, Any]) -> Prompt:
         """The prompt of a row: fixed parts, passages and media.
 
         Raises DataError, with the row's place, for a column that is missing or null, for one that is not text (a list,
-        a mapping, a boolean), and if rendering fails. Raises PluginError, with the row's place, if a plugin's filter
-        fails.
+        a mapping, a boolean, the number of a class with a name), and if rendering fails. Raises PluginError, with the
+        row's place, if a plugin's filter fails.
         """
+        values = decoded(row, self._texts)
+        if not self._has_marks and not self._has_own_marks:
+            return as_prompt(self._rendered(row, values, None))
         if not self._has_marks:
-            return as_prompt(self.render_text(row))
-        unused = _unused_marks([self.source, *_strings([row.get(column) for column in self.columns])])
+            return as_prompt(with_special_places(iter([Part(self._rendered(row, values, None))])))
+        unused = _unused_marks([self.source, *self._texts_in(values)])
         marks = PromptMarks(row, *unused, media_types=self._media_types)
-        return as_prompt(_split(self._rendered(row, marks), marks))
+        return as_prompt(with_special_places(_split(self._rendered(row, values, marks), marks)))
 
     def render_text(self, row: Mapping[str, Any]) -> str:
         """The same as one string. Raises DataError as :meth:`render` does."""
-        return self._rendered(row, None)
+        text = self._rendered(row, decoded(row, self._texts), None)
+        return without_marks(text) if self._has_own_marks else text
 
-    def _rendered(self, row: Mapping[str, Any], marks: PromptMarks | None) -> str:
+    def _rendered(self, row: Mapping[str, Any], values: Mapping[str, Any], marks: PromptMarks | None) -> str:
         from jinja2.exceptions import SecurityError, UndefinedError
 
+        self._check_classes(row)
+        if self._has_own_marks and any(mark in text for text in self._texts_in(values) for mark in (BEGIN, END)):
+            message = f"a column has the character U+{ord(BEGIN):X} or U+{ord(END):X}, which Unicode excludes from text"
+            raise _failure(row, message, "remove it from the data")
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
-            context = self._template.new_context({**self._globals, **row}, shared=True)
+            context = self._template.new_context({**self._globals, **values}, shared=True)
             with marking(marks):
                 return "".join(self._template.root_render_func(context))
         except UndefinedError as error:
@@ -107,15 +124,32 @@ class Template:
         except GpttasksError:
             raise
         except NotText as error:
-            raise self._not_text(row, error) from error
+            raise self._not_text(row, values, error) from error
         except SecurityError as error:
             raise _failure(row, f"{self._line(error)} is not allowed: {error.message}") from error
         except Exception as error:  # whatever an expression of the user's can raise: a division by zero, a wrong type
             raise _failure(row, f"{self._line(error)} fails: {type(error).__name__}: {error}") from error
 
-    def _not_text(self, row: Mapping[str, Any], error: NotText) -> DataError:
+    def _check_classes(self, row: Mapping[str, Any]) -> None:
+        """Raises DataError where the template shows the number of a class that has a name in the data."""
+        if not isinstance(row, Row) or not row.class_names:
+            return
+        for column in sorted(self._shown_alone & row.class_names.keys()):
+            name = row.class_name(column)
+            if name is not None:
+                names = row.class_names[column]
+                some = ", ".join(map(repr, names[:_NAMES_SHOWN])) + (", ..." if len(names) > _NAMES_SHOWN else "")
+                message = f"the template shows the column {column!r}, which holds {row[column]}, the class {name!r}"
+                hint = f"write {{{{ [{some}][{column}] }}}}, or {{{{ {column} + 0 }}}} for the number"
+                raise _failure(row, message, hint)
+
+    def _texts_in(self, values: Mapping[str, Any]) -> Iterator[str]:
+        """The strings in the columns that the template reads."""
+        return _strings([values.get(column) for column in self.columns])
+
+    def _not_text(self, row: Mapping[str, Any], values: Mapping[str, Any], error: NotText) -> DataError:
         """The error for a value that must not be shown as it is, with its column if one holds it."""
-        names = sorted(name for name in self.columns if row.get(name) is error.value)
+        names = sorted(name for name in self.columns if values.get(name) is error.value)
         held = f"the column {' or '.join(map(repr, names))} is" if names else "a value is"
         hint = error.hint.replace("COLUMN", names[0] if names else "VALUE")
         return _failure(row, f"{self._line(error)} shows text, but {held} {error.kind}", hint)
@@ -191,19 +225,9 @@ class TextList:
 
 @functools.lru_cache(maxsize=8)
 def _environment(extensions: Extensions) -> ImmutableSandboxedEnvironment:
-    # Jinja takes a tenth of a second to import: only when there is a template.
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from .environment import PromptEnvironment  # Jinja takes a tenth of a second: only when there is a template
 
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined,
-        autoescape=False,
-        keep_trailing_newline=True,
-        finalize=text_value,
-    )
-    environment.globals = {name: environment.globals[name] for name in _GLOBALS}
-    del environment.filters["random"]
-    environment.filters.update(checked_filters(environment.filters))
+    environment = PromptEnvironment()
     environment.filters.update({name: _as_jinja_filter(one) for name, one in extensions.filters.items()})
     return environment
 
@@ -242,7 +266,47 @@ def _marked_last(tree: nodes.Template) -> bool:
     for node, name in marking_filters.items():
         if node not in printed:
             raise ValueError(f"the filter {name} must come last and alone: {{{{ text | trim | {name} }}}}")
+    for found in tree.find_all(nodes.Filter):
+        if found.name == "passage":
+            _check_keep(found)
     return bool(marking_filters)
+
+
+def _shown_alone(tree: nodes.Template) -> frozenset[str]:
+    """The names that are shown as they are, but for filters such as ``trim`` and ``passage``."""
+    from jinja2 import nodes
+
+    found = set()
+    for output in tree.find_all(nodes.Output):
+        for shown in output.nodes:
+            node: nodes.Node | None = shown
+            while isinstance(node, nodes.Filter):
+                node = node.node
+            if isinstance(node, nodes.Name):
+                found.add(node.name)
+    return frozenset(found)
+
+
+def _media_columns(tree: nodes.Template) -> frozenset[str]:
+    """The columns of audio and images, whose bytes are no text."""
+    from jinja2 import nodes
+
+    marked = (node.node for node in tree.find_all(nodes.Filter) if node.name == "media" and node.node is not None)
+    return frozenset(
+        name.name for node in marked for name in (node, *node.find_all(nodes.Name)) if isinstance(name, nodes.Name)
+    )
+
+
+def _check_keep(found: nodes.Filter) -> None:
+    """Raise ValueError for arguments of ``passage`` other than ``keep``, or a side that does not exist."""
+    from jinja2 import nodes
+
+    named: dict[Any, Any] = {one.key: one.value for one in found.kwargs}
+    sides = [*found.args, *([named["keep"]] if "keep" in named else [])]
+    if len(sides) > 1 or set(named) - {"keep"} or found.dyn_args is not None or found.dyn_kwargs is not None:
+        raise ValueError("the filter passage has one argument: {{ text | passage(keep='end') }}")
+    if sides and isinstance(sides[0], nodes.Const) and sides[0].value not in ("start", "end"):
+        raise ValueError(f"got passage(keep={sides[0].value!r}), expected keep='start' or keep='end'")
 
 
 def _tested_names(tree: nodes.Template) -> frozenset[str]:
@@ -275,9 +339,9 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _unused_marks(texts: list[str]) -> tuple[str, str, str]:
-    """Three private-use characters that occur in none of the texts, so that data cannot be mistaken for a mark."""
-    marks = ((chr(code), chr(code + 1), chr(code + 2)) for code in range(0xF0000, 0xFFFFB, 3))
+def _unused_marks(texts: list[str]) -> tuple[str, str, str, str]:
+    """Four private-use characters that occur in none of the texts, so that data cannot be mistaken for a mark."""
+    marks = ((chr(code), chr(code + 1), chr(code + 2), chr(code + 3)) for code in range(0xF0000, 0xFFFF8, 4))
     return next(some for some in marks if not any(mark in text for mark in some for text in texts))
 
 
@@ -298,7 +362,8 @@ def _passages(text: str, marks: PromptMarks) -> Iterator[Part]:
         if piece.count(marks.closing) != 1:
             raise _failure(marks.row, "a passage contains another passage, or a filter has damaged one")
         passage, after = piece.split(marks.closing)
-        yield Part(passage, "passage")
+        end = passage.startswith(marks.keep_end)
+        yield Part(passage[1:], "passage", keep="end") if end else Part(passage, "passage")
         yield Part(after)
 
 

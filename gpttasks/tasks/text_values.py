@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from numbers import Number
@@ -16,7 +16,9 @@ TEXT_FILTERS = (
     "center",
     "e",
     "escape",
+    "filesizeformat",
     "forceescape",
+    "format",
     "indent",
     "lower",
     "replace",
@@ -27,6 +29,7 @@ TEXT_FILTERS = (
     "trim",
     "truncate",
     "upper",
+    "urlencode",
     "urlize",
     "wordcount",
     "wordwrap",
@@ -55,7 +58,9 @@ def text_value(value: Any) -> Any:
     """
     if isinstance(value, str):
         return value
-    if value is None or (isinstance(value, float) and value != value):
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # an array or a number of NumPy, from a plugin's reader
+        value = value.tolist()
+    if value is None or (isinstance(value, Number) and value != value):
         name = "null" if value is None else "NaN"
         hint = "write {{ COLUMN | default('', true) }}, or correct these rows"
         raise NotText(value, f"{name}, which would read {str(value)!r}", hint)
@@ -94,24 +99,69 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
+def decoded(row: Mapping[str, Any], columns: Iterable[str]) -> Mapping[str, Any]:
+    """The row with bytes in these columns, also in lists and mappings, as the UTF-8 text that they are.
+
+    Bytes that are no such text stay, and showing them is an error. Without this a template would measure, cut and
+    compare bytes.
+    """
+    texts = {name: _decoded_within(row[name]) for name in columns if name in row}
+    changed = {name: value for name, value in texts.items() if value is not row[name]}
+    return {**row, **changed} if changed else row
+
+
+def _decoded_within(value: Any) -> Any:
+    """The value itself, unless it is or holds bytes that are UTF-8 text."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        try:
+            return bytes(value).decode("utf-8")
+        except UnicodeDecodeError:
+            return value
+    if isinstance(value, (list, tuple)):
+        items = [_decoded_within(item) for item in value]
+        return value if all(map(operator.is_, items, value)) else items
+    if isinstance(value, Mapping):
+        inner = {key: _decoded_within(item) for key, item in value.items()}
+        return value if all(inner[key] is value[key] for key in inner) else inner
+    return value
+
+
 def checked_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     """Jinja's filters that make text of values, made to look at the values first; ``filters`` are Jinja's own."""
-    checked = {name: _checked(filters[name], text_value) for name in TEXT_FILTERS if name in filters}
-    return {**checked, "join": _checked(filters["join"], _joinable)}
+    checked = {name: _checked(filters[name]) for name in TEXT_FILTERS if name in filters}
+    return {**checked, "join": _checked_join(filters["join"])}
 
 
-def _checked(function: Callable[..., Any], check: Callable[[Any], Any]) -> Callable[..., Any]:
-    """The filter, whose value passes through ``check``."""
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that makes text of its value: neither the value nor an argument becomes text silently."""
     place = 1 if hasattr(function, "jinja_pass_arg") else 0  # after the environment or context, if it takes one
-    signature = inspect.signature(function)
 
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
-        if check is _joinable and signature.bind(*arguments, **named).arguments.get("attribute") is not None:
-            return function(*arguments, **named)  # the items are not what is joined
-        return function(*arguments[:place], check(arguments[place]), *arguments[place + 1 :], **named)
+        more = (_argument(one) for one in arguments[place + 1 :])
+        named = {name: _argument(one) for name, one in named.items()}
+        return function(*arguments[:place], text_value(arguments[place]), *more, **named)
 
     return call
+
+
+def _checked_join(join: Callable[..., Any]) -> Callable[..., Any]:
+    """Jinja's ``join``, whose items must be what may be shown."""
+
+    @wraps(join)
+    def call(context: Any, value: Any, d: Any = "", attribute: str | int | None = None) -> Any:
+        from jinja2.filters import make_attrgetter
+
+        if attribute is not None:
+            value = map(make_attrgetter(context.environment, attribute), value)
+        return join(context, _joinable(value), text_value(d))
+
+    return call
+
+
+def _argument(value: Any) -> Any:
+    """An argument of a filter, which may be a boolean or null as an option: ``{{ text | truncate(9, true) }}``."""
+    return value if value is None or isinstance(value, bool) else text_value(value)
 
 
 def _joinable(value: Any) -> Any:
@@ -130,7 +180,7 @@ def check_concatenations(tree: nodes.Template) -> None:
     for node in list(tree.find_all(nodes.Concat)):
         node.nodes = [
             one
-            if isinstance(one, nodes.Const)
+            if isinstance(one, nodes.Const) and isinstance(one.value, str)
             else nodes.Filter(one, "string", [], [], None, None, lineno=one.lineno, environment=tree.environment)
             for one in node.nodes
         ]

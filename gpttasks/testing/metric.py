@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from ..answer import Answer, AnswerKind
+from ..answer import Answer, AnswerKind, no_answer
 from ..backbones.mock import Mock
 from ..example import Example
 from ..metrics.evaluate_metric import needed_fields, read_fields
-from ..metrics.intervals import Statistic
 from ..metrics.rows import sample_rows
 from .faults import Fault, error_text, is_refusal, rule, run_rules
 from .head_subject import known_kinds
@@ -115,10 +114,6 @@ def bounds(subject: MetricSubject) -> Iterator[str]:
 def statistic_as_declared(subject: MetricSubject) -> Iterator[str]:
     """The total is what ``statistic`` says; one that is a mean of samples is declared as a mean or a share."""
     metric, statistic = subject.metric, subject.metric.statistic
-    kinds = get_args(Statistic)
-    if statistic not in kinds:
-        yield f"got the statistic {statistic!r}, expected one of {', '.join(kinds)}"
-        return
     rows = subject.rows(subject.drawn)
     parts = (rows, rows[: len(rows) // 2], rows[::3], subject.rows(subject.gold))
     is_mean = all(_same(float(metric.total(part)), float(part[:, 0].mean())) for part in parts)
@@ -202,6 +197,33 @@ def hard_texts(subject: MetricSubject) -> Iterator[str]:
             yield f"{what} text: got {value}, expected it in the scale {low} to {high}"
 
 
+@rule("let worst, or worst_of(), give as many statistics as sample(), and those of a sample as bad as any")
+def worst_is_worst(subject: MetricSubject) -> Iterator[str]:
+    """If the metric has a worst value, no answer to an example scores worse, and right answers score better."""
+    metric = subject.metric
+    if not metric.has_worst:
+        return
+    drawn, gold = subject.rows(subject.drawn), subject.rows(subject.gold)
+    try:
+        worst = subject.rows([no_answer("it does not fit the context")] * len(subject.examples))
+    except Exception as error:
+        yield f"got {error_text(error)}, expected statistics"
+        return
+    if worst.shape != drawn.shape:
+        yield f"got {worst.shape[1]} statistics, expected {drawn.shape[1]}, as from sample()"
+        return
+    sign = 1 if metric.higher_is_better else -1
+    for rows in (drawn, gold):
+        for place in range(len(rows)):
+            lowest, other = (float(metric.total(one[place : place + 1])) for one in (worst, rows))
+            if sign * (lowest - other) > SAME:
+                yield f"got {other} for an answer to example {subject.examples[place].id} and {lowest} as the worst"
+                return
+    lowest, best = float(metric.total(worst)), float(metric.total(gold))
+    if sign * (lowest - best) >= 0:
+        yield f"got {best} for right answers and {lowest} as the worst, expected right answers to score better"
+
+
 @rule("compute sample() from the example and the answer alone, so that it can be computed again")
 def round_trip(subject: MetricSubject) -> Iterator[str]:
     """The score and the statistics in a run's folder are those of its answers."""
@@ -243,5 +265,6 @@ RULES = (
     random_at_chance,
     reads_what_it_names,
     hard_texts,
+    worst_is_worst,
     round_trip,
 )

@@ -32,7 +32,7 @@ def sample_examples(count: int = 16) -> list[Example]:
 
 def with_passage(example: Example, text: str) -> Example:
     """The same example with another passage."""
-    prompt = tuple(Part(text, "passage") if part.kind == "passage" else part for part in example.prompt)
+    prompt = tuple(replace(part, text=text) if part.kind == "passage" else part for part in example.prompt)
     return replace_fields(example, prompt=prompt)
 
 

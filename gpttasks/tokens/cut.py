@@ -1,11 +1,14 @@
-"""Where a prompt is cut: whole shots are dropped, the first one first; then the longest passage is cut at its end."""
+"""Where a prompt is cut: whole shots are dropped, the first one first; then the longest passage is cut.
+
+A passage loses its end, or its start if it says that its end is kept, as a text needs that the model continues.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import DataError
-from ..example import Part, Prompt
+from ..errors import TooLong
+from ..example import Prompt
 from ..requests import NOTHING_CUT, Cut
 from .tokenizer import Tokenizer
 
@@ -13,26 +16,27 @@ from .tokenizer import Tokenizer
 def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Prompt], int]) -> tuple[Prompt, Cut]:
     """The prompt, shortened until its row fits ``context`` tokens, and what was cut.
 
-    ``length(prompt)`` is the number of tokens in the row of a prompt. Raises DataError if the prompt is too long even
+    ``length(prompt)`` is the number of tokens in the row of a prompt. Raises TooLong if the prompt is too long even
     without shots and passages.
     """
     tokens = length(prompt)
     if tokens <= context:
         return prompt, NOTHING_CUT
-    full, dropped = tokens, 0
+    full, dropped, at_start = tokens, 0, 0
     while tokens > context and (fewer_shots := _without_first_shot(prompt)) is not None:
         prompt, dropped = fewer_shots, dropped + 1
         tokens = full = length(prompt)  # dropped shots are counted as shots, not as tokens
     while tokens > context:
-        shorter = _cut_longest_passage(tokenizer, prompt, context, length)
-        if shorter is None:
-            raise DataError(
+        index = _longest_passage(prompt)
+        if index is None:
+            raise TooLong(
                 f"the text has {tokens} tokens without its passages, but the context has room for {context}",
                 hint="shorten the text, mark a long part as {{ column | passage }}, or use a larger context",
             )
-        prompt = shorter
-        tokens = length(prompt)
-    return prompt, Cut(tokens=full - tokens, shots=dropped)
+        prompt = _cut_passage(tokenizer, prompt, index, context, length)
+        before, tokens = tokens, length(prompt)
+        at_start += before - tokens if prompt[index].keep == "end" else 0
+    return prompt, Cut(tokens=full - tokens, shots=dropped, at_start=at_start)
 
 
 def _without_first_shot(prompt: Prompt) -> Prompt | None:
@@ -42,26 +46,31 @@ def _without_first_shot(prompt: Prompt) -> Prompt | None:
     return None
 
 
-def _cut_longest_passage(
-    tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Prompt], int]
-) -> Prompt | None:
-    """The prompt with as much of its longest passage as fits; None if no passage has any text left."""
+def _longest_passage(prompt: Prompt) -> int | None:
+    """The index of the longest passage; None if no passage has any text left."""
     passages = [index for index, part in enumerate(prompt) if part.kind == "passage" and part.text]
-    if not passages:
-        return None
-    index = max(passages, key=lambda place: len(prompt[place].text))
-    text = prompt[index].text
-    ends = [0, *tokenizer.token_ends(text)]
+    return max(passages, key=lambda place: len(prompt[place].text), default=None)
 
-    def cut_to(end: int) -> Prompt:
-        return (*prompt[:index], Part(text[: ends[end]], "passage"), *prompt[index + 1 :])
 
-    def tokens_at(end: int) -> int:
-        return length(cut_to(end))
-
+def _cut_passage(
+    tokenizer: Tokenizer, prompt: Prompt, index: int, context: int, length: Callable[[Prompt], int]
+) -> Prompt:
+    """The prompt with as much of the passage at ``index`` as fits."""
+    part = prompt[index]
+    special = (part.special,) if part.special else ()
+    ends = [0, *tokenizer.token_ends(part.text, *special)]
     last = len(ends) - 1
+
+    def cut_to(tokens: int) -> Prompt:
+        at_start = part.keep == "start"
+        kept = part.piece(0, ends[tokens]) if at_start else part.piece(ends[last - tokens], len(part.text))
+        return (*prompt[:index], kept, *prompt[index + 1 :])
+
+    def tokens_at(tokens: int) -> int:
+        return length(cut_to(tokens))
+
     excess = tokens_at(last) - context
-    return cut_to(_last_that_fits(lambda end: tokens_at(end) <= context, last, last - excess))
+    return cut_to(_last_that_fits(lambda tokens: tokens_at(tokens) <= context, last, last - excess))
 
 
 def _last_that_fits(fits: Callable[[int], bool], too_many: int, guess: int) -> int:

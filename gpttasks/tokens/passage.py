@@ -8,6 +8,7 @@ from itertools import groupby
 from ..errors import DataError
 from ..example import Prompt
 from ..requests import Span
+from .marked_text import one_start, text_of
 from .tokenizer import Tokenizer
 
 
@@ -18,7 +19,7 @@ def place_passage(
     count = sum(part.kind == "passage" for part in prompt)
     if count != 1:
         raise DataError(f"the prompt has {count} passages, expected 1", hint="mark one column: {{ context | passage }}")
-    ids = list(tokenizer.starts_with)
+    ids, prompt = one_start(tokenizer, prompt)
     inside: list[int] = []
     places: list[tuple[int, int]] = []
     for is_media, group in groupby(prompt, key=lambda part: part.media is not None):
@@ -26,16 +27,16 @@ def place_passage(
         if is_media:
             ids += [id for part in parts if part.media is not None for id in tokenizer.media_ids(part.media)]
             continue
-        text = "".join(part.text for part in parts)
+        text = text_of(tuple(parts))
         passage = next((index for index, part in enumerate(parts) if part.kind == "passage"), None)
         if passage is not None:
             begin = sum(len(part.text) for part in parts[:passage])
             end = begin + len(parts[passage].text)
-            for index, (first, last) in enumerate(tokenizer.offsets(text)):
+            for index, (first, last) in enumerate(text.offsets(tokenizer)):
                 if max(first, begin) < min(last, end):
                     inside.append(len(ids) + index)
                     places.append((max(first, begin) - begin, min(last, end) - begin))
-        ids += tokenizer.encode(text)
+        ids += text.ids(tokenizer)
     return ids, tuple(inside), tuple(places)
 
 

@@ -6,13 +6,13 @@ from array import array
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..errors import BackboneError, DataError
-from ..example import Prompt, prompt_text
+from ..errors import BackboneError, DataError, TooLong
+from ..example import Prompt, Spans, as_prompt
 from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
 from .cut import fit
+from .marked_text import Beginning, MarkedText, beginning, one_start, refuse_media, text_of
 from .passage import place_passage, tokens_in_span
 from .prefix import common_length
 from .tokenizer import Tokenizer
@@ -80,8 +80,9 @@ class TokenRow:
 def rows_of_request(tokenizer: Tokenizer, request: Request, context: int) -> list[TokenRow]:
     """The rows of a request: one, or one per window of the text for a :class:`~gpttasks.Rolling` request.
 
-    The row of a :class:`~gpttasks.Generate` request is the prompt, after which the text is generated. Raises DataError
-    for a text that does not fit the context or cannot be scored, and TypeError for a request of another class.
+    The row of a :class:`~gpttasks.Generate` request is the prompt, after which the text is generated. Raises TooLong
+    for a text that does not fit the context, DataError for one that cannot be scored, and TypeError for a request of
+    another class.
     """
     rows = _ROWS.get(type(request))
     if rows is None:
@@ -89,17 +90,21 @@ def rows_of_request(tokenizer: Tokenizer, request: Request, context: int) -> lis
     return rows(tokenizer, request, context)
 
 
-def row_with_answer(tokenizer: Tokenizer, request: Generate, answer: str, context: int) -> TokenRow:
+def row_with_answer(
+    tokenizer: Tokenizer, request: Generate, answer: str, context: int, *, special: Spans = ()
+) -> TokenRow:
     """The row of a request with an answer and the end token, both of which are predicted.
 
+    ``special`` are the spans of the answer in which special tokens are meant; see :class:`~gpttasks.Part`.
+
     The prompt has exactly the ids that ``rows_of_request`` gives; it is cut further only if the answer is longer than
-    ``max_tokens``. Raises DataError if there is nothing to predict, or if the row does not fit the context.
+    ``max_tokens``. Raises DataError if there is nothing to predict, and TooLong if the row does not fit the context.
     """
     end = () if tokenizer.end is None else (tokenizer.end,)
     room = request.max_tokens
     while True:
         text, cut = _text_to_continue(tokenizer, request, context, room)
-        predicted = (*_ids_after(tokenizer, text, answer, request.keep_space), *end)
+        predicted = (*_ids_after(tokenizer, text, MarkedText(answer, special), request.keep_space), *end)
         if len(predicted) <= room:
             break
         room = len(predicted)  # more than max_tokens: cut the prompt further
@@ -111,7 +116,7 @@ def row_with_answer(tokenizer: Tokenizer, request: Generate, answer: str, contex
 
 def rows_of_text(
     tokenizer: Tokenizer,
-    text: str,
+    text: str | Prompt,
     context: int,
     *,
     end: bool = False,
@@ -119,6 +124,8 @@ def rows_of_text(
     fill_last: bool = False,
 ) -> Iterator[TokenRow]:
     """Windows of a text with at most ``context`` tokens each; every token is predicted in exactly one window.
+
+    Raises DataError for a prompt with audio or images.
 
     end:
         whether the end token follows the text and is predicted.
@@ -128,11 +135,15 @@ def rows_of_text(
     fill_last:
         whether the last window is filled with preceding tokens even without a stride.
     """
-    start = tokenizer.starts_with
-    if not start and tokenizer.fallback_start is not None:
-        start = (tokenizer.fallback_start,)
+    prompt = as_prompt(text)
+    refuse_media(prompt)
+    start, prompt = one_start(tokenizer, prompt)
+    own = text_of(prompt).ids(tokenizer)
+    fallback = tokenizer.fallback_start
+    if not tokenizer.starts_with and fallback is not None and own[:1] != [fallback]:
+        start = [fallback]
     last_token = (tokenizer.end,) if end and tokenizer.end is not None else ()
-    ids = array("i", (*start, *tokenizer.encode(text), *last_token))
+    ids = array("i", (*start, *own, *last_token))
     new = min(stride or context - 1, context - 1)
     done = 1
     while done < len(ids):
@@ -142,35 +153,13 @@ def rows_of_text(
         done = last
 
 
-def trailing_space(prompt: Prompt) -> str:
-    """The white space at the end of a prompt's text."""
-    text = ""
-    for part in reversed(prompt):
-        text = part.text + text
-        if part.media or not part.text.isspace():
-            break
-    return text[len(text.rstrip()) :]
-
-
-def without_space(text: str, space: str) -> str:
-    """Generated text without ``space``, the white space at the prompt's end; empty while it may still be incomplete."""
-    return "" if space.startswith(text) else text.removeprefix(space)
-
-
-class _Text(NamedTuple):
-    """A prompt after cutting: the ids of everything before its last text (the start token, media), and that text."""
-
-    before: list[int]
-    text: str
-
-
 def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, context: int) -> list[TokenRow]:
     compared = request.beside
     if request.continuation not in compared:
         compared = (request.continuation, *compared)
     with_media = any(part.media for part in request.prompt)  # not cached: the ids of media depend on the encoder
     make = _rows_compared if with_media else _cached_rows
-    row = make(tokenizer, request.prompt, compared, context)[request.continuation]
+    row = make(tokenizer, request.prompt, compared, request.special, context)[request.continuation]
     if not request.without_prompt:
         return [row]
     start = list(tokenizer.starts_with) or [_fallback_start(tokenizer)]
@@ -178,23 +167,25 @@ def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, contex
 
 
 def _rows_compared(
-    tokenizer: Tokenizer, prompt: Prompt, continuations: tuple[str, ...], context: int
+    tokenizer: Tokenizer, prompt: Prompt, continuations: tuple[str, ...], special: Spans, context: int
 ) -> Mapping[str, TokenRow]:
     """The row of each continuation; all rows have the same prompt ids, up to the earliest of their boundaries."""
     kept, cut = prompt, NOTHING_CUT
     while True:
-        rows = _joined(tokenizer, kept, continuations, cut, prompt)
+        rows = _joined(tokenizer, kept, continuations, special, cut, prompt)
         longest = max(rows, key=lambda continuation: len(rows[continuation].ids))
         if len(rows[longest].ids) <= context:
             return rows
         # After the cut another row may be the longest, since tokens may cross the boundary.
-        kept, more = _cut_for(tokenizer, kept, longest, context)
-        cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots)
+        kept, more = _cut_for(tokenizer, kept, longest, special, context)
+        cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots, cut.at_start + more.at_start)
 
 
-def _cut_for(tokenizer: Tokenizer, prompt: Prompt, continuation: str, context: int) -> tuple[Prompt, Cut]:
+def _cut_for(
+    tokenizer: Tokenizer, prompt: Prompt, continuation: str, special: Spans, context: int
+) -> tuple[Prompt, Cut]:
     def length(shortened: Prompt) -> int:
-        return len(_joined(tokenizer, shortened, [continuation])[continuation].ids)
+        return len(_joined(tokenizer, shortened, [continuation], special)[continuation].ids)
 
     return fit(tokenizer, prompt, context, length)
 
@@ -206,6 +197,7 @@ def _joined(
     tokenizer: Tokenizer,
     prompt: Prompt,
     continuations: Sequence[str],
+    special: Spans,
     cut: Cut = NOTHING_CUT,
     family: Prompt | None = None,
 ) -> dict[str, TokenRow]:
@@ -214,25 +206,25 @@ def _joined(
     The boundary is the end of the longest token prefix that the prompt without its trailing white space has in common
     with all rows; every continuation has at least one token.
     """
-    start, text = _text_of(tokenizer, prompt)
-    stripped = text.rstrip()
-    before = tokenizer.encode(stripped) if stripped else []
-    whole = {continuation: tokenizer.encode(text + continuation) for continuation in continuations}
+    start, marked = beginning(tokenizer, prompt)
+    text, stripped = marked.text, marked.stripped()
+    before = stripped.ids(tokenizer) if stripped.text else []
+    whole = {one: marked.followed_by(one, special).ids(tokenizer) for one in continuations}
     boundary = len(before)
     for continuation, ids in whole.items():
-        if len(text) + len(continuation) == len(stripped):
+        if len(text) + len(continuation) == len(stripped.text):
             raise DataError("the continuation is empty", hint="use an answer with visible text")
         if not ids:
             raise DataError(f"the continuation {continuation!r} has no tokens", hint="use an answer with visible text")
         boundary = min(common_length(before, ids), len(ids) - 1, boundary)
     if not start and boundary == 0:
         start = [_fallback_start(tokenizer)]
-    rest = text[_characters(tokenizer, stripped, before, boundary) :]
+    rest = _bytes_after(tokenizer, stripped, before, boundary) + _utf8_length(text[len(stripped.text) :])
     return {
         continuation: TokenRow(
             start + ids,
             len(start) + boundary,
-            len((rest + continuation).encode("utf-8", "surrogatepass")),
+            rest + _utf8_length(continuation),
             crosses=boundary < len(before),
             cut=cut,
             family=family,
@@ -262,7 +254,7 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
     """The row of a prompt with one passage, which must fit; a token that crosses its border belongs to the passage."""
     ids, inside, places = place_passage(tokenizer, request.prompt)
     if len(ids) > context:
-        raise DataError(f"the prompt has {len(ids)} tokens, but the context has room for {context}")
+        raise TooLong(f"the prompt has {len(ids)} tokens, but the context has room for {context}")
     row = TokenRow(
         ids,
         len(ids),
@@ -292,10 +284,7 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
 
 
 def _rows_of_rolling(tokenizer: Tokenizer, request: Rolling, context: int) -> list[TokenRow]:
-    if any(part.media for part in request.prompt):
-        raise DataError("audio and images have no likelihood: only text can be scored", hint="use head: choice")
-    text = prompt_text(request.prompt)
-    return list(rows_of_text(tokenizer, text, context, stride=request.stride, fill_last=True))
+    return list(rows_of_text(tokenizer, request.prompt, context, stride=request.stride, fill_last=True))
 
 
 _ROWS: dict[type, Callable[[Tokenizer, Any, int], list[TokenRow]]] = {
@@ -306,68 +295,58 @@ _ROWS: dict[type, Callable[[Tokenizer, Any, int], list[TokenRow]]] = {
 }
 
 
-def _text_to_continue(tokenizer: Tokenizer, request: Generate, context: int, room: int) -> tuple[_Text, Cut]:
-    """The prompt, cut so that ``room`` tokens fit after it. Raises DataError if that leaves no room for a prompt."""
+def _text_to_continue(tokenizer: Tokenizer, request: Generate, context: int, room: int) -> tuple[Beginning, Cut]:
+    """The prompt, cut so that ``room`` tokens fit after it. Raises DataError if that leaves no room for a prompt:
+    TooLong, unless the request's ``max_tokens`` is the reason, which concerns all examples.
+    """
     if room >= context:
         generated = room == request.max_tokens
         what = f"max_tokens is {room}" if generated else f"the answer has {room} tokens"
-        raise DataError(
+        raise (DataError if generated else TooLong)(
             f"{what}, which leaves no room for a prompt in a context of {context} tokens",
             hint="lower max_tokens" if generated else "use a larger context",
         )
     return _cut_text(tokenizer, request.prompt, context - room, request.keep_space)
 
 
-def _cut_text(tokenizer: Tokenizer, prompt: Prompt, context: int, keep_space: bool = True) -> tuple[_Text, Cut]:
+def _cut_text(tokenizer: Tokenizer, prompt: Prompt, context: int, keep_space: bool = True) -> tuple[Beginning, Cut]:
     """The prompt, cut so that its ids fit ``context``, and what was cut."""
 
     def length(shortened: Prompt) -> int:
-        return len(_prompt_ids(tokenizer, _text_of(tokenizer, shortened), keep_space))
+        return len(_prompt_ids(tokenizer, beginning(tokenizer, shortened), keep_space))
 
     prompt, cut = fit(tokenizer, prompt, context, length)
-    return _text_of(tokenizer, prompt), cut
+    return beginning(tokenizer, prompt), cut
 
 
-def _prompt_ids(tokenizer: Tokenizer, prompt: _Text, keep_space: bool = True) -> list[int]:
+def _prompt_ids(tokenizer: Tokenizer, prompt: Beginning, keep_space: bool = True) -> list[int]:
     """The ids of a prompt alone, with or without its trailing white space."""
-    text = prompt.text if keep_space else prompt.text.rstrip()
-    ids = prompt.before + (tokenizer.encode(text) if text else [])
+    text = prompt.text if keep_space else prompt.text.stripped()
+    ids = prompt.ids + (text.ids(tokenizer) if text.text else [])
     return ids or [_fallback_start(tokenizer)]
 
 
-def _ids_after(tokenizer: Tokenizer, prompt: _Text, answer: str, keep_space: bool) -> list[int]:
+def _ids_after(tokenizer: Tokenizer, prompt: Beginning, answer: MarkedText, keep_space: bool) -> list[int]:
     """The ids that an answer adds to a prompt's; without ``keep_space``, with those of the prompt's trailing space."""
-    if not answer:
+    if not answer.text:
         return []
-    kept = prompt.text if keep_space else prompt.text.rstrip()
-    after = prompt.text[len(kept) :] + answer
-    ids = tokenizer.encode(kept) if kept else []
-    whole = tokenizer.encode(kept + after)
+    kept = prompt.text if keep_space else prompt.text.stripped()
+    after = MarkedText(prompt.text.text[len(kept.text) :]).followed_by(*answer)
+    ids = kept.ids(tokenizer) if kept.text else []
+    whole = kept.followed_by(*after).ids(tokenizer)
     if whole[: len(ids)] == ids:
         return whole[len(ids) :]
     # A token crosses the boundary, but the prompt's ids must not change. Encoded alone, an answer may begin with a mark
     # for a space that is not in the text; after an ordinary character it does not.
     for anchor in ANCHORS:
-        ids, whole = tokenizer.encode(anchor), tokenizer.encode(anchor + after)
+        ids, whole = tokenizer.encode(anchor), MarkedText(anchor).followed_by(*after).ids(tokenizer)
         if whole[: len(ids)] == ids:
             return whole[len(ids) :]
-    return tokenizer.encode(after)
+    return after.ids(tokenizer)
 
 
 ANCHORS = ("\n", ".", "a")
 """Texts to encode an answer after; the first one is used whose tokens do not cross into the answer."""
-
-
-def _text_of(tokenizer: Tokenizer, prompt: Prompt) -> _Text:
-    """The ids and the last text of a prompt: only text after the last audio or image is joined with a continuation."""
-    last = max((index for index, part in enumerate(prompt) if part.media), default=-1)
-    ids = list(tokenizer.starts_with)
-    for with_media, parts in groupby(prompt[: last + 1], key=lambda part: part.media is not None):
-        if with_media:
-            ids += [id for part in parts if part.media for id in tokenizer.media_ids(part.media)]
-        else:
-            ids += tokenizer.encode("".join(part.text for part in parts))
-    return _Text(ids, "".join(part.text for part in prompt[last + 1 :]))
 
 
 def _fallback_start(tokenizer: Tokenizer) -> int:
@@ -376,15 +355,31 @@ def _fallback_start(tokenizer: Tokenizer) -> int:
     return tokenizer.fallback_start
 
 
-def _characters(tokenizer: Tokenizer, text: str, ids: Sequence[int], count: int) -> int:
+def _bytes_after(tokenizer: Tokenizer, text: MarkedText, ids: Sequence[int], count: int) -> int:
+    """The number of UTF-8 bytes of a text after its first ``count`` ids, which may end within a character."""
+    byte_length = getattr(tokenizer, "byte_length", None)
+    if byte_length is not None and 0 < count < len(ids):
+        offsets = text.offsets(tokenizer)
+        if offsets[count - 1][1] > offsets[count][0]:  # only tokens that are bytes share a character
+            return sum(map(byte_length, ids[count:]))
+    characters = _characters(tokenizer, text, ids, count)
+    return _utf8_length(text.text[characters:])
+
+
+def _utf8_length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _characters(tokenizer: Tokenizer, text: MarkedText, ids: Sequence[int], count: int) -> int:
     """The number of characters in the first ``count`` ids of a text."""
     if count in (0, len(ids)):
-        return len(text) if count else 0
+        return len(text.text) if count else 0
     try:
-        offsets = tokenizer.offsets(text)
+        offsets = text.offsets(tokenizer)
     except BackboneError:  # a tokenizer without offsets: any place is possible
-        first, last = 0, len(text)
+        first, last = 0, len(text.text)
     else:  # offsets may exclude white space at either end of a token
         first, last = offsets[count - 1][1], offsets[count][0]
-    ends = (end for end in range(last, first - 1, -1) if tokenizer.encode(text[:end]) == ids[:count])
-    return next(ends, first)
+    ends = (end for end in range(last, first - 1, -1) if text.first(end).ids(tokenizer) == ids[:count])
+    # A mark in front of the text may have the place of the first character, which the next token then contains.
+    return next(ends, min(first, last))

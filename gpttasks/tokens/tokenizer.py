@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import BackboneError, DataError, one_line
+from ..example import Spans
 from ..hashing import text_digest
+from .spelt_tokens import SpeltTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,20 +48,25 @@ class Tokenizer(Protocol):
     end: int | None
     """The id of the end token; None without one."""
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of ``text`` alone, without special tokens."""
+    def encode(self, text: str, special: Spans = ()) -> list[int]:
+        """The ids of ``text`` alone, without special tokens in front of it or after it.
+
+        special:
+            the spans of the text in which a special token that is spelt is this token; elsewhere it is only text. Left
+            out by the callers where there are none, so that a tokenizer without special tokens need not have it.
+        """
         ...
 
     def media_ids(self, media: Media) -> list[int]:
         """The negative ids that represent audio or an image. Raises DataError if no encoder can read it."""
         ...
 
-    def token_ends(self, text: str) -> list[int]:
+    def token_ends(self, text: str, special: Spans = ()) -> list[int]:
         """The ends of the tokens of ``text``, in characters from its start, ascending and without repetition."""
         ...
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        """The place of each token of ``encode(text)`` in the text: (first character, character after the last).
+    def offsets(self, text: str, special: Spans = ()) -> list[tuple[int, int]]:
+        """The place of each token of ``encode(text, special)``: (first character, character after the last).
 
         Raises BackboneError for a tokenizer without offsets.
         """
@@ -95,15 +102,19 @@ class TextTokenizer:
         added: dict[int, Any] = tokenizer.added_tokens_decoder
         # The id of each special token by its text; decoding leaves these tokens out.
         self.special_ids: Mapping[str, int] = {token.content: index for index, token in added.items() if token.special}
+        self._spelt = SpeltTokens(tokenizer, self.special_ids)
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
         if self._backend is not None:  # a tokenizer.json may switch these on; rows are cut, and counted, elsewhere
             self._backend.no_truncation()
             self._backend.no_padding()
+            self._backend.encode_special_tokens = False  # which ones are text is decided for each text
         self.encode_cached = lru_cache(maxsize=4096)(self._encode)
         self.media: MediaNodes | None = None
 
-    def _encode(self, text: str) -> tuple[int, ...]:
+    def _encode(self, text: str, special: Spans = ()) -> tuple[int, ...]:
         try:
+            if self._spelt.unmeant(text, special):
+                return tuple(self._spelt.encode(text, special))
             if self._backend is not None:
                 # The same ids as calling the tokenizer, in a third of the time: offsets are not computed.
                 return tuple(self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids)
@@ -112,9 +123,20 @@ class TextTokenizer:
         except (TypeError, UnicodeEncodeError) as error:  # tokenizers raise these for half a surrogate pair
             raise DataError(f"the text is not valid Unicode and cannot be tokenised: {text[:80]!r}") from error
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of ``text`` alone, without special tokens."""
-        return list(self.encode_cached(text) if len(text) <= CACHED_LENGTH else self._encode(text))
+    def encode(self, text: str, special: Spans = ()) -> list[int]:
+        """The ids of ``text`` alone; special tokens that are spelt outside the spans ``special`` are text."""
+        encode = self.encode_cached if len(text) <= CACHED_LENGTH else self._encode
+        return list(encode(text, special))
+
+    def unmeant(self, text: str, special: Spans = ()) -> list[str]:
+        """The special tokens that are spelt outside the spans ``special``, where they are text."""
+        return self._spelt.unmeant(text, special)
+
+    @property
+    def bos_text(self) -> str | None:
+        """The text of the token that begins rows, or would begin them; None if it has no text."""
+        bos = self.starts_with[0] if self.starts_with else self.fallback_start
+        return next((text for text, id in self.special_ids.items() if id == bos), None)
 
     def media_ids(self, media: Media) -> list[int]:
         """The negative ids that represent audio or an image. Raises DataError if no encoder can read it."""
@@ -124,7 +146,7 @@ class TextTokenizer:
             )
         return self.media.ids(media)
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
+    def offsets(self, text: str, special: Spans = ()) -> list[tuple[int, int]]:
         """The place of each token that :meth:`encode` gives, as (first character, character after the last).
 
         Raises BackboneError for a tokenizer without offsets.
@@ -134,13 +156,15 @@ class TextTokenizer:
                 "this tokenizer does not give the offsets of its tokens in the text",
                 hint="save it as a fast tokenizer (tokenizer.json)",
             )
+        if self._spelt.unmeant(text, special):
+            return self._spelt.offsets(text, special)
         return list(self._backend.encode(text, add_special_tokens=False).offsets)
 
-    def token_ends(self, text: str) -> list[int]:
+    def token_ends(self, text: str, special: Spans = ()) -> list[int]:
         """The ends of the tokens of ``text``, in characters; for a tokenizer without offsets, every character."""
         if self._backend is None:
             return list(range(1, len(text) + 1))
-        return sorted({end for _, end in self.offsets(text) if end})
+        return sorted({end for _, end in self.offsets(text, special) if end})
 
     def decode(self, ids: list[int]) -> str:
         """The text of ``ids`` exactly as it was written, special tokens left out."""
@@ -150,6 +174,14 @@ class TextTokenizer:
     def pieces(self, ids: list[int]) -> list[str]:
         """The text of each id on its own, to show where tokens begin and end."""
         return [str(self.inner.decode([token], clean_up_tokenization_spaces=False)) for token in ids]
+
+    @property
+    def byte_length(self) -> Callable[[int], int] | None:
+        """The number of bytes of a token of a byte-level vocabulary, which may be part of a character; else None."""
+        decoder = getattr(self._backend, "decoder", None)
+        if decoder is None or "ByteLevel" not in type(decoder).__name__:
+            return None
+        return lambda id: len(self.inner.convert_ids_to_tokens(id))  # one letter stands for each byte
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files; those of the folder that it was loaded from are copied unchanged.

@@ -42,16 +42,8 @@ class LazyItems(Sequence[Item]):
             self._items[index] = items[0]
         return self._items[index]
 
-
-def may_not_fit(example: Example, context: int) -> bool:
-    """Whether the text of an example that cannot be cut may be longer than the context.
-
-    A token has at least one byte, so text with no more bytes than the context has tokens fits with any tokenizer.
-    """
-    fixed = sum(len(part.text.encode("utf-8", "surrogatepass")) for part in example.prompt if part.kind == "fixed")
-    answers = (*example.choices, *example.references, example.target or "")
-    return fixed + max(len(answer.encode("utf-8", "surrogatepass")) for answer in answers) + SPECIAL_TOKENS > context
-
-
-SPECIAL_TOKENS = 16
-"""An upper bound for the tokens that a head adds to the text: a start, an end, a separator."""
+    def only(self, places: Sequence[int]) -> LazyItems:
+        """The items of the examples at these places."""
+        kept = LazyItems(self.head, [self.examples[place] for place in places])
+        kept._items = {new: self._items[old] for new, old in enumerate(places) if old in self._items}
+        return kept

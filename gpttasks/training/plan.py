@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..engine.batches import batches_by_tokens
 from ..hashing import seeded_hash
 from ..item import Item
+
+PLANNED = 4096
+"""The number of items up to which an estimate plans a whole epoch."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,22 @@ class Plan:
         # Rounded first: 1.1 epochs of 10 items are slightly more than 11 in floating point, which must not become 12.
         return None if self.epochs is None else math.ceil(round(self.epochs * self.items, 6))
 
-    def estimate(self, tokens_per_item: float) -> tuple[int, int]:
-        """About how many steps and tokens the training has, for items of this average length."""
-        # A step ends with the item that reaches tokens_per_step: half an item beyond it, on average.
-        step = max(tokens_per_item, min(self.tokens_per_step + tokens_per_item / 2, self.items * tokens_per_item))
+    def estimate(self, lengths: Sequence[int]) -> tuple[int, int]:
+        """About how many steps and tokens the training has, from the tokens of some or all of its items.
+
+        One epoch is planned with these lengths, each of which stands for equally many items.
+        """
+        items = min(self.items, PLANNED)
+        epoch = replace(self, items=items, epochs=1, steps=None)
+        seen = steps = 0
+        while seen < items:
+            seen += len(epoch.next_step(seen, lambda index: lengths[index % len(lengths)]))
+            steps += 1
+        tokens = sum(lengths[index % len(lengths)] for index in range(items))
         if self.total_items is None:
-            return self.steps or 0, round((self.steps or 0) * step)
-        return max(1, round(self.total_items * tokens_per_item / step)), round(self.total_items * tokens_per_item)
+            return self.steps or 0, round((self.steps or 0) * tokens / steps)
+        epochs = self.total_items / items
+        return max(1, round(steps * epochs)), round(tokens * epochs)
 
     def share(self, step: int, seen: int) -> float:
         """The share of the training that is done after ``step`` steps and ``seen`` items, from 0 to 1."""

@@ -66,6 +66,8 @@ class TrainingState:
     """The number of items so far; an item counts once per epoch."""
     cut: int = 0
     """The number of items in the first epoch that were longer than the context."""
+    cut_at_start: int = 0
+    """The number of those that were cut at the start of a passage, whose end is kept."""
     tokens: int = 0
     warmed: float = 0.0
     """The share of the training that was done when the warm-up ended."""
@@ -78,6 +80,17 @@ class TrainingState:
     bad_validations: int = 0
     stopped_early: bool = False
     resumed_at: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a training is: the seconds for a token, and those for the update that ends a step; ``tokens`` were
+    processed to measure it.
+    """
+
+    tokens: int
+    seconds_per_token: float
+    seconds_per_update: float
 
 
 class Trainer:
@@ -159,6 +172,45 @@ class Trainer:
         self._restore_best()
         return self.state
 
+    def measure(self, items: Sequence[Item], seconds: float) -> Speed:
+        """How fast the training is, measured on micro-batches of some items for about ``seconds``, at least on one.
+
+        The learning rate is 0, so that no weight changes.
+        """
+        for group in self.raw_optimizer.param_groups:
+            group["lr"] = 0.0
+        self._train_mode()
+        sums: dict[str, float] = defaultdict(float)
+        self._backward(list(items[:1]), counts_of(items[:1]), sums)  # the first step takes longer: it allocates memory
+        self._timed_update()
+        plan = Plan(len(items), self.options.tokens_per_step, self.settings.seed, steps=1)
+        seen, tokens, spent = 0, 0, 0.0
+        updates: list[float] = []
+        while spent < seconds:
+            step = [items[index] for index in plan.next_step(seen, lambda index: items[index].tokens)]
+            seen += len(step)
+            batches = list(micro_batches(step, self.tokens_per_batch))
+            middle = len(batches) // 2  # the first ones have the longest rows, so begin with those of usual length
+            for batch in batches[middle:] + batches[:middle]:
+                began = time.perf_counter()
+                self._backward(batch, counts_of(step), sums)
+                spent += time.perf_counter() - began
+                tokens += sum(item.tokens for item in batch)
+                if spent >= seconds:
+                    break
+            updates.append(self._timed_update())
+        return Speed(tokens, spent / tokens, sum(updates) / len(updates))
+
+    def _timed_update(self) -> float:
+        """Update the weights with the current learning rate; returns the seconds."""
+        began = time.perf_counter()
+        if self.options.clip:
+            self.accelerator.clip_grad_norm_(list(self.parameters.values()), self.options.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        float(next(iter(self.parameters.values())).detach().flatten()[0])  # waits until a GPU has finished
+        return time.perf_counter() - began
+
     def _resume(self) -> None:
         if self.last_checkpoint.exists():
             self.state = TrainingState(**load_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer))
@@ -187,13 +239,9 @@ class Trainer:
     def _step(self, items: list[Item]) -> int:
         """One optimiser step; losses are divided by their counts in the whole step. Returns the tokens of the step."""
         number = self.state.step
-        counts: Counter[str] = Counter()
-        for item in items:
-            counts.update(item.counts)
+        counts = counts_of(items)
         sums: dict[str, float] = defaultdict(float)
-        self.backbone.train_mode(self.options.dropout)
-        if self.modules is not None:
-            self.modules.train()
+        self._train_mode()
         for index, batch in enumerate(micro_batches(items, self.tokens_per_batch)):
             self._seed_dropout(number, index)
             self._backward(batch, counts, sums)
@@ -204,6 +252,11 @@ class Trainer:
         rate, norm = self._update(len(items))
         self._account(loss, losses, rate, norm, items)
         return sum(item.tokens for item in items)
+
+    def _train_mode(self) -> None:
+        self.backbone.train_mode(self.options.dropout)
+        if self.modules is not None:
+            self.modules.train()
 
     def _update(self, items: int) -> tuple[float, float | None]:
         """Clip the gradients and update the weights; returns the learning rate and the norm before clipping."""
@@ -262,6 +315,7 @@ class Trainer:
         state = self.state
         state.step += 1
         state.cut += sum(item.cut.tokens > 0 for item in items) if state.seen < self.plan.items else 0
+        state.cut_at_start += sum(item.cut.at_start > 0 for item in items) if state.seen < self.plan.items else 0
         state.seen += len(items)
         state.tokens += sum(item.tokens for item in items)
         state.seconds = time.monotonic() - self._began
@@ -312,3 +366,11 @@ class Trainer:
         best = self.settings.checkpoints / "best.safetensors"
         if self.state.best_step is not None and self.state.best_step != self.state.step:
             load_checkpoint(best, self.parameters)
+
+
+def counts_of(items: Sequence[Item]) -> Counter[str]:
+    """What the sums of losses are divided by, by the name of the loss."""
+    counts: Counter[str] = Counter()
+    for item in items:
+        counts.update(item.counts)
+    return counts

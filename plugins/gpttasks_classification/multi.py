@@ -27,7 +27,9 @@ class MultiLabelOptions(PromptOptions):
     )
     labels: Labels = Field(
         description="the word for each label: a list in the order of the label indices, or a mapping from the "
-        "values of the column to words"
+        "values of the column to words. Where the data name their classes, a mapping from names to words may call them "
+        "anything; a list, or a mapping from numbers, must agree with the names: equal but for case and punctuation, "
+        "or an abbreviation (neg, negative)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -39,6 +40,9 @@ class RegressionTask(PromptTask):
         value: Any = row.get(self.options.label)
         if is_blank(value):
             return None
+        name = row.class_name(self.options.label)
+        if name is not None and re.fullmatch(r"[+-]?[0-9]+([.][0-9]+)?", name):
+            value = name  # class 0 may be called 1, and is then the number 1
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError, OverflowError):

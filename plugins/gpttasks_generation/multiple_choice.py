@@ -78,6 +78,9 @@ class MultipleChoice(Task):
         value = row.get(self.options.label)
         if value is None or value != value or (isinstance(value, str) and not value.strip()):
             return None
+        name = row.class_name(self.options.label)
+        if name is not None and self.options.label_as != "index":
+            value = name  # data that name their classes A, B, C, … hold 0, 1, 2, …
         index = self._index(value, choices)
         if index is None or not 0 <= index < len(choices):
             first = self.options.first_index

@@ -56,6 +56,7 @@ class Harness(Source):
         self._seed = seed
         self._shown: list[str] = []
         self._hidden: Any = None
+        self._new: Any = None
         self._listen()
 
     def rows(self, split: str) -> Iterator[Row]:
@@ -71,14 +72,16 @@ class Harness(Source):
         """Start the draws of shots anew, as the harness does before the first document."""
         self.inner.set_fewshot_seed(self._seed)
 
-    def example(self, doc: Any, *, scored: bool) -> HarnessExample:
+    def example(self, doc: Any, *, scored: bool, new: bool = False) -> HarnessExample:
         """The example of a document, with the harness's own prompt and requests.
 
         Shots are drawn as the harness draws them, one document after another. A document of another split than the
-        ``scored`` one is never its own shot. Raises whatever the harness does for a document that it cannot read.
+        ``scored`` one is never its own shot. A ``new`` one comes from no split: its shots are those that the scored
+        document at its place gets. Raises whatever the harness does for a document that it cannot read.
         """
         inner = self.inner
-        self._shown, self._hidden = [], None if scored else doc
+        self._shown, self._hidden = [], None if scored or new else doc
+        self._new = doc if new else None
         context = inner.fewshot_context(
             doc,
             num_fewshot=self.shots,
@@ -156,22 +159,37 @@ class Harness(Source):
             draw = sampler.sample
 
             def drawn(n: int, eval_doc: Any = None, **more: Any) -> Any:
-                return draw(n, eval_doc=self._hidden if eval_doc is None else eval_doc, **more)
+                shots = draw(n, eval_doc=self._hidden if eval_doc is None else eval_doc, **more)
+                if self._new is None or eval_doc is not None or not any(map(self._is_new, shots)):
+                    return shots
+                pool = [shot for shot in sampler.fewshot_docs() if not self._is_new(shot)]
+                return pool[:n]
 
             sampler.sample = drawn
 
+    def _is_new(self, shot: Mapping[str, Any]) -> bool:
+        """Whether a shot is the document to be answered, which may lack the columns with the answer."""
+        return all(name in shot and shot[name] == value for name, value in (self._new or {}).items())
+
     def _prompt(self, context: str | list[str], instances: Sequence[Any]) -> Prompt:
-        """The context in parts: its beginning, each shot, and the document's own question as the passage."""
+        """The context in parts: its beginning, each shot, and the document's own question as the passage.
+
+        The passage keeps its end, as the harness keeps the end of a context that is too long.
+        """
         if isinstance(context, list):  # one context per choice
-            return (Part(os.path.commonprefix(context), "passage"),)  # noqa: RUF071 - texts, not paths
+            return (Part.with_special_tokens(os.path.commonprefix(context), "passage", keep="end"),)  # noqa: RUF071 - texts, not paths
         if instances[0].request_type == "loglikelihood_rolling":
-            return (Part(str(instances[0].args[0]), "passage"),)
+            return (Part.with_special_tokens(str(instances[0].args[0]), "passage"),)
         turns = self._shown
         if not turns or not context.endswith("".join(turns)):
-            return (Part(context, "passage"),)
+            return (Part.with_special_tokens(context, "passage", keep="end"),)
         front = context[: len(context) - len("".join(turns))]
-        shots = [Part(turn, "shot") for turn in turns[:-1]]
-        return (*([Part(front)] if front else []), *shots, Part(turns[-1], "passage"))
+        shots = [Part.with_special_tokens(turn, "shot") for turn in turns[:-1]]
+        return (
+            *([Part.with_special_tokens(front)] if front else []),
+            *shots,
+            Part.with_special_tokens(turns[-1], "passage", keep="end"),
+        )
 
     def _digest(self, keys: Any, *, leave_out: bool = False) -> str:
         """The SHA-256, in hex, of these keys of the task's description, or of all others."""

@@ -31,7 +31,7 @@ from gpttasks import (
 )
 
 from .example import HarnessExample
-from .requests import generate_request, left_cuts, longest_text, temperature_of
+from .requests import generate_request, left_cuts, likelihood_request, longest_text, temperature_of
 
 
 class HarnessHeadOptions(Options):
@@ -79,9 +79,11 @@ class HarnessHead(TextHead):
         answer = (example.separator or "") + _right_text(example)
         if _instances(example)[0].request_type == "generate_until":
             request = Generate(example.prompt, 1, keep_space=True)
-            yield self.item([row_with_answer(self.backbone.tokenizer, request, answer, self.backbone.context)])
+            special = ((0, len(answer)),)
+            row = row_with_answer(self.backbone.tokenizer, request, answer, self.backbone.context, special=special)
+            yield self.item([row])
         else:
-            yield self.item(self.rows(LogLikelihood(example.prompt, answer)))
+            yield self.item(self.rows(likelihood_request(example.prompt, answer)))
 
     def requests(self, example: Example) -> list[Request]:
         """The harness's requests. One that is repeated is asked again only where its text is drawn.
@@ -118,10 +120,10 @@ class HarnessHead(TextHead):
     def _asked(self, example: Example, place: int, instance: Any) -> Iterator[Request]:
         kind, arguments = instance.request_type, instance.args
         if kind == "loglikelihood_rolling":
-            yield Rolling((Part(str(arguments[0]), "passage"),))
+            yield Rolling((Part.with_special_tokens(str(arguments[0]), "passage"),))
         elif kind == "loglikelihood":
             context, continuation = arguments
-            yield LogLikelihood(self._prompt(context, continuation, self.backbone.context), continuation)
+            yield likelihood_request(self._prompt(context, continuation, self.backbone.context), continuation)
         elif kind == "generate_until":
             settings = {**arguments[1], **self.options.generation}
             prompt = self._prompt(arguments[0], "", self.backbone.context - longest_text(settings))
@@ -149,9 +151,10 @@ class HarnessHead(TextHead):
         """
         tokenizer = getattr(self.backbone, "tokenizer", None)
         if tokenizer is None or room < 1:  # then the engine says what is wrong
-            return (Part(context),)
+            return (Part.with_special_tokens(context),)
         cut = next(left_cuts(tokenizer, context, continuation, room))
-        return tuple(part for part in (Part(context[:cut], "passage"), Part(context[cut:])) if part.text)
+        parts = (Part.with_special_tokens(context[:cut], "passage"), Part.with_special_tokens(context[cut:]))
+        return tuple(part for part in parts if part.text)
 
 
 def _right_text(example: Example) -> str:

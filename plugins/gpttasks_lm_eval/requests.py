@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpttasks import Generate, Prompt, UserError
+from gpttasks import Generate, LogLikelihood, Prompt, UserError
 
 DEFAULT_TOKENS = 256
 """The longest text where a task does not say how long: the harness's own default."""
@@ -50,19 +50,29 @@ def generate_request(prompt: Prompt, options: Mapping[str, Any], seed: int) -> G
     )
 
 
+def likelihood_request(prompt: Prompt, continuation: str) -> LogLikelihood:
+    """The request for a continuation. Special tokens that it spells are meant, as in all texts of the harness."""
+    return LogLikelihood(prompt, continuation, special=((0, len(continuation)),))
+
+
 def left_cuts(tokenizer: Any, context: str, continuation: str, room: int) -> Iterator[int]:
     """After how many characters a context may begin so that it fits into ``room`` tokens with its continuation.
 
     Ascending: 0 alone if all of it fits, else places where a token begins, and the context's end as the last.
     The harness's models cut there too: what is nearest to the continuation stays.
     """
+
+    def ids(text: str) -> list[int]:
+        row: list[int] = tokenizer.encode(text, ((0, len(text)),)) if text else []
+        return row
+
     room -= len(tokenizer.starts_with)
-    excess = len(tokenizer.encode(context + continuation)) - room
+    excess = len(ids(context + continuation)) - room
     if excess <= 0:
         yield 0
         return
     # A text cut off in the middle may begin with other tokens, and more of them: each place has to be tried.
-    for end in tokenizer.token_ends(context)[excess - 1 : -1]:
-        if len(tokenizer.encode(context[end:] + continuation)) <= room:
+    for end in tokenizer.token_ends(context, ((0, len(context)),))[excess - 1 : -1]:
+        if len(ids(context[end:] + continuation)) <= room:
             yield end
     yield len(context)

@@ -68,10 +68,10 @@ class HarnessTask(Task):
 
     def example(self, row: Row) -> Example:
         """Raises UnusableRow for a document that the harness's task cannot read."""
-        # Another row is one to be predicted.
-        doc, scored = (row.doc, row.scored) if isinstance(row, DocumentRow) else (dict(row), False)
         try:
-            return self.harness.example(doc, scored=scored)
+            if isinstance(row, DocumentRow):
+                return self.harness.example(row.doc, scored=row.scored)
+            return self.harness.example(dict(row), scored=False, new=True)  # a row to be predicted
         except GpttasksError:
             raise
         except Exception as error:  # templates and functions of the task may raise anything

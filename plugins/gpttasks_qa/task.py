@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from gpttasks import Example, Options, Row, Task, Template, TemplateText, UnusableRow
+from gpttasks import Example, Options, Row, Task, Template, TemplateText, TextList, UnusableRow
 
 PROMPT = "Question: {{ question }}\nPassage: {{ context | passage }}\nAnswer:"
 
@@ -74,6 +74,7 @@ class QuestionAnswering(Task):
     def __init__(self, options: QuestionAnsweringOptions | None = None) -> None:
         super().__init__(options)
         self._prompt = Template(self.options.prompt)
+        self._context = TextList(self.options.context)
 
     @property
     def columns(self) -> frozenset[str]:
@@ -89,8 +90,8 @@ class QuestionAnswering(Task):
 
     def example(self, row: Row) -> Example:
         """Raises UnusableRow where an answer is not in the passage, or not where the row says."""
-        context = str(row[self.options.context])
         prompt = self._prompt.render(row)
+        context = " ".join(self._context.render(row))
         group = hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         if self.options.answers not in row:
             return Example(prompt, group=group)  # to be answered only

@@ -9,4 +9,4 @@ from gpttasks import Row
 
 def with_value(row: Row, name: str, value: Any) -> Row:
     """A copy of the row in which ``name`` is ``value``; messages give the place of the original row."""
-    return Row({**row, name: value}, place=row.place, file=row.file, line=row.line)
+    return row.with_values({name: value})

@@ -119,6 +119,17 @@ def test_names_that_match_nothing(tiny_gpt2_folder, options, key, meant):
     assert meant in str(caught.value)
 
 
+@pytest.mark.parametrize(("layers", "missing"), [([0, 99], [99]), ([7, 8], [7, 8]), (2, [2])])
+def test_layers_that_the_model_does_not_have(tiny_gpt2_folder, layers, missing):
+    with pytest.raises(UserError) as caught:
+        Lora(LoraOptions(targets=["c_attn"], peft={"layers_to_transform": layers})).apply(load(tiny_gpt2_folder))
+    assert [problem.message for problem in caught.value.problems] == [
+        f"no target is in a layer {index}" for index in missing
+    ]
+    _, backbone = adapted(tiny_gpt2_folder, targets=["c_attn"], peft={"layers_to_transform": [1]})
+    assert len(trained(backbone)) == 2
+
+
 def test_names_that_match_something_are_accepted(tiny_gpt2_folder):
     peft = {"modules_to_save": ["lm_head"], "exclude_modules": ["c_fc"], "rank_pattern": {"^transformer.*c_attn": 2}}
     _, backbone = adapted(tiny_gpt2_folder, peft=peft)

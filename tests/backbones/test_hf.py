@@ -2,8 +2,11 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
+from small_runs import run
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
@@ -195,3 +198,32 @@ def test_an_invalid_hub_id():
 def test_half_a_surrogate_pair_is_an_error(tiny_gpt2_folder):
     with pytest.raises(DataError, match="not valid Unicode"):
         load(tiny_gpt2_folder).tokenizer.encode("a \ud83d b")
+
+
+@pytest.fixture
+def cached(tiny_gpt2_folder):
+    """The name of a Hub model that was downloaded before, as the Hub's client keeps it."""
+    cache = Path(constants.HF_HUB_CACHE) / "models--acme--tiny"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text(commit)
+    shutil.copytree(tiny_gpt2_folder, cache / "snapshots" / commit)
+    yield "acme/tiny"
+    shutil.rmtree(cache)
+
+
+def test_what_has_to_be_downloaded(cached, tiny_gpt2_folder):
+    def to_download(path, **options):
+        return HuggingFace(HuggingFaceOptions(path=str(path), **options)).to_download()
+
+    assert to_download(tiny_gpt2_folder) is None
+    assert to_download(cached) is None
+    assert to_download(cached, revision="another") == cached
+    assert to_download("acme/other") == "acme/other"
+    assert to_download("not a / valid name") is None, "loading says what is wrong with it"
+
+
+def test_an_adapter_of_a_hub_model_names_the_hub_model(cached, recipe):
+    done = run(recipe, "out", f"backbone={cached}", "train={steps: 1}")
+    config = json.loads((done.folder / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == cached

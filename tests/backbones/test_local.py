@@ -11,7 +11,7 @@ from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import BackboneError
 from gpttasks.model.loaded import fuse_activations, model_context, usable_context
 
-FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2"]
+FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2", "phi3"]
 
 
 @pytest.fixture(params=FAMILIES)
@@ -24,6 +24,8 @@ def pair(request, tiny_folder):
 
 
 ROWS = [[5, 9, 270, 31, 8, 99, 14], [7], [300, 2, 2, 41]]
+LONG = [*range(9, 39)]
+"""A row beyond the length at which the rotary factors of the tiny Phi-3 change."""
 
 
 def test_a_padded_batch_equals_single_rows(pair):
@@ -46,6 +48,21 @@ def test_a_padded_batch_equals_single_rows(pair):
     torch.testing.assert_close(targets.nll(), -logprobs.sum(), atol=1e-4, rtol=1e-4)
     assert targets.greedy().tolist() == (expected.argmax(-1) == targets.ids).tolist()
     assert backbone.hidden_size == states[0].shape[0]
+
+
+def test_a_batch_of_short_and_long_rows_equals_single_rows(pair):
+    backbone, plain = pair
+    rows = [ROWS[0], LONG, ROWS[2], LONG[::-1]]
+    with torch.no_grad():
+        found = backbone.forward(rows, {0, -1})
+        alone = [plain(input_ids=torch.tensor([row]), output_hidden_states=True) for row in rows]
+        for index, (row, outputs) in enumerate(zip(rows, alone, strict=True)):
+            at = [list(range(len(row))) if place == index else [] for place in range(len(rows))]
+            torch.testing.assert_close(found.states_at(at, 0), outputs.hidden_states[0][0], atol=1e-4, rtol=1e-4)
+            logits = found.targets([len(other) if place != index else 1 for place, other in enumerate(rows)]).logits
+            torch.testing.assert_close(logits, outputs.logits[0, :-1], atol=1e-4, rtol=1e-4)
+    assert found.ids.shape == (4, 30)
+    assert found.lengths == [7, 30, 4, 30]
 
 
 def test_context_of_a_config():

@@ -121,7 +121,8 @@ def test_schema_is_one_json_document_on_stdout(capsys):
 def test_data_shows_columns_rows_labels_and_ids(folder, capsys):
     status, err = check(capsys, "recipe.yaml", "task.data={path: data, id: text}", "--data")
     assert status == 0
-    assert f"data: {folder / 'data'}; splits: test, train\ncolumns of test: text, label\n" in err
+    assert f"data: {folder / 'data'}; splits: test, train\n" in err
+    assert "\ncolumns of test: text, label\n" in err
     assert "test: 3 examples (test)\n" in err
     assert "  rows read  3, 0 of them bad and skipped\n" in err
     assert "  labels     good 2, bad 1\n" in err
@@ -204,6 +205,7 @@ def test_show_marks_tokens_target_and_what_is_cut(folder, tiny_gpt2_folder, caps
     shown = first.split("\n", 1)[1].split("  cut: ")[0]
     assert 128 - 10 <= shown.count("│") - 1 <= 128
     assert cut > 300 - 128
+    assert f"  cut: {cut:,} tokens at the end of a passage\n" in first
     assert "cut" not in second
     assert "right answer: good" in second
     everything = second.split("\n", 1)[1]
@@ -308,3 +310,11 @@ def test_values_of_a_label_that_are_not_counted_are_mentioned(folder, capsys, mo
     status, err = check(capsys, "recipe.yaml", "--data")
     assert status == 0
     assert "'good' as good 1, 'bad' as bad 1; further values were not counted" in err
+
+
+@pytest.mark.parametrize(("suffix", "how"), [(".csv", "fields may be quoted"), (".tsv", "quotes are text")])
+def test_how_the_quotes_of_delimited_files_were_read_is_shown(suffix, how, folder, capsys):
+    (folder / f"rows{suffix}").write_text(ROWS.replace(",", "\t") if suffix == ".tsv" else ROWS)
+    data = f"task.data={{path: rows{suffix}, splits: {{test: rows{suffix}}}}}"
+    _, err = check(capsys, "recipe.yaml", data, "--data")
+    assert f"{suffix} files: {how} (data.quoting: " in err

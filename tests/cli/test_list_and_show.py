@@ -38,9 +38,13 @@ class Count(Task):
     name = "count"
     Options = CountOptions
 
+    def example(self, row):
+        return Example("text")
+
 
 class Silent(Task):
     name = "silent"
+    example = Count.example
 
 
 @hookimpl

@@ -33,7 +33,8 @@ class FakePredictor:
 
     def predict(self, rows):
         for row in rows:
-            yield Prediction(row, row["text"].upper(), {"good": 0.75, "bad": 0.25}, self.cut_tokens)
+            text = row["text"].upper()
+            yield Prediction(row, text, {"good": 0.75, "bad": 0.25}, self.cut_tokens, empty=not text.strip())
 
 
 @pytest.fixture
@@ -139,6 +140,11 @@ def test_output_with_json_tells_where_the_rows_are(folder, capsys):
     assert main(["predict", "runs/x", "a film", "--output", "out.jsonl", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["n"], document["output"], document["predictions"]) == (1, "out.jsonl", None)
+
+
+def test_empty_answers_are_counted(folder, capsys):
+    assert main(["predict", "runs/x", "a film", " "]) == 0
+    assert "warning: 1 of 2 answers is empty" in capsys.readouterr().err
 
 
 def test_cuts_are_counted(folder, capsys, monkeypatch):

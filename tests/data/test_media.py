@@ -1,5 +1,7 @@
 """Audio and images in rows: the values that hold them, and the messages about other values."""
 
+import io
+
 import pytest
 
 from gpttasks.data.media import media_of
@@ -14,12 +16,42 @@ WAV = b"RIFF\x00\x00\x00\x00WAVE"
 @pytest.mark.parametrize(
     ("begin", "kind"),
     [
-        *[(b"RIFF", "audio/wav"), (b"fLaC", "audio/flac"), (b"OggS", "audio/ogg"), (b"ID3", "audio/mpeg")],
+        *[(WAV, "audio/wav"), (b"fLaC", "audio/flac"), (b"ID3", "audio/mpeg")],
         *[(b"\xff\xfb", "audio/mpeg"), (b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg")],
     ],
 )
 def test_the_type_is_recognised_from_the_bytes(begin, kind):
     assert media_of(begin + b"...").type == kind
+
+
+@pytest.mark.parametrize(
+    ("format", "subtype", "kind"),
+    [
+        *[("WAV", "PCM_16", "audio/wav"), ("AIFF", "PCM_16", "audio/aiff"), ("FLAC", "PCM_16", "audio/flac")],
+        *[("OGG", "VORBIS", "audio/ogg"), ("OGG", "OPUS", "audio/ogg"), ("MP3", "MPEG_LAYER_III", "audio/mpeg")],
+    ],
+)
+def test_files_that_libsndfile_writes(format, subtype, kind):
+    soundfile, numpy = pytest.importorskip("soundfile"), pytest.importorskip("numpy")
+    written = io.BytesIO()
+    soundfile.write(written, numpy.zeros(1600), 16000, format=format, subtype=subtype)
+    assert media_of(written.getvalue()).type == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"RIFF\x24\x00\x00\x00WEBPVP8 ", "a RIFF file that holds b'WEBP'"),
+        (b"RIFF\x24\x00\x00\x00AVI LIST", "a RIFF file that holds b'AVI '"),
+        (b"FORM\x00\x00\x00\x24ILBMBMHD", "a FORM file that holds b'ILBM'"),
+        (b"OggS" + bytes(22) + b"\x01*\x80theora", r"an Ogg file whose first stream begins with b'\\x80theora'"),
+        (b"\x00\x00\x00\x18ftypisom", "an MP4 file of the brand b'isom'"),
+        (b"RIFF", "a RIFF file that holds b''"),
+    ],
+)
+def test_a_container_is_what_it_holds(data, message):
+    with pytest.raises(ValueError, match=f"unknown format, {message}; known formats: audio/wav"):
+        media_of(data)
 
 
 def test_bytes_paths_and_mappings(tmp_path):

@@ -15,6 +15,7 @@ from gpttasks.engine.generation import generate
 from gpttasks.errors import RunFailed
 from gpttasks.example import as_prompt
 from gpttasks.requests import Generate
+from gpttasks.tokens.stops import StopTexts
 from gpttasks.tokens.tokenizer import TextTokenizer
 
 BPE = TextTokenizer(train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64))
@@ -62,22 +63,32 @@ def ask(model, max_tokens=100, **options):
 STOPS = st.lists(st.text("god film,", min_size=1, max_size=5), max_size=3).map(tuple)
 
 
+def ends_of(text, stop):
+    """(first character, character after the last) of every stop text in a text that is not before the answer."""
+    answer = next((place for place, letter in enumerate(text) if not letter.isspace()), len(text))
+    found = [(place, place + len(word)) for word in stop for place in range(len(text)) if text.startswith(word, place)]
+    return [(begin, end) for begin, end in found if begin >= answer or text[answer:end].strip()]
+
+
 @given(text=st.text("god film,\n", min_size=1, max_size=30), stop=STOPS, max_tokens=st.integers(1, 20))
 @example(text="a good film", stop=("od f",), max_tokens=20)
 @example(text="a good film", stop=("film", "good"), max_tokens=20)
 @example(text="a good film", stop=("d", "oo", "g"), max_tokens=20)
 @example(text="a good film", stop=("bad",), max_tokens=20)
 @example(text="a good film", stop=("a ", "g"), max_tokens=20)
+@example(text=" \n a good", stop=("\n",), max_tokens=20)
+@example(text="\ngood film", stop=("\ng",), max_tokens=20)
+@example(text="  good\n", stop=(" ",), max_tokens=20)
 def test_how_a_text_ends(text, stop, max_tokens):
     ends = [end for _, end in BPE.offsets(text)]
-    whole = min([place + len(word) for word in stop if (place := text.find(word)) >= 0], default=None)
+    whole = min([end for _, end in ends_of(text, stop)], default=None)
     model = Model(text=text)
     reply = ask(model, max_tokens, stop=stop)
     assert model.asked == reply.tokens, "no more tokens than needed are generated"
     stopped_at = None if whole is None else next(n for n, end in enumerate(ends, 1) if end >= whole)
     if stopped_at is not None and stopped_at <= max_tokens:
         seen = text[: ends[stopped_at - 1]]
-        before = min(seen.find(word) for word in stop if word in seen)
+        before = min(begin for begin, _ in ends_of(seen, stop))
         assert (reply.text, reply.tokens, reply.finish) == (seen[:before], stopped_at, "stop")
     elif len(ends) < max_tokens:
         assert (reply.text, reply.tokens, reply.finish) == (text, len(ends) + 1, "end")
@@ -92,6 +103,50 @@ def test_stops_that_span_tokens_and_several_stops():
     assert ask(Model(text="a good film"), stop=("od", "good")).text == "a ", "one token ends both"
     assert ask(Model(text="a good film"), stop=("never",), max_tokens=2).finish == "length"
     assert ask(Model(text="a good film"), stop=("a",)).text == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "stop", "answer", "finish"),
+    [
+        ("\ngood\nbad", "", "\n", "\ngood", "stop"),
+        ("\n\ngood\n\nbad", "", "\n\n", "\n\ngood", "stop"),
+        ("\n film: good", "", "\n film:", "", "stop"),  # the next question, not the beginning of an answer
+        (" a: good. a: bad", " a:", "a:", " good. ", "stop"),
+        (" a: good\n", " a:", ":", " good\n", "end"),
+        (" a good: film", " a:", ":", " a good", "stop"),  # another text than the separator
+        ("\n\n\n", "", "\n", "\n\n\n", "end"),
+    ],
+)
+def test_no_answer_ends_before_it_begins(text, separator, stop, answer, finish):
+    reply = ask(Model(text=text), stop=(stop,), separator=separator)
+    assert (reply.text, reply.finish) == (answer, finish)
+
+
+def test_with_keep_space_a_stop_text_may_come_first():
+    assert ask(Model(text="\ngood\nbad"), stop=("\n",), keep_space=True).text == ""
+
+
+WITH_SPECIAL = train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64)
+WITH_SPECIAL.add_special_tokens({"additional_special_tokens": ["<|eot|>", "<|sep|>"]})
+
+
+@pytest.mark.parametrize(
+    ("stop", "answer", "stopped"),
+    [
+        ("<|eot|>", "good film\n", True),
+        ("<|eot|> bad", "good film\n", True),
+        ("\n<|eot|>", "good film", True),
+        ("film\n<|eot|> ", "good ", True),
+        ("<|eot|><|sep|>", "good film\n bad", True),
+        ("<|sep|> a", "good film\n bad", True),
+        ("<|eot|>good", "good film\n bad a", False),
+        ("< |eot|>", "good film\n bad a", False),
+    ],
+)
+def test_a_stop_text_with_a_special_token_and_other_text(stop, answer, stopped):
+    ids = WITH_SPECIAL("good film\n<|eot|> bad<|eot|><|sep|> a", add_special_tokens=False)["input_ids"]
+    stops = StopTexts(TextTokenizer(WITH_SPECIAL), Generate(QUESTION, 100, (stop,)))
+    assert stops.read(ids) == (answer, stopped)
 
 
 def test_half_a_character_at_the_end_is_shown_as_such():

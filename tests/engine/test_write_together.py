@@ -15,7 +15,7 @@ from gpttasks.model.left_padding import PaddedBatch
 from gpttasks.model.self_tests import try_left_padding
 from gpttasks.requests import Generate, LogLikelihood
 
-TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral", "gemma2"]
+TOGETHER = ["gpt2", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gpt_oss", "gemma3_text", "mistral", "gemma2", "phi3"]
 PROMPTS = ["A", "The film was", "In 1984 the price was 3 dollars and", "日本の映画", "مرحبا يا", "👍👍", " "]
 
 
@@ -38,7 +38,7 @@ def test_greedy(load, family, tokens):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", TOGETHER)
+@pytest.mark.parametrize("family", [family for family in TOGETHER if family != "phi3"])  # its long texts are apart
 def test_prompts_read_in_parts_of_different_padding(load, family):
     """The logits equal those of one batch; padding common to all rows of a part is not processed."""
     backbone = load(family)

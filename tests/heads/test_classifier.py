@@ -218,7 +218,7 @@ def write_pairs(file, rows):
 def test_a_run_on_pairs_answers_the_same_in_either_order(recipe):
     for split, rows in (("train", 12), ("test", 6)):
         write_pairs(recipe.parent / "data" / f"{split}.csv", rows)
-    prompt = {"task.prompt": "{{ text | passage }} $ {{ other | passage }}"}
+    prompt = {"task.prompt": "{{ text | passage }} $ {{ other | passage }}", "task.data.overlap": "allow"}
     done = run(recipe, "out", "head={use: classifier, both_orders: ' $ ', lm_weight: 0.5}", **prompt)
     rows = samples(done.folder)
     predictor = Predictor(done.folder, load_plugins())
@@ -240,7 +240,7 @@ def test_a_hundred_and_fifty_classes(recipe, head):
         with open(recipe.parent / "data" / f"{split}.csv", "w", newline="") as out:
             csv.writer(out).writerow(["text", "label"])
             csv.writer(out).writerows([f"about {number * 20}", labels[number * 20]] for number in range(rows))
-    options = {"task.labels": labels, "train.steps": 1, "train.epochs": None}
+    options = {"task.labels": labels, "train.steps": 1, "train.epochs": None, "task.data.overlap": "allow"}
     metrics = "score.metrics=[accuracy, f1, log_loss, calibration_error]"
     done = run(recipe, "out", f"head={head}", metrics, **options)
     rows = samples(done.folder)

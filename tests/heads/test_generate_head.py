@@ -226,7 +226,7 @@ def recipe(tmp_path, tiny_gpt2_folder):
     file.write_text(
         f"""
 backbone: {tiny_gpt2_folder}
-task: {{use: generation, data: {{path: data}}, prompt: "{{{{ q }}}}:", target: "{{{{ a }}}}"}}
+task: {{use: generation, data: {{path: data, overlap: allow}}, prompt: "{{{{ q }}}}:", target: "{{{{ a }}}}"}}
 head: {{use: generate, max_tokens: 24}}
 adapt: full
 train: {{epochs: 40, learning_rate: 5.0e-3, tokens_per_step: 64}}

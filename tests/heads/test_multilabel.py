@@ -196,7 +196,7 @@ def films(tmp_path, tiny_gpt2_folder):
 backbone: {tiny_gpt2_folder}
 task:
   use: multi-label-classification
-  data: {{path: films}}
+  data: {{path: films, overlap: allow}}
   prompt: "{{{{ text | passage }}}}\\nGenres:"
   labels: [action, romance, horror]
 head: multilabel

@@ -91,7 +91,7 @@ def ratings(tmp_path, tiny_gpt2_folder):
 backbone: {tiny_gpt2_folder}
 task:
   use: regression
-  data: {{path: ratings}}
+  data: {{path: ratings, overlap: allow}}
   prompt: "{{{{ a | passage }}}} $ {{{{ b | passage }}}}"
 head: {{use: regression, both_orders: " $ "}}
 adapt: full

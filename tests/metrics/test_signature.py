@@ -95,3 +95,9 @@ def test_a_measure_holds_its_keys_and_the_options_that_are_not_defaults():
     assert measure_of(**common, metric=F1(F1.Options(average="macro"))) == measure_of(**common, metric=F1())
     binary = F1(F1.Options(average="binary", positive=0))
     assert parse_signature(measure_of(**common, metric=binary))["metric"] == 'f1(average="binary",positive=0)'
+
+
+def test_the_measure_says_that_scored_inputs_were_seen_before():
+    common = {"task": "t", "examples": "e", "n": 1, "split": "test", "limit": None, "metric": F1()}
+    assert parse_signature(measure_of(**common, overlap=True))["overlap"] == "allow"
+    assert "overlap" not in parse_signature(measure_of(**common))

@@ -12,7 +12,19 @@ from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.model.capabilities import RECORDED_AS, YES, Capability, inspected, unless
 
-FAMILIES = ["gpt2", "openai-gpt", "gpt_neo", "opt", "bloom", "llama", "qwen3", "gemma2", "gemma3_text", "gpt_oss"]
+FAMILIES = [
+    "gpt2",
+    "openai-gpt",
+    "gpt_neo",
+    "opt",
+    "bloom",
+    "llama",
+    "qwen3",
+    "gemma2",
+    "gemma3_text",
+    "gpt_oss",
+    "phi3",
+]
 
 
 def test_a_missing_capability_has_a_reason():

@@ -31,3 +31,30 @@ score: {split: train, limit: 6, metrics: [accuracy]}
     sets = Session(plugins).with_examples(recipe).sets
     assert len(sets["train"].examples) == 30
     assert len(sets["scored"].examples) == 6
+
+
+def test_any_number_of_shots_from_a_pool_scores_the_same_examples(tmp_path: Path) -> None:
+    rows = [f"A {word} film {number},{word}" for number in range(20) for word in ("good", "bad")]
+    (tmp_path / "test.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    (tmp_path / "small.yaml").write_text(
+        """
+backbone: nano
+task:
+  use: classification
+  data: {path: test.csv, splits: {test: test.csv}}
+  prompt: "{{ text | passage }} ="
+  labels: [bad, good]
+head: choice
+adapt: none
+score: {split: test, shots_from: pool, metrics: [accuracy]}
+"""
+    )
+    plugins = load_plugins()
+    scored = []
+    for shots in (0, 2):
+        recipe = load_recipe(str(tmp_path / "small.yaml"), [f"score.shots={shots}"], plugins)
+        parts = Session(plugins).with_examples(recipe)
+        scored.append([example.id for example in parts.scored])
+        assert len(parts.scored) + len(parts.sets["pool"].examples) == 40
+        assert (parts.shots is None) == (shots == 0)
+    assert scored[0] == scored[1]

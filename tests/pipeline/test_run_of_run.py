@@ -10,10 +10,14 @@ import pytest
 from small_runs import run, samples
 
 from gpttasks import Run
+from gpttasks.backbones.run import RunOptions
 from gpttasks.errors import BackboneError, DataError, RunFailed
+from gpttasks.heads.rescore import Rescore
 from gpttasks.pipeline.export import export_run
 from gpttasks.pipeline.predict import Predictor
+from gpttasks.pipeline.trained_files import tuned_by_run
 from gpttasks.plugins import load_plugins
+from gpttasks.recipe.schema import Use
 
 SCORE_ONLY = ("adapt=none", "train=null")
 
@@ -187,3 +191,25 @@ def test_a_row_that_cannot_be_predicted_is_named_whatever_the_run_did_with_such_
     predictor = Predictor(done.folder, load_plugins())
     with pytest.raises(DataError, match=r"1 of 2 rows cannot be used.*text 2.*leave them out of the input"):
         list(predictor.predict(predictor.text_rows(["A fine film.", " "])))
+
+
+@pytest.mark.parametrize(
+    ("heads", "tuned", "expected"),
+    [
+        (("rescore",), 0, True),
+        (("rescore", "rescore", "rescore"), 2, True),
+        (("rescore", "rescore"), None, False),
+        (("choice", "rescore"), 1, False),
+        (("rescore", "choice", "rescore"), 2, False),
+    ],
+)
+def test_settings_are_those_of_the_run_that_tuned_the_head(tmp_path, heads, tuned, expected):
+    """Each run scores the next one; all runs down to the one that tuned the head must have that head."""
+    for number, head in enumerate(heads):
+        (tmp_path / str(number) / "head").mkdir(parents=True)
+        below = f"{{use: run, path: {tmp_path / str(number + 1)}}}" if number + 1 < len(heads) else "{use: nano}"
+        (tmp_path / str(number) / "recipe.yaml").write_text(f"backbone: {below}\nhead: {{use: {head}}}\ntrain: null\n")
+    if tuned is not None:
+        (tmp_path / str(tuned) / "head" / "tuned.json").write_text("{}")
+    use = Use(name="run", options=RunOptions(path=str(tmp_path / "0")))
+    assert tuned_by_run(use, Rescore()) == expected

@@ -68,7 +68,8 @@ class TestFolder:
         }
 
     def test_what_the_model_cannot_do_is_said(self, recipe: Path, monkeypatch, capfd) -> None:
-        monkeypatch.setattr(self_tests, "try_ragged", lambda lm: unless("it was switched off for a test"))
+        monkeypatch.setattr(self_tests, "_small_models", {})  # the results of other tests, and of this one afterwards
+        monkeypatch.setattr(self_tests, "try_ragged", lambda lm, scope: unless("it was switched off for a test"))
         record = run(recipe, "out").document
         assert "rows are padded: it was switched off for a test" in capfd.readouterr().err
         assert record["backbone"]["capabilities"]["reads_ragged_reason"] == "it was switched off for a test"
@@ -364,7 +365,7 @@ class TestLanguageModel:
         file.write_text(
             """
 backbone: {use: scratch, config: {n_embd: 32, n_layer: 1, n_head: 2}, vocabulary: 300, context: 64}
-task: {use: language-modeling, data: {path: text}}
+task: {use: language-modeling, data: {path: text, overlap: allow}}
 head: lm
 adapt: full
 train: {steps: 40, learning_rate: 1.0e-2, tokens_per_step: 512}
@@ -398,14 +399,19 @@ class TestTrackers:
             run(recipe, "out", "runtime.trackers=[tensorbord]")
 
 
-def test_longer_text_is_cut_and_counted(recipe: Path) -> None:
-    file = recipe.parent / "data" / "test.csv"
-    text = file.read_text()
-    file.write_text(text + '"' + "A very long review of a good film. " * 60 + '",positive\n')
-    done = run(recipe, "out", "adapt=none", "train=null")
-    assert done.document["samples"]["truncated"] == 1
-    assert [row.truncated > 0 for row in samples(done.folder)].count(True) == 1
-    assert any("longer than the context" in warning for warning in done.document["warnings"])
+@pytest.mark.parametrize(("call", "side"), [("passage", "end"), ("passage(keep='end')", "start")])
+def test_longer_text_is_cut_and_counted(recipe: Path, call: str, side: str) -> None:
+    for name, review in (("test", "A very long review of a good film. "), ("train", "A long review of a film. ")):
+        file = recipe.parent / "data" / f"{name}.csv"
+        file.write_text(file.read_text() + '"' + review * 60 + '",positive\n')
+    done = run(recipe, "out", f'task.prompt="{{{{ text | {call} }}}}\\nSentiment:"', "train.epochs=1")
+    counts, at_start = done.document["samples"], int(side == "start")
+    assert (counts["truncated"], counts["truncated_at_start"]) == (1, at_start)
+    assert (counts["train_truncated"], counts["train_truncated_at_start"]) == (1, at_start)
+    (cut,) = [row for row in samples(done.folder) if row.truncated > 0]
+    assert cut.example().prompt[0].keep == ("end" if side == "start" else "start")
+    warnings = " ".join(done.document["warnings"])
+    assert warnings.count(f"their passages were cut at their {side}") == 2
 
 
 def test_a_hook_hears_of_the_run(recipe: Path) -> None:

@@ -47,7 +47,7 @@ class TestAnyScript:
         write_rows(tmp_path / "data" / "test.jsonl", rows)
         write_rows(tmp_path / "data" / "train.jsonl", [{**row, "en": "Train: " + row["en"]} for row in rows])
         recipe = """\
-task: {use: translation, data: {path: data, holdout: {}}, source: xx, target: en}
+task: {use: translation, data: {path: data, holdout: {}, overlap: allow}, source: xx, target: en}
 head: {use: generate, max_tokens: 3}
 adapt: {use: lora, rank: 2}
 train: {steps: 1}
@@ -71,7 +71,7 @@ score: {metrics: [chrf, {use: chrf, baseline: copy}], resamples: 10}
         for split in ("train", "test"):
             write_rows(tmp_path / "data" / f"{split}.jsonl", rows)
         recipe = """\
-task: {use: question-answering, data: {path: data, holdout: {}}}
+task: {use: question-answering, data: {path: data, holdout: {}, overlap: allow}}
 head: span
 adapt: {use: lora, rank: 2}
 train: {steps: 1}
@@ -177,7 +177,7 @@ score:
         for split in ("train", "test"):
             write_rows(tmp_path / "data" / f"{split}.jsonl", rows)
         common = "adapt: head-only\ntrain: {steps: 1}\n"
-        data = "data: {path: data}, prompt: '{{ text | passage }} ='"
+        data = "data: {path: data, overlap: allow}, prompt: '{{ text | passage }} ='"
         done = run(
             tmp_path,
             tiny_gpt2_folder,

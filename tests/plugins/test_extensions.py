@@ -55,7 +55,7 @@ RECIPE = """\
 backbone: {model}
 task:
   use: classification
-  data: {{path: data, bad_rows: skip}}
+  data: {{path: data, bad_rows: skip, overlap: allow}}
   prompt: "{{{{ text | shout('?') | passage }}}} ="
   labels: [bad, good]
 head: choice
@@ -228,12 +228,13 @@ def test_the_longest_signature_wins() -> None:
     types = plugins.extensions.media_types
     riff = [b"RIFF" + struct.pack("<I", 4) + form for form in (b"WEBP", b"WAVE")]
     assert [media_of(data, None, types).type for data in riff] == ["image/webp", "audio/wav"]
-    assert media_of(riff[0]).type == "audio/wav"  # without the plugin
+    with pytest.raises(ValueError, match="unknown format, a RIFF file that holds b'WEBP'"):
+        media_of(riff[0])  # without the plugin
 
 
 @given(st.binary(min_size=1, max_size=16))
 def test_the_media_type_is_the_first_prefix_that_fits(data: bytes) -> None:
-    prefixes = [(value, one.name) for one in MEDIA_TYPES.values() for ((_, value),) in one.signatures]
+    prefixes = [(one[0][1], kind.name) for kind in MEDIA_TYPES.values() for one in kind.signatures if len(one) == 1]
     fitting = sorted((value, name) for value, name in prefixes if data[: len(value)] == value)
     if fitting:
         assert media_of(data).type == max(fitting, key=lambda one: len(one[0]))[1]

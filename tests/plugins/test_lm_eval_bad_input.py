@@ -194,7 +194,7 @@ def test_a_metric_of_texts_says_what_to_use(refused):
         (["score.metrics=[{use: lm-eval, baseline: majority}]"], "the baseline 'majority' cannot give answers"),
         (["score.metrics=[lm-eval, {use: lm-eval, name: acc}]"], "a second metric with the key 'lm-eval'"),
         (["head={use: lm-eval, generation: {beams: 2}}", "task.task=tiny-written"], "the task asks for beams"),
-        (["task.task=tiny-contexts", "adapt=lora"], "has nothing to train on"),
+        (["task.task=tiny-contexts", "adapt=lora", "task.data.overlap=allow"], "has nothing to train on"),
         (["task.shots=50", "task.task=tiny-shots"], "fails: ValueError: Sample larger than population"),
         (["task.task="], "task.task"),
     ],

@@ -124,7 +124,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     for split in ("train", "test"):
         words = ("good", "bad") * 6
-        rows = [f"{split}-{number},A {word} film {number},{word}" for number, word in enumerate(words)]
+        rows = [f"{split}-{number},A {word} {split} film {number},{word}" for number, word in enumerate(words)]
         (tmp_path / "data" / f"{split}.csv").write_text("\n".join(["id,text,label", *rows]) + "\n")
     (tmp_path / "films.yaml").write_text(RECIPE)
     return tmp_path
@@ -160,7 +160,7 @@ def finished(capsys: pytest.CaptureFixture[str], out: str, *changes: str) -> dic
     ("fault", "call", "about"),
     [
         ("head bind", 1, r", on example test-\d+"),
-        ("head requests", 3, ", on example test-2"),
+        ("head requests", 4, ", on example test-2"),
         ("head answer", 3, ", on example test-2"),
         ("metric check", 3, ", on example test-2"),
         ("metric total", 1, ""),
@@ -301,9 +301,7 @@ def test_a_lifecycle_hook_that_fails_loses_no_run(folder: Path, hook: str, train
     file = write(folder, f"hook {hook}", 1)
     record = finished(capsys, "out", *training)
     warning = f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}; the run continues without it: KeyError: 'lost'"
-    few_steps, *others = sorted(record["warnings"], key=lambda text: text == warning)
-    assert others == [warning]
-    assert few_steps.startswith("the training had 5 optimiser steps")
+    assert [text for text in record["warnings"] if "failed" in text] == [warning]
     assert read_run("out").document == record
     assert finished(capsys, "out", *training)["scores"] == record["scores"]
 

@@ -31,7 +31,9 @@ def test_every_one_of_the_core_is_what_its_name_says():
 
 def test_nothing_is_imported_before_it_is_named(tmp_path, monkeypatch):
     (tmp_path / "slow_words.py").write_text(
-        "from gpttasks import Task\nclass Slow(Task):\n    name = 'slow'\nclass Other(Task):\n    name = 'other'\n"
+        "from gpttasks import Task\n"
+        "class Slow(Task):\n    name = 'slow'\n    def example(self, row):\n        pass\n"
+        "class Other(Slow):\n    name = 'other'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     plugins = Plugins()

@@ -14,9 +14,10 @@ class Ranks(Backbone):
     answers = frozenset({LogLikelihood})
     def load(self, settings):
         raise AssertionError("loaded")
-
-class Silent(Backbone):
-    name = "silent"
+    def answer(self, requests, advance=None):
+        raise AssertionError("asked")
+    def digests(self):
+        return {}
 
 class Either(Head):
     name = "either"
@@ -27,18 +28,15 @@ class Either(Head):
     @property
     def asks(self):
         return frozenset({Generate if self.options.write else LogLikelihood})
-
-class Undeclared(Head):
-    name = "undeclared"
-    needs = frozenset({"prompt", "choices"})
-    gives = "label"
+    def requests(self, example):
+        return []
+    def answer(self, example, replies):
+        return None
 
 @hookimpl
 def gpttasks_register(register):
-    for component in (Ranks, Silent):
-        register.backbone(component)
-    for component in (Either, Undeclared):
-        register.head(component)
+    register.backbone(Ranks)
+    register.head(Either)
 """
 RECIPE = """\
 backbone: ranks
@@ -89,14 +87,6 @@ def test_the_place_in_the_file(problems, tmp_path):
     (tmp_path / "r.yaml").write_text(text)
     (problem,) = problems()
     assert problem.startswith("r.yaml:8:7: head: the head 'either' makes Generate requests")
-
-
-def test_what_is_not_declared(problems):
-    (problem,) = problems("backbone=silent")
-    assert "the backbone 'silent' does not declare which requests it answers" in problem
-    assert "answers = frozenset({LogLikelihood})" in problem
-    (problem,) = problems("head=undeclared")
-    assert "head 'undeclared' does not declare which requests it makes" in problem
 
 
 def test_training_and_media(problems):

@@ -50,6 +50,9 @@ def test_a_default_that_is_no_option_is_the_fault_of_the_task():
         name = "odd"
         metric_defaults: ClassVar = {"exact_match": {"normalization": "squad"}}
 
+        def example(self, row):
+            return gpttasks.Example(row["text"])
+
     module = types.ModuleType("odd")
     module.gpttasks_register = gpttasks.hookimpl(lambda register: register.task(Odd))
     plugins = load_plugins()

@@ -91,7 +91,7 @@ def test_a_plugin_that_fails_at_the_very_end_leaves_the_run_finished(recipe: Pat
 
 def test_killed_while_training_it_ends_as_if_nothing_had_happened(recipe: Path) -> None:
     write_reviews(recipe.parent / "data" / "train.csv", 400)
-    how = ("train.validate={every: 5, limit: 4}", "runtime.threads=1")
+    how = ("train.validate={every: 5, limit: 4}", "runtime.threads=1", "task.data.overlap=allow")
     whole = run(recipe, "whole", *how)
     command = [sys.executable, "-m", "gpttasks", "run", str(recipe), *how, "--out", str(recipe.parent / "killed")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=recipe.parent)

@@ -74,7 +74,8 @@ def test_example_and_answer_are_rebuilt(example, answer):
     rebuilt = sample.example()
     assert prompt_text(rebuilt.prompt) == prompt_text(example.prompt)
     passages = [
-        [part.text for part in one.prompt if part.kind == "passage" and part.text] for one in (rebuilt, example)
+        [(part.text, part.keep) for part in one.prompt if part.kind == "passage" and part.text]
+        for one in (rebuilt, example)
     ]
     assert passages[0] == passages[1]
     for name in ("target", "choices", "label", "labels", "value", "references", "answer_start", "group", "id"):

@@ -145,3 +145,14 @@ def test_examples_of_several_rows_get_an_id_from_their_content():
 def test_what_is_blank():
     assert all(is_blank(value) for value in (None, "", " \t\n", [], {}, float("nan")))
     assert not any(is_blank(value) for value in (0, False, 0.0, "x", [None], b"", {"a": None}))
+
+
+@pytest.mark.parametrize("key", ["id", "group"])
+def test_ids_and_groups_are_text_too(key):
+    def named(value):
+        _, (example,) = read([{"text": "a", "key": value}], **{key: "key"})
+        return getattr(example, key)
+
+    assert [named(value) for value in ("a", 7, b"caf\xc3\xa9")] == ["a", "7", "café"]
+    with pytest.raises(DataError, match=r"the column 'key' is a list, \['a'\], expected text or a number"):
+        named(["a"])

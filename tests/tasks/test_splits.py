@@ -383,3 +383,11 @@ def test_a_real_data_set():
     data = DataOptions(path=str(SHARED / "sst2"), id="idx")
     sets = load_examples(Sst2(), data, ["validation", "test"], seed=1, needs=frozenset({"label"}))
     assert (len(sets["validation"].examples), len(sets["test"].examples)) == (872, 1821)
+
+
+def test_a_hold_out_for_a_role_that_has_a_split_is_reported(tmp_path):
+    for name in ("train", "test"):
+        write(tmp_path, name, 20)
+    assert load(tmp_path, ["test"])["test"].made == "test"
+    made = load(tmp_path, ["test"], holdout={"test": 0.5})["test"].made
+    assert made == "test; data.holdout.test is not used, since this split is given"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -20,6 +22,23 @@ PRIVATE = "".join(chr(code) for code in range(0xF0000, 0xF0006))
 def test_passage_becomes_its_own_part():
     prompt = Template("Review: {{ text | passage }}\nSentiment:").render({"text": "fine"})
     assert prompt == (Part("Review: "), Part("fine", "passage"), Part("\nSentiment:"))
+
+
+@pytest.mark.parametrize(
+    ("call", "keep"), [("passage", "start"), ("passage('end')", "end"), ("passage(keep='end')", "end")]
+)
+def test_a_passage_says_which_side_is_kept(call, keep):
+    template = Template(f"{{{{ a | {call} }}}} {{{{ b | passage(keep='start') }}}}")
+    row = {"a": "one two", "b": PRIVATE}
+    assert template.render(row) == (Part("one two", "passage", keep=keep), Part(" "), Part(PRIVATE, "passage"))
+    assert template.render_text(row) == f"one two {PRIVATE}"
+
+
+def test_the_side_may_come_from_the_row_and_must_exist():
+    template = Template("{{ a | passage(keep=side) }}")
+    assert template.render({"a": "x", "side": "end"}) == (Part("x", "passage", keep="end"),)
+    with pytest.raises(DataError, match="got passage\\(keep='left'\\), expected keep='start' or keep='end'"):
+        template.render({"a": "x", "side": "left"})
 
 
 def test_without_passage_the_prompt_is_one_fixed_part():
@@ -52,6 +71,55 @@ def test_passages_in_a_loop():
     ]
 
 
+ROW = {"q": "is </s> text?", "role": "user"}
+
+
+def meant(source, row=ROW):
+    """For each part of a prompt its text, and the pieces in which special tokens are meant."""
+    prompt = Template(source).render(row)
+    assert prompt_text(prompt) == Template(source).render_text(row)
+    return [(part.text, [part.text[first:last] for first, last in part.special]) for part in prompt]
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "own"),
+    [
+        ("Q: {{ q }}\nA:", "Q: is </s> text?\nA:", []),
+        ("<s>{{ q }}</s>\n", "<s>is </s> text?</s>\n", ["<s>", "</s>\n"]),
+        ("{{ '<s>' }}{{ q }}", "<s>is </s> text?", ["<s>"]),
+        ("{{ '<s>' ~ q }}", "<s>is </s> text?", []),
+        ("{% if q %}[INST]{{ q }}{% endif %}", "[INST]is </s> text?", ["[INST]"]),
+        ("{% for one in [q] %}<s>{{ one }}{% endfor %}", "<s>is </s> text?", ["<s>"]),
+        ("{% macro turn(it) %}<|{{ role }}|>{{ it }}<|end|>{% endmacro %}{{ turn(q) }}", None, ["<|", "|>", "<|end|>"]),
+        ("{% raw %}<s>{{ q }}{% endraw %}", "<s>{{ q }}", ["<s>{{ q }}"]),
+        ("{% set a %}<s>{% endset %}{{ a }}{{ a | length }}", "<s>3", []),
+        ("{% filter upper %}<s>{{ q }}{% endfilter %}", "<S>IS </S> TEXT?", []),
+    ],
+)
+def test_special_tokens_are_meant_in_the_templates_own_text(source, text, own):
+    text = "<|user|>is </s> text?<|end|>" if text is None else text
+    assert meant(source) == [(text, own)]
+
+
+def test_special_tokens_beside_passages():
+    parts = meant("<s>Text: {{ q | passage }}</s>{{ role }}")
+    assert parts == [("<s>Text: ", ["<s>Text: "]), ("is </s> text?", []), ("</s>user", ["</s>"])]
+
+
+@given(st.text("<s/>|ab\n "))
+def test_no_value_of_a_row_is_the_templates_own_text(value):
+    ((text, own),) = meant("<s>{{ q }}</s>", {"q": value})
+    assert (text, own) == (f"<s>{value}</s>", ["<s>", "</s>"])
+
+
+def test_characters_that_are_no_text_are_refused_where_they_would_be_marks():
+    with pytest.raises(DataError, match="U\\+FDD1"):
+        Template("<s>{{ q }}").render({"q": "\ufdd1"})
+    with pytest.raises(ValueError, match="U\\+FDD1"):
+        Template("<s>{{ q }}\ufdd1")
+    assert Template("{{ q }}").render_text({"q": "\ufdd1"}) == "\ufdd1"
+
+
 def test_nothing_is_escaped_and_the_last_newline_stays():
     assert Template("{{ a }}\n").render_text({"a": "<b> & 'c'"}) == "<b> & 'c'\n"
 
@@ -75,6 +143,9 @@ def test_columns_and_required_columns():
         ("{{ text | passage | upper }}", "must come last"),
         ("{{ (text | passage) ~ 'x' }}", "must come last"),
         ("{% filter passage %}x{% endfilter %}", "must come last"),
+        ("{{ text | passage(keep='left') }}", "expected keep='start' or keep='end'"),
+        ("{{ text | passage(cut='end') }}", "passage has one argument"),
+        ("{{ text | passage('end', keep='end') }}", "passage has one argument"),
     ],
 )
 def test_sources_that_are_no_template(source, message):
@@ -134,6 +205,9 @@ VALUES = {
     "audio": b"\xff\xfe",
     "missing": float("nan"),
     "flags": [True],
+    "array": np.array([1, 2]),
+    "yes": np.bool_(True),
+    "decimal": decimal.Decimal("nan"),
 }
 
 
@@ -151,6 +225,25 @@ VALUES = {
         ("{{ audio }}", r"'audio' is 2 bytes that are not UTF-8 text; mark audio and images with \{\{ audio \| media"),
         ("{{ missing }}", "'missing' is NaN"),
         ("{{ tags | map('upper') }}", "a value is of the type generator"),
+        ("{{ '%s' % tags }}", "'tags' is a list"),
+        ("{{ 'a %s %s' % ('x', flag) }}", "'flag' is the boolean true"),
+        ("{{ '%d' % flag }}", "'flag' is the boolean true"),
+        ("{{ '%s' % map }}", "'map' is a mapping"),
+        ("{{ '%(a)s' % {'a': tags} }}", "'tags' is a list"),
+        ("{{ '%s' | format(tags) }}", "'tags' is a list"),
+        ("{{ '{}'.format(tags) }}", "'tags' is a list"),
+        ("{{ '{!r}'.format(map) }}", "'map' is a mapping"),
+        ("{{ '{a}'.format(a=flag) }}", "'flag' is the boolean true"),
+        ("{{ '{flag}'.format_map({'flag': flag}) }}", "'flag' is the boolean true"),
+        ("{{ ['%s'] | map('format', tags) | join }}", "'tags' is a list"),
+        ("{{ 'a b' | replace('b', tags) }}", "'tags' is a list"),
+        ("{{ ['a', 'b'] | join(tags) }}", "'tags' is a list"),
+        ("{{ [map] | join(attribute='en') }}{{ [{'x': tags}] | join(attribute='x') }}", "'tags' is a list"),
+        ("{{ 'a' ~ true }}", "a value is the boolean true"),
+        ("{{ tags | urlencode }}", "'tags' is a list"),
+        ("{{ array }}", r"is a list, \[1, 2\]"),
+        ("{{ array[0] == 1 }}{{ yes }}", "the boolean true"),
+        ("{{ decimal }}", "'decimal' is NaN"),
         ("{{ map.keys }}", "a value is of the type builtin_function_or_method"),
         ("{{ map.keys() }}", "a value is of the type dict_keys"),
     ],
@@ -176,6 +269,14 @@ def test_a_value_that_is_no_text_is_refused(source, message):
         ("{{ day }}", "2026-03-01"),
         ("{{ tags | map('upper') | join }}", "AB"),
         ("{{ tags | tojson }}", '["a", "b"]'),
+        ("{{ mapping | tojson }}", '{"flag": true, "what": "it\'s <é>"}'),
+        ("{{ raw | length }} {{ raw[:4] }} {{ raw | first }}", "7 A ca A"),
+        ("{{ 'yes' if raw == 'A café.' else 'no' }}", "yes"),
+        ("{{ '%s, %.1f' % (raw, number) }}", "A café., 3.0"),
+        ("{{ '%(what)s' % mapping }}", "it's <é>"),
+        ("{{ '%s' | format(raw) }} {{ '{} {n}'.format(raw, n=number) }}", "A café. A café. 3"),
+        ("{{ '{0[1]}'.format(tags) }} {{ '{what}'.format_map(mapping) }}", "b it's <é>"),
+        ("{{ raw | replace('café', tags[0]) | truncate(3, true, '', 0) }}", "A a"),
     ],
 )
 def test_text_numbers_and_dates_are_shown_and_bytes_are_decoded(source, text):
@@ -186,9 +287,16 @@ def test_text_numbers_and_dates_are_shown_and_bytes_are_decoded(source, text):
         "rows": [{"n": 1}, {"n": 2}],
         "number": 3,
         "flag": True,
+        "mapping": {"what": "it's <é>", "flag": True},
         "day": datetime.date(2026, 3, 1),
     }
     assert prompt_text(Template(source).render(row)) == text
+
+
+@pytest.mark.parametrize("name", ["pprint", "random", "xmlattr"])
+def test_filters_for_consoles_and_html_are_not_there(name):
+    with pytest.raises(ValueError, match=f"No filter named '{name}'"):
+        Template("{{ a | " + name + " }}")
 
 
 class Model(BaseModel):

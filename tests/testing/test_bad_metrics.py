@@ -67,6 +67,19 @@ class NoRatio(Accuracy):
         return float(rows[:, 0].mean())
 
 
+class HalfRight(ExactMatch):
+    worst = (0.5,)
+
+
+class TooManyStatistics(ExactMatch):
+    worst = (0.0, 0.0)
+
+
+class BestAsWorst(ExactMatch):
+    def worst_of(self, example):
+        return (1.0,)
+
+
 @pytest.mark.parametrize(
     ("metric", "rule"),
     [
@@ -81,6 +94,9 @@ class NoRatio(Accuracy):
         (Generous, "random-at-chance"),
         (Secret, "reads-what-it-names"),
         (Dividing, "hard-texts"),
+        (HalfRight, "worst-is-worst"),
+        (TooManyStatistics, "worst-is-worst"),
+        (BestAsWorst, "worst-is-worst"),
     ],
 )
 def test_bad_metrics(metric, rule):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from byte_tokenizers import BYTE_TOKENIZERS, bytes_of
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from word_mark_tokenizers import WORD_MARKS
@@ -20,7 +21,8 @@ from gpttasks.heads.generate import GenerateOptions, GenerateText
 from gpttasks.heads.lm import LanguageModel
 from gpttasks.heads.rescore import Rescore
 from gpttasks.requests import Generate, LogLikelihood
-from gpttasks.tokens.rows import rows_of_request, trailing_space, without_space
+from gpttasks.tokens.rows import rows_of_request
+from gpttasks.tokens.stops import trailing_space, without_space
 from gpttasks.tokens.tokenizer import TextTokenizer
 
 BYTES = TextTokenizer(train_bpe(["the answer is unusual. a girl, a good film: red or green?\n"] * 9, 320, 64))
@@ -132,6 +134,30 @@ def test_generation_is_trained_after_the_ids_that_it_begins_with(tokenizer, prom
         read = tokenizer.decode(list(row.ids[:-1]))
         assert "".join(read.split(" ")) == "".join(text.split(" "))
         assert len(text.lstrip(" ")) - len(read.lstrip(" ")) in (0, 1)
+
+
+many_bytes = st.text("中文国éüx ", max_size=6)
+
+
+@given(
+    kind=st.sampled_from(sorted(BYTE_TOKENIZERS)),
+    prompt=many_bytes,
+    compared=st.lists(many_bytes.filter(str.strip), min_size=1, max_size=3, unique=True).map(tuple),
+)
+@example(kind="byte-level", prompt="中", compared=("文", "国"))  # a token holds the end of one and the start of another
+@example(kind="byte-level", prompt="xé", compared=("ü", "x"))
+@example(kind="byte-fallback", prompt="中", compared=("文", "国"))
+def test_a_boundary_within_a_character_counts_the_bytes_after_it(kind, prompt, compared):
+    tokenizer = BYTE_TOKENIZERS[kind]
+    rows = [rows_of_request(tokenizer, LogLikelihood(as_prompt(prompt), one, compared), 99)[0] for one in compared]
+    assert len({tuple(row.ids[: row.start]) for row in rows}) == 1
+    for row, one in zip(rows, compared, strict=True):
+        predicted = bytes_of(kind, list(row.ids[row.start :]))
+        whole = (prompt + one).encode()
+        if len(predicted) > len(whole):  # the mark in front of the text
+            predicted = predicted[1:]
+        assert whole.endswith(predicted)
+        assert row.bytes == len(predicted)
 
 
 def test_options_that_share_a_word_with_the_prompt():

@@ -160,7 +160,7 @@ def test_a_continuation_without_tokens_is_an_error():
 
 
 kinds = st.sampled_from(["fixed", "shot", "passage"])
-parts = st.lists(st.builds(Part, texts, kinds), max_size=6).filter(
+parts = st.lists(st.builds(Part, texts, kinds, keep=st.sampled_from(["start", "end"])), max_size=6).filter(
     lambda made: sum(part.kind == "passage" for part in made) <= 2
 )
 
@@ -185,18 +185,23 @@ def test_cutting(prompt, continuation, context):
         one_more = [part for place, part in enumerate(prompt) if place not in dropped[:-1]]
         assert length(one_more, continuation) > context
     assert joined.cut.tokens == length(kept, continuation) - len(joined.ids)
+    sides = {part.keep for part in kept if part.kind == "passage" and part.text}
+    if sides != {"start", "end"}:
+        assert joined.cut.at_start == (joined.cut.tokens if sides == {"end"} else 0)
     if joined.cut.tokens:
         assert len(dropped) == len(shots), "passages are cut only when no shot is left"
     assert BPE.decode(joined.ids) in possible_texts(kept, continuation, cut=bool(joined.cut.tokens))
 
 
 def possible_texts(kept, continuation, cut):
-    """All texts that cutting passages at their ends can leave; other parts are unchanged."""
-    ends = [range(len(part.text) + 1) if cut and part.kind == "passage" else [len(part.text)] for part in kept]
-    return {
-        "".join(part.text[:end] for part, end in zip(kept, chosen, strict=True)) + continuation
-        for chosen in itertools.product(*ends)
-    }
+    """All texts that cutting passages at one side can leave; other parts are unchanged."""
+    left = [
+        [part.text]
+        if not cut or part.kind != "passage"
+        else [part.text[:at] if part.keep == "start" else part.text[at:] for at in range(len(part.text) + 1)]
+        for part in kept
+    ]
+    return {"".join(chosen) + continuation for chosen in itertools.product(*left)}
 
 
 def test_a_passage_keeps_as_much_as_fits():
@@ -206,6 +211,17 @@ def test_a_passage_keeps_as_much_as_fits():
     text = BPE.decode(joined.ids)
     assert text.startswith("Review: abc")
     assert text.endswith("\nSentiment: good")
+
+
+def test_a_passage_that_keeps_its_end_loses_its_start():
+    letters = "abcdefghijklmnopqrstuvwxyz" * 4
+    joined = joined_row(BPE, (Part("Review: "), Part(letters, "passage", keep="end"), Part("\nIt was")), " good", 60)
+    assert len(joined.ids) == 60
+    text = BPE.decode(joined.ids)
+    assert text.startswith("Review: ")
+    assert text.endswith("xyz\nIt was good")
+    assert letters.endswith(text.removeprefix("Review: ").removesuffix("\nIt was good"))
+    assert joined.cut.at_start == joined.cut.tokens > 0
 
 
 def test_the_longest_passage_is_cut_first():

@@ -5,12 +5,12 @@ import pytest
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import RunFailed
-from gpttasks.example import Example, Part
+from gpttasks.example import Example
 from gpttasks.heads.base import Head
 from gpttasks.heads.choice import Choice
 from gpttasks.item import Item
 from gpttasks.tokens.rows import TokenRow
-from gpttasks.training.items import LazyItems, may_not_fit
+from gpttasks.training.items import LazyItems
 
 EXAMPLES = [
     Example(f"{'word ' * count}\nSentiment:", choices=("bad", "good"), label=count % 2, id=str(count))
@@ -63,11 +63,9 @@ def test_a_head_that_makes_several_after_all(text, made):
         lazy[1]
 
 
-def test_what_may_not_fit_is_known_without_a_tokenizer():
-    long = "é" * 30  # 60 bytes
-    assert may_not_fit(Example(long), 64)
-    assert not may_not_fit(Example(long), 80)
-    assert not may_not_fit(Example([Part(long * 9, "passage"), "Answer:"]), 64), "a passage is cut"
-    assert may_not_fit(Example("Answer:", choices=("a", long), label=0), 64)
-    assert may_not_fit(Example("Answer:", target=long), 64)
-    assert may_not_fit(Example("Answer:", references=("a", long)), 64)
+def test_items_of_some_examples():
+    lazy = LazyItems(Counting(), [Example("a"), Example("b"), Example("c")])
+    item = lazy[2]
+    some = lazy.only([0, 2])
+    assert len(some) == 2
+    assert some[1] is item, "an item that was made is kept"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gpttasks.item import Item
 from gpttasks.tokens.rows import TokenRow
-from gpttasks.training.plan import Plan, different_items, learning_rate, micro_batches
+from gpttasks.training.plan import PLANNED, Plan, different_items, learning_rate, micro_batches
 
 lengths_of_items = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 budgets = st.integers(1, 100)
@@ -50,15 +50,24 @@ def test_steps_are_as_small_as_the_budget_allows(lengths, budget, seed):
 
 @given(length=st.integers(1, 30), items=st.integers(1, 40), budget=budgets, seed=seeds, epochs=st.integers(1, 3))
 def test_the_estimate_for_items_of_equal_length_is_close(length, items, budget, seed, epochs):
-    steps, tokens = Plan(items, budget, seed, epochs=epochs).estimate(length)
+    steps, tokens = Plan(items, budget, seed, epochs=epochs).estimate([length])
     done = len(plan_steps([length] * items, budget, seed, epochs=epochs))
     assert tokens == epochs * items * length
-    assert steps == pytest.approx(done, rel=0.6, abs=epochs), "each epoch may end with a small step"
+    assert steps == done
 
 
 def test_the_estimate_for_a_number_of_steps_has_that_number():
-    assert Plan(100, 64, 0, steps=5).estimate(8.0) == (5, 5 * 68)
-    assert Plan(2, 64, 0, steps=5).estimate(8.0) == (5, 5 * 16), "a step has at most all items"
+    assert Plan(80, 64, 0, steps=5).estimate([8]) == (5, 5 * 64)
+    assert Plan(2, 64, 0, steps=5).estimate([8, 4]) == (5, 5 * 12), "a step has at most all items"
+
+
+@given(lengths=st.lists(st.integers(1, 30), min_size=8, max_size=40), epochs=st.integers(1, 3))
+def test_the_estimate_for_more_items_than_are_planned_is_close(lengths, epochs):
+    items = PLANNED * 3
+    steps, tokens = Plan(items, 300, 1, epochs=epochs).estimate(lengths)
+    mean = sum(lengths) / len(lengths)
+    assert tokens == pytest.approx(epochs * items * mean, rel=0.01)
+    assert tokens / steps == pytest.approx(300 + mean / 2, rel=0.1), "a step ends with the item that reaches it"
 
 
 @given(lengths=lengths_of_items, budget=budgets, seed=seeds, epochs=st.integers(1, 40).map(lambda tenths: tenths / 10))

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ...component import Options, RecipePath
 from ...errors import BackboneError, DataError, one_line
-from ...model.folder import check_folder, check_source, find_folder, quiet_transformers
+from ...model.folder import check_folder, check_source, find_folder, is_on_this_machine, quiet_transformers
 from ...model.loaded import state_digest
 from ..base import Encoder
 from .decode import read_audio
@@ -61,6 +61,10 @@ class PretrainedAudio(Encoder):
     def check_source(self) -> None:
         """Raise BackboneError for a local path that is not a model's folder; a Hub id is not looked up."""
         check_source(self.options.path)
+
+    def to_download(self) -> str | None:
+        """The Hub id, if the model is not on this machine."""
+        return None if is_on_this_machine(self.options.path, self.options.revision) else self.options.path
 
     def bind(self, hidden_size: int) -> None:
         """Load the model. Raises BackboneError if it cannot be loaded, or its number of frames is unknown."""

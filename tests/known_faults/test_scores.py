@@ -1,14 +1,18 @@
-"""What can go wrong with scores, one test a fault: how texts are compared, and how ties are decided."""
+"""Scores: right answers that count as wrong, wrong ones that count as right, and numbers under a misleading name."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 
+import numpy as np
 import pytest
-from small_runs import run as run_small
 
 import gpttasks
+from gpttasks.answer import Answer
+from gpttasks.example import Example
+from gpttasks.metrics.likelihood import WordPerplexity
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import load_recipe
 
@@ -35,7 +39,7 @@ def generated(folder, answers, metrics, *, task="generation", columns='prompt: "
     return gpttasks.run(recipe, out=folder / "run")
 
 
-def test_other_numbers_and_letters_are_not_the_right_answer(tmp_path):
+def test_exact_match_numbers_and_letters(tmp_path):
     """exact_match took 50 for 5.0, 5 for -5, C for C++ and an empty answer for "A"; only equal ones are right."""
     answers = [
         ("5.0", "50"),
@@ -52,7 +56,7 @@ def test_other_numbers_and_letters_are_not_the_right_answer(tmp_path):
     assert "version:2" in run.scores["exact_match"].measure
 
 
-def test_a_perfect_answer_has_rouge_1_in_every_script(tmp_path):
+def test_rouge_zero_outside_latin(tmp_path):
     """rouge was 0 for perfect answers in Hindi, Chinese or Russian, without a word; they score 1."""
     texts = ["पूर्व प्रधानमन्त्री", "今天天气很好", "Привет мир"]
     run = generated(tmp_path, [(text, text) for text in texts], ["rouge", "exact_match"])
@@ -75,7 +79,7 @@ score:
 """
 
 
-def test_a_model_that_cannot_tell_options_apart_does_not_score_the_share_of_first_places(tmp_path):
+def test_ties_go_to_the_first(tmp_path):
     """Ties went to the first option, so that nine right first options of ten gave 0.9; a hash decides."""
     rows = [
         {
@@ -103,7 +107,7 @@ def test_a_model_that_cannot_tell_options_apart_does_not_score_the_share_of_firs
     assert "400 ties" in (tmp_path / "turned" / "run" / "report.html").read_text("utf-8")
 
 
-def test_blank_answers_are_counted(tmp_path):
+def test_blank_answers_scored_without_a_word(tmp_path):
     """Blank answers were scored without a word; their number is a warning, and shown beside the scores."""
     run = generated(tmp_path, [("red", ""), ("blue", " \n"), ("green", "green")], ["exact_match"])
     assert run.record.samples.empty == 2
@@ -111,7 +115,7 @@ def test_blank_answers_are_counted(tmp_path):
     assert "2 empty" in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
-def test_a_perplexity_says_what_it_is_counted_by():
+def test_perplexity_of_words_or_of_tokens():
     """LAMBADA's "perplexity" was per token, where it is published per word; bundled recipes report it under a name."""
     plugins = load_plugins()
     recipes = {name: load_recipe(name, [], plugins) for name in plugins.recipes()}
@@ -137,7 +141,7 @@ def wrong_in_report(folder):
         ([{"use": "exact_match", "baseline": "copy"}, "exact_match"], [False, True, False]),
     ],
 )
-def test_right_and_wrong_in_the_report_follow_the_first_metric(tmp_path, metrics, wrong):
+def test_report_disagrees_with_the_metric(tmp_path, metrics, wrong):
     """The report called an answer wrong that the metric counts as right; the page follows the recipe's first metric."""
     answers = [("the old town hall", "The Old Town Hall."), ("5", "-5"), ("a red door", "a red door")]
     run = generated(tmp_path, answers, metrics)
@@ -147,29 +151,11 @@ def test_right_and_wrong_in_the_report_follow_the_first_metric(tmp_path, metrics
         assert run.scores[key].value == pytest.approx(1 - sum(wrong) / 3)
 
 
-STEP_BY_STEP = ["train.epochs=null", "train.tokens_per_step=1"]
-EARLY = ["train.epochs=9", "train.tokens_per_step=1", "train.validate={every: 1, best: accuracy, patience: 2}"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "seen", "available"),
-    [
-        ([*STEP_BY_STEP, "train.steps=2"], 2, 24),
-        ([*STEP_BY_STEP, "train.steps=2", "head=lm", "score.metrics=[perplexity]"], 2, 24),
-        (["train.epochs=0.5"], 12, 24),
-        (["train.epochs=2"], 24, 24),
-        (EARLY, None, 22),
-    ],
-)
-def test_a_run_says_how_many_examples_it_was_trained_on(recipe, capfd, changes, seen, available):
-    """A run of 4 steps said that it was trained on 29,000 examples, where 21 were seen; both numbers are given."""
-    run = run_small(recipe, "out", *changes)
-    training = run.record.training
-    if seen is None:  # stopped early, with one example a step
-        assert training.stopped_early
-        seen = training.step
-    assert (training.examples_seen, training.examples) == (seen, available)
-    assert f"trained on {seen} of {available} examples" in capfd.readouterr().err
-    page = (run.folder / "report.html").read_text("utf-8")
-    shown = f"{seen} of {available} available" if seen < available else available
-    assert f"It was trained on {shown} examples." in page
+def test_word_perplexity_of_target():
+    """The nats of a target were divided by the words of its prompt; they are divided by the words of the target."""
+    rows = [
+        (Example("one two three four", target=" five six"), 6.0),
+        (Example("seven eight nine", target="ten\n"), 3.0),
+    ]
+    stats = [WordPerplexity().sample(example, Answer(nats, scores=(nats, 2, 8))) for example, nats in rows]
+    assert WordPerplexity().total(np.array(stats)) == pytest.approx(math.exp(9 / 3))

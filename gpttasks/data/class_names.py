@@ -1,0 +1,103 @@
+"""The names of classes that a data set itself gives: in the features of ``datasets``, a Parquet file or a card."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..errors import DataError, Problem
+
+ClassNames: TypeAlias = Mapping[str, tuple[str, ...]]
+"""The names of the classes 0, 1, …, by column."""
+
+_CARD = "README.md"
+
+
+def names_in_features(features: Mapping[str, Any] | None) -> ClassNames:
+    """Those in the features of a data set of ``datasets``: classes, and lists of classes."""
+    found = {}
+    for column, feature in (features or {}).items():
+        inner = feature[0] if isinstance(feature, list) and feature else getattr(feature, "feature", feature)
+        names = getattr(inner, "names", None)
+        if isinstance(names, list) and names:
+            found[column] = tuple(map(str, names))
+    return found
+
+
+def names_in_parquet(metadata: Mapping[bytes, bytes] | None) -> ClassNames:
+    """Those that ``datasets`` has written into the metadata of a Parquet schema."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return dict(_in_stored_features(features))
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _in_stored_features(features: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for column, feature in features.items():
+        inner = feature[0] if isinstance(feature, list) and feature else feature
+        if isinstance(inner, dict) and isinstance(inner.get("feature"), dict):
+            inner = inner["feature"]
+        if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" and inner.get("names"):
+            yield column, tuple(map(str, inner["names"]))
+
+
+def names_in_card(folder: Path) -> ClassNames:
+    """Those in the data set card of a folder: ``dataset_info.features`` at the top of its ``README.md``.
+
+    A card of several configurations is read if they agree about a column.
+    """
+    card = folder / _CARD
+    head = re.match(r"---\n(.*?\n)---", _text_of(card), flags=re.DOTALL)
+    if head is None or "class_label" not in head[1]:
+        return {}
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        info = YAML(typ="safe", pure=True).load(head[1])["dataset_info"]
+    except (YAMLError, KeyError, TypeError, ValueError):
+        return {}
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for config in info if isinstance(info, list) else [info]:
+        features = config.get("features") if isinstance(config, dict) else None
+        for feature in features if isinstance(features, list) else ():
+            if isinstance(feature, dict) and (names := _in_card_feature(feature)):
+                found.setdefault(str(feature.get("name")), set()).add(names)
+    return {column: names.pop() for column, names in found.items() if len(names) == 1}
+
+
+def _in_card_feature(feature: Mapping[str, Any]) -> tuple[str, ...]:
+    for key in ("dtype", "sequence", "list"):
+        kind = feature.get(key)
+        label = kind.get("class_label") if isinstance(kind, dict) else None
+        names = label.get("names") if isinstance(label, dict) else None
+        if isinstance(names, dict):
+            named = {int(number): str(name) for number, name in names.items() if str(number).isdigit()}
+            numbers = range(len(names))
+            return tuple(named[number] for number in numbers) if named.keys() == set(numbers) else ()
+        if isinstance(names, list):
+            return tuple(map(str, names))
+    return ()
+
+
+def _text_of(card: Path) -> str:
+    try:
+        return card.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def joined_names(in_file: ClassNames, in_card: ClassNames, file: Path) -> ClassNames:
+    """Both together. Raises DataError where they name the classes of one column differently."""
+    for column in in_file.keys() & in_card.keys():
+        if in_file[column] != in_card[column]:
+            message = (
+                f"it names the classes of the column {column!r} {', '.join(in_file[column])}, but the card {_CARD} "
+                f"beside it names them {', '.join(in_card[column])}"
+            )
+            raise DataError(Problem(message, file=str(file), hint="correct the card, or take its dataset_info away"))
+    return {**in_card, **in_file}

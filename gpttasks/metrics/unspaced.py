@@ -1,0 +1,29 @@
+"""Warnings about references whose words a metric does not see: those in scripts without spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..example import Example
+
+SCRIPTS = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
+"""Scripts that are written without spaces between words."""
+LETTERS = 5
+"""The number of letters without a space that are more than one word."""
+
+
+def unspaced_warnings(examples: Sequence[Example], hint: str) -> list[str]:
+    """A warning if references have sentences without spaces, each of which counts as one word; else none."""
+    import regex
+
+    pattern = regex.compile("[" + "".join(rf"\p{{Script={name}}}" for name in SCRIPTS) + f"]{{{LETTERS}}}")
+    references = [reference for example in examples for reference in example.references]
+    count = sum(pattern.search(reference) is not None for reference in references)
+    if not count:
+        return []
+    return [
+        f"counts words between spaces, and {count:,} of {len(references):,} references are in a script without spaces, "
+        f"so that a sentence is one word; {hint}"
+    ]

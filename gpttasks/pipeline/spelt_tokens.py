@@ -1,0 +1,42 @@
+"""A warning about texts that spell special tokens of the tokenizer, and are read as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..example import Example, Spans, prompt_text, special_places
+from ..heads.base import Head
+from ..requests import LogLikelihood
+from .parts import PreparedRun
+
+
+def spelt_tokens_warning(prepared: PreparedRun, examples: Sequence[Example], what: str) -> str | None:
+    """How many examples spell a special token outside the template's own text; None if none does.
+
+    A column of data that was made for a chat model is meant to have control tokens, and here it has none: they would
+    have to be in the template. ``what`` names the examples, such as ``scored``.
+    """
+    if prepared.backbone.lm is None:
+        return None
+    head, tokenizer = prepared.head, prepared.backbone.lm.tokenizer
+    count, named = 0, ""
+    for example in examples:
+        found = next((token for text, meant in _texts(head, example) for token in tokenizer.unmeant(text, meant)), None)
+        count += found is not None
+        named = named or found or ""
+    if not count:
+        return None
+    return (
+        f"{count:,} of {len(examples):,} {what} examples spell special tokens of the tokenizer, such as {named!r}: "
+        "they are read as text, since only the template itself can write control tokens"
+    )
+
+
+def _texts(head: Head, example: Example) -> Iterator[tuple[str, Spans]]:
+    """The texts of an example that become tokens, and where special tokens in them are meant."""
+    for prompt in (example.prompt, *example.contexts):
+        yield prompt_text(prompt), special_places(prompt)
+    if LogLikelihood in head.asks:
+        yield from ((text, ()) for text in example.choices)
+    if example.target is not None:
+        yield example.target, ()

@@ -1,0 +1,101 @@
+"""The names of classes that data sets carry: in features, in Parquet metadata and in a card."""
+
+from __future__ import annotations
+
+import json
+
+import datasets
+import pytest
+
+from gpttasks.data.class_names import names_in_card, names_in_features
+from gpttasks.data.rows import Row
+from gpttasks.data.sources import DataOptions, open_source
+from gpttasks.errors import DataError
+
+NAMES = {"label": ("neg", "pos"), "labels": ("joy", "rage")}
+FEATURES = datasets.Features(
+    {
+        "text": datasets.Value("string"),
+        "label": datasets.ClassLabel(names=["neg", "pos"]),
+        "labels": datasets.Sequence(datasets.ClassLabel(names=["joy", "rage"])),
+    }
+)
+ROWS = {"text": ["a", "b"], "label": [0, 1], "labels": [[0], [0, 1]]}
+CARD = """---
+dataset_info:
+  features:
+  - name: text
+    dtype: string
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': neg
+          '1': pos
+  - name: labels
+    sequence:
+      class_label:
+        names: {'0': joy, '1': rage}
+---
+# A card
+"""
+
+
+def first_row(path):
+    source = open_source(DataOptions(path=str(path)))
+    return next(iter(source.rows(source.splits[0])))
+
+
+def test_features_of_datasets():
+    assert names_in_features(FEATURES) == NAMES
+    assert names_in_features({"label": [datasets.ClassLabel(names=["a"])]}) == {"label": ("a",)}
+    assert names_in_features(None) == {}
+
+
+def test_parquet_that_datasets_has_written(tmp_path):
+    datasets.Dataset.from_dict(ROWS, features=FEATURES).to_parquet(tmp_path / "train.parquet")
+    assert first_row(tmp_path / "train.parquet").class_names == NAMES
+
+
+def test_a_saved_data_set(tmp_path):
+    datasets.Dataset.from_dict(ROWS, features=FEATURES).save_to_disk(tmp_path / "saved")
+    assert first_row(tmp_path / "saved").class_names == NAMES
+
+
+def test_a_card_beside_the_files(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"text": "a", "label": 0}\n')
+    assert first_row(tmp_path).class_names == {}
+    (tmp_path / "README.md").write_text(CARD)
+    assert first_row(tmp_path).class_names == first_row(tmp_path / "train.jsonl").class_names == NAMES
+
+
+@pytest.mark.parametrize("card", ["", "# None", "---\ndataset_info: [\n---\n", "---\nclass_label: 1\n---\n"])
+def test_a_card_that_names_nothing(tmp_path, card):
+    (tmp_path / "README.md").write_text(card)
+    assert names_in_card(tmp_path) == {}
+
+
+def test_configurations_that_disagree_name_nothing(tmp_path):
+    feature = {"name": "label", "dtype": {"class_label": {"names": {"0": "a", "1": "b"}}}}
+    other = {"name": "label", "dtype": {"class_label": {"names": {"0": "b", "1": "a"}}}}
+    for features, names in (([feature, feature], {"label": ("a", "b")}), ([feature, other], {})):
+        info = {"dataset_info": [{"features": [one]} for one in features]}
+        (tmp_path / "README.md").write_text(f"---\n{json.dumps(info)}\n---\n")
+        assert names_in_card(tmp_path) == names
+
+
+def test_a_card_and_a_file_that_contradict_each_other(tmp_path):
+    datasets.Dataset.from_dict(ROWS, features=FEATURES).to_parquet(tmp_path / "train.parquet")
+    (tmp_path / "README.md").write_text(CARD.replace("'0': neg", "'0': pos").replace("'1': pos", "'1': neg"))
+    with pytest.raises(
+        DataError, match=r"train.parquet: it names the classes of the column 'label' neg, pos, but the card"
+    ):
+        first_row(tmp_path)
+
+
+def test_a_copy_of_a_row_keeps_names_and_place():
+    row = Row({"a": 1}, place="row 3 of test", class_names=NAMES)
+    copy = row.with_values({"a": 2})
+    assert (copy, copy.place, copy.class_names) == ({"a": 2}, "row 3 of test", NAMES)
+    placed = Row({"a": 1}, file="x.csv", line=4).with_values({"b": 2})
+    assert (placed, placed.file, placed.line, placed.place) == ({"a": 1, "b": 2}, "x.csv", 4, "x.csv:4")

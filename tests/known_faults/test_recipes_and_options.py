@@ -1,0 +1,80 @@
+"""Recipes and options: what names nothing, has no effect or cannot be carried out, and was accepted all the same."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from small_runs import run
+
+from gpttasks.adaptations.lora import Lora, LoraOptions
+from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
+from gpttasks.cli import main
+from gpttasks.errors import UserError
+
+SHORT = ("train.epochs=null", "train.steps=3", "train.warmup=0", "adapt.dropout=0")
+
+
+def test_targets_typo_ignored(recipe: Path) -> None:
+    """A target that matches nothing was ignored beside one that does; it is refused with the name that was meant."""
+    with pytest.raises(UserError, match=re.escape("adapt.targets: 'lm_hed' matches no module")) as caught:
+        run(recipe, "a", *SHORT, "adapt.targets=[c_attn,lm_hed]")
+    assert "did you mean 'lm_head'" in str(caught.value)
+
+
+def test_warm_up_longer_than_the_training(recipe: Path) -> None:
+    """The learning rate never reached its peak, without a word; a warm-up longer than the training is refused."""
+    with pytest.raises(UserError, match="got 300 steps, but the training has 3 steps"):
+        run(recipe, "a", *SHORT[:2], "train.warmup=300")
+
+
+def test_learning_rate_beyond_all_use(recipe: Path) -> None:
+    """A learning rate of 1e38 was an internal error in the optimiser; it is refused with the recipe."""
+    with pytest.raises(UserError, match=r"train\.learning_rate"):
+        run(recipe, "a", "train.learning_rate=1e38")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("{modules_to_save: [lm_haed]}", "'lm_haed' matches no module of the backbone; did you mean 'lm_head'"),
+        ("{exclude_modules: [c_fcc]}", "'c_fcc' matches no module of the backbone; did you mean 'c_fc'"),
+        ("{rank_pattern: {c_atn: 64}}", "'c_atn' matches no module of the backbone; did you mean 'c_attn'"),
+        ("{layers_to_transform: [0, 99]}", "no target is in a layer 99"),
+        ("{init_lora_weights: eva}", "computed from examples that gpttasks does not give to PEFT"),
+        ("{use_qalora: true}", "'use_qalora' has no effect here"),
+    ],
+)
+def test_options_of_peft_that_name_nothing_or_change_nothing(recipe: Path, options: str, named: str) -> None:
+    """Such options of PEFT were ignored; they are refused with the names that exist, or with the reason."""
+    with pytest.raises(UserError, match=re.escape(named)):
+        run(recipe, "a", *SHORT, "adapt.targets=[c_attn]", f"adapt.peft={options}")
+
+
+def test_all_linear_reaches_no_expert(tiny_folder) -> None:
+    """On a mixture of experts `all-linear` adapted attention alone, without a word; a note of the run says so."""
+    backbone = HuggingFace(HuggingFaceOptions(path=str(tiny_folder("gpt_oss"))))
+    backbone.load(LoadSettings())
+    adaptation = Lora(LoraOptions())
+    adaptation.apply(backbone)
+    assert "reaches no expert" in adaptation.notes[0]
+
+
+def test_check_accepts_a_backbone_that_does_not_exist(
+    recipe: Path, tiny_gpt2_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check` called a missing run right, and a folder that holds only an adapter; both are refused."""
+    adapter = recipe.parent / "adapter"
+    shutil.copytree(run(recipe, "a", *SHORT).folder / "adapter", adapter)
+    for backbone, message in (("runs/nonexistent", "there is no run in"), (adapter, "without its base model")):
+        assert main(["check", str(recipe), f"backbone={backbone}"]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_half_precision_on_a_cpu(recipe: Path) -> None:
+    """fp16 was accepted on a CPU, where it is emulated: 13 tokens a second; it is refused."""
+    with pytest.raises(UserError, match=r"runtime\.precision: fp16 on a CPU is emulated"):
+        run(recipe, "a", "runtime.precision=fp16")
