@@ -21,7 +21,8 @@ def test_span_answers_consist_of_whole_words(tmp_path: Path, tiny_gpt2_folder: P
         lines = [json.dumps({**row, "question": f"What costs {number}?"}) for number in range(12)]
         (tmp_path / "data" / f"{split}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     (tmp_path / "recipe.yaml").write_text(
-        f"backbone: {tiny_gpt2_folder}\ntask: {{use: question-answering, data: {{path: data}}}}\nhead: span\n"
+        f"backbone: {tiny_gpt2_folder}\ntask: {{use: question-answering, data: {{path: data, overlap: allow}}}}\n"
+        "head: span\n"
         "adapt: full\ntrain: {steps: 1, learning_rate: 1.0e-2}\nscore: {metrics: [exact_match], resamples: 5}\n"
         "runtime: {device: cpu, precision: fp32}\n",
         "utf-8",
