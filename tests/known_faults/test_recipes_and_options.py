@@ -33,7 +33,7 @@ def test_warm_up_longer_than_the_training(recipe: Path) -> None:
 
 def test_warm_up_of_a_part_of_a_step(recipe: Path) -> None:
     """A warm-up of 2.7 steps was one of 2 without a word; it is refused."""
-    with pytest.raises(UserError, match="got 2.7, expected a whole number of steps or a fraction below 1"):
+    with pytest.raises(UserError, match=r"got 2\.7, expected a whole number of steps or a fraction below 1"):
         run(recipe, "a", "train.warmup=2.7")
 
 
