@@ -8,6 +8,7 @@ written to a file.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class Processes:
         from accelerate import PartialState
 
         state = PartialState(cpu=not device.startswith("cuda"), timeout=TIMEOUT)
+        # A group that is still alive when the interpreter ends can abort the process: its threads are not joined.
+        atexit.register(state.destroy_process_group)
         self.rank, self.count = state.process_index, state.num_processes
         if self.count != launched():
             raise RunFailed(f"torchrun started {launched()} processes, but {self.count} joined the process group")

@@ -57,14 +57,21 @@ def bind(parts: RunParts) -> None:
         parts.shots = shot_pool(parts.recipe, parts.sets)
     _bind_head(parts)
     check_lengths(parts)
+    _check_choices(parts)
+
+
+def _check_choices(parts: RunParts) -> None:
+    """Let the head refuse choices that it cannot tell apart, where all examples have the same ones."""
+    too_long = parts.too_long.get(parts.scored_role, {})
+    fitting = [example for example in parts.scored if example.id not in too_long]
+    if len({example.choices for example in fitting}) == 1:  # choices of their own may be equal: ties are counted
+        parts.head.check_choices(fitting[0])
 
 
 def _bind_head(parts: RunParts) -> None:
     """Bind the head; if the backbone is a run that trained it, load that run's weights and settings."""
     backbone, head = parts.backbone, parts.head
     head.bind(backbone, next(iter(parts.scored)))
-    if len({example.choices for example in parts.scored}) == 1:  # choices of their own may be equal: ties are counted
-        head.check_choices(parts.scored[0])
     modules = head.modules()
     if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:
         load_head(head, backbone)

@@ -98,6 +98,8 @@ class TrainOptions(Section):
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> TrainOptions:
+        if self.warmup >= 1 and not self.warmup.is_integer():
+            raise ValueError(f"warmup: got {self.warmup:g}, expected a whole number of steps or a fraction below 1")
         if self.steps is not None and self.warmup >= 1 and self.warmup >= self.steps:
             raise ValueError(
                 f"warmup: got {self.warmup:g} steps, but the training has {self.steps} steps (train.steps), so that "

@@ -31,6 +31,12 @@ def test_warm_up_longer_than_the_training(recipe: Path) -> None:
         run(recipe, "a", *SHORT[:2], "train.warmup=300")
 
 
+def test_warm_up_of_a_part_of_a_step(recipe: Path) -> None:
+    """A warm-up of 2.7 steps was one of 2 without a word; it is refused."""
+    with pytest.raises(UserError, match=r"got 2\.7, expected a whole number of steps or a fraction below 1"):
+        run(recipe, "a", "train.warmup=2.7")
+
+
 def test_learning_rate_beyond_all_use(recipe: Path) -> None:
     """A learning rate of 1e38 was an internal error in the optimiser; it is refused with the recipe."""
     with pytest.raises(UserError, match=r"train\.learning_rate"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from small_runs import run, samples
 
+from gpttasks.cli import main
 from gpttasks.errors import BackboneError, RunFailed, UserError
 from gpttasks.pipeline.export import export_run, left_out
 from gpttasks.pipeline.predict import Predictor
@@ -170,3 +171,13 @@ def test_training_that_trains_nothing(recipe: Path) -> None:
     """A training of two optimiser steps, or one whose loss does not fall, was reported without a warning."""
     done = run(recipe, "out", *SHORT)
     assert any("3 optimiser steps, and fewer than 20 seldom change a model" in text for text in done.record.warnings)
+
+
+def test_check_says_that_a_training_is_too_short_to_change_anything(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """200 rows were two optimiser steps, which nobody saw before the training was over."""
+    assert main(["check", str(recipe), "--data", "train.tokens_per_step=8192", "train.epochs=2"]) == 0
+    said = capsys.readouterr().err
+    assert "training: about 2 steps, about 1,516 tokens, about " in said
+    assert "warning: the training will have about 2 optimiser steps, and fewer than 20 seldom change a model" in said

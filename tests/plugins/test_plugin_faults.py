@@ -160,7 +160,7 @@ def finished(capsys: pytest.CaptureFixture[str], out: str, *changes: str) -> dic
     ("fault", "call", "about"),
     [
         ("head bind", 1, r", on example test-\d+"),
-        ("head requests", 4, ", on example test-2"),
+        ("head requests", 3, ", on example test-2"),
         ("head answer", 3, ", on example test-2"),
         ("metric check", 3, ", on example test-2"),
         ("metric total", 1, ""),

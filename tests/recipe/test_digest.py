@@ -52,7 +52,7 @@ TRAIN = st.builds(
             "limit": st.none() | POSITIVE,
             "learning_rate": st.floats(1e-12, 100),
             "schedule": st.sampled_from(["linear", "cosine", "constant"]),
-            "warmup": st.floats(0, 6),
+            "warmup": st.floats(0, 1, exclude_max=True) | st.integers(1, 6).map(float),
             "betas": st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)),
             "clip": st.none() | NUMBER,
             "validate": st.none() | VALIDATE,

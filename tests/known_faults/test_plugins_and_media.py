@@ -1,4 +1,4 @@
-"""What can go wrong with plugins, values and labels: each test names one fault, and shows what is right."""
+"""Plugins and media: one broken part that stops the others, internal errors, and files taken for what they are not."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ import pytest
 
 from gpttasks.cli import main
 from gpttasks.data.media import media_of
-from gpttasks.data.rows import Row
-from gpttasks.errors import DataError
-from gpttasks.tasks.template import Template
-from gpttasks_classification.single import Classification, ClassificationOptions
 
 METRIC = """
 from gpttasks import Metric, hookimpl
@@ -101,36 +97,3 @@ def test_an_image_or_a_video_is_read_as_audio(data):
     """A container was taken for sound (WebP is RIFF, as WAV is); what it holds decides."""
     with pytest.raises(ValueError, match="unknown format"):
         media_of(data)
-
-
-@pytest.mark.parametrize("source", ["{{ '%s' % tags }}", "{{ '{}'.format(tags) }}", "{{ 'a' | replace('a', tags) }}"])
-def test_a_list_becomes_text_by_an_operator(source):
-    """`{{ tags }}` was refused, but formatting showed "['a', 'b']"; no way of making text does."""
-    with pytest.raises(DataError, match="the column 'tags' is a list"):
-        Template(source).render({"tags": ["a", "b"]})
-
-
-def test_bytes_are_measured_and_cut_as_bytes():
-    """Bytes that are text were counted and cut by bytes, and equal to no text."""
-    row = {"text": "Ä café".encode()}
-    assert Template("{{ text | length }} {{ text[:1] }}").render_text(row) == "6 Ä"
-    assert Template("{{ 'yes' if text == 'Ä café' else 'no' }}").render_text(row) == "yes"
-
-
-def test_words_in_another_order_than_the_class_names_of_the_data():
-    """Labels were read by position although the data name their classes: 0 (neg) became "positive" without a word."""
-    row = Row({"text": "dull", "label": 0}, class_names={"label": ("neg", "pos")})
-    for labels in (["positive", "negative"], {0: "positive", 1: "negative"}, ["schlecht", "gut"]):
-        with pytest.raises(DataError, match=r"the data name the classes of the column 'label' 0 'neg', 1 'pos'"):
-            Classification(ClassificationOptions(prompt="{{ text }}", labels=labels)).example(row)
-    for labels, word in ((["negative", "positive"], "negative"), ({"pos": "gut", "neg": "schlecht"}, "schlecht")):
-        example = Classification(ClassificationOptions(prompt="{{ text }}", labels=labels)).example(row)
-        assert example.choices[example.label] == word
-
-
-def test_one_key_in_two_spellings_and_one_value_in_three():
-    """`{1: yes, "1": no}` kept the second without a word; `{"1": yes}` is for 1, 1.0 and true."""
-    with pytest.raises(ValueError, match="which are the same value"):
-        ClassificationOptions(prompt="{{ text }}", labels={1: "yes", "1": "no"})
-    task = Classification(ClassificationOptions(prompt="{{ text }}", labels={"1": "yes", "0": "no"}))
-    assert [task.example(Row({"text": "a", "label": value})).label for value in (1, 1.0, True, 0)] == [0, 0, 0, 1]

@@ -1,4 +1,4 @@
-"""What can go wrong at lengths and sizes of numbers that a model was not tried with, and where a text is cut."""
+"""Models and lengths: lengths and sizes of numbers that a model was not tried with, and where a text is cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong with data: each test names one fault, and shows what is right."""
+"""Data used twice: test data among what is trained on or shown, and examples that do not fit the model."""
 
 from __future__ import annotations
 

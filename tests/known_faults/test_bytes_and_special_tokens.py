@@ -1,4 +1,4 @@
-"""Faults of tokens, boundaries and stop texts that gave a wrong number without a message, one short test each."""
+"""Bytes, special tokens and stop texts: boundaries within words and characters, and texts that spell control tokens."""
 
 import json
 
