@@ -1,8 +1,8 @@
 """How often intervals contain the true value: their coverage at 95 %.
 
-    gpttasks run sst2-zero-shot backbone=MODELS/smollm2 task.data.path=DATA/sst2 head=choice \\
-        'score.metrics=[f1, matthews_correlation, calibration_error]' --out runs/choices
-    python benchmarks/intervals.py runs/choices runs/texts runs/words
+    python benchmarks/intervals.py runs/choices runs/words runs/texts
+
+``benchmarks/README.md`` shows how to make these runs.
 
 - Shares of single samples: exactly, by the binomial distribution.
 - Shares over groups: the share of each group is drawn from a beta distribution with the given correlation within groups

@@ -131,7 +131,9 @@ class ScoreOptions(Section):
         min_length=1, description="the metrics to compute; their keys must be unique"
     )
     level: float = Field(0.95, gt=0, lt=1, description="the confidence level of the intervals")
-    resamples: int = Field(1000, ge=1, description="number of bootstrap resamples per interval")
+    resamples: int = Field(
+        1000, ge=1, description="number of bootstrap resamples per interval, of metrics whose interval is resampled"
+    )
 
 
 class RuntimeOptions(Section):

@@ -318,3 +318,14 @@ def test_how_the_quotes_of_delimited_files_were_read_is_shown(suffix, how, folde
     data = f"task.data={{path: rows{suffix}, splits: {{test: rows{suffix}}}}}"
     _, err = check(capsys, "recipe.yaml", data, "--data")
     assert f"{suffix} files: {how} (data.quoting: " in err
+
+
+def test_a_limit_says_what_difference_it_can_show(capsys):
+    assert main(["check", "quickstart", "score.limit=200"]) == 0
+    assert (
+        "a difference of 8.8 percentage points in a share between two runs on the same 200" in capsys.readouterr().err
+    )
+    assert main(["check", "quickstart", "score.limit=10"]) == 0
+    assert "detectable  no difference in a share" in capsys.readouterr().err
+    assert main(["check", "quickstart"]) == 0
+    assert "detectable" not in capsys.readouterr().err

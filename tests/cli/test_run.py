@@ -206,3 +206,31 @@ def test_a_warning_is_printed_once_and_again_when_the_run_is_shown_again(folder,
         assert main(["run", "small.yaml", *keys]) == 0
         err = capsys.readouterr().err
         assert err.count("hit max_tokens before an end token or stop string") == 1
+
+
+def test_the_table_shows_groups_and_baselines_beside_their_metric(folder, capsys):
+    for split, repeats in (("train", 3), ("test", 2)):
+        rows = [
+            f"{text} {split} {number},{label},g{place}"
+            for number in range(repeats)
+            for place, (text, label) in enumerate(REVIEWS)
+        ]
+        (folder / "data" / f"{split}.csv").write_text("\n".join(["text,label,film", *rows]) + "\n")
+    metrics = (
+        "score.metrics=[accuracy, log_loss, {use: accuracy, baseline: random}, {use: log_loss, baseline: majority}]"
+    )
+    assert main(["run", "small.yaml", metrics, "task.data.group=film", "--out", "here"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("metric "))
+    assert lines[first].split() == ["metric", "value", "interval", "n", "groups"]
+    table = [line.split() for line in lines[first + 1 : first + 5]]
+    assert [row[0] for row in table] == ["accuracy", "accuracy_random", "log_loss", "log_loss_majority"]
+    assert table[0][-2:] == ["8", "4"]
+    assert table[1][1:] == ["0.5000", "-", "8", "-"]
+    assert "accuracy: few groups: an interval from 4 of them is uncertain" in lines
+    assert "accuracy_random: the expected score: the mean over all possible answers" in lines
+    assert any(line.startswith("warning: the intervals are computed from 4 groups; below 10") for line in lines)
+    scores = json.loads((folder / "here" / "run.json").read_text())["scores"]
+    assert scores["accuracy"]["method"] == "wilson-groups"
+    assert "|interval:wilson-groups" in scores["accuracy"]["measure"]
+    assert "Wilson over groups" in (folder / "here" / "report.html").read_text()
