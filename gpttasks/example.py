@@ -256,8 +256,11 @@ class Example:
 
     @property
     def gold_text(self) -> str | None:
-        """The right answer as text: the target, the right choice or the first reference; None if there is none."""
-        if self.target is not None:
+        """The right answer as text: the target, the right choice or the first reference; None if there is none.
+
+        The target of an example with contexts follows all of them, and is not the answer.
+        """
+        if self.target is not None and not self.contexts:
             return self.target
         if self.choices and self.label is not None:
             return self.choices[self.label]

@@ -31,6 +31,8 @@ class Head(Component):
 
     needs:
         the example fields that ``requests`` and ``answer`` read.
+    optional:
+        the example fields that it also reads if they are filled, such as ``contexts``.
     trains_on:
         the example fields that ``items`` reads.
     gives:
@@ -53,6 +55,7 @@ class Head(Component):
     one_item: bool = False
     declarations: ClassVar = {
         "needs": FIELDS,
+        "optional": FIELDS,
         "trains_on": FIELDS,
         "gives": Declaration("the name of a kind of answer, such as 'label'", TEXT.fits, required=True),
         "asks": REQUESTS,
@@ -94,6 +97,11 @@ class Head(Component):
     def needs(self) -> frozenset[str]:
         """See the class; a plain class attribute in a subclass, or a property where its options decide."""
         return frozenset({"prompt"})
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """See the class."""
+        return frozenset()
 
     @property
     def trains_on(self) -> frozenset[str]:

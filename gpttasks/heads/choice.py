@@ -11,7 +11,7 @@ from pydantic import Field
 from ..answer import Answer
 from ..component import Options
 from ..errors import DataError
-from ..example import Example, answer_after, prompt_text, separator_places
+from ..example import Example, Prompt, answer_after, prompt_text, separator_places
 from ..item import Item
 from ..requests import LogLikelihood, LogLikelihoodReply, Reply, Request, near_tie
 from .text import TextHead
@@ -35,17 +35,37 @@ class Choice(TextHead):
 
     Probabilities are the softmax of the compared values. ``unconditional`` is the normalisation of GPT-3
     (Brown et al. 2020, section 2.4): log p(option | prompt) - log p(option).
+
+    An example with contexts, one for each choice, is the other way round: the choice is that whose context makes the
+    target the likeliest (partial evaluation: Trinh and Le 2018), and the target after the right context is trained on.
     """
 
     name = "choice"
     Options = ChoiceOptions
     needs = frozenset({"prompt", "choices"})
+    optional = frozenset({"contexts"})
     trains_on = frozenset({"prompt", "choices", "label"})
     gives = "label"
     asks = frozenset({LogLikelihood})
     one_item = True
 
     options: ChoiceOptions
+
+    def check(self, example: Example) -> None:
+        """Raises DataError for contexts that do not fit the choices, or a normalisation that compares nothing there."""
+        if not example.contexts:
+            return
+        if len(example.contexts) != len(example.choices) or not example.target:
+            raise DataError(
+                f"example {example.id} has {len(example.contexts)} contexts, {len(example.choices)} choices and the "
+                f"target {example.target!r}, expected one context for each choice and a target that follows them"
+            )
+        if self.options.normalisation != "none":
+            raise DataError(
+                f"head.normalisation is {self.options.normalisation}, but the contexts of example {example.id} have "
+                "the same continuation",
+                hint="leave head.normalisation out",
+            )
 
     def check_to_train(self, example: Example) -> None:
         """Raises DataError if the right choice is not known."""
@@ -71,6 +91,8 @@ class Choice(TextHead):
 
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood an option; with ``unconditional`` as many again without the prompt."""
+        if example.contexts:
+            return [self._after_context(example, context) for context in example.contexts]
         options = self._continuations(example)
         special = separator_places(example, prompt_text(example.prompt), self.separator)
         asked: list[Request] = [LogLikelihood(example.prompt, one, options, special=special) for one in options]
@@ -87,6 +109,12 @@ class Choice(TextHead):
         tokens = [reply.tokens for reply in given[: len(logprobs)]]
         detail = {"logprobs": logprobs, "tokens": tokens, "near_tie": near_tie(values), "tie": tie}
         return Answer(best, example.choices[best], softmax(values), detail)
+
+    def _after_context(self, example: Example, context: Prompt) -> Request:
+        """The log-likelihood of the target after one of the contexts."""
+        text = prompt_text(context)
+        target = answer_after(example, text, example.target or "", self.separator)
+        return LogLikelihood(context, target, (target,), special=separator_places(example, text, self.separator))
 
     def _continuations(self, example: Example) -> tuple[str, ...]:
         return continuations(example, example.choices, self.separator)

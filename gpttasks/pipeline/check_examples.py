@@ -74,10 +74,10 @@ def _head_check(parts: RunParts, more: Callable[[Example], None] | None = None) 
 
 def _check_contexts(head: Head, example: Example) -> None:
     """Raises DataError for an example with contexts if the head would ignore them."""
-    if example.contexts and "contexts" not in head.needs | head.trains_on:
+    if example.contexts and "contexts" not in head.needs | head.optional | head.trains_on:
         raise DataError(
             f"example {example.id} has {len(example.contexts)} contexts, but head {head.name!r} reads one prompt",
-            hint="choose a head that names contexts in needs",
+            hint="choose a head that names contexts in needs or optional",
         )
 
 

@@ -19,6 +19,7 @@ from ..model.loaded import state_digest
 from ..plugins.faults import blamed
 from ..records.run import CacheRecord, EngineRecord, ShotRecord, sides_cut
 from ..requests import Engine
+from ..tasks.shots import question_and_answer
 from ..training.checkpoint import trained_parameters
 from .active_run import ActiveRun
 from .answering import Answered, add_shots, answer_all, score_all
@@ -79,10 +80,14 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
 
 def shot_record(shot: Example) -> ShotRecord:
     """A shot as ``run.json`` holds it: whoever predicts with the run shows it as the run did."""
-    prompt, answer = prompt_text(shot.prompt), shot.gold_text or ""
-    special = special_places(shot.prompt)
+    asked, answer = question_and_answer(shot)
     return ShotRecord(
-        id=shot.id, key=input_key(shot), prompt=prompt, answer=answer, separator=shot.separator, special=special
+        id=shot.id,
+        key=input_key(shot),
+        prompt=prompt_text(asked),
+        answer=answer or "",
+        separator=shot.separator,
+        special=special_places(asked),
     )
 
 

@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..example import (
     Example,
     Part,
+    Prompt,
     answer_after,
     input_key,
     prompt_text,
@@ -77,19 +78,32 @@ def draw_shots(example: Example, pool: Iterable[Example], k: int, seed: int) -> 
 
 
 def with_shots(example: Example, shots: Iterable[Example], separator: str = " ", between: str = "\n\n") -> Example:
-    """The example with solved examples in front of its prompt, each one part of kind ``shot``.
+    """The example with solved examples in front of its prompt and its contexts, each one part of kind ``shot``.
 
     Raises DataError for a shot with audio or an image, or without a right answer.
     """
-    return replace(example, prompt=(*(_shot(shot, separator, between) for shot in shots), *example.prompt))
+    shown = tuple(_shot(shot, separator, between) for shot in shots)
+    contexts = [(*shown, *context) for context in example.contexts]
+    return replace(example, prompt=(*shown, *example.prompt), contexts=tuple(contexts))
+
+
+def question_and_answer(shot: Example) -> tuple[Prompt, str | None]:
+    """What a solved example shows: its prompt and its right answer, or its right context and the target after it.
+
+    The answer is None if it is not known.
+    """
+    if shot.contexts and shot.label is not None and shot.label < len(shot.contexts):
+        return shot.contexts[shot.label], shot.target
+    return shot.prompt, shot.gold_text
 
 
 def _shot(shot: Example, separator: str, between: str) -> Part:
-    if shot.gold_text is None or any(part.media for part in shot.prompt):
+    asked, answer = question_and_answer(shot)
+    if answer is None or any(part.media for part in asked):
         raise DataError(f"the example {shot.id} cannot be a shot: a shot is text with a right answer")
-    prompt = prompt_text(shot.prompt)
-    answered = prompt + answer_after(shot, prompt, shot.gold_text, separator)
+    prompt = prompt_text(asked)
+    answered = prompt + answer_after(shot, prompt, answer, separator)
     # What the template and the recipe themselves say.
-    special = list(special_places(shot.prompt))
+    special = list(special_places(asked))
     special += [(len(prompt) + first, len(prompt) + last) for first, last in separator_places(shot, prompt, separator)]
     return Part(answered + between, "shot", special=tuple(special))

@@ -15,6 +15,14 @@ class MultipleChoiceOptions(Options):
 
     prompt: TemplateText = Field(description="the template of the prompt, such as '{{ question | passage }}\\nAnswer:'")
     choices: ListColumn = Field("choices", description="the column that holds the choices, or a list of templates")
+    contexts: ListColumn | None = Field(
+        None,
+        description="one context for each choice: a column, or a list of templates. The choice is then the one whose "
+        "context makes the continuation the likeliest, as in WinoGrande, and the prompt is only shown to people",
+    )
+    continuation: TemplateText | None = Field(
+        None, description="the template of the text that follows each of the contexts, with the white space before it"
+    )
     label: str = Field("label", description="the column that identifies the right choice")
     label_as: Literal["index", "letter", "text"] = Field(
         "index",
@@ -25,6 +33,13 @@ class MultipleChoiceOptions(Options):
         False, description="whether a row may hold the same choice twice; the second one can then never be the answer"
     )
     first_index: Literal[0, 1] = Field(0, description="with `label_as: index`: the index of the first choice")
+
+    @model_validator(mode="after")
+    def _contexts_are_continued(self) -> MultipleChoiceOptions:
+        if (self.contexts is None) != (self.continuation is None):
+            lacking = "continuation" if self.continuation is None else "contexts"
+            raise ValueError(f"{lacking}: is missing; contexts and their continuation belong together")
+        return self
 
     @model_validator(mode="after")
     def _prompt_without_answer(self) -> MultipleChoiceOptions:
@@ -43,7 +58,6 @@ class MultipleChoice(Task):
         {"text": "A colour?", "options": ["red", "two"], "right": 0},
         {"text": "A number?", "options": ["red", "two"], "right": 1},
     )
-    fields = frozenset({"prompt", "choices", "label"})
 
     options: MultipleChoiceOptions
 
@@ -51,14 +65,26 @@ class MultipleChoice(Task):
         super().__init__(options)
         self._prompt = Template(options.prompt)
         self._choices = TextList(options.choices)
+        self._contexts = TextList(options.contexts) if options.contexts is not None else None
+        self._continuation = Template(options.continuation) if options.continuation is not None else None
+
+    @property
+    def fields(self) -> frozenset[str]:
+        more = {"contexts", "target"} if self._contexts else set[str]()
+        return frozenset({"prompt", "choices", "label", *more})
 
     @property
     def columns(self) -> frozenset[str]:
-        return self._prompt.required | self._choices.columns
+        return self._prompt.required | self._choices.columns | self._context_columns
 
     @property
     def input_columns(self) -> frozenset[str]:
-        return self._prompt.columns | self._choices.columns
+        return self._prompt.columns | self._choices.columns | self._context_columns
+
+    @property
+    def _context_columns(self) -> frozenset[str]:
+        contexts = self._contexts.columns if self._contexts else frozenset[str]()
+        return contexts | (self._continuation.columns if self._continuation else frozenset[str]())
 
     @property
     def answer_columns(self) -> frozenset[str]:
@@ -72,7 +98,22 @@ class MultipleChoice(Task):
         if len(set(choices)) < len(choices) and not self.options.equal_choices:
             hint = "allow it with task.equal_choices: true"
             raise UnusableRow(row.problem(f"a choice occurs twice: {list(choices)}", hint))
-        return Example(self._prompt.render(row), choices=choices, label=self._label(row, choices))
+        label = self._label(row, choices)
+        if self._contexts is None or self._continuation is None:
+            return Example(self._prompt.render(row), choices=choices, label=label)
+        contexts = self._contexts.render(row)
+        if len(contexts) != len(choices):
+            raise UnusableRow(
+                row.problem(f"got {len(contexts)} contexts for {len(choices)} choices, expected one each")
+            )
+        return Example(
+            self._prompt.render(row),
+            target=self._continuation.render_text(row),
+            choices=choices,
+            contexts=contexts,
+            label=label,
+            separator="",
+        )
 
     def _label(self, row: Row, choices: tuple[str, ...]) -> int | None:
         value = row.get(self.options.label)
