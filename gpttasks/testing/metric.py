@@ -123,8 +123,8 @@ def statistic_as_declared(subject: MetricSubject) -> Iterator[str]:
     elif statistic == "share" and not is_binary:
         yield "got samples whose first number is neither 0 nor 1, expected only these for a share"
     elif statistic == "corpus" and is_mean:
-        better = "share" if is_binary else "mean"
-        yield f'got a total that is the mean of the first numbers of the samples, expected statistic = "{better}"'
+        better = '"share" or "mean"' if is_binary else '"mean"'
+        yield f"got a total that is the mean of the first numbers of the samples, expected statistic = {better}"
     elif statistic == "ratio" and not _same(float(metric.total(2 * rows)), float(metric.total(rows))):
         yield "got another total for doubled numbers, expected the same for a ratio of two sums"
 

@@ -11,6 +11,7 @@ from tiny_audio import save_tiny_audio, write_tones
 
 import gpttasks
 from gpttasks.cli import main
+from gpttasks.metrics.expectation import expected_score
 from gpttasks.metrics.rows import sample_rows
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import load_recipe
@@ -230,6 +231,10 @@ def recomputed(run):
         if use.baseline is not None:
             baseline = plugins.get("baseline", use.baseline.name)(use.baseline.options)
             answers = baseline.answers(examples, kind.name, metric.errors)
+            possible = [baseline.possible(example, kind.name) for example in examples]
+            if None not in possible:
+                values[use.key] = expected_score(metric, examples, possible, key=use.key)[0]
+                continue
         value = metric.total(sample_rows(metric, examples, answers, key=use.key))
         values[use.key] = value if math.isfinite(value) else None
     return values

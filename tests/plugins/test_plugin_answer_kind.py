@@ -51,15 +51,13 @@ class Jaccard(Metric):
     """The share of words that the answer and the reference share."""
 
     name = "jaccard"
+    statistic = "mean"
     needs = frozenset({"references"})
     takes = frozenset({"word-set"})
 
     def sample(self, example, answer):
         right = words_of(example.references[0])
         return (len(right & answer.value) / max(len(right | answer.value), 1),)
-
-    def total(self, rows):
-        return float(rows[:, 0].mean())
 
 @hookimpl
 def gpttasks_register(register: Register) -> None:

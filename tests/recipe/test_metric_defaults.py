@@ -37,7 +37,7 @@ def test_a_task_declares_defaults_and_the_recipe_comes_first():
 
 def test_the_resolved_recipe_writes_them_out():
     (exact_match, *_) = recipe_as_dict(resolved())["score"]["metrics"]
-    assert exact_match == {"use": "exact_match", "as": "exact_match", "normalisation": "squad"}
+    assert exact_match == {"use": "exact_match", "as": "exact_match", "normalisation": "squad", "extract": None}
     written = "score.metrics.0={use: exact_match, normalisation: squad}"
     assert recipe_digest(resolved(written)) == recipe_digest(resolved())
     assert recipe_digest(resolved(written.replace("squad", "words"))) != recipe_digest(resolved())
