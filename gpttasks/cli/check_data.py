@@ -30,7 +30,9 @@ def data_text(parts: RunParts, over_long: OverLong | None = None) -> str:
     for role, part in parts.sets.items():
         lines += _role_lines(part, (over_long or {}).get(role, ()))
     if over_long is None:
-        lines.append("which examples fit the context is known only after the backbone is loaded")
+        lines.append(
+            "examples that exceed the context were not counted: the context is known only after the backbone is loaded"
+        )
     return "\n".join([*lines, *(f"overlap: {overlap}" for overlap in parts.overlaps)])
 
 

@@ -65,7 +65,9 @@ def refuse_over_long(parts: RunParts, found: OverLong) -> None:
     for role, over_long in found.items():
         part = parts.sets[role]
         if over_long:
-            count = f"{len(over_long):,} of {len(part.examples):,} examples of {role} do not fit; the first: "
+            count = (
+                f"{len(over_long):,} of {len(part.examples):,} examples of {role} do not fit the context; the first: "
+            )
             problems.append(placed(parts, part, *over_long[0], count))
     if problems:
         raise DataError(problems)

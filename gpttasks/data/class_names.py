@@ -96,8 +96,8 @@ def joined_names(in_file: ClassNames, in_card: ClassNames, file: Path) -> ClassN
     for column in in_file.keys() & in_card.keys():
         if in_file[column] != in_card[column]:
             message = (
-                f"it names the classes of the column {column!r} {', '.join(in_file[column])}, but the card {_CARD} "
-                f"beside it names them {', '.join(in_card[column])}"
+                f"the file names the classes of the column {column!r} {', '.join(in_file[column])}, but the card "
+                f"{_CARD} in its folder names them {', '.join(in_card[column])}"
             )
-            raise DataError(Problem(message, file=str(file), hint="correct the card, or take its dataset_info away"))
+            raise DataError(Problem(message, file=str(file), hint="correct the card, or remove its dataset_info"))
     return {**in_card, **in_file}

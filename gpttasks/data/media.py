@@ -76,7 +76,7 @@ RIFF, FORM and Ogg are containers of sound, images and video: what is in them co
 def _beginning(data: bytes) -> str:
     """How a file of an unknown format begins, for a message; of a container also what it holds."""
     if data[:4] in (b"RIFF", b"FORM"):
-        return f"a {data[:4].decode()} file that holds {data[8:12]!r}"
+        return f"a {data[:4].decode()} file that contains {data[8:12]!r}"
     if data[:4] == b"OggS":
         return f"an Ogg file whose first stream begins with {data[28:36]!r}"
     if data[4:8] == b"ftyp":

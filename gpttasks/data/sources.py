@@ -66,13 +66,13 @@ class SplitOptions(Options):
     )
     too_long: Literal["error", "skip"] = Field(
         "error",
-        description="stop at an example that does not fit the model's context, or skip and count it: it is not trained "
-        "on, and counts as wrong where it is scored; only passages are cut",
+        description="stop at an example that does not fit the model's context even after its passages are cut, or skip "
+        "and count it; a skipped example is not trained on, and counts as wrong if it is scored",
     )
     overlap: Literal["refuse", "allow"] = Field(
         "refuse",
-        description="whether all scored inputs may be among those that are trained on, validated with or shown as "
-        "shots, or the reverse; `allow` marks the scores",
+        description="refuse or allow a run in which all scored inputs also occur in the training, validation or shot "
+        "examples, or the reverse; `allow` is recorded with the scores",
     )
 
     @model_validator(mode="after")

@@ -24,6 +24,6 @@ def unspaced_warnings(examples: Sequence[Example], hint: str) -> list[str]:
     if not count:
         return []
     return [
-        f"counts words between spaces, and {count:,} of {len(references):,} references are in a script without spaces, "
-        f"so that a sentence is one word; {hint}"
+        f"splits words at spaces, but {count:,} of {len(references):,} references are in a script without spaces, "
+        f"so each sentence counts as one word; {hint}"
     ]

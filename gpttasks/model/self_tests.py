@@ -125,7 +125,9 @@ def _small_model_supports(lm: CausalLM) -> tuple[Capabilities | None, Scope]:
         return None, Scope(change + BEGINNING)
     supports = replace(lm.supports, batches=YES, cache=YES, masks=YES)
     for name in ("packing", "sharing", "ragged", "left_padding"):
-        supports = supports.with_result(name, unless(f"what changes at {change} tokens cannot be tested: {found}"))
+        supports = supports.with_result(
+            name, unless(f"its change of behaviour at {change} tokens cannot be tested: {found}")
+        )
     return supports, BRIEF
 
 
@@ -150,7 +152,7 @@ def try_direct_head(lm: CausalLM) -> Capability:
     if head is None:
         return unless("it has no LM head")
     if lm.causal_lm.base_model is lm.causal_lm:
-        return unless("it does not give its last hidden states without its logits")
+        return unless("it does not return its last hidden states without its logits")
     states: list[Any] = []
     got, given = [], []
 
@@ -218,7 +220,9 @@ def try_cache(lm: CausalLM, scope: Scope = FULL) -> Capability:
             if cache is None:
                 return unless("it does not return keys and values")
     off = off_by(lm, torch.stack(logits[-2:]), plain)
-    return unless(None if off <= 1 else f"tokens after its keys and values differ by {off:.2g} times the tolerance")
+    return unless(
+        None if off <= 1 else f"tokens processed with cached keys and values differ by {off:.2g} times the tolerance"
+    )
 
 
 def try_masks(lm: CausalLM, scope: Scope = FULL) -> Capability:

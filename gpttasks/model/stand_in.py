@@ -40,7 +40,7 @@ def stand_in_for(lm: CausalLM) -> StandIn | str:
     except Exception as error:  # for sizes that do not fit each other, models raise errors of many types
         return f"no small model of type {model.config.model_type!r} can be made: {one_line(error)}"
     if not bool(torch.isfinite(logits).all()):
-        return f"a small model of type {model.config.model_type!r} gives numbers that are not finite"
+        return f"a small model of type {model.config.model_type!r} gives logits that are not finite"
     return StandIn(small, lm)
 
 

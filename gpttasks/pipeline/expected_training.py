@@ -117,7 +117,7 @@ def _some_items(prepared: PreparedRun) -> tuple[list[Item], int]:
     items = [item for items in used for item in items]
     if not items:
         refused = next((error for error in made if isinstance(error, DataError)), None)
-        raise refused or DataError(f"head {prepared.head.name!r} made nothing to train on of {len(some)} examples")
+        raise refused or DataError(f"head {prepared.head.name!r} made no training items from {len(some)} examples")
     return items, max(1, round(len(items) / len(used) * len(examples)))
 
 

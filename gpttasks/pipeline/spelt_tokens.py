@@ -27,8 +27,8 @@ def spelt_tokens_warning(prepared: PreparedRun, examples: Sequence[Example], wha
     if not count:
         return None
     return (
-        f"{count:,} of {len(examples):,} {what} examples spell special tokens of the tokenizer, such as {named!r}: "
-        "they are read as text, since only the template itself can write control tokens"
+        f"{count:,} of {len(examples):,} {what} examples contain the text of a special token, such as {named!r}: "
+        "it is treated as plain text, since only the template can insert special tokens"
     )
 
 

@@ -51,7 +51,7 @@ def check_lengths(parts: RunParts) -> None:
         skipped = parts.too_long.get(role, {})
         if len(skipped) == len(examples):
             reason = skipped[examples[0].id]
-            raise DataError(f"none of the {len(examples):,} examples of {role} fits; the first: {reason}")
+            raise DataError(f"none of the {len(examples):,} examples of {role} fits the context; the first: {reason}")
 
 
 def asked_roles(parts: RunParts) -> list[str]:
@@ -140,7 +140,7 @@ def placed(parts: RunParts, part: ExampleSet, example: Example, problem: Problem
     """The problem with the example's split, row and id, and with what to do."""
     if not parts.rows:  # new rows are answered or refused
         hints = [problem.hint] if problem.hint else []
-        problem = replace(problem, hint="; ".join([*hints, "data.too_long: skip leaves out what does not fit"]))
+        problem = replace(problem, hint="; ".join([*hints, "data.too_long: skip leaves such examples out"]))
     return placed_problem(parts, part, example, problem, prefix or f"{part.split}: ")
 
 

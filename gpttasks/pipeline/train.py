@@ -122,7 +122,7 @@ def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
     items, owners = make(prepared, prepared.sets["train"].examples)
     if not items:
         count = len(prepared.sets["train"].examples)
-        raise UserError(f"head {prepared.head.name!r} made nothing to train on of {count} examples")
+        raise UserError(f"head {prepared.head.name!r} made no training items from {count} examples")
     return items, owners
 
 

@@ -9,7 +9,7 @@ from ..errors import DataError, Problem
 from ..example import Example, input_key
 from .splits import ExampleSets
 
-_USES = {"train": "trained on or shown as shots", "validation": "validated with", "pool": "shown as shots"}
+_USES = {"train": "training or shots", "validation": "validation", "pool": "shots"}
 _HINT = "use other examples, or write data.overlap: allow if this is intended"
 
 
@@ -48,7 +48,7 @@ class Overlap:
             return f"no input of {self.role} occurs in {self.other}"
         text = f"{self.examples:,} of {self.of:,} inputs of {self.role} occur in {self.other} too"
         mine, theirs = self.first
-        return f"{text}; the first: {mine}" + (f", there {theirs}" if theirs != mine else "")
+        return f"{text}; the first: {mine}" + (f" ({theirs} in {self.other})" if theirs != mine else "")
 
 
 def overlaps(sets: ExampleSets, split: str) -> tuple[Overlap, ...]:
@@ -106,7 +106,7 @@ def _refusal(one: Overlap) -> str:
     else:
         what = f"the inputs of all {one.of_others:,} examples of {one.other} occur in {one.role} too"
     mine, theirs = one.first or ("", "")
-    return f"{what}: what is {_USES[one.other]} would be scored; the first: {mine}, there {theirs}"
+    return f"{what}: examples used for {_USES[one.other]} would be scored; the first: {mine} ({theirs} in {one.other})"
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Duplicates:
         later, earlier = self.first
         same = "all" if self.exact == self.examples else f"{self.exact:,}"
         return (
-            f"{self.examples:,} inputs occur earlier, {same} with the same right answer; the first: {later}, "
-            f"like {earlier}"
+            f"{self.examples:,} examples repeat an earlier input, {same} with the same right answer; the first: "
+            f"{later} repeats {earlier}"
         )
 
 

@@ -106,7 +106,7 @@ def _with_unused_holdout(part: ExampleSet, data: SplitOptions, held: Mapping[Rol
     default = SplitOptions.model_fields["holdout"].default
     if part.role not in data.holdout or part.role in held or data.holdout == default:
         return part
-    return replace(part, made=f"{part.made}; data.holdout.{part.role} is not used, since this split is given")
+    return replace(part, made=f"{part.made}; data.holdout.{part.role} is ignored, since the data have this split")
 
 
 def _plan(source: Source, data: SplitOptions, roles: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:

@@ -66,7 +66,7 @@ class Template:
         if any(True for _ in meta.find_referenced_templates(tree)):
             raise ValueError("a template cannot include, import or extend another one")
         if self._has_own_marks and any(mark in source for mark in (BEGIN, END)):
-            raise ValueError(f"a template cannot hold U+{ord(BEGIN):X} or U+{ord(END):X}, which are no text")
+            raise ValueError(f"a template must not contain U+{ord(BEGIN):X} or U+{ord(END):X}: they are noncharacters")
         self._globals = dict(self._template.globals)
         self._media_types = extensions.media_types
         self.source = source
@@ -102,7 +102,7 @@ class Template:
 
         self._check_classes(row)
         if self._has_own_marks and any(mark in text for text in self._texts_in(values) for mark in (BEGIN, END)):
-            message = f"a column has the character U+{ord(BEGIN):X} or U+{ord(END):X}, which Unicode excludes from text"
+            message = f"a column contains U+{ord(BEGIN):X} or U+{ord(END):X}, which are Unicode noncharacters"
             raise _failure(row, message, "remove it from the data")
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
@@ -139,8 +139,9 @@ class Template:
             if name is not None:
                 names = row.class_names[column]
                 some = ", ".join(map(repr, names[:_NAMES_SHOWN])) + (", ..." if len(names) > _NAMES_SHOWN else "")
-                message = f"the template shows the column {column!r}, which holds {row[column]}, the class {name!r}"
-                hint = f"write {{{{ [{some}][{column}] }}}}, or {{{{ {column} + 0 }}}} for the number"
+                number = f"{row[column]}, the number of the class {name!r}"
+                message = f"the template shows the column {column!r}, which holds {number}"
+                hint = f"write {{{{ [{some}][{column}] }}}} for the name, or {{{{ {column} + 0 }}}} for the number"
                 raise _failure(row, message, hint)
 
     def _texts_in(self, values: Mapping[str, Any]) -> Iterator[str]:
@@ -304,7 +305,7 @@ def _check_keep(found: nodes.Filter) -> None:
     named: dict[Any, Any] = {one.key: one.value for one in found.kwargs}
     sides = [*found.args, *([named["keep"]] if "keep" in named else [])]
     if len(sides) > 1 or set(named) - {"keep"} or found.dyn_args is not None or found.dyn_kwargs is not None:
-        raise ValueError("the filter passage has one argument: {{ text | passage(keep='end') }}")
+        raise ValueError("the filter passage takes only the argument keep: {{ text | passage(keep='end') }}")
     if sides and isinstance(sides[0], nodes.Const) and sides[0].value not in ("start", "end"):
         raise ValueError(f"got passage(keep={sides[0].value!r}), expected keep='start' or keep='end'")
 

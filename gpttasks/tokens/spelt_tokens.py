@@ -131,8 +131,8 @@ class _FastEncoder:
 
     def _marked(self, text: str, tokens: Sequence[tuple[int, int]]) -> str:
         if any(mark in text for mark in self._marks.values()):
-            message = f"the text has a private-use character from U+{FIRST_MARK:X} on beside special tokens"
-            raise DataError(message, hint="remove it: these characters mark special tokens")
+            message = f"the text has special tokens and a private-use character at or above U+{FIRST_MARK:X}"
+            raise DataError(message, hint="remove the character: it is reserved for marking special tokens")
         for start, end in reversed(tokens):
             text = text[:start] + self._marks[text[start:end]] + text[end:]
         return text

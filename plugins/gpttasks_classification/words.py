@@ -126,7 +126,9 @@ class LabelWords:
         for number in by_name.keys() & by_number.keys():
             name, key = by_name[number], by_number[number]
             if self._index[name] != self._index[key]:
-                problem = f"task.labels maps {key!r} and {name!r}, the number and the name of one class, to two words"
+                problem = (
+                    f"task.labels maps {key!r} and {name!r}, the number and the name of one class, to different words"
+                )
                 raise self._contradiction(problem, names, row, column)
         words = {number: self.words[self._index[key]] for number, key in by_number.items() if number not in by_name}
         wrong = contradictions(names, words)
@@ -138,7 +140,7 @@ class LabelWords:
     def _contradiction(self, problem: str, names: tuple[str, ...], row: Row, column: str) -> DataError:
         classes = ", ".join(f"{number} {name!r}" for number, name in enumerate(names))
         message = f"the data name the classes of the column {column!r} {classes}, but {problem}"
-        hint = f"say which word is meant for which name, for example with {line_for(names, self.words)}"
+        hint = f"map each name to a word, for example {line_for(names, self.words)}"
         return DataError(row.problem(message, hint))
 
 

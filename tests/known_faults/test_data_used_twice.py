@@ -79,8 +79,9 @@ def test_overlap_and_duplicates_were_not_reported(folder, capsys):
     write(folder / "data/test.jsonl", [*films(4, 10), *films(8, 10)])
     assert main(["check", "recipe.yaml", "task.data.id=id", "--data"]) == 0
     err = capsys.readouterr().err
-    assert "overlap: 2 of 8 inputs of test occur in train too; the first: test-0, there train-4" in err
-    assert "duplicates  2 inputs occur earlier, all with the same right answer; the first: test-6, like test-4" in err
+    assert "overlap: 2 of 8 inputs of test occur in train too; the first: test-0 (train-4 in train)" in err
+    assert "duplicates  2 examples repeat an earlier input, all with the same right answer" in err
+    assert "; the first: test-6 repeats test-4" in err
 
 
 def test_one_text_that_does_not_fit_stopped_everything_unnamed(folder, capsys):
@@ -89,7 +90,7 @@ def test_one_text_that_does_not_fit_stopped_everything_unnamed(folder, capsys):
     write(folder / "data/test.jsonl", [*films(0, 4), f"{long}1", f"{long}2"])
     uncut = (*PROMPTED, "task.prompt='{{ text }} ='")
     err = refusal(capsys, *uncut)
-    assert f"{folder}/data/test.jsonl:5: 2 of 6 examples of test do not fit; the first: example " in err
+    assert f"{folder}/data/test.jsonl:5: 2 of 6 examples of test do not fit the context; the first: example " in err
     assert main(["run", "recipe.yaml", *uncut, "--out", "stopped"]) == 2
     assert "test.jsonl:5: test: example " in capsys.readouterr().err
     assert main(["run", "recipe.yaml", *uncut, "task.data.too_long=skip", "--out", "skipped"]) == 0
