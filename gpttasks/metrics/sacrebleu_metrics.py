@@ -120,8 +120,8 @@ class Bleu(_WithWorst):
         if not lengths or max(lengths) >= ORDER:
             return ()
         return [
-            f"is 0 even for perfect answers: it counts sequences of {ORDER} words, and no reference has more than "
-            f"{max(lengths)} words; write effective_order: true, or use chrf or exact_match"
+            f"is 0 even for perfect answers: it counts sequences of {ORDER} words, and the longest reference has "
+            f"only {max(lengths)}; write effective_order: true, or use chrf or exact_match"
         ]
 
 
