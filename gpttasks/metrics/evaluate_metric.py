@@ -224,7 +224,7 @@ def needed_fields(example: Example, needs: frozenset[str]) -> Example:
 
 
 def read_fields(answer: Answer, reads: frozenset[str]) -> Answer:
-    """The answer with the fields in ``reads`` alone; one that is missing stays as it is."""
+    """The answer with the fields in ``reads`` alone; a missing answer is not changed."""
     if answer.is_missing:
         return answer
     kept: dict[str, Any] = {name: getattr(answer, name) for name in reads}

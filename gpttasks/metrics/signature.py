@@ -88,8 +88,8 @@ def measure_of(
 ) -> str:
     """The measure of a score: two scores compare exactly when theirs are equal.
 
-    ``examples`` is their digest, ``library`` what :meth:`Metric.signature` says. ``overlap``: whether whole splits of
-    inputs were seen before, as ``data.overlap: allow`` permits.
+    ``examples`` is their digest, ``library`` what :meth:`Metric.signature` says. ``overlap``: whether all
+    inputs of a split were seen before, as ``data.overlap: allow`` permits.
     """
     return format_signature(
         {

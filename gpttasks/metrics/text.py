@@ -123,7 +123,7 @@ class TokenF1(_BestMatch):
     name = "token_f1"
 
     def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
-        """Of references in scripts without spaces."""
+        """A warning about references in scripts without spaces."""
         return unspaced_warnings(examples, "use exact_match or chrf")
 
     def _match(self, prediction: str, reference: str) -> float:

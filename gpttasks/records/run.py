@@ -219,7 +219,7 @@ class ShotRecord(Section):
     key:
         equal to that of an example that asks the same; separator: the text before the answer, None for the head's.
     special:
-        the places in the prompt where special tokens that are spelt are meant; see :class:`~gpttasks.Part`.
+        the spans of the prompt in which the text of a special token becomes that token; see :class:`~gpttasks.Part`.
     """
 
     id: str

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 _NAMES_SHOWN = 12
-"""The most names of classes in a message."""
+"""The maximum number of class names in a message."""
 
 
 class Template:
@@ -45,7 +45,7 @@ class Template:
     path, or a mapping with one of them. Nothing is escaped, a trailing newline stays, and a template can reach nothing
     but the row. It has the filters of the plugins that are in use when it is made.
 
-    A special token of the tokenizer that the template itself spells is this token; one in a column is only text.
+    The text of a special token, such as ``</s>``, is that token in the template and plain text in a column.
 
     Raises ValueError, with the line, if the source is not a template.
     """
@@ -274,7 +274,7 @@ def _marked_last(tree: nodes.Template) -> bool:
 
 
 def _shown_alone(tree: nodes.Template) -> frozenset[str]:
-    """The names that are shown as they are, but for filters such as ``trim`` and ``passage``."""
+    """The columns that are shown unchanged, except for filters such as ``trim`` and ``passage``."""
     from jinja2 import nodes
 
     found = set()
@@ -289,7 +289,7 @@ def _shown_alone(tree: nodes.Template) -> frozenset[str]:
 
 
 def _media_columns(tree: nodes.Template) -> frozenset[str]:
-    """The columns of audio and images, whose bytes are no text."""
+    """The columns of audio and images, whose bytes are not text."""
     from jinja2 import nodes
 
     marked = (node.node for node in tree.find_all(nodes.Filter) if node.name == "media" and node.node is not None)
@@ -299,7 +299,7 @@ def _media_columns(tree: nodes.Template) -> frozenset[str]:
 
 
 def _check_keep(found: nodes.Filter) -> None:
-    """Raise ValueError for arguments of ``passage`` other than ``keep``, or a side that does not exist."""
+    """Raise ValueError for arguments of ``passage`` other than ``keep``, or an unknown value of ``keep``."""
     from jinja2 import nodes
 
     named: dict[Any, Any] = {one.key: one.value for one in found.kwargs}

@@ -1,4 +1,4 @@
-"""Which values a template may show as text: no list, mapping or boolean appears as Python spells it."""
+"""Which values a template may show as text: no list, mapping or boolean appears in Python's notation."""
 
 from __future__ import annotations
 
