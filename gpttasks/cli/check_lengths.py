@@ -22,7 +22,7 @@ OverLong: TypeAlias = Mapping[str, Sequence["tuple[Example, Problem]"]]
 def find_over_long(parts: RunParts, plugins: Plugins) -> OverLong | None:
     """The examples of all roles that do not fit; None if the context is known only after the backbone is loaded.
 
-    Nothing is downloaded for it.
+    It downloads nothing.
     """
     from ..pipeline.too_long import Room, asked_roles, over_long
 

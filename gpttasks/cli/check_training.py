@@ -1,4 +1,4 @@
-"""``check --data``: how long the training of a recipe will be, and whether its parts fit each other."""
+"""``check --data``: how long the training of a recipe will take, and whether its parts fit each other."""
 
 from __future__ import annotations
 

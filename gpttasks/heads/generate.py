@@ -131,7 +131,7 @@ class GenerateText(TextHead):
         )
 
     def _visible_separator(self, example: Example) -> str:
-        """What a model that learnt from shots or training writes before the answer, unless that is white space."""
+        """The separator that a model learns from shots or training to write before the answer; empty if white space."""
         separator = answer_after(example, prompt_text(example.prompt), "", self.separator)
         return separator if separator.strip() else ""
 

@@ -93,7 +93,7 @@ NO_CLASS = -1.0
 
 
 def _class_counts(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often each class was predicted rightly, is gold, and was predicted: three integer arrays [classes].
+    """How often each class was predicted correctly, is gold, and was predicted: three integer arrays [classes].
 
     :data:`NO_CLASS` is not counted.
     """

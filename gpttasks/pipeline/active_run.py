@@ -174,7 +174,9 @@ class ActiveRun:
             if part.skipped and part.split not in skipped:
                 self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} cannot be used and were skipped")
             skipped[part.split] = part.skipped
-            if role != "train" or not prepared.adaptation.trains:  # else noted when the items to train on are made
+            if (
+                role != "train" or not prepared.adaptation.trains
+            ):  # otherwise this is noted when the training items are made
                 self.note_too_long(prepared, role)
         self.record.samples.skipped = sum(skipped.values())
         self.record.overlaps = [OverlapRecord(**vars(overlap)) for overlap in prepared.overlaps]

@@ -60,7 +60,7 @@ class PromptMarks:
     opening, closing:
         The characters around a passage.
     keep_end:
-        The character after ``opening`` if the end of the passage stays when it is cut.
+        The character after ``opening`` if the end of the passage is kept when it is cut.
     medium:
         The character on both sides of the number of a medium in ``media``.
     """

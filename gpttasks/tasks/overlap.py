@@ -1,4 +1,4 @@
-"""Inputs in more than one role: what is trained on, validated with or shown as a shot, and scored too."""
+"""Inputs in more than one role: scored inputs that are also used for training, validation or shots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Overlap:
     first:
         The ids of the first such example in ``role`` and of the first with its input in ``other``; None without one.
     same_split:
-        Whether the recipe itself scores a split that it also trains on or validates with.
+        Whether the recipe itself scores a split that it also uses for training or validation.
     """
 
     role: str
@@ -52,10 +52,10 @@ class Overlap:
 
 
 def overlaps(sets: ExampleSets, split: str) -> tuple[Overlap, ...]:
-    """The overlap of each two sets of a run that must not share inputs, empty or not.
+    """The overlap, empty or not, of each pair of sets of a run that must not share inputs.
 
-    ``split`` is the role that the recipe scores. Scored examples are compared with those that are trained on, validated
-    with and shown as shots; validation examples with those that are trained on.
+    ``split`` is the role that the recipe scores. Scored examples are compared with those for training, validation and
+    shots; validation examples are compared with training examples.
     """
     scored = "scored" if "scored" in sets else split
     pairs = [(scored, other) for other in ("train", "validation", "pool") if other in sets and other != scored]
@@ -87,7 +87,7 @@ def _overlap(
 
 
 def refused_overlaps(found: Iterable[Overlap], split: str) -> Iterator[Overlap]:
-    """Those that make scores meaningless: each scored input was seen before, or each that was seen is scored."""
+    """The overlaps that make scores meaningless: all scored inputs were seen before, or all inputs seen are scored."""
     return (one for one in found if one.role in ("scored", split) and one.whole and not one.same_split)
 
 

@@ -89,7 +89,7 @@ def _shot(shot: Example, separator: str, between: str) -> Part:
         raise DataError(f"the example {shot.id} cannot be a shot: a shot is text with a right answer")
     prompt = prompt_text(shot.prompt)
     answered = prompt + answer_after(shot, prompt, shot.gold_text, separator)
-    # What the template and the recipe themselves say.
+    # The text of the template and the recipe.
     special = list(special_places(shot.prompt))
     special += [(len(prompt) + first, len(prompt) + last) for first, last in separator_places(shot, prompt, separator)]
     return Part(answered + between, "shot", special=tuple(special))

@@ -25,7 +25,7 @@ def as_text(value: Any) -> Any:
 
 
 def _each_key_once(labels: Any) -> Any:
-    """The labels as they are. Raises ValueError for two keys of a mapping that are one value: ``1`` and ``"1"``."""
+    """The unchanged labels. Raises ValueError for two keys of a mapping that are the same value: ``1`` and ``"1"``."""
     keys: dict[Any, Any] = {}
     for key in labels if isinstance(labels, Mapping) else ():
         if keys.setdefault(as_text(key), key) is not key:
@@ -64,7 +64,7 @@ class LabelWords:
         self._first: dict[int, str] = {}
         """The value that first meant each word, by the index of the word."""
         self._of_classes: dict[tuple[str, ...], tuple[str | None, ...]] = {}
-        """The values in ``_index`` by which the classes of the data are known, by the names of the classes."""
+        """For each tuple of class names, the key in ``_index`` of each class."""
         # Where the words are numbers (1 to 5 stars), a number is a word and not a position.
         self._positions = isinstance(labels, list) and not any(re.fullmatch(r"[+-]?\d+", word) for word in labels)
         if isinstance(labels, dict):
@@ -83,7 +83,7 @@ class LabelWords:
         number = None if not names or say_nothing(names) else _class_number(value, names)
         text = as_text(value) if number is None else self._key_of(number, names, row, column)
         if isinstance(value, bool) and self._mapped and text not in self._index:
-            text = str(int(value))  # {"1": yes} is for 1 and for true
+            text = str(int(value))  # {"1": yes} matches 1 and true
         try:
             index = self._index[text]
         except (KeyError, TypeError):
@@ -108,8 +108,8 @@ class LabelWords:
     def _keys_of(self, names: tuple[str, ...], row: Row, column: str) -> tuple[str | None, ...]:
         """For each class the recipe's value that stands for it: its name where a mapping has it, or its number.
 
-        Raises DataError for words that contradict the names. A mapping from names to words cannot: it says that a
-        class is to be called something else.
+        Raises DataError for words that contradict the names. A mapping from names to words cannot contradict
+        them, since it renames the classes.
         """
         by_name = {number: name for number, name in enumerate(names) if name in self._mapped}
         if self._mapped:

@@ -49,7 +49,7 @@ def test_learning_rate_beyond_all_use(recipe: Path) -> None:
         ("{modules_to_save: [lm_haed]}", "'lm_haed' matches no module of the backbone; did you mean 'lm_head'"),
         ("{exclude_modules: [c_fcc]}", "'c_fcc' matches no module of the backbone; did you mean 'c_fc'"),
         ("{rank_pattern: {c_atn: 64}}", "'c_atn' matches no module of the backbone; did you mean 'c_attn'"),
-        ("{layers_to_transform: [0, 99]}", "no target is in a layer 99"),
+        ("{layers_to_transform: [0, 99]}", "layer 99 has no target"),
         ("{init_lora_weights: eva}", "computed from examples that gpttasks does not give to PEFT"),
         ("{use_qalora: true}", "'use_qalora' has no effect here"),
     ],
