@@ -64,7 +64,7 @@ def _no_text_with_references(prediction: Any, references: Any) -> str | None:
     return _no_text(prediction, references)
 
 
-# Class indices travel as floats: as integers, 0.7 would be cut to 0 without a word.
+# Class indices travel as floats: as integers, 0.7 would silently be cut to 0.
 _INDICES = PairForm(
     "predictions: the predicted class indices. references: the right ones.",
     "number",

@@ -121,7 +121,7 @@ def media(value: object) -> str:
 def _not_null(value: Any) -> Any:
     """The value itself. Raises NotText for None."""
     if value is None:
-        raise NotText(value, "null, which is no audio and no image", "correct these rows")
+        raise NotText(value, "null, which is neither audio nor an image", "correct these rows")
     return value
 
 

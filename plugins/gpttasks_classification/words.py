@@ -106,7 +106,7 @@ class LabelWords:
         return self._of_classes[names][number] or names[number]
 
     def _keys_of(self, names: tuple[str, ...], row: Row, column: str) -> tuple[str | None, ...]:
-        """For each class the recipe's value that stands for it: its name where a mapping has it, or its number.
+        """The key of each class in the recipe: its name, if a mapping contains it, or else its number.
 
         Raises DataError for words that contradict the names. A mapping from names to words cannot contradict
         them, since it renames the classes.
@@ -118,7 +118,7 @@ class LabelWords:
             if len(names) != len(self.words):
                 problem = f"task.labels has {len(self.words)} words for {len(names)} classes"
                 raise self._contradiction(problem, names, row, column)
-            # Positions where they are known: where the words are numbers, they are not.
+            # Positions count unless the words are numbers.
             by_number = {number: str(number) if self._positions else word for number, word in enumerate(self.words)}
         if len(by_name) == len(names) and not set(by_number) >= set(by_name):
             # Keys that are names are not numbers of classes, even if they look like numbers.

@@ -79,7 +79,7 @@ def test_a_finished_run_is_locked_by_a_plugin_that_it_does_not_need(folder, caps
     ],
 )
 def test_what_a_plugin_forgets_ends_in_an_internal_error(folder, changed, message, capsys):
-    """A head without `gives` or a metric with a wrong `needs` failed deep in a run; now registration fails."""
+    """A head without `gives` or a metric with a wrong `needs` failed deep in a run; it is refused at registration."""
     (folder / "plugin.py").write_text(METRIC.replace('"label"', "'label'").replace(*changed))
     assert main(["check", "r.yaml", "--plugin", "plugin.py"]) == 2
     err = capsys.readouterr().err
