@@ -198,8 +198,8 @@ def worst_is_worst(subject: MetricSubject) -> Iterator[str]:
         for place in range(len(rows)):
             lowest, other = (float(metric.total(one[place : place + 1])) for one in (worst, rows))
             if sign * (lowest - other) > SAME:
-                place_text = f"example {subject.examples[place].id}"
-                yield f"got {other} for an answer to {place_text}, which is worse than the worst value {lowest}"
+                id = subject.examples[place].id
+                yield f"got {other} for an answer to example {id}, which is worse than the worst value {lowest}"
                 return
     lowest, best = float(metric.total(worst)), float(metric.total(gold))
     if sign * (lowest - best) >= 0:

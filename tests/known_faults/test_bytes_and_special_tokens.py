@@ -56,9 +56,7 @@ def row(tokenizer, request):
     ],
 )
 def test_stop_text_equal_to_the_separator(separator, written, stop, answer):
-    """A stop text equal to the separator ended every answer before it began; the separator before an answer no longer
-    ends it.
-    """
+    """A stop text equal to the separator ended every answer before it began; now it applies after the separator."""
     head = GenerateText(GenerateOptions(separator=separator, stop=[stop]))
     backbone = Mock(MockOptions(texts={"capital": written}))
     backbone.load(LoadSettings())
@@ -106,9 +104,7 @@ def test_unconditional_doubled_space():
     ],
 )
 def test_options_from_different_boundaries(tokenizer, prompt, options, predicted):
-    """An option whose first token begins in the prompt was charged for that part, others were not; all begin at one
-    place.
-    """
+    """Only an option whose first token begins in the prompt was charged for that part; all now start from one place."""
     rows = [row(tokenizer, LogLikelihood(as_prompt(prompt), one, options)) for one in options]
     assert len({tuple(one.ids[: one.start]) for one in rows}) == 1
     assert [tokenizer.decode([*one.ids[one.start :]]).strip() for one in rows] == predicted
@@ -116,9 +112,7 @@ def test_options_from_different_boundaries(tokenizer, prompt, options, predicted
 
 @pytest.mark.parametrize("tokenizer", [BYTES, WORD_MARKS], ids=["bytes", "word marks"])
 def test_trailing_space_generate(tokenizer):
-    """After a prompt that ends in a space, the model saw tokens that it never saw in training; both begin before the
-    space.
-    """
+    """A prompt that ends in a space gave the model tokens unseen in training; both now split before the space."""
     head = GenerateText()
     rows = []
     for prompt in ("the film is:", "the film is: "):
