@@ -37,7 +37,7 @@ class Answer:
 
     @property
     def is_missing(self) -> bool:
-        """Whether there is no answer, since the model was not asked: see :func:`no_answer`."""
+        """Whether the example was skipped, so there is no answer: see :func:`no_answer`."""
         return NOT_ASKED in self.detail
 
 
@@ -46,9 +46,9 @@ NOT_ASKED = "not_asked"
 
 
 def no_answer(reason: str) -> Answer:
-    """What takes the place of an answer to an example that the model cannot be asked about.
+    """The placeholder answer to an example that was skipped.
 
-    Its value is None and its text is empty. Metrics count it as :meth:`gpttasks.Metric.worst_of` says.
+    Its value is None and its text is empty. Metrics score it with :meth:`gpttasks.Metric.worst_of`.
     """
     return Answer(None, detail={NOT_ASKED: reason})
 

@@ -77,7 +77,7 @@ class Component:
     declarations: ClassVar[Mapping[str, Declaration]] = MappingProxyType({})
     """What each declared attribute must hold; the base class of a kind sets it. See :mod:`gpttasks.declarations`."""
     required_methods: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Of each tuple of methods a component must define at least one; the base class of a kind sets it."""
+    """A component must define at least one method of each tuple; the base class of a kind sets them."""
 
     options: Any
 

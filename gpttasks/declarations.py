@@ -20,9 +20,9 @@ class Declaration:
     expected:
         a description for messages, which follows "expected".
     fits:
-        whether a value is right.
+        whether a value is valid.
     required:
-        whether a component must set it: the value of the base class is of no use.
+        whether a component must set it, because the base class has no usable value.
     """
 
     expected: str
@@ -31,7 +31,7 @@ class Declaration:
 
 
 def frozenset_of_text(expected: str, known: Iterable[str] = (), *, required: bool = False) -> Declaration:
-    """A frozenset of strings; if ``known`` is not empty, of these only."""
+    """A frozenset of strings, which must be in ``known`` unless that is empty."""
     names = frozenset(known)
 
     def fits(value: Any) -> bool:
@@ -43,7 +43,7 @@ def frozenset_of_text(expected: str, known: Iterable[str] = (), *, required: boo
 
 
 def or_none(declaration: Declaration) -> Declaration:
-    """The same, or None."""
+    """A declaration that also allows None."""
     return Declaration(f"{declaration.expected}, or None", lambda value: value is None or declaration.fits(value))
 
 
@@ -61,7 +61,7 @@ BOOLEAN = Declaration("True or False", lambda value: isinstance(value, bool))
 TEXT = Declaration("a string", lambda value: isinstance(value, str))
 MAPPING = Declaration("a mapping", lambda value: isinstance(value, Mapping))
 FIELDS = frozenset_of_text("a frozenset of the names of example fields, such as frozenset({'label'})")
-"""Any names: a task may make examples of a class of its own, with further fields."""
+"""The names are not restricted: a task may have its own class of examples, with more fields."""
 REQUESTS = Declaration(
     "a frozenset of classes of requests, such as frozenset({LogLikelihood})",
     lambda value: isinstance(value, (set, frozenset)) and value <= REQUEST_CLASSES,
@@ -73,10 +73,10 @@ MEDIA = all_of("a list of gpttasks.Media", Media)
 
 
 def check_class(component: type[Component]) -> None:
-    """Raises PluginError, with every problem, for what a component's class lacks or declares wrongly.
+    """Raises PluginError, with every problem, for missing or wrong declarations of a component's class.
 
-    The base class of a kind lists its attributes in ``declarations``, and the methods without which nothing works in
-    ``required_methods``. Properties are checked by :func:`check_instance`, since they may depend on options.
+    The base class of a kind lists its attributes in ``declarations`` and the required methods in ``required_methods``.
+    Properties are checked by :func:`check_instance`, since they may depend on options.
     """
     problems = [
         *_missing(component),
@@ -93,7 +93,7 @@ def check_class(component: type[Component]) -> None:
 
 
 def check_instance(component: Component) -> None:
-    """Raises PluginError, with every problem, for what a component declares wrongly with its options."""
+    """Raises PluginError, with every problem, for wrong declarations of a component with its options."""
     problems = [
         problem
         for name, declaration in type(component).declarations.items()
@@ -125,7 +125,7 @@ def _missing(component: type[Component]) -> list[str]:
 
 
 def _overridden(component: type[Component]) -> list[str]:
-    """What is a method in the base class and something else here, or the other way round."""
+    """Problems with methods of the base class that are not methods here, and attributes that are methods here."""
     problems = []
     base = _base(component)
     for name, inherited in vars(base).items() if base is not None else ():

@@ -39,10 +39,10 @@ class Part:
         context. ``shot``: a solved example, which is kept or dropped as a whole. ``media``: audio or an image, with its
         bytes in the field ``media``.
     keep:
-        What stays of a passage that is cut: its ``start`` or its ``end``, as a text needs that is to be continued.
+        which end of a passage is kept if it is cut: its ``start``, or its ``end`` if the model continues the text.
     special:
-        the places in the text where a special token that is spelt, such as ``</s>``, is this token: what a template
-        itself says. Everywhere else it is text like any other, so that data cannot write control tokens.
+        the spans of the text in which the text of a special token, such as ``</s>``, becomes that token: the template's
+        own text. Elsewhere it is plain text, so data cannot insert control tokens.
     """
 
     text: str = ""
@@ -61,7 +61,7 @@ class Part:
 
     @classmethod
     def with_special_tokens(cls, text: str, kind: PartKind = "fixed", keep: Side = "start") -> Part:
-        """A part in which every special token that is spelt is meant, such as a chat template's text."""
+        """A part whose whole text may contain special tokens, such as the output of a chat template."""
         return cls(text, kind, keep=keep, special=((0, len(text)),) if text else ())
 
     def piece(self, start: int, end: int) -> Part:
@@ -99,7 +99,7 @@ def prompt_text(prompt: Prompt) -> str:
 
 
 def special_places(prompt: Prompt) -> Spans:
-    """The places in :func:`prompt_text` where special tokens that are spelt are meant; places that touch are one."""
+    """The spans of :func:`prompt_text` that may contain special tokens; adjacent spans are joined."""
     if not any(part.special for part in prompt):
         return ()
     places: list[tuple[int, int]] = []
@@ -342,12 +342,12 @@ def _json_value(place: str, value: Any) -> Any:
 
 
 def may_spell_token(text: str) -> bool:
-    """Whether a text has one of the characters that special tokens have: ``</s>``, ``[INST]``, ``<|im_end|>``."""
+    """Whether a text has a character that is typical of special tokens: ``</s>``, ``[INST]``, ``<|im_end|>``."""
     return any(character in text for character in "<>[]|")
 
 
 def separator_places(example: Example, prompt_text: str, separator: str) -> Spans:
-    """The places in :func:`answer_after` that are the recipe's text, and may spell special tokens: the separator."""
+    """The spans of :func:`answer_after` that may contain special tokens: the separator, if it is the recipe's."""
     if example.separator is not None or not may_spell_token(separator):
         return ()
     length = len(join_answer(prompt_text, "", separator)) - len(prompt_text)

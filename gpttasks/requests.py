@@ -67,7 +67,8 @@ class LogLikelihood:
     without_prompt:
         ask instead how likely the same tokens are with nothing before them.
     special:
-        the places in the continuations where special tokens that are spelt are meant; see :class:`~gpttasks.Part`.
+        the spans of the continuations in which the text of a special token becomes that token; see
+        :class:`~gpttasks.Part`.
     """
 
     prompt: Prompt
@@ -191,8 +192,8 @@ class Generate:
     max_tokens:
         the maximum number of generated tokens; the prompt is cut so that they fit.
     stop:
-        the text ends before the first of these texts in it. White space at its beginning, and ``separator``, do not
-        end it: no answer ends before it begins. A special token's text, alone or within a stop text, is this token.
+        the text ends before the first of these texts in it, but white space and ``separator`` at its beginning never
+        end it. The text of a special token, alone or within a stop text, stands for that token.
     temperature:
         0 always takes the likeliest token. Above 0, tokens are drawn from the ``top_k`` likeliest (None: all) and,
         among these, from the fewest whose probabilities add up to ``top_p``.
@@ -204,7 +205,7 @@ class Generate:
         whether trailing white space stays with the prompt, so that generation begins after it; stop texts then end the
         text even at its beginning.
     separator:
-        text that the model may write before the answer: it is removed, and not searched for stop texts.
+        text that the model may write before the answer. It is removed and not searched for stop texts.
 
     Raises ValueError for ``max_tokens`` below 1.
     """

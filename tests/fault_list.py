@@ -1,4 +1,4 @@
-"""The list of known faults, ``tests/known_faults/README.md``: what the tests in that folder say they are about.
+"""The list of known faults, ``tests/known_faults/README.md``: the docstrings of the tests in that folder.
 
 python tests/fault_list.py            # writes it
 """
@@ -14,9 +14,9 @@ PAGE = FOLDER / "README.md"
 BEGINNING = """\
 # What can go wrong
 
-Each of these faults once gave a wrong number, lost somebody's work or ended in an unclear message. Each has a test that
-brings its own rows and tiny models, and whose docstring says what went wrong and what is right.
-`python tests/fault_list.py` makes this list of the docstrings.
+Each of these faults once gave a wrong number, lost a user's work or ended in an unclear message. Each has a test with
+its own rows and tiny models. The docstring of the test says first what went wrong, then what happens now.
+`python tests/fault_list.py` generates this list from the docstrings.
 """
 
 
@@ -39,7 +39,7 @@ def _tests(module: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def _docstring(node: ast.Module | ast.FunctionDef) -> str:
-    """The docstring on one line. Raises ValueError if there is none: a stranger could not read the list."""
+    """The docstring on one line. Raises ValueError if there is none."""
     text = ast.get_docstring(node)
     if not text:
         raise ValueError(f"{getattr(node, 'name', 'a module in tests/known_faults')} has no docstring")

@@ -38,11 +38,11 @@ def unmatched_names(model: nn.Module, config: LoraConfig) -> list[Problem]:
 
 
 def _unmatched_layers(modules: Iterable[str], config: LoraConfig) -> list[Problem]:
-    """A problem for each index in ``layers_to_transform`` of a layer without a target, as PEFT itself matches them."""
+    """A problem for each index in ``layers_to_transform`` whose layer has no target, by PEFT's own matching."""
     from peft.tuners.tuners_utils import check_target_module_exists
 
     indices: Any = getattr(config, "layers_to_transform", None)
-    if indices is None or not isinstance(config.target_modules, (list, set)):  # PEFT refuses it beside anything else
+    if indices is None or not isinstance(config.target_modules, (list, set)):  # PEFT refuses it with other targets
         return []
     asked = [indices] if isinstance(indices, int) else list(indices)
     missing = [
@@ -52,8 +52,7 @@ def _unmatched_layers(modules: Iterable[str], config: LoraConfig) -> list[Proble
     ]
     hint = "layers are counted from 0, and layers_pattern names the list that holds them"
     return [
-        Problem(f"no target is in a layer {index}", key="adapt.peft.layers_to_transform", hint=hint)
-        for index in missing
+        Problem(f"layer {index} has no target", key="adapt.peft.layers_to_transform", hint=hint) for index in missing
     ]
 
 

@@ -128,8 +128,8 @@ class RunBackbone(Backbone):
     def trained_file(self, name: str) -> Path:
         """The file ``name`` of what was trained: of this run or, if it trained nothing, of the run it scored.
 
-        The path is that in this run if neither has the file, or if the other run had another head and the file is the
-        head's.
+        The path is in this run if neither run has the file, or if it is a file of the head and the other run had a
+        different head.
         """
         file, below = Path(self.options.path) / name, self._loaded
         trained = self.recipe.train is not None
@@ -176,6 +176,6 @@ def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = OF_
         raise FolderError(
             f"the run {folder} is {run.state}, expected a finished one", hint="run its recipe again to finish it"
         )
-    if (folder / MODEL).is_dir():  # it takes the place of the backbone
+    if (folder / MODEL).is_dir():  # it replaces the backbone
         needed -= {"backbone"}
     return load_recipe(str(folder / RECIPE), [], plugins, needed)

@@ -30,7 +30,9 @@ def data_text(parts: RunParts, over_long: OverLong | None = None) -> str:
     for role, part in parts.sets.items():
         lines += _role_lines(part, (over_long or {}).get(role, ()))
     if over_long is None:
-        lines.append("which examples fit the context is known only after the backbone is loaded")
+        lines.append(
+            "examples that exceed the context were not counted: the context is known only after the backbone is loaded"
+        )
     return "\n".join([*lines, *(f"overlap: {overlap}" for overlap in parts.overlaps)])
 
 
@@ -78,7 +80,7 @@ def _role_lines(part: ExampleSet, over_long: Sequence[tuple[Example, Problem]]) 
 
 
 def _label_counts(part: ExampleSet) -> Counter[str]:
-    """How many examples have each label; 0 for one that none has, where all examples have the same choices."""
+    """The number of examples with each label; labels without examples are included if all have the same choices."""
     choices = {example.choices for example in part.examples}
     labels = Counter(dict.fromkeys(next(iter(choices)), 0) if len(choices) == 1 else {})
     for example in part.examples:

@@ -22,7 +22,7 @@ OverLong: TypeAlias = Mapping[str, Sequence["tuple[Example, Problem]"]]
 def find_over_long(parts: RunParts, plugins: Plugins) -> OverLong | None:
     """The examples of all roles that do not fit; None if the context is known only after the backbone is loaded.
 
-    Nothing is downloaded for it.
+    It downloads nothing.
     """
     from ..pipeline.too_long import Room, asked_roles, over_long
 
@@ -65,7 +65,9 @@ def refuse_over_long(parts: RunParts, found: OverLong) -> None:
     for role, over_long in found.items():
         part = parts.sets[role]
         if over_long:
-            count = f"{len(over_long):,} of {len(part.examples):,} examples of {role} do not fit; the first: "
+            count = (
+                f"{len(over_long):,} of {len(part.examples):,} examples of {role} do not fit the context; the first: "
+            )
             problems.append(placed(parts, part, *over_long[0], count))
     if problems:
         raise DataError(problems)

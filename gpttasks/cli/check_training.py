@@ -1,4 +1,4 @@
-"""``check --data``: how long the training of a recipe will be, and whether its parts fit each other."""
+"""``check --data``: how long the training of a recipe will take, and whether its parts fit each other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def say_training(session: Session, parts: RunParts) -> None:
     missing = backbone.to_download() or (parts.encoder.to_download() if parts.encoder is not None else None)
     if missing is not None:
         left_out = "whether the tokenizer fits the model is" if not trains else "steps, tokens and time are"
-        say(f"{left_out} not known before {missing} is downloaded, which gpttasks run does")
+        say(f"{left_out} unknown until {missing} is downloaded: gpttasks run downloads it")
         return
     backbone.load_tokenizer()
     if not trains:
@@ -37,7 +37,7 @@ def say_training(session: Session, parts: RunParts) -> None:
     except UserError as error:  # the recipe may be meant for another machine
         say(f"training: steps, tokens and time are not estimated here: {one_line(error)}")
         return
-    say("training: the model is loaded to measure its speed")
+    say("training: loading the model to measure its speed")
     with session.loaded(_fresh_parts(session, parts), device, precision) as prepared:
         expected = expect_training(prepared)
     for line in _lines(expected, parts, f"{device}, {precision}"):
@@ -49,8 +49,8 @@ def _lines(expected: ExpectedTraining, parts: RunParts, machine: str) -> Iterato
     assert options is not None
     yield f"training: {work.text}, about {duration(expected.seconds)} on this machine ({machine})"
     yield (
-        f"  the time is that of {counted(expected.measured_tokens, 'token')} of training examples, measured now; "
-        "loading, validation and scoring are not included"
+        f"  the time is extrapolated from {counted(expected.measured_tokens, 'token')} of training examples, "
+        "measured now; loading, validation and scoring are not included"
     )
     if work.steps < FEW_STEPS:
         about = "" if work.exact else "about "

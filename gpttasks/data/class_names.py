@@ -1,4 +1,4 @@
-"""The names of classes that a data set itself gives: in the features of ``datasets``, a Parquet file or a card."""
+"""The class names in a data set: in the features of ``datasets``, in a Parquet file or in a data set card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CARD = "README.md"
 
 
 def names_in_features(features: Mapping[str, Any] | None) -> ClassNames:
-    """Those in the features of a data set of ``datasets``: classes, and lists of classes."""
+    """The class names in the features of a data set of ``datasets``: of classes, and of lists of classes."""
     found = {}
     for column, feature in (features or {}).items():
         inner = feature[0] if isinstance(feature, list) and feature else getattr(feature, "feature", feature)
@@ -28,7 +28,7 @@ def names_in_features(features: Mapping[str, Any] | None) -> ClassNames:
 
 
 def names_in_parquet(metadata: Mapping[bytes, bytes] | None) -> ClassNames:
-    """Those that ``datasets`` has written into the metadata of a Parquet schema."""
+    """The class names that ``datasets`` has written into the metadata of a Parquet schema."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         return dict(_in_stored_features(features))
@@ -46,9 +46,9 @@ def _in_stored_features(features: Mapping[str, Any]) -> Iterator[tuple[str, tupl
 
 
 def names_in_card(folder: Path) -> ClassNames:
-    """Those in the data set card of a folder: ``dataset_info.features`` at the top of its ``README.md``.
+    """The class names in the data set card of a folder: ``dataset_info.features`` at the top of its ``README.md``.
 
-    A card of several configurations is read if they agree about a column.
+    If a card has several configurations, only the columns on which they agree count.
     """
     card = folder / _CARD
     head = re.match(r"---\n(.*?\n)---", _text_of(card), flags=re.DOTALL)
@@ -92,12 +92,12 @@ def _text_of(card: Path) -> str:
 
 
 def joined_names(in_file: ClassNames, in_card: ClassNames, file: Path) -> ClassNames:
-    """Both together. Raises DataError where they name the classes of one column differently."""
+    """The names of both. Raises DataError if they name the classes of one column differently."""
     for column in in_file.keys() & in_card.keys():
         if in_file[column] != in_card[column]:
             message = (
-                f"it names the classes of the column {column!r} {', '.join(in_file[column])}, but the card {_CARD} "
-                f"beside it names them {', '.join(in_card[column])}"
+                f"the file names the classes of the column {column!r} {', '.join(in_file[column])}, but the card "
+                f"{_CARD} in its folder names them {', '.join(in_card[column])}"
             )
-            raise DataError(Problem(message, file=str(file), hint="correct the card, or take its dataset_info away"))
+            raise DataError(Problem(message, file=str(file), hint="correct the card, or remove its dataset_info"))
     return {**in_card, **in_file}

@@ -1,4 +1,4 @@
-"""What the ``datasets`` library loads: from the Hub, or from a folder in one of its layouts."""
+"""Data sets that the ``datasets`` library loads: from the Hub, or from a folder in one of its layouts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def load_from_disk(folder: Path) -> Mapping[str, Any]:
 def load_folder(folder: Path, options: DataOptions) -> tuple[Mapping[str, Any], str | None]:
     """The splits of a local folder by name, and the cache that holds their rows: remove it when they are not needed.
 
-    The cache of ``datasets`` knows a folder with a dataset card by its name and the card alone, and any other by the
-    times of its files: another folder, or a file that has changed, can be taken for this one. A digest of the folder
-    would not be enough either, since a card may name files elsewhere. So each call reads the files anew, into a cache
-    that nothing else reads. Streamed rows have no cache: then it is None.
+    ``datasets`` identifies a cached folder by its name and its dataset card, or without a card by the times of its
+    files. It can therefore mistake another folder, or one whose files have changed, for this one. A digest of the
+    folder would not help, since a card may name files elsewhere. So each call reads the files again, into a cache
+    that nothing else uses. Streamed rows have no cache: it is then None.
 
     Raises DataError.
     """

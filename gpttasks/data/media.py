@@ -46,7 +46,7 @@ class MediaType:
 
 
 def _ogg(codec: bytes) -> tuple[tuple[int, bytes], ...]:
-    """The signature of an Ogg file whose first page holds one packet, the header of the codec, as the format asks."""
+    """The signature of an Ogg file. Its first page contains one packet, the header of the codec."""
     return (0, b"OggS"), (26, b"\x01"), (28, codec)
 
 
@@ -69,14 +69,14 @@ MEDIA_TYPES: Mapping[str, MediaType] = {
 }
 """The media types that gpttasks recognises without plugins, by name.
 
-RIFF, FORM and Ogg are containers of sound, images and video: what is in them counts, not the container.
+RIFF, FORM and Ogg are containers of sound, images and video: the type depends on their content.
 """
 
 
 def _beginning(data: bytes) -> str:
-    """How a file of an unknown format begins, for a message; of a container also what it holds."""
+    """How a file of an unknown format begins, for a message; for a container, its content."""
     if data[:4] in (b"RIFF", b"FORM"):
-        return f"a {data[:4].decode()} file that holds {data[8:12]!r}"
+        return f"a {data[:4].decode()} file that contains {data[8:12]!r}"
     if data[:4] == b"OggS":
         return f"an Ogg file whose first stream begins with {data[28:36]!r}"
     if data[4:8] == b"ftyp":

@@ -24,8 +24,7 @@ class Row(dict[str, Any]):
     id, group:
         The values of the columns that ``data.id`` and ``data.group`` name; None if the recipe names none.
     class_names:
-        The names that the data set itself gives to the classes 0, 1, … of a column, by column; a column that holds
-        lists of classes has names too.
+        The names that the data set gives to the classes 0, 1, …, by column; the column may also hold lists of classes.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Row(dict[str, Any]):
     def class_name(self, column: str) -> str | None:
         """The name of the class whose number the column holds; None if the data do not name it.
 
-        Data sets may name classes by their own numbers, which says nothing and counts as no name.
+        Names that only repeat the class numbers do not count.
         """
         names, value = self.class_names.get(column, ()), self.get(column)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(names):

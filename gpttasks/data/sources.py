@@ -66,13 +66,13 @@ class SplitOptions(Options):
     )
     too_long: Literal["error", "skip"] = Field(
         "error",
-        description="stop at an example that does not fit the model's context, or skip and count it: it is not trained "
-        "on, and counts as wrong where it is scored; only passages are cut",
+        description="stop at an example that does not fit the model's context even after its passages are cut, or skip "
+        "and count it; a skipped example is not trained on, and counts as wrong if it is scored",
     )
     overlap: Literal["refuse", "allow"] = Field(
         "refuse",
-        description="whether all scored inputs may be among those that are trained on, validated with or shown as "
-        "shots, or the reverse; `allow` marks the scores",
+        description="refuse or allow a run in which all scored inputs also occur in the training, validation or shot "
+        "examples, or the reverse; `allow` is recorded with the scores",
     )
 
     @model_validator(mode="after")
@@ -158,7 +158,7 @@ class FileSource(Source):
             in_card = names_in_card(path.parent)
             in_file, names = None, in_card
             for row in read_file(path, self._readers):
-                if in_card and row.class_names is not in_file:  # once for a file: its rows share what it says
+                if in_card and row.class_names is not in_file:  # once per file: its rows share the object
                     in_file, names = row.class_names, joined_names(row.class_names, in_card, path)
                 row.class_names = names if in_card else row.class_names
                 yield row
@@ -216,7 +216,7 @@ class DatasetsSource(Source):
     """A data set of the ``datasets`` library: from the Hub, or a folder in one of its layouts.
 
     cache:
-        A folder that belongs to this source alone, and is removed with it.
+        A folder that only this source uses; it is removed with the source.
     """
 
     def __init__(
@@ -291,9 +291,9 @@ def _refuse_repeated_paths(paths: list[str]) -> None:
 
 
 def _each_file_once(sources: list[Source], options: DataOptions) -> Iterator[Source]:
-    """The sources, of which only the first keeps a file of ``data.splits`` that several find, as by an absolute path.
+    """The sources. If several have the same file of ``data.splits``, such as an absolute path, only the first keeps it.
 
-    Raises DataError for another file that a split would read twice.
+    Raises DataError for any other file that a split would read twice.
     """
     named = set(options.splits.values())
     seen: dict[tuple[str, int, int], Path] = {}

@@ -147,8 +147,8 @@ def _not_finite(request: Generate, token: int) -> RunFailed:
 def _next_logits(lm: CausalLM, prompt: list[int], tokens: list[int]) -> Iterator[torch.Tensor]:
     """The logits [1, vocabulary] of the token after the prompt, then of each next one as the caller adds ``tokens``.
 
-    A model that returns keys and values processes only the new token; any other processes the whole text again, and so
-    does a model at the length where its rotary embedding changes, which the keys of all tokens depend on.
+    A model that returns keys and values processes only the new token; any other model processes the whole text again.
+    So does a model at the length where its rotary embedding changes, since the keys of all tokens depend on it.
     """
     import torch
 

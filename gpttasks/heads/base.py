@@ -168,7 +168,7 @@ class Head(Component):
         self.backbone = backbone
 
     def check_choices(self, example: Example) -> None:
-        """Called after ``bind`` with one example where all that are scored have the same choices.
+        """Called after ``bind`` with one example, if all scored examples have the same choices.
 
         Raises DataError for choices that the backbone cannot tell apart.
         """

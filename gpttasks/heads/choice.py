@@ -79,9 +79,9 @@ class Choice(TextHead):
             same = seen.setdefault(tokens, choice)
             if same != choice:
                 raise DataError(
-                    f"the choices {same!r} and {choice!r} are the same tokens for the tokenizer of the backbone "
-                    f"{self.backbone.name!r}, so that no model can tell them apart",
-                    hint="choose other words, with task.labels for example, or another backbone",
+                    f"the tokenizer of the backbone {self.backbone.name!r} gives the choices {same!r} and {choice!r} "
+                    "the same tokens, so no model can tell them apart",
+                    hint="use other words, for example in task.labels, or another backbone",
                 )
 
     def items(self, example: Example) -> Iterator[Item]:

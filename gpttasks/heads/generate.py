@@ -26,8 +26,8 @@ class GenerateOptions(Options):
     )
     stop: list[str] = Field(
         default_factory=list,
-        description="stop strings: an answer ends before the first of them, such as a line break, but not before it "
-        "begins: white space and the separator in front of it do not end it; it also ends at the end token",
+        description="stop strings, such as a line break: an answer ends before the first of them, or at the end token. "
+        "White space and the separator in front of an answer do not end it",
     )
     temperature: float = Field(
         0.0, ge=0, description="0 always takes the most likely token; above 0, tokens are sampled"
@@ -131,7 +131,7 @@ class GenerateText(TextHead):
         )
 
     def _visible_separator(self, example: Example) -> str:
-        """What a model that learnt from shots or training writes before the answer, unless that is white space."""
+        """The separator that a model learns from shots or training to write before the answer; empty if white space."""
         separator = answer_after(example, prompt_text(example.prompt), "", self.separator)
         return separator if separator.strip() else ""
 

@@ -85,8 +85,8 @@ class Span(Head):
     this window", and a span is ranked by how far its two outputs exceed those of that token. The answer's value is
     (first character, character after the last) in the passage, or None where there is none.
 
-    Only spans of whole words count, in training and in answers, unless ``whole_words`` is false: a model that points
-    at the wrong one of a word's tokens would otherwise answer with a part of the word.
+    Unless ``whole_words`` is false, only spans of whole words count, in training and in answers. Otherwise a model that
+    chooses the wrong token of a word would answer with a part of the word.
     """
 
     name = "span"

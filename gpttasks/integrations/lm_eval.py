@@ -154,7 +154,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
 
 
 def _prompt(text: str) -> Prompt:
-    """A text of the harness, in which special tokens are meant: chat templates write them as text."""
+    """A text of the harness. It may contain special tokens, which chat templates write as text."""
     return as_prompt(Part.with_special_tokens(text))
 
 

@@ -57,9 +57,9 @@ class Metric(Component):
     scale:
         the (lowest, highest) possible value, None where unbounded.
     worst:
-        the statistics of a sample that is as bad as any, such as ``(0.0,)`` for a share of right answers; None for a
-        metric without a worst value. ``data.too_long: skip`` scores examples that do not fit the model with it. Where
-        it depends on the example, override :meth:`worst_of` instead.
+        the statistics of the worst possible answer, such as ``(0.0,)`` for accuracy; None for a metric without a worst
+        value. With ``data.too_long: skip``, examples that do not fit the model get it. If it depends on the example,
+        override :meth:`worst_of` instead.
     sample_examples:
         examples on which the conformance kit checks it; needed where generated ones do not suit it.
     """
@@ -133,9 +133,9 @@ class Metric(Component):
         return self.worst is not None or type(self).worst_of is not Metric.worst_of
 
     def worst_of(self, example: Example) -> tuple[float, ...] | None:
-        """The statistics of the example if its answer is as bad as any: :attr:`worst`, unless overridden.
+        """The statistics of the worst possible answer to the example: :attr:`worst`, unless overridden.
 
-        They are as many as :meth:`sample` gives.
+        Their number is that of :meth:`sample`.
         """
         return self.worst
 
@@ -145,7 +145,7 @@ class Metric(Component):
     def prepare(self, examples: Sequence[Example], answers: Sequence[Answer]) -> None:
         """Called with all that will be scored, before the first ``sample``: for weights that depend on the whole.
 
-        An example that the model was not asked about has an answer with the value None and an empty text.
+        The answer to a skipped example has the value None and an empty text.
         """
 
     def signature(self, examples: Sequence[Example]) -> str | None:
@@ -153,7 +153,7 @@ class Metric(Component):
         return None
 
     def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
-        """Why the score of these examples may mislead, as sentences that go on after the metric's key; usually none."""
+        """Reasons why the score of these examples may mislead: sentences without their subject, the metric's key."""
         return ()
 
     def errors(self, example: Example, text: str) -> float | None:

@@ -86,11 +86,11 @@ class _Confusion(Metric):
 
 
 NO_CLASS = -1.0
-"""What takes the place of a predicted index where there is no answer: none of the classes, so that it is wrong."""
+"""The predicted index of a skipped example: it is not a class, so the answer counts as wrong."""
 
 
 def _class_counts(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often each class was predicted rightly, is gold, and was predicted: three integer arrays [classes].
+    """How often each class was predicted correctly, is gold, and was predicted: three integer arrays [classes].
 
     :data:`NO_CLASS` is not counted.
     """
@@ -175,7 +175,7 @@ class MatthewsCorrelation(_Confusion):
 
         right, gold, predicted = (counts.astype(np.float64) for counts in _class_counts(rows))
         n = float(len(rows))
-        none = n - predicted.sum()  # without an answer: one more class among the predictions
+        none = n - predicted.sum()  # skipped examples: one more class among the predictions
         covariance = right.sum() * n - gold @ predicted
         gold_variance, predicted_variance = n * n - gold @ gold, n * n - predicted @ predicted - none * none
         if gold_variance == 0 or predicted_variance == 0:

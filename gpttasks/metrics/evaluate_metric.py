@@ -64,7 +64,7 @@ def _no_text_with_references(prediction: Any, references: Any) -> str | None:
     return _no_text(prediction, references)
 
 
-# Class indices travel as floats: as integers, 0.7 would be cut to 0 without a word.
+# Class indices travel as floats: as integers, 0.7 would silently be cut to 0.
 _INDICES = PairForm(
     "predictions: the predicted class indices. references: the right ones.",
     "number",
@@ -224,7 +224,7 @@ def needed_fields(example: Example, needs: frozenset[str]) -> Example:
 
 
 def read_fields(answer: Answer, reads: frozenset[str]) -> Answer:
-    """The answer with the fields in ``reads`` alone; one that is missing stays as it is."""
+    """The answer with the fields in ``reads`` alone; a missing answer is not changed."""
     if answer.is_missing:
         return answer
     kept: dict[str, Any] = {name: getattr(answer, name) for name in reads}

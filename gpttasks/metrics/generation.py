@@ -102,7 +102,7 @@ class Nist(Metric):
         return float(precision * nist_length_penalty(reference_tokens, tokens))
 
     def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
-        """Of references in scripts without spaces."""
+        """A warning about references in scripts without spaces."""
         return unspaced_warnings(examples, "use bleu with tokenize: char, or chrf")
 
     def _tokens(self, text: str) -> list[str]:

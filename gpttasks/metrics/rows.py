@@ -59,7 +59,7 @@ def _prepare(metric: Metric, examples: Sequence[Example], answers: Sequence[Answ
 
 
 def _sample(metric: Metric, example: Example, answer: Answer, key: str) -> tuple[float, ...]:
-    """One checked sample; the worst one for an answer that is missing."""
+    """One checked sample; the worst one for a missing answer."""
     try:
         given = _worst(metric, example) if answer.is_missing else metric.sample(example, answer)
         sample = tuple(float(number) for number in given)

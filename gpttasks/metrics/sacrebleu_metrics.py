@@ -65,7 +65,7 @@ class _SacreBleu(Metric):
 
 
 class _WithWorst(_SacreBleu):
-    """What BLEU and chrF share: 0 is the lowest value, which an empty answer has."""
+    """The common part of BLEU and chrF: 0 is the lowest value, which an empty answer gets."""
 
     def worst_of(self, example: Example) -> tuple[float, ...]:
         """The statistics of an empty answer."""
@@ -108,7 +108,7 @@ class Bleu(_WithWorst):
         return BLEU(**self.options.model_dump(exclude={"extract"}))
 
     def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
-        """Of references in scripts without spaces, and of references that are all shorter than the longest n-gram."""
+        """A warning about references in scripts without spaces, or all shorter than the longest n-gram."""
         if self.options.tokenize in ("13a", "intl", "none"):
             unspaced = unspaced_warnings(examples, "write tokenize: char, or zh for Chinese")
             if unspaced:
@@ -120,8 +120,8 @@ class Bleu(_WithWorst):
         if not lengths or max(lengths) >= ORDER:
             return ()
         return [
-            f"is 0 even for perfect answers: it counts {ORDER} words in a row, and no reference has more than "
-            f"{max(lengths)}; write effective_order: true, or use chrf or exact_match"
+            f"is 0 even for perfect answers: it counts sequences of {ORDER} words, and the longest reference has "
+            f"only {max(lengths)}; write effective_order: true, or use chrf or exact_match"
         ]
 
 
@@ -145,7 +145,7 @@ class Chrf(_WithWorst):
     options: ChrfOptions
 
     def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
-        """Of references in scripts without spaces, where words count."""
+        """A warning about references in scripts without spaces, if words count."""
         if not self.options.word_order:
             return ()
         return unspaced_warnings(examples, "write word_order: 0")
@@ -180,7 +180,7 @@ class Ter(_SacreBleu):
     options: TerOptions
 
     def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
-        """Of references in scripts without spaces."""
+        """A warning about references in scripts without spaces."""
         if self.options.normalized and self.options.asian_support:
             return ()
         return unspaced_warnings(examples, "write normalized: true and asian_support: true")

@@ -102,7 +102,7 @@ def measure_of(
     """The measure of a score: two scores compare exactly when theirs are equal.
 
     ``examples`` is their digest, ``grouped`` says whether they have groups, and ``library`` is what
-    :meth:`Metric.signature` says. ``overlap``: whether whole splits of inputs were seen before, as
+    :meth:`Metric.signature` says. ``overlap``: whether all inputs of a split were seen before, as
     ``data.overlap: allow`` permits.
     """
     return format_signature(

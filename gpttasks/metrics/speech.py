@@ -74,7 +74,7 @@ class WordErrorRate(_ErrorRate):
     statistic = "ratio"
 
     def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
-        """Of references in scripts without spaces."""
+        """A warning about references in scripts without spaces."""
         return unspaced_warnings(examples, "use cer")
 
     def _count(self, prediction: str, references: Sequence[str]) -> tuple[int, int]:

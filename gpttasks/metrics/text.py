@@ -119,7 +119,7 @@ class TokenF1(_BestMatch):
     statistic = "mean"
 
     def warnings(self, examples: Sequence[Example]) -> Sequence[str]:
-        """Of references in scripts without spaces."""
+        """A warning about references in scripts without spaces."""
         return unspaced_warnings(examples, "use exact_match or chrf")
 
     def _match(self, prediction: str, reference: str) -> float:

@@ -1,4 +1,4 @@
-"""Warnings about references whose words a metric does not see: those in scripts without spaces."""
+"""Warnings about references in scripts without spaces, which a metric cannot split into words."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 SCRIPTS = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
 """Scripts that are written without spaces between words."""
 LETTERS = 5
-"""The number of letters without a space that are more than one word."""
+"""This many letters without a space count as more than one word."""
 
 
 def unspaced_warnings(examples: Sequence[Example], hint: str) -> list[str]:
-    """A warning if references have sentences without spaces, each of which counts as one word; else none."""
+    """A warning if references contain sentences without spaces; else an empty list."""
     import regex
 
     pattern = regex.compile("[" + "".join(rf"\p{{Script={name}}}" for name in SCRIPTS) + f"]{{{LETTERS}}}")
@@ -24,6 +24,6 @@ def unspaced_warnings(examples: Sequence[Example], hint: str) -> list[str]:
     if not count:
         return []
     return [
-        f"counts words between spaces, and {count:,} of {len(references):,} references are in a script without spaces, "
-        f"so that a sentence is one word; {hint}"
+        f"splits words at spaces, but {count:,} of {len(references):,} references are in a script without spaces, "
+        f"so each sentence counts as one word; {hint}"
     ]

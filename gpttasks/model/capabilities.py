@@ -47,9 +47,9 @@ class Capabilities:
         the number of tokens that a token sees in a layer with a sliding window, itself included; None if no layer has
         one.
     rope_changes_at:
-        the longest text, in tokens, with the short factors of a rotary embedding that has others for longer texts
+        the longest text, in tokens, for which the rotary embedding uses its short factors; longer texts have others
         (:mod:`gpttasks.model.rope`). Only texts up to this length are shared, packed or written together; longer ones
-        are never in one forward pass with them. None if no text has other factors.
+        never share a forward pass with them. None if all texts have the same factors.
     direct_head:
         the LM head, applied to the last hidden states, gives the logits.
     batches:
@@ -130,7 +130,7 @@ RECORDED_AS = {
 def inspected(model: Any, tokenizer: Any) -> Capabilities:
     """The capabilities that follow from a Hugging Face model's config, its forward method and its tokenizer."""
     config, parameters = model.config, inspect.signature(model.base_model.forward).parameters
-    text = config.get_text_config()  # a part of the config of a model that reads images, too
+    text = config.get_text_config()  # for a model that also reads images, a part of the config
     cache_name = next((name for name in ("cache", "past_key_values") if name in parameters), None)
     layers = getattr(text, "num_hidden_layers", None)
     embeddings = "inputs_embeds" in parameters

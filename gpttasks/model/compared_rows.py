@@ -1,4 +1,4 @@
-"""Rows in which a fast path is compared with plain rows, for the tests of what a model can do."""
+"""Test rows that compare a fast path with plain rows, to find out what a model can do."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Reader = Callable[["CausalLM", MaskedRow, Any], torch.Tensor]
 
 @dataclass(frozen=True)
 class Scope:
-    """How much a test does.
+    """How much a test covers.
 
-    length: the number of tokens in the beginning of its texts; brief: whether it leaves out what a small model of the
-    same class has shown.
+    length: the number of tokens in the beginning of its texts; brief: whether it leaves out what was tested with a
+    small model of the same class.
     """
 
     length: int = BEGINNING
@@ -42,7 +42,7 @@ BEYOND_ALL_CHANGES = Scope(SHORT_LENGTH + BEGINNING)
 
 
 def by_itself(lm: CausalLM, row: MaskedRow, cache: Any) -> torch.Tensor:
-    """The states [tokens, hidden] of a row that is the only one."""
+    """The states [tokens, hidden] of a row in a batch of one."""
     return forward_rows(lm, [row], cache)[0]
 
 

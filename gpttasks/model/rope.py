@@ -1,8 +1,8 @@
 """Rotary embeddings whose factors depend on the length of the text: LongRoPE, as in Phi-3, Phi-3.5 and Phi-4-mini.
 
 transformers chooses the short or the long factors by the largest position in a forward pass, for all rows of the pass.
-A row must therefore never be processed together with rows of the other kind. Dynamic NTK scaling needs no such care: it
-changes its factors beyond ``max_position_embeddings``, and no row is longer than that.
+Short and long rows must therefore never be processed together. Dynamic NTK scaling needs no such rule: it changes its
+factors beyond ``max_position_embeddings``, and no row is longer than that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _changes(module: Any) -> list[int]:
     parameters = getattr(getattr(module, "config", None), "rope_parameters", None)
     if not kinds or not parameters:
         return []
-    if not isinstance(kinds, dict):  # else a model whose types of layer have rotary embeddings of their own
+    if not isinstance(kinds, dict):  # else each type of layer has its own rotary embedding
         kinds, parameters = {"all": kinds}, {"all": parameters}
     return [
         int(parameters[layer]["original_max_position_embeddings"])

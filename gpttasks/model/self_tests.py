@@ -1,7 +1,7 @@
 """Tests of what a loaded model can do: each fast path has to give the numbers of plain rows.
 
-A small model of the same class is tested with rows beyond every length at which the model begins to do something else,
-and with large numbers. What it can do is tried on short rows of the model itself, too.
+A small model of the same class is tested first, with large weights and with rows longer than every length at which the
+model's behaviour changes. What it can do is then tested on the model itself, with short rows.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 INDEX_BOUND = frozenset({"gpt_neo"})
 """Models whose local attention depends on the index in the row, whatever the positions are."""
 RANKING = "indexed_attention"
-"""The type of layer that attends to the best tokens of a ranking, as in DeepSeek-V3.2."""
+"""The type of layer that attends only to the highest-ranked tokens, as in DeepSeek-V3.2."""
 LONGEST_TESTED = 256
-"""The longest text that is tested with the model itself, where there is no small model."""
+"""The longest text that is tested with the model itself, if there is no small model."""
 LARGE_LOGIT = 1e4
 """The largest logit in the test of the LM head: far beyond every cap, and within the range of fp16."""
 
 
 Test = Callable[["CausalLM", Scope], Capability]
 SHOWN_BY_OTHERS = frozenset({"masks", "packing"})
-"""Brief tests leave these to a small model: sharing prompts needs the same masks."""
+"""Brief tests skip these: sharing prompts needs the same masks."""
 
 
 def self_test(lm: CausalLM) -> None:
@@ -66,8 +66,8 @@ def self_test(lm: CausalLM) -> None:
 
 
 def test_again(lm: CausalLM) -> list[str]:
-    """Repeat the tests that the model has passed, with the weights and layers that it has now. What it can no longer do
-    is switched off and returned, with the reason: training may bring to light what the first weights hid.
+    """Repeat the tests that the model has passed, with its present weights and layers. What it can no longer do is
+    switched off and returned, with the reason: the initial weights may have hidden it.
     """
     lost = []
     for name, test in {"direct_head": lambda lm, _: try_direct_head(lm), **_tests()}.items():
@@ -81,7 +81,7 @@ def test_again(lm: CausalLM) -> list[str]:
 def _result(test: Test, lm: CausalLM, scope: Scope) -> Capability:
     try:
         return test(lm, scope)
-    except Exception as error:  # for what they do not support, models raise errors of many types
+    except Exception as error:  # models raise errors of many types for what they do not support
         return unless(f"its test raises {type(error).__name__}")
 
 
@@ -103,8 +103,8 @@ _small_models: dict[str, Capabilities | str] = {}
 
 
 def _small_model_supports(lm: CausalLM) -> tuple[Capabilities | None, Scope]:
-    """What a small model of the same class can do, None if the model itself must show it; and the scope of the tests
-    of the model itself.
+    """What a small model of the same class can do, None without a small model; and the scope of the tests of the model
+    itself.
     """
     model = lm.causal_lm
     found = _small_models.get(key) if (key := _key(lm)) is not None else None
@@ -125,7 +125,9 @@ def _small_model_supports(lm: CausalLM) -> tuple[Capabilities | None, Scope]:
         return None, Scope(change + BEGINNING)
     supports = replace(lm.supports, batches=YES, cache=YES, masks=YES)
     for name in ("packing", "sharing", "ragged", "left_padding"):
-        supports = supports.with_result(name, unless(f"what changes at {change} tokens cannot be tested: {found}"))
+        supports = supports.with_result(
+            name, unless(f"its change of behaviour at {change} tokens cannot be tested: {found}")
+        )
     return supports, BRIEF
 
 
@@ -134,23 +136,23 @@ def _key(lm: CausalLM) -> str | None:
     model = lm.causal_lm
     try:
         settings = small_config(model.config).to_dict()
-    except Exception:  # for sizes that do not fit each other, configs raise errors of many types
+    except Exception:  # configs raise errors of many types for sizes that do not fit each other
         return None
     how = [type(model).__module__, type(model).__name__, str(model.config._attn_implementation), str(lm.device)]
     return content_digest([how, bool(lm.supports.direct_head), str(sorted(settings.items(), key=str))])
 
 
 def try_direct_head(lm: CausalLM) -> Capability:
-    """Whether the logits are what the LM head gives for the last hidden states, and nothing is done to either.
+    """Whether the logits are the LM head's output for the last hidden states, with no other computation.
 
-    The head's output is made large on its way: the small logits of an untrained model hide a cap, as Gemma 2 has it,
-    which training would bring to light.
+    The test scales the head's output up. Otherwise the small logits of an untrained model would hide a cap such as that
+    of Gemma 2.
     """
     head = lm.causal_lm.get_output_embeddings()
     if head is None:
         return unless("it has no LM head")
     if lm.causal_lm.base_model is lm.causal_lm:
-        return unless("it does not give its last hidden states without its logits")
+        return unless("it does not return its last hidden states without its logits")
     states: list[Any] = []
     got, given = [], []
 
@@ -218,7 +220,9 @@ def try_cache(lm: CausalLM, scope: Scope = FULL) -> Capability:
             if cache is None:
                 return unless("it does not return keys and values")
     off = off_by(lm, torch.stack(logits[-2:]), plain)
-    return unless(None if off <= 1 else f"tokens after its keys and values differ by {off:.2g} times the tolerance")
+    return unless(
+        None if off <= 1 else f"tokens processed with cached keys and values differ by {off:.2g} times the tolerance"
+    )
 
 
 def try_masks(lm: CausalLM, scope: Scope = FULL) -> Capability:
@@ -316,8 +320,8 @@ def _unknown_layers(lm: CausalLM) -> str | None:
 
 
 def _ranking_layers(lm: CausalLM) -> str | None:
-    """Why no two texts should be processed together, if some layers attend to the best tokens of a ranking: where some
-    are ranked equally, which ones are among the best depends on the shape of the batch.
+    """Why texts must not be processed together if some layers attend only to the highest-ranked tokens: between tokens
+    of equal rank, the choice depends on the shape of the batch.
     """
     kinds = set(getattr(lm.causal_lm.config.get_text_config(), "layer_types", None) or ())
     return f"its layers of type {RANKING} choose among equally ranked tokens" if RANKING in kinds else None

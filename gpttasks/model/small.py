@@ -1,8 +1,8 @@
 """A small model of the same class as another, with random weights and a config that keeps what matters to a test.
 
-What a model does with a text may change at a length (a sliding window, chunks, the context before it was extended) or
-with the size of its numbers (caps). In the small model the lengths are a few tokens and the numbers are large, so that
-a test of a few milliseconds meets all of them.
+The behaviour of a model may change at a certain length (a sliding window, chunks, the context before it was extended)
+or for large values (caps). The small model has lengths of a few tokens and large weights, so a test of a few
+milliseconds covers all of them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ VOCABULARY, CONTEXT = 64, 64
 SHORT_LENGTH = 8
 """The length, in tokens, of windows, chunks and the like in a small model."""
 ROPE_CHANGE = 32
-"""The longest text, in tokens, with the short factors of a rotary embedding that has others for longer texts."""
+"""The longest text, in tokens, for which the rotary embedding of a small LongRoPE model uses its short factors."""
 SPREAD = 0.3
-"""The standard deviation of the weights, at which a model this small gives sharp attention and large logits."""
+"""The standard deviation of the weights. It gives a model this small sharp attention and large logits."""
 MOST_PARAMETERS = 15_000_000
-"""The most parameters of a small model; one with more has sizes that are not known here."""
+"""The maximum number of parameters of a small model; a larger one has size fields that are not listed here."""
 
 HEADS, HEAD_WIDTH = 4, 8
 SHARED_LAYERS = 2
-"""The number of layers without keys and values of their own, in a model that has such layers (Gemma 3n)."""
+"""The number of layers that reuse the keys and values of others, in a model with such layers (Gemma 3n)."""
 SIZES = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "word_embed_proj_dim", "embedding_size"), HEADS * HEAD_WIDTH),
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"), HEADS),
@@ -64,7 +64,7 @@ LENGTHS = (
     "chunk_size",
     "mamba_chunk_size",
 )
-"""The fields for lengths, in tokens, at which a model begins to do something else."""
+"""The fields for lengths, in tokens, at which the behaviour of a model changes."""
 
 
 def small_model(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:

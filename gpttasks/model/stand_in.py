@@ -1,4 +1,4 @@
-"""A small model in the place of a large one, for the tests of what the large one can do."""
+"""A small model that replaces a large one in the tests of what the large one can do."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def stand_in_for(lm: CausalLM) -> StandIn | str:
             logits = small(
                 input_ids=torch.zeros(1, CONTEXT, dtype=torch.long, device=lm.device), use_cache=False
             ).logits
-    except Exception as error:  # for sizes that do not fit each other, models raise errors of many types
+    except Exception as error:  # models raise errors of many types for sizes that do not fit each other
         return f"no small model of type {model.config.model_type!r} can be made: {one_line(error)}"
     if not bool(torch.isfinite(logits).all()):
-        return f"a small model of type {model.config.model_type!r} gives numbers that are not finite"
+        return f"a small model of type {model.config.model_type!r} gives logits that are not finite"
     return StandIn(small, lm)
 
 
 def lengths_of_change(config: Any) -> list[int]:
-    """The lengths, in tokens, at which a model with this config begins to do something else, in ascending order."""
+    """The lengths, in tokens, at which the behaviour of a model with this config changes, in ascending order."""
     text = config.get_text_config()
     found = {getattr(text, name, None) for name in LENGTHS}
     rope = getattr(text, "rope_parameters", None) or {}

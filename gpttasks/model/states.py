@@ -103,7 +103,7 @@ class Forward:
 
 
 def in_one(parts: Sequence[Forward], indices: Sequence[Sequence[int]]) -> Forward:
-    """The results of several forward passes as those of one; ``indices`` are the places of each part's rows in it."""
+    """Joins the results of several forward passes; ``indices`` are the places of each part's rows in the whole."""
     import torch
 
     order = torch.tensor([index for group in indices for index in group]).argsort()

@@ -46,7 +46,7 @@ class Processes:
         from accelerate import PartialState
 
         state = PartialState(cpu=not device.startswith("cuda"), timeout=TIMEOUT)
-        # A group that is still alive when the interpreter ends can abort the process: its threads are not joined.
+        # A group that still exists when the interpreter exits can abort the process, since its threads are not joined.
         atexit.register(state.destroy_process_group)
         self.rank, self.count = state.process_index, state.num_processes
         if self.count != launched():

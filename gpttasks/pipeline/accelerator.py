@@ -1,4 +1,4 @@
-"""Accelerate's object for the device, the precision and the trackers of a training."""
+"""Accelerate's object for the device, the precision and the trackers of a training run."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class ActiveRun:
         effects = {"shares_prompts": "each prompt is processed alone"}
         if prepared.head.gives == "text":
             effects["writes_together"] = "each text is generated alone"
-            effects["keeps_keys_and_values"] = "the whole text is processed for each new token"
+            effects["keeps_keys_and_values"] = "the whole text is processed again for each new token"
         if capabilities.get("shares_prompts"):  # otherwise the reason printed above explains the padding too
             effects["reads_ragged"] = "rows are padded"
         if not capabilities.get("batches_rows", True):
@@ -153,8 +153,8 @@ class ActiveRun:
                 self.say(f"{effect}: {reason}")
         if (change := capabilities.get("rope_changes_at")) is not None:
             self.say(
-                f"texts of more than {change:,} tokens share nothing with others: the model has other rotary factors "
-                f"for them; if all texts are shorter, set backbone.context to {change}"
+                f"texts of more than {change:,} tokens are processed without prefix sharing: the model uses different "
+                f"rotary factors for them; if all texts are shorter, set backbone.context to {change}"
             )
 
     def _describe_data(self, prepared: PreparedRun) -> None:
@@ -174,7 +174,9 @@ class ActiveRun:
             if part.skipped and part.split not in skipped:
                 self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} cannot be used and were skipped")
             skipped[part.split] = part.skipped
-            if role != "train" or not prepared.adaptation.trains:  # else noted when the items to train on are made
+            if (
+                role != "train" or not prepared.adaptation.trains
+            ):  # otherwise this is noted when the training items are made
                 self.note_too_long(prepared, role)
         self.record.samples.skipped = sum(skipped.values())
         self.record.overlaps = [OverlapRecord(**vars(overlap)) for overlap in prepared.overlaps]

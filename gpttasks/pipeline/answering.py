@@ -65,7 +65,7 @@ class Answered:
 
     @property
     def cut_at_start(self) -> int:
-        """The largest number of tokens that any of its requests left out at the start of passages."""
+        """The largest number of tokens that any of its requests cut at the start of passages."""
         return max((reply.cut.at_start for reply in self.replies if hasattr(reply, "cut")), default=0)
 
     @property
@@ -106,7 +106,7 @@ def answer_all(
 ) -> list[Answered]:
     """The answers to examples; ``asked`` are the same examples with shots, None if there are no shots.
 
-    ``skipped``: why examples are not asked about, by id; their answers are missing.
+    ``skipped``: why examples are skipped, by id; their answers are missing.
     """
     asked = examples if asked is None else asked
     replies = iter(ask(head, engine, [one for one in asked if one.id not in skipped], what))
@@ -187,7 +187,7 @@ def score_all(
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 
-    ``overlap``: whether ``data.overlap: allow`` made the run possible, which the measures then say.
+    ``overlap``: whether ``data.overlap: allow`` made the run possible; the measures then say so.
     A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``; its way says so.
     """
     examples, head_answers = [one.example for one in answered], [one.answer for one in answered]

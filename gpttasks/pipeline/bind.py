@@ -61,10 +61,10 @@ def bind(parts: RunParts) -> None:
 
 
 def _check_choices(parts: RunParts) -> None:
-    """Let the head refuse choices that it cannot tell apart, where all examples have the same ones."""
+    """Let the head refuse choices that it cannot tell apart, if all examples have the same choices."""
     too_long = parts.too_long.get(parts.scored_role, {})
     fitting = [example for example in parts.scored if example.id not in too_long]
-    if len({example.choices for example in fitting}) == 1:  # choices of their own may be equal: ties are counted
+    if len({example.choices for example in fitting}) == 1:  # otherwise equal choices are allowed: ties are counted
         parts.head.check_choices(fitting[0])
 
 

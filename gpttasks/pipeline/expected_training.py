@@ -1,4 +1,4 @@
-"""How long a training will be: its steps and tokens from the lengths of some items, its time from a measured speed."""
+"""Estimates of a training: steps and tokens from the lengths of some items, and the time from a measured speed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..recipe.schema import TrainOptions
 
 FEW_STEPS = 20
-"""Fewer optimiser steps than these are reported as a training that hardly trains."""
+"""A run with fewer optimiser steps than this gets a warning."""
 SAMPLED = 64
 """The number of items, or of examples before their items are made, from which lengths are estimated."""
 MEASURED_SECONDS = 3.0
@@ -31,14 +31,14 @@ MEASURED_SECONDS = 3.0
 ANNOUNCED_AFTER = 3.0
 """The seconds of measured steps after which a run announces how long the rest will take."""
 LARGE_STEP = 0.1
-"""The share of the training from which on the first step is measured too."""
+"""The first step is measured too if it is at least this share of the training."""
 SMALLEST_SHARE = 1e-5
 """The smallest share of the training to measure: events round the share to six decimals."""
 
 
 @dataclass(frozen=True)
 class ExpectedWork:
-    """About how many optimiser steps and tokens a training has; ``exact``: whether the recipe gives the steps."""
+    """The estimated steps and tokens of a training; ``exact``: whether the recipe gives the number of steps."""
 
     steps: int
     tokens: int
@@ -52,14 +52,14 @@ class ExpectedWork:
 
 
 def expected_work(some: Sequence[Item], items: int, options: TrainOptions) -> ExpectedWork:
-    """The work of a training on ``items`` items, from the lengths of at most 64 of ``some`` of them."""
+    """The work of a training on ``items`` items, estimated from the lengths of at most 64 of the items ``some``."""
     plan = Plan(items, options.tokens_per_step, 0, options.epochs, options.steps)
     steps, tokens = plan.estimate([some[place].tokens for place in _evenly_spaced(len(some))])
     return ExpectedWork(steps, tokens, exact=options.steps is not None)
 
 
 def _evenly_spaced(count: int) -> range:
-    """At most 64 of ``count`` places, from all parts of them."""
+    """At most 64 of ``count`` places, evenly spaced."""
     return range(0, count, -(-count // SAMPLED))
 
 
@@ -73,7 +73,7 @@ def few_steps(steps: int, options: TrainOptions) -> str:
 
 @dataclass(frozen=True)
 class ExpectedTraining:
-    """The work of a training, and about how many seconds its steps take, measured on ``measured_tokens`` tokens."""
+    """The work of a training, and the estimated seconds of its steps, measured on ``measured_tokens`` tokens."""
 
     work: ExpectedWork
     seconds: float
@@ -81,9 +81,9 @@ class ExpectedTraining:
 
 
 def expect_training(prepared: PreparedRun) -> ExpectedTraining:
-    """Measure forward, backward and update on some training examples, with the learning rate 0.
+    """Measure forward pass, backward pass and update on some training examples, with learning rate 0.
 
-    Raises UserError if nothing can be trained on, and RunFailed for a head whose losses do not fit its items.
+    Raises UserError if there is nothing to train on, and RunFailed for a head whose losses do not fit its items.
     """
     options, lm = prepared.recipe.train, prepared.backbone.lm
     assert options is not None
@@ -117,12 +117,12 @@ def _some_items(prepared: PreparedRun) -> tuple[list[Item], int]:
     items = [item for items in used for item in items]
     if not items:
         refused = next((error for error in made if isinstance(error, DataError)), None)
-        raise refused or DataError(f"head {prepared.head.name!r} made nothing to train on of {len(some)} examples")
+        raise refused or DataError(f"head {prepared.head.name!r} made no training items from {len(some)} examples")
     return items, max(1, round(len(items) / len(used) * len(examples)))
 
 
 def _items_of(prepared: PreparedRun, example: Example) -> list[Item] | DataError:
-    """The items of an example, or why it has none: it may be too long, which is for the run to report."""
+    """The items of an example, or why it has none: it may be too long, which the run will report."""
     try:
         return list(prepared.head.items(example))
     except DataError as error:
@@ -130,9 +130,9 @@ def _items_of(prepared: PreparedRun, example: Example) -> list[Item] | DataError
 
 
 class TimeLeft:
-    """Announces once in a training, after its first steps, how long the rest will take at their speed.
+    """Announces once, after the first steps of a training, how long the rest will take at their speed.
 
-    The first step is left out, since it takes longer, unless it is a tenth of the training or more. ``clock`` gives
+    The first step takes longer, so it is left out unless it is at least a tenth of the training. ``clock`` returns
     seconds.
     """
 

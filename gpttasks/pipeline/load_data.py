@@ -34,7 +34,7 @@ def load_sets(parts: RunParts) -> ExampleSets:
     recipe, head = parts.recipe, parts.head
     score, train = recipe.score, recipe.train
     needs = head.needs.union(*(metric.needs for metric in parts.metrics.values()))
-    pooled = score.shots_from == "pool"  # for 0 shots too, so that any number of shots scores the same examples
+    pooled = score.shots_from == "pool"  # for 0 shots too, so any number of shots scores the same examples
     limits: dict[Role, int | None] = {}
     if parts.adaptation.trains and train is not None:
         needs |= head.trains_on

@@ -42,9 +42,9 @@ class RunParts:
     rows:
         the row of each scored example, for rows that do not come from a data set.
     overlaps:
-        how many inputs occur in two roles, for each two roles that should not share any.
+        how many inputs occur in two roles, for each pair of roles that must not share any.
     too_long:
-        why examples were skipped that do not fit the context, by role and id.
+        why examples that do not fit the context were skipped, by role and id.
     """
 
     recipe: Recipe
@@ -73,7 +73,7 @@ class RunParts:
 
     @property
     def overlap_allowed(self) -> bool:
-        """Whether ``data.overlap: allow`` made this run possible: its scores are of examples seen before."""
+        """Whether only ``data.overlap: allow`` made this run possible: its scored examples were seen before."""
         return any(refused_overlaps(self.overlaps, self.recipe.score.split))
 
     @property

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A row, the answer to it as text, and a probability for each choice where the head has choices.
+    """A row, its answer as text, and the probability of each choice if the head has choices.
 
     empty:
-        whether the head writes texts, and this one is blank.
+        whether the head writes texts and this text is blank.
     """
 
     row: Mapping[str, Any]

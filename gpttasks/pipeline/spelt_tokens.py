@@ -1,4 +1,4 @@
-"""A warning about texts that spell special tokens of the tokenizer, and are read as text."""
+"""A warning about data that contain the text of a special token, which is treated as plain text."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .parts import PreparedRun
 
 
 def spelt_tokens_warning(prepared: PreparedRun, examples: Sequence[Example], what: str) -> str | None:
-    """How many examples spell a special token outside the template's own text; None if none does.
+    """A warning with the number of examples that contain the text of a special token; None if there are none.
 
-    A column of data that was made for a chat model is meant to have control tokens, and here it has none: they would
-    have to be in the template. ``what`` names the examples, such as ``scored``.
+    Text in the template itself does not count. Data made for a chat model may rely on control tokens in a column, but
+    here only the template can insert them. ``what`` names the examples, such as ``scored``.
     """
     if prepared.backbone.lm is None:
         return None
@@ -27,13 +27,13 @@ def spelt_tokens_warning(prepared: PreparedRun, examples: Sequence[Example], wha
     if not count:
         return None
     return (
-        f"{count:,} of {len(examples):,} {what} examples spell special tokens of the tokenizer, such as {named!r}: "
-        "they are read as text, since only the template itself can write control tokens"
+        f"{count:,} of {len(examples):,} {what} examples contain the text of a special token, such as {named!r}: "
+        "it is treated as plain text, since only the template can insert special tokens"
     )
 
 
 def _texts(head: Head, example: Example) -> Iterator[tuple[str, Spans]]:
-    """The texts of an example that become tokens, and where special tokens in them are meant."""
+    """The texts of an example that become tokens, each with the spans that may contain special tokens."""
     for prompt in (example.prompt, *example.contexts):
         yield prompt_text(prompt), special_places(prompt)
     if LogLikelihood in head.asks:

@@ -1,6 +1,6 @@
-"""Examples that do not fit the context although passages and shots are cut: refused or, as the recipe says, skipped.
+"""Examples that do not fit the context even after passages and shots are cut: refused or skipped, as the recipe says.
 
-A skipped example that is scored counts as the worst value of each metric; one to train or tune on is left out.
+A skipped example gets the worst value of each metric if it is scored, and is not used for training or tuning.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Room:
 
 
 def check_lengths(parts: RunParts) -> None:
-    """Find the examples about which the bound head cannot ask, and note why in ``parts.too_long``.
+    """Find the examples whose requests do not fit, and record the reasons in ``parts.too_long``.
 
-    Raises DataError for the first of them unless the recipe skips them, and if no example of a set fits. The examples
-    to train on are checked when they become items.
+    Raises DataError for the first such example unless the recipe skips them, and if no example of a set fits. Training
+    examples are checked when they become items.
     """
     room = _room(parts)
     if room is None:
@@ -51,11 +51,11 @@ def check_lengths(parts: RunParts) -> None:
         skipped = parts.too_long.get(role, {})
         if len(skipped) == len(examples):
             reason = skipped[examples[0].id]
-            raise DataError(f"none of the {len(examples):,} examples of {role} fits; the first: {reason}")
+            raise DataError(f"none of the {len(examples):,} examples of {role} fits the context; the first: {reason}")
 
 
 def asked_roles(parts: RunParts) -> list[str]:
-    """The keys of the sets whose examples the model is asked about: for scoring, validation or tuning."""
+    """The keys of the sets whose examples become requests: for scoring, validation or tuning."""
     train = parts.recipe.train if parts.adaptation.trains else None
     roles = [parts.scored_role]
     if train is not None and (train.validate_ is not None or parts.head.tunes):
@@ -66,7 +66,7 @@ def asked_roles(parts: RunParts) -> list[str]:
 
 
 def over_long(head: Head, room: Room, examples: Sequence[Example]) -> Iterator[tuple[Example, Problem]]:
-    """The examples of which a request does not fit, and why."""
+    """The examples with a request that does not fit, and why."""
     doubtful = [example for example in examples if not _surely_fits(head, room, example)]
     if not doubtful:
         return
@@ -89,7 +89,7 @@ def _surely_fits(head: Head, room: Room, example: Example) -> bool:
 
 
 def surely_fits(request: Request, context: int) -> bool:
-    """Whether a request fits without tokenising it: a token has at least one byte, and passages are cut."""
+    """Whether a request surely fits, without tokenising it: a token has at least one byte, and passages are cut."""
     if isinstance(request, Rolling):
         return True  # in windows
     if any(part.media for part in request.prompt):
@@ -104,7 +104,7 @@ def surely_fits(request: Request, context: int) -> bool:
 
 
 def may_be_too_long(example: Example, context: int, reserved: int = 0) -> bool:
-    """Whether an example's training item may not fit, although passages are cut.
+    """Whether an example's training item may be too long even after passages are cut.
 
     ``reserved`` is the number of tokens that its head keeps for an answer.
     """
@@ -122,7 +122,7 @@ def reserved_tokens(requests: Sequence[Request]) -> int:
 
 @contextmanager
 def skipping(parts: RunParts, role: str, example: Example) -> Iterator[None]:
-    """Note the example as skipped if it turns out not to fit, or raise DataError, as the recipe says."""
+    """If the example turns out to be too long, skip it or raise DataError, as the recipe says."""
     try:
         yield
     except TooLong as error:
@@ -130,7 +130,7 @@ def skipping(parts: RunParts, role: str, example: Example) -> Iterator[None]:
 
 
 def skip(parts: RunParts, role: str, example: Example, problem: Problem) -> None:
-    """Note that an example does not fit. Raises DataError with its place unless the recipe skips such examples."""
+    """Record that an example does not fit. Raises DataError with its place unless the recipe skips such examples."""
     if parts.recipe.data.too_long == "error":
         raise DataError(placed(parts, parts.sets[role], example, problem))
     parts.too_long.setdefault(role, {})[example.id] = problem.message
@@ -140,12 +140,12 @@ def placed(parts: RunParts, part: ExampleSet, example: Example, problem: Problem
     """The problem with the example's split, row and id, and with what to do."""
     if not parts.rows:  # new rows are answered or refused
         hints = [problem.hint] if problem.hint else []
-        problem = replace(problem, hint="; ".join([*hints, "data.too_long: skip leaves out what does not fit"]))
+        problem = replace(problem, hint="; ".join([*hints, "data.too_long: skip leaves such examples out"]))
     return placed_problem(parts, part, example, problem, prefix or f"{part.split}: ")
 
 
 def _room(parts: RunParts) -> Room | None:
-    """What rows have to fit; None for a backbone that is its own engine and does not say."""
+    """What rows have to fit; None for a backbone that is its own engine and does not declare it."""
     backbone = parts.backbone
     tokenizer, context = getattr(backbone, "tokenizer", None), getattr(backbone, "context", None)
     return None if tokenizer is None or context is None else Room(tokenizer, context)

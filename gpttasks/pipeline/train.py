@@ -77,7 +77,7 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
 
 
 def test_trained_model(run: ActiveRun, prepared: PreparedRun) -> None:
-    """Repeat the model's self-tests; say and record what is switched off, because it fails with the trained weights."""
+    """Repeat the model's self-tests. Report and record what fails with the trained weights and is switched off."""
     from ..model.self_tests import test_again
 
     lm = prepared.backbone.lm
@@ -113,8 +113,8 @@ def warn_of_dropout(run: ActiveRun, prepared: PreparedRun) -> None:
 def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
     """The items of the training examples, and the place of each one's example.
 
-    Where each example makes just one, only those that may be too long are made now. Those that are too long are skipped
-    if the recipe says so.
+    If each example makes exactly one item, only items that may be too long are made now. Those that are too long are
+    skipped if the recipe says so.
 
     Raises UserError if there are none, DataError for an example that does not fit the context.
     """
@@ -122,7 +122,7 @@ def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
     items, owners = make(prepared, prepared.sets["train"].examples)
     if not items:
         count = len(prepared.sets["train"].examples)
-        raise UserError(f"head {prepared.head.name!r} made nothing to train on of {count} examples")
+        raise UserError(f"head {prepared.head.name!r} made no training items from {count} examples")
     return items, owners
 
 
@@ -132,7 +132,9 @@ def _items_made_later(prepared: PreparedRun, examples: Sequence[Example]) -> tup
     long = [place for place, one in enumerate(examples) if may_be_too_long(one, context, reserved)]
     if not long:
         return items, range(len(examples))
-    with Progress("tokenising long examples", len(long), "examples") as progress:  # before the work, not amid it
+    with Progress(
+        "tokenising long examples", len(long), "examples"
+    ) as progress:  # so that errors come before the training
         for place in long:
             with skipping(prepared, "train", examples[place]):
                 progress.advance(1, items[place].tokens)

@@ -102,7 +102,7 @@ def load_head(head: Head, backbone: RunBackbone) -> None:
 def tuned_by_run(backbone: Use, head: Head) -> bool:
     """Whether the backbone is a run that has tuned settings of this head, which :func:`load_head` will read.
 
-    As :meth:`RunBackbone.trained_file`, it looks through runs that trained nothing into the run that they scored.
+    Like :meth:`RunBackbone.trained_file`, it follows runs that trained nothing to the run that they scored.
     """
     from ruamel.yaml import YAML
 

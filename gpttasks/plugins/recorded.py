@@ -16,10 +16,10 @@ from .registry import Plugins
 
 @contextmanager
 def recorded_plugins_named(record: Path, plugins: Plugins) -> Iterator[None]:
-    """Have errors about what is not registered say which plugin of a run had it, and how to install it.
+    """Add to errors about missing names which plugin of the run registered them, and how to install it.
 
     record:
-        the file ``run.json`` of the run; without one, errors are not changed.
+        the file ``run.json`` of the run; if it does not exist, errors are not changed.
     """
     try:
         yield
@@ -29,12 +29,12 @@ def recorded_plugins_named(record: Path, plugins: Plugins) -> Iterator[None]:
 
 
 def name_recorded_plugins(problems: tuple[Problem, ...], record: Path, plugins: Plugins) -> list[Problem]:
-    """The problems; those that a missing plugin of the run may explain get a hint that names it."""
+    """The problems. If a missing plugin of the run may explain one, its hint names the plugin."""
     missing = list(_missing(record, plugins))
     named = []
     for problem in problems:
         known_at_fault = [one for one in missing if _registered(one, problem)]
-        # Runs of earlier versions do not say what each plugin registers: any may be the one.
+        # Runs of earlier versions do not record what each plugin registers: it may be any of them.
         at_fault = known_at_fault or [one for one in missing if not one.get("registers") and _is_unknown(problem)]
         hint = "; ".join(_advice(one, plugins) for one in at_fault)
         named.append(replace(problem, hint=hint) if hint else problem)

@@ -193,7 +193,7 @@ class Register:
 
 
 def _check_functions(kind: AnswerKind) -> None:
-    """Raises PluginError for a field of a kind of answer that is no function, or of another wrong type."""
+    """Raises PluginError for a field of an answer kind that is not a function, or has another wrong type."""
     for name in ("store", "load", "show", "same", "fits", "right", "drawn"):
         value = getattr(kind, name)
         if not callable(value) and not (value is None and name in ("right", "drawn")):

@@ -77,7 +77,7 @@ class Plugins:
         self._answer_kinds: dict[str, AnswerKind] = {}
         self._owners: dict[tuple[str, str], PluginRecord] = {}
         self.broken: dict[tuple[str, str], str] = {}
-        """Why a component cannot be used, by kind and name: what :meth:`find` did not find."""
+        """Why a component cannot be used, by kind and name, for those that :meth:`find` could not import."""
         self.extensions = Extensions()
         """The template filters, file readers and media types that the plugins registered."""
 
@@ -147,7 +147,7 @@ class Plugins:
         return {name: component for name, component in found.items() if component is not None}
 
     def find(self, kind: str, name: str) -> type[Component] | None:
-        """The component of that kind and name; None if there is none that can be used: :attr:`broken` says why."""
+        """The component of that kind and name; None if it cannot be used, for the reason in :attr:`broken`."""
         try:
             return self.get(kind, name)
         except PluginError as error:

@@ -226,8 +226,8 @@ class _Builder:
                 where = f"; the first one is in line {seen[key]}" if self.positions else ""
                 same = next(other for other in seen if other == key)
                 both = f"{str(same).lower()} and {str(key).lower()}"
-                # For Python, 1, 1.0 and true are one key.
-                hint = None if type(same) is type(key) else f"{both} are one key; put quotes around them"
+                # In Python, 1, 1.0 and True are the same key.
+                hint = None if type(same) is type(key) else f"{both} are the same key; put quotes around them"
                 self.complain(key_node, f"duplicate key{where}", key=dotted((*location, key)), hint=hint)
                 continue
             seen[key] = key_node.start_mark.line + 1

@@ -108,7 +108,7 @@ def _component(
 
 
 def _options_schema(component: type[Component], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a component's options; where a plugin's options have none, the names without their types."""
+    """The schema of a component's options; if a plugin's options cannot have one, their names without types."""
     try:
         return _inlined(component.Options, f"{component.kind}.{component.name}", definitions)
     except PydanticUserError:  # a type that JSON cannot express, or a name in an annotation that is not defined

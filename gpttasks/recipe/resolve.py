@@ -62,11 +62,11 @@ def load_recipe(
     """The recipe in a file, or the bundled one of that name, with ``KEY=VALUE`` overrides applied.
 
     needed:
-        the kinds of components that will be used. One of another kind that cannot be resolved, since its plugin is
-        missing or has changed, becomes a stand-in with its name; using it is a PluginError.
+        the kinds of components that will be used. If a component of another kind cannot be resolved, because its
+        plugin is missing or has changed, a stand-in with its name takes its place; using it is a PluginError.
 
-    Raises RecipeError with every problem. Opens no files except the recipe and its task file, and where something is
-    wrong with the recipe of a run, the run's record: the problems name the plugins that the run was made with.
+    Raises RecipeError with every problem. Opens no files except the recipe and its task file. If the recipe of a run
+    has a problem, it also opens the run's record, to name the plugins that the run was made with.
     """
     plugins = load_plugins() if plugins is None else plugins
     file = find_recipe(str(name), plugins.recipes())
@@ -97,7 +97,7 @@ def resolved_paths(document: Document, plugins: Plugins) -> dict[Location, str]:
 
 
 class StandIn(Options):
-    """The options of a component that could not be resolved and is not needed, as they are written."""
+    """The unchecked options of a component that could not be resolved and is not needed."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -108,7 +108,7 @@ class _Resolver:
     def __init__(self, document: Document, plugins: Plugins, needed: frozenset[str] = ALL_KINDS) -> None:
         self.needed = needed
         self.of_run = Path(document.file).with_name(RUN_RECORD).is_file()
-        """Whether the document is what a run has written."""
+        """Whether a run has written the document."""
         self.document = document
         self.data = {key: value for key, value in document.data.items() if key not in document.unread}
         self.plugins = plugins
@@ -268,7 +268,7 @@ class _Resolver:
             return None
         known = self.plugins.names(kind)
         path_at: Location | None = None
-        # The recipe of a run has every default: another name than `hf` is that of a backbone whose plugin is missing.
+        # The recipe of a run has every default, so an unknown name is that of a backbone whose plugin is missing.
         if kind == "backbone" and name not in known and "path" not in options and not self.of_run:
             self.problems += self._misspelt_backbone(name, at)
             is_run = Path(absolute(name, self.document.place(at).base), RUN_RECORD).is_file()
@@ -335,7 +335,7 @@ class _Resolver:
 
 
 def _without_stand_ins(parts: dict[str, Any]) -> dict[str, Any]:
-    """The parts that can be checked: those of components that were resolved."""
+    """The parts with resolved components: only these can be checked."""
     known = {key: None if isinstance(part, Use) and _is_stand_in(part) else part for key, part in parts.items()}
     score = parts["score"]
     if score is not None and any(map(_is_stand_in, score.metrics)):

@@ -167,7 +167,7 @@ class _Rules:
         elif use.baseline is not None:
             yield from self._baseline_fit(use.baseline, (*location, "baseline"))
         elif self.data is not None and self.data.too_long == "skip" and not metric.has_worst:
-            message = f"the metric {use.name!r} has no worst value to count examples with that are skipped"
+            message = f"the metric {use.name!r} has no worst value, which skipped examples would get"
             yield self.document.problem(
                 message, ("task", "data", "too_long"), hint="write too_long: error, or choose another metric"
             )

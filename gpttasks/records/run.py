@@ -49,7 +49,7 @@ class SampleCounts(Section):
         those in ``train`` were trained on.
     truncated, train_truncated:
         scored examples and training items that were longer than the context and were cut at their passage;
-        truncated_at_start, train_truncated_at_start: those among them that were cut at the start of a passage, whose
+        truncated_at_start, train_truncated_at_start: those of them that were cut at the start of a passage, whose
         end is kept.
     skipped:
         rows that could not be used; shots_dropped: shots that did not fit into the context.
@@ -165,7 +165,7 @@ class DataRecord(Section):
     """The examples of one role: the split, how many rows were read and skipped, how they were chosen, their digest.
 
     too_long:
-        how many of the examples do not fit the context: not trained or tuned on, and wrong where they are scored.
+        how many of the examples do not fit the context: they are not trained or tuned on, and count as wrong in scores.
     """
 
     split: str
@@ -178,12 +178,12 @@ class DataRecord(Section):
 
 
 class OverlapRecord(Section):
-    """How many of the ``of`` examples of a role have inputs that occur in another role too, and the same for that one.
+    """How many of the ``of`` examples of a role have inputs that also occur in another role, and vice versa.
 
     first:
         the ids of the first such example and of the first with its input in the other role; None if there is none.
     same_split:
-        whether the recipe itself scores a split that it also trains on or validates with.
+        whether the recipe itself scores a split that it also uses for training or validation.
     """
 
     role: str
@@ -219,7 +219,7 @@ class ShotRecord(Section):
     key:
         equal to that of an example that asks the same; separator: the text before the answer, None for the head's.
     special:
-        the places in the prompt where special tokens that are spelt are meant; see :class:`~gpttasks.Part`.
+        the spans of the prompt in which the text of a special token becomes that token; see :class:`~gpttasks.Part`.
     """
 
     id: str

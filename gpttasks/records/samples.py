@@ -26,7 +26,7 @@ SCHEMA_KEY = b"gpttasks.schema"
 TEXT_PREFIX, STATISTICS_PREFIX = "text_", "stats_"
 
 KEEPS_END = 1
-"""The third number of a passage whose end is kept where it is cut."""
+"""The third number of a passage whose end is kept if it is cut."""
 
 
 @dataclass(frozen=True)

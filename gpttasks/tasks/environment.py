@@ -1,4 +1,4 @@
-"""Jinja's sandbox for prompts: a template reaches nothing but the row, and shows no value as Python spells it.
+"""Jinja's sandbox for prompts: a template can read only the row, and shows no value in Python's notation.
 
 Importing this module imports Jinja, which takes a tenth of a second.
 """
@@ -15,14 +15,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 
 from .text_values import checked_filters, text_value
 
-# Seeds and digests promise the same prompt every time: nothing random, nothing that a prompt has no use for.
+# Seeds and digests require the same prompt every time, so templates get nothing random.
 _GLOBALS = ("range", "namespace")
 _REMOVED = ("random", "pprint", "xmlattr")
-"""Filters that depend on chance, or make text that is meant for a Python console or for HTML."""
+"""Filters that are random, or whose output is meant for a Python console or for HTML."""
 
 
 class PromptEnvironment(ImmutableSandboxedEnvironment):
-    """The environment of all templates. Besides ``{{ value }}``, everything that makes text of values looks at them."""
+    """The environment of all templates. It checks every value that becomes text, not only ``{{ value }}``."""
 
     intercepted_binops = frozenset({"%"})
 
@@ -35,7 +35,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.filters["tojson"] = as_json
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """``"%s" % value``, of text."""
+        """``"%s" % value``: the value must be text."""
         if isinstance(left, bytes):
             left = text_value(left)
         if operator == "%" and isinstance(left, str):
@@ -43,7 +43,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """``"{}".format(value)`` and ``format_map``."""
+        """``"{}".format(value)`` and ``format_map``: the values must be text."""
         if super().wrap_str_format(value) is None:
             return None
         template, by_map = value.__self__, value.__name__ == "format_map"
@@ -68,7 +68,7 @@ class _CheckedFormatter(SandboxedFormatter):
 
 
 class _CheckedMapping(dict[str, Any]):
-    """The mapping of ``"%(name)s" % mapping``: only what the text names is looked at."""
+    """The mapping of ``"%(name)s" % mapping``: only the keys in the text are checked."""
 
     def __getitem__(self, key: str) -> Any:
         return text_value(super().__getitem__(key))

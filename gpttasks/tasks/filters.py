@@ -60,7 +60,7 @@ class PromptMarks:
     opening, closing:
         The characters around a passage.
     keep_end:
-        The character after ``opening`` if the end of the passage stays when it is cut.
+        The character after ``opening`` if the end of the passage is kept when it is cut.
     medium:
         The character on both sides of the number of a medium in ``media``.
     """
@@ -121,7 +121,7 @@ def media(value: object) -> str:
 def _not_null(value: Any) -> Any:
     """The value itself. Raises NotText for None."""
     if value is None:
-        raise NotText(value, "null, which is no audio and no image", "correct these rows")
+        raise NotText(value, "null, which is neither audio nor an image", "correct these rows")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Inputs in more than one role: what is trained on, validated with or shown as a shot, and scored too."""
+"""Inputs in more than one role: scored inputs that are also used for training, validation or shots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import DataError, Problem
 from ..example import Example, input_key
 from .splits import ExampleSets
 
-_USES = {"train": "trained on or shown as shots", "validation": "validated with", "pool": "shown as shots"}
+_USES = {"train": "training or shots", "validation": "validation", "pool": "shots"}
 _HINT = "use other examples, or write data.overlap: allow if this is intended"
 
 
@@ -26,7 +26,7 @@ class Overlap:
     first:
         The ids of the first such example in ``role`` and of the first with its input in ``other``; None without one.
     same_split:
-        Whether the recipe itself scores a split that it also trains on or validates with.
+        Whether the recipe itself scores a split that it also uses for training or validation.
     """
 
     role: str
@@ -48,14 +48,14 @@ class Overlap:
             return f"no input of {self.role} occurs in {self.other}"
         text = f"{self.examples:,} of {self.of:,} inputs of {self.role} occur in {self.other} too"
         mine, theirs = self.first
-        return f"{text}; the first: {mine}" + (f", there {theirs}" if theirs != mine else "")
+        return f"{text}; the first: {mine}" + (f" ({theirs} in {self.other})" if theirs != mine else "")
 
 
 def overlaps(sets: ExampleSets, split: str) -> tuple[Overlap, ...]:
-    """The overlap of each two sets of a run that must not share inputs, empty or not.
+    """The overlap, empty or not, of each pair of sets of a run that must not share inputs.
 
-    ``split`` is the role that the recipe scores. Scored examples are compared with those that are trained on, validated
-    with and shown as shots; validation examples with those that are trained on.
+    ``split`` is the role that the recipe scores. Scored examples are compared with those for training, validation and
+    shots; validation examples are compared with training examples.
     """
     scored = "scored" if "scored" in sets else split
     pairs = [(scored, other) for other in ("train", "validation", "pool") if other in sets and other != scored]
@@ -87,7 +87,7 @@ def _overlap(
 
 
 def refused_overlaps(found: Iterable[Overlap], split: str) -> Iterator[Overlap]:
-    """Those that make scores meaningless: each scored input was seen before, or each that was seen is scored."""
+    """The overlaps that make scores meaningless: all scored inputs were seen before, or all inputs seen are scored."""
     return (one for one in found if one.role in ("scored", split) and one.whole and not one.same_split)
 
 
@@ -106,7 +106,7 @@ def _refusal(one: Overlap) -> str:
     else:
         what = f"the inputs of all {one.of_others:,} examples of {one.other} occur in {one.role} too"
     mine, theirs = one.first or ("", "")
-    return f"{what}: what is {_USES[one.other]} would be scored; the first: {mine}, there {theirs}"
+    return f"{what}: examples used for {_USES[one.other]} would be scored; the first: {mine} ({theirs} in {one.other})"
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Duplicates:
         later, earlier = self.first
         same = "all" if self.exact == self.examples else f"{self.exact:,}"
         return (
-            f"{self.examples:,} inputs occur earlier, {same} with the same right answer; the first: {later}, "
-            f"like {earlier}"
+            f"{self.examples:,} examples repeat an earlier input, {same} with the same right answer; the first: "
+            f"{later} repeats {earlier}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a template itself says, as opposed to the values that it shows: only there can special tokens be meant."""
+"""The text of a template itself, as opposed to the values that it shows: only this text can have special tokens."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from jinja2 import nodes
 
 BEGIN, END = "\ufdd1", "\ufdd2"
-"""The marks around a template's own text. Unicode promises that no text has these characters."""
+"""The marks around a template's own text. Both are Unicode noncharacters."""
 
 
 def mark_own_text(tree: nodes.Template) -> bool:
-    """Put marks around the template's own texts that may spell special tokens; whether there are any.
+    """Put marks around the template's own texts that may contain special tokens. Returns whether there are any.
 
-    What is written inside ``set``, ``filter`` and ``call`` blocks becomes a value, and is left as it is.
+    Text inside ``set``, ``filter`` and ``call`` blocks becomes a value and gets no marks.
     """
     from jinja2 import nodes
 
@@ -44,7 +44,7 @@ def without_marks(text: str) -> str:
 
 
 def with_special_places(parts: Iterator[Part]) -> Iterator[Part]:
-    """The parts of a rendered prompt without the marks; their places are where special tokens are meant."""
+    """The parts of a rendered prompt without the marks; the text between marks may contain special tokens."""
     for part in parts:
         if BEGIN not in part.text:
             yield part

@@ -52,7 +52,7 @@ class ExampleReader:
         self._choices: tuple[str, ...] | None = None
         self.label_values: Counter[tuple[str, str]] = Counter()
         self._label_of: dict[str, str | None] = {}
-        """The label of a value in a list of labels, by the value as it is shown; None if that is not known."""
+        """The label of each value in a list of labels, by the displayed value; None if the label is not known."""
         self.rows = 0
         self.skipped = 0
 
@@ -176,13 +176,13 @@ class ExampleReader:
             self._count_labels(example, row, column)
 
     def _count_labels(self, example: Example, row: Row, column: str) -> None:
-        """Count each value of a list by itself: the label of a value is that of a row that holds nothing else."""
+        """Count each value of a list: its label is that of a row whose list contains only this value."""
         for value in row[column] if isinstance(row[column], (list, tuple)) else ():
             shown = _shown_value(value, row, column)
             if shown not in self._label_of:
                 try:
                     alone = self._task.example(row.with_values({column: [value]})).labels or ()
-                except Exception:  # a task of a plugin may not take a list of one, and may raise anything
+                except Exception:  # a plugin's task may refuse a list of one value with any error
                     alone = ()
                 self._label_of[shown] = example.choices[alone[0]] if len(alone) == 1 else None
             label = self._label_of[shown]

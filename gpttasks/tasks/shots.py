@@ -103,7 +103,7 @@ def _shot(shot: Example, separator: str, between: str) -> Part:
         raise DataError(f"the example {shot.id} cannot be a shot: a shot is text with a right answer")
     prompt = prompt_text(asked)
     answered = prompt + answer_after(shot, prompt, answer, separator)
-    # What the template and the recipe themselves say.
+    # The text of the template and the recipe.
     special = list(special_places(asked))
     special += [(len(prompt) + first, len(prompt) + last) for first, last in separator_places(shot, prompt, separator)]
     return Part(answered + between, "shot", special=tuple(special))

@@ -102,11 +102,11 @@ def load_examples(
 
 
 def _with_unused_holdout(part: ExampleSet, data: SplitOptions, held: Mapping[Role, float]) -> ExampleSet:
-    """The set; it says so if the recipe asks for a hold-out in vain, since the data have a split for its role."""
+    """The set, with a note if a hold-out of the recipe is ignored because the data have a split for its role."""
     default = SplitOptions.model_fields["holdout"].default
     if part.role not in data.holdout or part.role in held or data.holdout == default:
         return part
-    return replace(part, made=f"{part.made}; data.holdout.{part.role} is not used, since this split is given")
+    return replace(part, made=f"{part.made}; data.holdout.{part.role} is ignored, since the data have this split")
 
 
 def _plan(source: Source, data: SplitOptions, roles: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:
@@ -143,7 +143,7 @@ def _refuse_shared_files(source: Source, splits: Mapping[Role, str]) -> None:
     seen: dict[tuple[int, int], Role] = {}
     for role, split in splits.items():
         for file in source.files(split):
-            if not file.exists():  # the reader says so
+            if not file.exists():  # the reader reports it
                 continue
             status = file.stat()
             other = seen.setdefault((status.st_dev, status.st_ino), role)

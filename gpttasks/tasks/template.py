@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 _NAMES_SHOWN = 12
-"""The most names of classes in a message."""
+"""The maximum number of class names in a message."""
 
 
 class Template:
@@ -45,7 +45,7 @@ class Template:
     path, or a mapping with one of them. Nothing is escaped, a trailing newline stays, and a template can reach nothing
     but the row. It has the filters of the plugins that are in use when it is made.
 
-    A special token of the tokenizer that the template itself spells is this token; one in a column is only text.
+    The text of a special token, such as ``</s>``, is that token in the template and plain text in a column.
 
     Raises ValueError, with the line, if the source is not a template.
     """
@@ -66,7 +66,7 @@ class Template:
         if any(True for _ in meta.find_referenced_templates(tree)):
             raise ValueError("a template cannot include, import or extend another one")
         if self._has_own_marks and any(mark in source for mark in (BEGIN, END)):
-            raise ValueError(f"a template cannot hold U+{ord(BEGIN):X} or U+{ord(END):X}, which are no text")
+            raise ValueError(f"a template must not contain U+{ord(BEGIN):X} or U+{ord(END):X}: they are noncharacters")
         self._globals = dict(self._template.globals)
         self._media_types = extensions.media_types
         self.source = source
@@ -102,7 +102,7 @@ class Template:
 
         self._check_classes(row)
         if self._has_own_marks and any(mark in text for text in self._texts_in(values) for mark in (BEGIN, END)):
-            message = f"a column has the character U+{ord(BEGIN):X} or U+{ord(END):X}, which Unicode excludes from text"
+            message = f"a column contains U+{ord(BEGIN):X} or U+{ord(END):X}, which are Unicode noncharacters"
             raise _failure(row, message, "remove it from the data")
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
@@ -139,8 +139,9 @@ class Template:
             if name is not None:
                 names = row.class_names[column]
                 some = ", ".join(map(repr, names[:_NAMES_SHOWN])) + (", ..." if len(names) > _NAMES_SHOWN else "")
-                message = f"the template shows the column {column!r}, which holds {row[column]}, the class {name!r}"
-                hint = f"write {{{{ [{some}][{column}] }}}}, or {{{{ {column} + 0 }}}} for the number"
+                number = f"{row[column]}, the number of the class {name!r}"
+                message = f"the template shows the column {column!r}, which holds {number}"
+                hint = f"write {{{{ [{some}][{column}] }}}} for the name, or {{{{ {column} + 0 }}}} for the number"
                 raise _failure(row, message, hint)
 
     def _texts_in(self, values: Mapping[str, Any]) -> Iterator[str]:
@@ -273,7 +274,7 @@ def _marked_last(tree: nodes.Template) -> bool:
 
 
 def _shown_alone(tree: nodes.Template) -> frozenset[str]:
-    """The names that are shown as they are, but for filters such as ``trim`` and ``passage``."""
+    """The columns that are shown unchanged, except for filters such as ``trim`` and ``passage``."""
     from jinja2 import nodes
 
     found = set()
@@ -288,7 +289,7 @@ def _shown_alone(tree: nodes.Template) -> frozenset[str]:
 
 
 def _media_columns(tree: nodes.Template) -> frozenset[str]:
-    """The columns of audio and images, whose bytes are no text."""
+    """The columns of audio and images, whose bytes are not text."""
     from jinja2 import nodes
 
     marked = (node.node for node in tree.find_all(nodes.Filter) if node.name == "media" and node.node is not None)
@@ -298,13 +299,13 @@ def _media_columns(tree: nodes.Template) -> frozenset[str]:
 
 
 def _check_keep(found: nodes.Filter) -> None:
-    """Raise ValueError for arguments of ``passage`` other than ``keep``, or a side that does not exist."""
+    """Raise ValueError for arguments of ``passage`` other than ``keep``, or an unknown value of ``keep``."""
     from jinja2 import nodes
 
     named: dict[Any, Any] = {one.key: one.value for one in found.kwargs}
     sides = [*found.args, *([named["keep"]] if "keep" in named else [])]
     if len(sides) > 1 or set(named) - {"keep"} or found.dyn_args is not None or found.dyn_kwargs is not None:
-        raise ValueError("the filter passage has one argument: {{ text | passage(keep='end') }}")
+        raise ValueError("the filter passage takes only the argument keep: {{ text | passage(keep='end') }}")
     if sides and isinstance(sides[0], nodes.Const) and sides[0].value not in ("start", "end"):
         raise ValueError(f"got passage(keep={sides[0].value!r}), expected keep='start' or keep='end'")
 

@@ -1,4 +1,4 @@
-"""Which values a template may show as text: no list, mapping or boolean appears as Python spells it."""
+"""Which values a template may show as text: no list, mapping or boolean appears in Python's notation."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ def _short(text: str) -> str:
 
 
 def decoded(row: Mapping[str, Any], columns: Iterable[str]) -> Mapping[str, Any]:
-    """The row with bytes in these columns, also in lists and mappings, as the UTF-8 text that they are.
+    """The row with the bytes in these columns, also in lists and mappings, decoded as UTF-8.
 
-    Bytes that are no such text stay, and showing them is an error. Without this a template would measure, cut and
-    compare bytes.
+    Bytes that are not UTF-8 do not change, and showing them is an error. Without this, a template would measure, cut
+    and compare bytes.
     """
     texts = {name: _decoded_within(row[name]) for name in columns if name in row}
     changed = {name: value for name, value in texts.items() if value is not row[name]}
@@ -133,7 +133,7 @@ def checked_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Call
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that makes text of its value: neither the value nor an argument becomes text silently."""
+    """A filter that turns its value into text, with checks of the value and the arguments."""
     place = 1 if hasattr(function, "jinja_pass_arg") else 0  # after the environment or context, if it takes one
 
     @wraps(function)
@@ -146,7 +146,7 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked_join(join: Callable[..., Any]) -> Callable[..., Any]:
-    """Jinja's ``join``, whose items must be what may be shown."""
+    """Jinja's ``join``, whose items must be values that may be shown."""
 
     @wraps(join)
     def call(context: Any, value: Any, d: Any = "", attribute: str | int | None = None) -> Any:
@@ -160,7 +160,7 @@ def _checked_join(join: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _argument(value: Any) -> Any:
-    """An argument of a filter, which may be a boolean or null as an option: ``{{ text | truncate(9, true) }}``."""
+    """An argument of a filter. Unlike a value, it may be a boolean or null: ``{{ text | truncate(9, true) }}``."""
     return value if value is None or isinstance(value, bool) else text_value(value)
 
 

@@ -197,7 +197,7 @@ def hard_texts(subject: MetricSubject) -> Iterator[str]:
             yield f"{what} text: got {value}, expected it in the scale {low} to {high}"
 
 
-@rule("let worst, or worst_of(), give as many statistics as sample(), and those of a sample as bad as any")
+@rule("let worst or worst_of() give as many statistics as sample(), and let no answer score worse than them")
 def worst_is_worst(subject: MetricSubject) -> Iterator[str]:
     """If the metric has a worst value, no answer to an example scores worse, and right answers score better."""
     metric = subject.metric
@@ -217,11 +217,12 @@ def worst_is_worst(subject: MetricSubject) -> Iterator[str]:
         for place in range(len(rows)):
             lowest, other = (float(metric.total(one[place : place + 1])) for one in (worst, rows))
             if sign * (lowest - other) > SAME:
-                yield f"got {other} for an answer to example {subject.examples[place].id} and {lowest} as the worst"
+                id = subject.examples[place].id
+                yield f"got {other} for an answer to example {id}, which is worse than the worst value {lowest}"
                 return
     lowest, best = float(metric.total(worst)), float(metric.total(gold))
     if sign * (lowest - best) >= 0:
-        yield f"got {best} for right answers and {lowest} as the worst, expected right answers to score better"
+        yield f"got {best} for right answers and the worst value {lowest}, expected right answers to score better"
 
 
 @rule("compute sample() from the example and the answer alone, so that it can be computed again")

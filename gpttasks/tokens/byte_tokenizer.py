@@ -9,7 +9,7 @@ BYTES = 256
 
 
 class ByteTokenizer:
-    """One token per byte of UTF-8; every row begins with the id 256. No text spells a special token."""
+    """One token per byte of UTF-8; every row begins with the id 256. It has no special tokens in texts."""
 
     starts_with: tuple[int, ...] = (BYTES,)
     fallback_start: int | None = BYTES

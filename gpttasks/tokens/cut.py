@@ -1,6 +1,6 @@
 """Where a prompt is cut: whole shots are dropped, the first one first; then the longest passage is cut.
 
-A passage loses its end, or its start if it says that its end is kept, as a text needs that the model continues.
+A passage loses its end, or its start if its end is to be kept, as where the model continues the text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text with the places where special tokens that are spelt are meant, and the beginning of a prompt's row."""
+"""Text with the spans that may contain special tokens, and the beginning of a prompt's row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tokenizer import Tokenizer
 
 
 class MarkedText(NamedTuple):
-    """A text, and its spans in which a special token that is spelt is this token; see :class:`~gpttasks.Part`."""
+    """A text, and the spans in which the text of a special token becomes that token; see :class:`~gpttasks.Part`."""
 
     text: str
     special: Spans = ()
@@ -39,7 +39,7 @@ class MarkedText(NamedTuple):
         length = len(self.text)
         before, (first, last) = list(self.special), special[0]
         after = [(length + first, length + last) for first, last in special]
-        if first == 0 and before and before[-1][1] == length:  # a token may be spelt across the border
+        if first == 0 and before and before[-1][1] == length:  # a special token may cross the border
             after[0] = (before.pop()[0], length + last)
         return MarkedText(self.text + text, (*before, *after))
 
@@ -76,8 +76,8 @@ def beginning(tokenizer: Tokenizer, prompt: Prompt) -> Beginning:
 def one_start(tokenizer: Tokenizer, prompt: Prompt) -> tuple[list[int], Prompt]:
     """The ids that come before a prompt's own, and the prompt without start tokens after its beginning.
 
-    A template that begins with the start token, as chat templates do, means the beginning of the row. The tokenizer
-    then adds no second one, and a prompt with shots does not repeat it before each.
+    If a template begins with the start token, as chat templates do, the tokenizer adds no second one, and a prompt with
+    shots does not repeat it before each.
     """
     if not any(part.special for part in prompt):
         return list(tokenizer.starts_with), prompt

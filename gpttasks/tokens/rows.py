@@ -297,7 +297,7 @@ _ROWS: dict[type, Callable[[Tokenizer, Any, int], list[TokenRow]]] = {
 
 def _text_to_continue(tokenizer: Tokenizer, request: Generate, context: int, room: int) -> tuple[Beginning, Cut]:
     """The prompt, cut so that ``room`` tokens fit after it. Raises DataError if that leaves no room for a prompt:
-    TooLong, unless the request's ``max_tokens`` is the reason, which concerns all examples.
+    TooLong, unless the reason is the request's ``max_tokens``, which affects all examples.
     """
     if room >= context:
         generated = room == request.max_tokens

@@ -1,4 +1,4 @@
-"""Special tokens that are spelt in a text: which of them are meant, and how the others are encoded as text."""
+"""Special tokens whose text, such as ``</s>``, occurs in a text: some become tokens, others stay plain text."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as FastTokenizer
 
 FIRST_MARK = 0x10F800
-"""The first of the private-use characters that are written for the special tokens that are meant."""
+"""The first of the private-use characters that replace the special tokens to be encoded as tokens."""
 RENAMED = "\ufdd0"
-"""A character that is in no text: in front of a vocabulary entry, it keeps text from becoming that entry."""
+"""A noncharacter. In front of a vocabulary entry, it keeps text from being encoded as that entry."""
 
 
 class SpeltTokens:
-    """Finds special tokens in texts, and encodes texts in which some or all of them are only text.
+    """Finds special tokens in texts, and encodes texts in which some or all of them are plain text.
 
     tokenizer:
         a tokenizer of transformers.
@@ -38,18 +38,18 @@ class SpeltTokens:
         self._fast: _FastEncoder | None = None
 
     def places(self, text: str) -> list[tuple[int, int]]:
-        """The places of all special tokens that are spelt in a text, as (first character, character after the last)."""
-        for character in self._first:  # a search for characters takes a fraction of the time
+        """The places of all special tokens in a text, as (first character, character after the last)."""
+        for character in self._first:  # searching for single characters is much faster
             if character in text:
                 return [found.span() for found in self._pattern.finditer(text)]
         return []  # the usual case
 
     def unmeant(self, text: str, meant: Spans) -> list[str]:
-        """The special tokens that are spelt in a text outside the spans ``meant``."""
+        """The special tokens in a text that are outside the spans ``meant``, and so are plain text."""
         return [text[start:end] for start, end in self.places(text) if not _within((start, end), meant)]
 
     def encode(self, text: str, meant: Spans) -> list[int]:
-        """The ids of a text in which only special tokens within the spans ``meant`` are these tokens."""
+        """The ids of a text in which only special tokens within the spans ``meant`` are encoded as tokens."""
         tokens = self._meant(text, meant)
         if getattr(self._tokenizer, "backend_tokenizer", None) is not None:
             return self._fast_encoder().encode(text, tokens)
@@ -78,14 +78,14 @@ class SpeltTokens:
         ids = _slow_ids(self._tokenizer, text, split_special_tokens=True)
         if not any(self._ids[text[start:end]] in ids for start, end in self.places(text)):
             return ids
-        # The tokenizer does not know the option: no part of a token is a token.
+        # The tokenizer ignores the option, so split the special tokens: no part of one is a special token.
         cuts = [0, *(start + 1 for start, _ in self.places(text)), len(text)]
         pieces = [text[start:end] for start, end in pairwise(cuts)]
         return [id for piece in pieces for id in _slow_ids(self._tokenizer, piece)]
 
 
 class _FastEncoder:
-    """A copy of a fast tokenizer for which special tokens are text, and one character stands for each that is meant."""
+    """A copy of a fast tokenizer that reads special tokens as text, and a mark character as each special token."""
 
     def __init__(self, backend: FastTokenizer, special_ids: Mapping[str, int]) -> None:
         from tokenizers import AddedToken
@@ -106,12 +106,12 @@ class _FastEncoder:
                 for text, mark in self._marks.items()
             ]
         )
-        # Adding tokens to the copy may number them otherwise than the tokenizer does.
+        # Tokens added to the copy may get other ids than in the tokenizer.
         known = {self._copy.token_to_id(text): id for text, (id, _) in added.items()}
         self._original = known | {self._copy.token_to_id(mark): special_ids[text] for text, mark in self._marks.items()}
 
     def encode(self, text: str, tokens: Sequence[tuple[int, int]]) -> list[int]:
-        """The ids of a text in which special tokens are spelt at the places ``tokens``."""
+        """The ids of a text with special tokens at the places ``tokens``."""
         marked = self._marked(text, tokens)
         ids = self._copy.encode_batch_fast([marked], add_special_tokens=False)[0].ids
         return [self._original.get(id, id) for id in ids]
@@ -120,7 +120,7 @@ class _FastEncoder:
         """The place of each of these ids in the text."""
         shifts, removed = [], 0
         for start, end in tokens:
-            shifts.append((start - removed, end - start - 1))  # where the mark is, and what it is shorter by
+            shifts.append((start - removed, end - start - 1))  # the place of the mark, and by how much it is shorter
             removed += end - start - 1
 
         def place(marked: int) -> int:
@@ -131,8 +131,8 @@ class _FastEncoder:
 
     def _marked(self, text: str, tokens: Sequence[tuple[int, int]]) -> str:
         if any(mark in text for mark in self._marks.values()):
-            message = f"the text has a private-use character from U+{FIRST_MARK:X} on beside special tokens"
-            raise DataError(message, hint="remove it: these characters mark special tokens")
+            message = f"the text has special tokens and a private-use character at or above U+{FIRST_MARK:X}"
+            raise DataError(message, hint="remove the character: it is reserved for marking special tokens")
         for start, end in reversed(tokens):
             text = text[:start] + self._marks[text[start:end]] + text[end:]
         return text

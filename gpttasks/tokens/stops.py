@@ -1,4 +1,4 @@
-"""Where a generated text ends: stop texts, and what may come before an answer without being part of it."""
+"""Where a generated text ends: stop texts, and the text before an answer that does not belong to it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FIRST_MARK = 0xF0000  # private use: no model generates these characters
 class StopTexts:
     """Reads the text of one request's generated tokens, up to the first stop text in it.
 
-    What comes before an answer does not end it: white space at the text's beginning and ``request.separator`` are
-    skipped. A stop text that begins there but has visible text after it, such as ``"\\nQuestion:"``, ends the text.
+    White space and ``request.separator`` at the beginning of the text are skipped and do not end the answer. A stop
+    text that begins there but goes on with visible text, such as ``"\\nQuestion:"``, ends the text.
     With ``keep_space`` nothing is skipped, as in lm-evaluation-harness.
     """
 

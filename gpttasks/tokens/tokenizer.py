@@ -52,8 +52,8 @@ class Tokenizer(Protocol):
         """The ids of ``text`` alone, without special tokens in front of it or after it.
 
         special:
-            the spans of the text in which a special token that is spelt is this token; elsewhere it is only text. Left
-            out by the callers where there are none, so that a tokenizer without special tokens need not have it.
+            the spans of the text in which the text of a special token becomes that token; elsewhere it is plain text.
+            Callers omit it if there are none, so a tokenizer without special tokens does not need this parameter.
         """
         ...
 
@@ -107,7 +107,7 @@ class TextTokenizer:
         if self._backend is not None:  # a tokenizer.json may switch these on; rows are cut, and counted, elsewhere
             self._backend.no_truncation()
             self._backend.no_padding()
-            self._backend.encode_special_tokens = False  # which ones are text is decided for each text
+            self._backend.encode_special_tokens = False  # SpeltTokens decides this for each text
         self.encode_cached = lru_cache(maxsize=4096)(self._encode)
         self.media: MediaNodes | None = None
 
@@ -124,12 +124,12 @@ class TextTokenizer:
             raise DataError(f"the text is not valid Unicode and cannot be tokenised: {text[:80]!r}") from error
 
     def encode(self, text: str, special: Spans = ()) -> list[int]:
-        """The ids of ``text`` alone; special tokens that are spelt outside the spans ``special`` are text."""
+        """The ids of ``text`` alone; outside the spans ``special``, the text of a special token is plain text."""
         encode = self.encode_cached if len(text) <= CACHED_LENGTH else self._encode
         return list(encode(text, special))
 
     def unmeant(self, text: str, special: Spans = ()) -> list[str]:
-        """The special tokens that are spelt outside the spans ``special``, where they are text."""
+        """The special tokens whose text occurs outside the spans ``special``, where it is plain text."""
         return self._spelt.unmeant(text, special)
 
     @property

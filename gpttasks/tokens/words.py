@@ -14,7 +14,7 @@ WITHOUT_BORDERS = frozenset(
 Hangul is among them: Korean has spaces, but joins particles to words, which answers leave out.
 """
 JOINERS = "_\u200c\u200d"
-"""The underscore, and the marks that join or separate letters within a word, as in Persian and Hindi."""
+"""The underscore, and the characters that join or separate letters within a word, as in Persian and Hindi."""
 
 
 def splits_word(text: str, place: int) -> bool:

@@ -44,9 +44,9 @@ class Plan:
         return None if self.epochs is None else math.ceil(round(self.epochs * self.items, 6))
 
     def estimate(self, lengths: Sequence[int]) -> tuple[int, int]:
-        """About how many steps and tokens the training has, from the tokens of some or all of its items.
+        """The estimated number of steps and tokens of the training, from the lengths of some or all of its items.
 
-        One epoch is planned with these lengths, each of which stands for equally many items.
+        One epoch is planned with these lengths; each length stands for the same number of items.
         """
         items = min(self.items, PLANNED)
         epoch = replace(self, items=items, epochs=1, steps=None)

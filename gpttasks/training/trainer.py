@@ -84,9 +84,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a training is: the seconds for a token, and those for the update that ends a step; ``tokens`` were
-    processed to measure it.
-    """
+    """The speed of a training: the seconds per token and per update of the weights, measured on ``tokens`` tokens."""
 
     tokens: int
     seconds_per_token: float
@@ -173,9 +171,9 @@ class Trainer:
         return self.state
 
     def measure(self, items: Sequence[Item], seconds: float) -> Speed:
-        """How fast the training is, measured on micro-batches of some items for about ``seconds``, at least on one.
+        """The speed of the training, measured for about ``seconds`` on micro-batches of some items, at least one.
 
-        The learning rate is 0, so that no weight changes.
+        The learning rate is 0, so no weight changes.
         """
         for group in self.raw_optimizer.param_groups:
             group["lr"] = 0.0
@@ -190,7 +188,7 @@ class Trainer:
             step = [items[index] for index in plan.next_step(seen, lambda index: items[index].tokens)]
             seen += len(step)
             batches = list(micro_batches(step, self.tokens_per_batch))
-            middle = len(batches) // 2  # the first ones have the longest rows, so begin with those of usual length
+            middle = len(batches) // 2  # the first ones have the longest rows, so begin with those of typical length
             for batch in batches[middle:] + batches[:middle]:
                 began = time.perf_counter()
                 self._backward(batch, counts_of(step), sums)
@@ -369,7 +367,7 @@ class Trainer:
 
 
 def counts_of(items: Sequence[Item]) -> Counter[str]:
-    """What the sums of losses are divided by, by the name of the loss."""
+    """The divisor of each sum of losses, by the name of the loss."""
     counts: Counter[str] = Counter()
     for item in items:
         counts.update(item.counts)

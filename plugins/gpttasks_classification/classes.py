@@ -1,4 +1,4 @@
-"""The names that the data give their classes, and whether a recipe's words contradict them."""
+"""The class names in the data, and whether a recipe's words contradict them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _SHORTEST = 3
 """Characters of the shortest abbreviation by which a word is recognised: ``neg`` for ``negative``."""
 
 _NOT_PLAIN = frozenset(("yes", "no", "true", "false", "null", "on", "off", "y", "n"))
-"""Words that YAML may read as something else."""
+"""Words that YAML may not read as strings."""
 
 
 def say_nothing(names: Sequence[str]) -> bool:
-    """Whether the names are only the numbers of the classes, as data sets have that do not name them."""
+    """Whether the names are only the class numbers, as in data sets without real class names."""
     return all(name == str(number) for number, name in enumerate(names))
 
 
 def contradictions(names: Sequence[str], words: Mapping[int, str]) -> list[int]:
-    """The numbers of the classes whose words do not mean what their names say.
+    """The numbers of the classes whose words do not fit their names.
 
-    A word fits a name if they are equal apart from case and punctuation, or if one is an abbreviation of the other and
-    of no other one. Anything else may be a rewording or a mistake, which only the author of a recipe can know.
+    A word fits a name if they are equal apart from case and punctuation, or if one abbreviates the other and nothing
+    else. Any other word may be intended or a mistake; only the author of a recipe can know.
 
     words:
         by the number of the class.
@@ -42,7 +42,7 @@ def contradictions(names: Sequence[str], words: Mapping[int, str]) -> list[int]:
 
 
 def line_for(names: Sequence[str], words: Sequence[str]) -> str:
-    """The line of a recipe that says which word stands for which name; where none fits, in the order of both."""
+    """The line of a recipe that maps names to words; words that fit no name are paired in order."""
     left = list(words)
     fitting: dict[str, str] = {}
     for name in names:
@@ -58,12 +58,12 @@ def line_for(names: Sequence[str], words: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without case, punctuation and white space; as it is if nothing else is in it."""
+    """The text without case, punctuation and white space; unchanged if nothing would remain."""
     return "".join(character for character in text.casefold() if character.isalnum()) or text
 
 
 def _abbreviates(left: str, right: str) -> bool:
-    """Whether the texts are equal, or one is the beginning of the other and long enough to be meant."""
+    """Whether the texts are equal, or one is the beginning of the other and is long enough to count."""
     short, long = sorted((left, right), key=len)
     return short == long or (len(short) >= _SHORTEST and long.startswith(short))
 

@@ -27,9 +27,9 @@ class MultiLabelOptions(PromptOptions):
     )
     labels: Labels = Field(
         description="the word for each label: a list in the order of the label indices, or a mapping from the "
-        "values of the column to words. Where the data name their classes, a mapping from names to words may call them "
-        "anything; a list, or a mapping from numbers, must agree with the names: equal but for case and punctuation, "
-        "or an abbreviation (neg, negative)"
+        "values of the column to words. If the data name their classes, a list or a mapping from numbers must agree "
+        "with these names, except for case, punctuation and abbreviation (neg, negative); a mapping from names to "
+        "words may use any words"
     )
 
 

@@ -25,7 +25,7 @@ def as_text(value: Any) -> Any:
 
 
 def _each_key_once(labels: Any) -> Any:
-    """The labels as they are. Raises ValueError for two keys of a mapping that are one value: ``1`` and ``"1"``."""
+    """The unchanged labels. Raises ValueError for two keys of a mapping that are the same value: ``1`` and ``"1"``."""
     keys: dict[Any, Any] = {}
     for key in labels if isinstance(labels, Mapping) else ():
         if keys.setdefault(as_text(key), key) is not key:
@@ -64,7 +64,7 @@ class LabelWords:
         self._first: dict[int, str] = {}
         """The value that first meant each word, by the index of the word."""
         self._of_classes: dict[tuple[str, ...], tuple[str | None, ...]] = {}
-        """The values in ``_index`` by which the classes of the data are known, by the names of the classes."""
+        """For each tuple of class names, the key in ``_index`` of each class."""
         # Where the words are numbers (1 to 5 stars), a number is a word and not a position.
         self._positions = isinstance(labels, list) and not any(re.fullmatch(r"[+-]?\d+", word) for word in labels)
         if isinstance(labels, dict):
@@ -83,7 +83,7 @@ class LabelWords:
         number = None if not names or say_nothing(names) else _class_number(value, names)
         text = as_text(value) if number is None else self._key_of(number, names, row, column)
         if isinstance(value, bool) and self._mapped and text not in self._index:
-            text = str(int(value))  # {"1": yes} is for 1 and for true
+            text = str(int(value))  # {"1": yes} matches 1 and true
         try:
             index = self._index[text]
         except (KeyError, TypeError):
@@ -106,10 +106,10 @@ class LabelWords:
         return self._of_classes[names][number] or names[number]
 
     def _keys_of(self, names: tuple[str, ...], row: Row, column: str) -> tuple[str | None, ...]:
-        """For each class the recipe's value that stands for it: its name where a mapping has it, or its number.
+        """The key of each class in the recipe: its name, if a mapping contains it, or else its number.
 
-        Raises DataError for words that contradict the names. A mapping from names to words cannot: it says that a
-        class is to be called something else.
+        Raises DataError for words that contradict the names. A mapping from names to words cannot contradict
+        them, since it renames the classes.
         """
         by_name = {number: name for number, name in enumerate(names) if name in self._mapped}
         if self._mapped:
@@ -118,7 +118,7 @@ class LabelWords:
             if len(names) != len(self.words):
                 problem = f"task.labels has {len(self.words)} words for {len(names)} classes"
                 raise self._contradiction(problem, names, row, column)
-            # Positions where they are known: where the words are numbers, they are not.
+            # Positions count unless the words are numbers.
             by_number = {number: str(number) if self._positions else word for number, word in enumerate(self.words)}
         if len(by_name) == len(names) and not set(by_number) >= set(by_name):
             # Keys that are names are not numbers of classes, even if they look like numbers.
@@ -126,7 +126,9 @@ class LabelWords:
         for number in by_name.keys() & by_number.keys():
             name, key = by_name[number], by_number[number]
             if self._index[name] != self._index[key]:
-                problem = f"task.labels maps {key!r} and {name!r}, the number and the name of one class, to two words"
+                problem = (
+                    f"task.labels maps {key!r} and {name!r}, the number and the name of one class, to different words"
+                )
                 raise self._contradiction(problem, names, row, column)
         words = {number: self.words[self._index[key]] for number, key in by_number.items() if number not in by_name}
         wrong = contradictions(names, words)
@@ -138,7 +140,7 @@ class LabelWords:
     def _contradiction(self, problem: str, names: tuple[str, ...], row: Row, column: str) -> DataError:
         classes = ", ".join(f"{number} {name!r}" for number, name in enumerate(names))
         message = f"the data name the classes of the column {column!r} {classes}, but {problem}"
-        hint = f"say which word is meant for which name, for example with {line_for(names, self.words)}"
+        hint = f"map each name to a word, for example {line_for(names, self.words)}"
         return DataError(row.problem(message, hint))
 
 

@@ -76,8 +76,8 @@ class Harness(Source):
         """The example of a document, with the harness's own prompt and requests.
 
         Shots are drawn as the harness draws them, one document after another. A document of another split than the
-        ``scored`` one is never its own shot. A ``new`` one comes from no split: its shots are those that the scored
-        document at its place gets. Raises whatever the harness does for a document that it cannot read.
+        ``scored`` one is never its own shot. A ``new`` one belongs to no split: it gets the shots of the scored
+        document at its place. Raises any error of the harness for a document that it cannot read.
         """
         inner = self.inner
         self._shown, self._hidden = [], None if scored or new else doc
@@ -168,7 +168,7 @@ class Harness(Source):
             sampler.sample = drawn
 
     def _is_new(self, shot: Mapping[str, Any]) -> bool:
-        """Whether a shot is the document to be answered, which may lack the columns with the answer."""
+        """Whether a shot is the document to answer, which may lack the answer columns."""
         return all(name in shot and shot[name] == value for name, value in (self._new or {}).items())
 
     def _prompt(self, context: str | list[str], instances: Sequence[Any]) -> Prompt:

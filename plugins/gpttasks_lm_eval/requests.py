@@ -51,7 +51,7 @@ def generate_request(prompt: Prompt, options: Mapping[str, Any], seed: int) -> G
 
 
 def likelihood_request(prompt: Prompt, continuation: str) -> LogLikelihood:
-    """The request for a continuation. Special tokens that it spells are meant, as in all texts of the harness."""
+    """The request for a continuation. It may contain special tokens, as all texts of the harness may."""
     return LogLikelihood(prompt, continuation, special=((0, len(continuation)),))
 
 

@@ -124,7 +124,7 @@ def test_layers_that_the_model_does_not_have(tiny_gpt2_folder, layers, missing):
     with pytest.raises(UserError) as caught:
         Lora(LoraOptions(targets=["c_attn"], peft={"layers_to_transform": layers})).apply(load(tiny_gpt2_folder))
     assert [problem.message for problem in caught.value.problems] == [
-        f"no target is in a layer {index}" for index in missing
+        f"layer {index} has no target" for index in missing
     ]
     _, backbone = adapted(tiny_gpt2_folder, targets=["c_attn"], peft={"layers_to_transform": [1]})
     assert len(trained(backbone)) == 2

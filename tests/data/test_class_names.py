@@ -88,7 +88,7 @@ def test_a_card_and_a_file_that_contradict_each_other(tmp_path):
     datasets.Dataset.from_dict(ROWS, features=FEATURES).to_parquet(tmp_path / "train.parquet")
     (tmp_path / "README.md").write_text(CARD.replace("'0': neg", "'0': pos").replace("'1': pos", "'1': neg"))
     with pytest.raises(
-        DataError, match=r"train.parquet: it names the classes of the column 'label' neg, pos, but the card"
+        DataError, match=r"train.parquet: the file names the classes of the column 'label' neg, pos, but the card"
     ):
         first_row(tmp_path)
 

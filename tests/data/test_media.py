@@ -41,12 +41,12 @@ def test_files_that_libsndfile_writes(format, subtype, kind):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"RIFF\x24\x00\x00\x00WEBPVP8 ", "a RIFF file that holds b'WEBP'"),
-        (b"RIFF\x24\x00\x00\x00AVI LIST", "a RIFF file that holds b'AVI '"),
-        (b"FORM\x00\x00\x00\x24ILBMBMHD", "a FORM file that holds b'ILBM'"),
+        (b"RIFF\x24\x00\x00\x00WEBPVP8 ", "a RIFF file that contains b'WEBP'"),
+        (b"RIFF\x24\x00\x00\x00AVI LIST", "a RIFF file that contains b'AVI '"),
+        (b"FORM\x00\x00\x00\x24ILBMBMHD", "a FORM file that contains b'ILBM'"),
         (b"OggS" + bytes(22) + b"\x01*\x80theora", r"an Ogg file whose first stream begins with b'\\x80theora'"),
         (b"\x00\x00\x00\x18ftypisom", "an MP4 file of the brand b'isom'"),
-        (b"RIFF", "a RIFF file that holds b''"),
+        (b"RIFF", "a RIFF file that contains b''"),
     ],
 )
 def test_a_container_is_what_it_holds(data, message):

@@ -32,8 +32,8 @@ def test_words_that_a_tokenizer_cannot_tell_apart_are_named(lower_case, tmp_path
     monkeypatch.chdir(tmp_path)
     assert run(lower_case, "task.labels={negative: us, positive: US}") == 2
     err = capsys.readouterr().err
-    assert "the choices 'us' and 'US' are the same tokens for the tokenizer of the backbone" in err
-    assert "choose other words, with task.labels" in err
+    assert "gives the choices 'us' and 'US' the same tokens" in err
+    assert "use other words, for example in task.labels" in err
     assert run(lower_case, "task.labels={negative: us, positive: them}") == 0
 
 

@@ -1,4 +1,4 @@
-"""Bytes, special tokens and stop texts: boundaries within words and characters, and texts that spell control tokens."""
+"""Bytes, special tokens and stop texts: boundaries within words and characters, and control tokens in data."""
 
 import json
 
@@ -56,7 +56,7 @@ def row(tokenizer, request):
     ],
 )
 def test_stop_text_equal_to_the_separator(separator, written, stop, answer):
-    """A stop text equal to the separator ended every answer before it began; what comes first is not the end."""
+    """A stop text equal to the separator ended every answer before it began; now it applies after the separator."""
     head = GenerateText(GenerateOptions(separator=separator, stop=[stop]))
     backbone = Mock(MockOptions(texts={"capital": written}))
     backbone.load(LoadSettings())
@@ -66,7 +66,7 @@ def test_stop_text_equal_to_the_separator(separator, written, stop, answer):
 
 @pytest.mark.parametrize("tokenizer", [BYTES, WORD_MARKS], ids=["bytes", "word marks"])
 def test_double_bos(tokenizer):
-    """A prompt that begins with the start token got two; it has the tokens of the prompt without it, and one."""
+    """A prompt that begins with the start token got a second one; now it has one, as a prompt without it does."""
     prompts = [Template(source).render({"q": "once upon a time"}) for source in ("<s>{{ q }}", "{{ q }}")]
     with_text, without = ([*row(tokenizer, LogLikelihood(prompt, " there")).ids] for prompt in prompts)
     assert with_text == without
@@ -75,7 +75,7 @@ def test_double_bos(tokenizer):
 
 @pytest.mark.parametrize("tokenizer", [BYTES, WORD_MARKS], ids=["bytes", "word marks"])
 def test_special_tokens_in_text(tokenizer):
-    """``</s>`` in a row ended the text for the model; it is text in data, and a token in the template's own words."""
+    """``</s>`` in the data ended the text for the model; it is plain text in data and a token in the template."""
     (end,) = (tokenizer.special_ids["</s>"],)
     prompt = Template("{{ text }}</s>").render({"text": "the </s> is good"})
     ids = [*row(tokenizer, Rolling(prompt)).ids]
@@ -85,7 +85,7 @@ def test_special_tokens_in_text(tokenizer):
 
 
 def test_unconditional_doubled_space():
-    """Without its prompt an option had one space more than after it; the same tokens are compared."""
+    """An option scored without its prompt had one more space than after it; both now have the same tokens."""
     head = Choice(ChoiceOptions(normalisation="unconditional"))
     example = Example("once upon a time there was a little", choices=["girl", "film"])
     rows = [row(WORD_MARKS, request) for request in head.requests(example)]
@@ -104,7 +104,7 @@ def test_unconditional_doubled_space():
     ],
 )
 def test_options_from_different_boundaries(tokenizer, prompt, options, predicted):
-    """An option whose first token begins in the prompt paid for it, and the others did not; all begin at one place."""
+    """Only an option whose first token begins in the prompt was charged for that part; all now start from one place."""
     rows = [row(tokenizer, LogLikelihood(as_prompt(prompt), one, options)) for one in options]
     assert len({tuple(one.ids[: one.start]) for one in rows}) == 1
     assert [tokenizer.decode([*one.ids[one.start :]]).strip() for one in rows] == predicted
@@ -112,7 +112,7 @@ def test_options_from_different_boundaries(tokenizer, prompt, options, predicted
 
 @pytest.mark.parametrize("tokenizer", [BYTES, WORD_MARKS], ids=["bytes", "word marks"])
 def test_trailing_space_generate(tokenizer):
-    """A prompt that ends in a space was asked with tokens that training never had; both begin before the space."""
+    """A prompt that ends in a space gave the model tokens unseen in training; both now split before the space."""
     head = GenerateText()
     rows = []
     for prompt in ("the film is:", "the film is: "):
@@ -126,7 +126,7 @@ def test_trailing_space_generate(tokenizer):
 
 
 def test_bleu_is_0_for_perfect_chinese(tmp_path):
-    """bleu is 0 for perfect answers where a sentence is one word to its tokenizer; the run says so and what helps."""
+    """bleu is 0 for perfect answers if its tokenizer reads a sentence as one word; the run warns and suggests a fix."""
     rows = [{"q": f"{number}?", "a": text} for number, text in enumerate(["今天天气很好。", "我非常喜欢猫。"])]
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     texts = json.dumps({row["q"]: row["a"] for row in rows})
@@ -148,7 +148,9 @@ def test_bleu_is_0_for_perfect_chinese(tmp_path):
 
 
 def test_bytes_of_a_boundary_within_a_character():
-    """Bytes were counted from the next character where a token begins within one; they are counted from the token."""
+    """If a token begins within a character, bytes were counted from the next character; now they are counted from the
+    token.
+    """
     ((letters, _),) = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str("中文")
     merge = letters[2], letters[3]
     vocabulary = {

@@ -1,4 +1,4 @@
-"""Data used twice: test data among what is trained on or shown, and examples that do not fit the model."""
+"""Data used twice: test data used for training or as shots, and examples that do not fit the model."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def refusal(capsys, *changes):
 
 
 def test_a_split_file_beside_a_list_of_paths_counts_twice(folder, capsys):
-    """Each source of a list found the file that an absolute path names; its rows count once, or twice is refused."""
+    """Each source in a list read the file that an absolute path names, so its rows counted twice; it is read once or
+    refused.
+    """
     write(folder / "a/train.jsonl", films(0, 4))
     write(folder / "b/test.jsonl", films(4, 8))
     found = parts(*PROMPTED, "task.data.path=[a, b]", f"task.data.splits={{test: {folder}/b/test.jsonl}}")
@@ -65,7 +67,7 @@ def test_a_split_file_beside_a_list_of_paths_counts_twice(folder, capsys):
 
 
 def test_the_test_file_named_as_the_training_split(folder, capsys):
-    """A model was scored on the rows it was trained on, without a word; that is refused now, unless allowed."""
+    """A model was scored on its training rows without a warning; this is refused unless the recipe allows it."""
     write(folder / "data/test.jsonl", films(0, 6))
     assert "read the same file" in refusal(capsys, "task.data.splits={train: test.jsonl}")
     write(folder / "data/train.jsonl", films(0, 6))
@@ -74,22 +76,25 @@ def test_the_test_file_named_as_the_training_split(folder, capsys):
 
 
 def test_overlap_and_duplicates_were_not_reported(folder, capsys):
-    """Test texts that were trained on, and texts that occur twice, were not mentioned; `check --data` counts them."""
+    """Test texts used in training, and texts that occur twice, were not reported; `check --data` counts them."""
     write(folder / "data/train.jsonl", films(0, 6))
     write(folder / "data/test.jsonl", [*films(4, 10), *films(8, 10)])
     assert main(["check", "recipe.yaml", "task.data.id=id", "--data"]) == 0
     err = capsys.readouterr().err
-    assert "overlap: 2 of 8 inputs of test occur in train too; the first: test-0, there train-4" in err
-    assert "duplicates  2 inputs occur earlier, all with the same right answer; the first: test-6, like test-4" in err
+    assert "overlap: 2 of 8 inputs of test occur in train too; the first: test-0 (train-4 in train)" in err
+    assert "duplicates  2 examples repeat an earlier input, all with the same right answer" in err
+    assert "; the first: test-6 repeats test-4" in err
 
 
 def test_one_text_that_does_not_fit_stopped_everything_unnamed(folder, capsys):
-    """One over-long row stopped a run without its row, split or count; it is named, all are counted, or skipped."""
+    """One over-long row stopped a run with an error that named no row; the row is named, and all such rows are counted
+    or skipped.
+    """
     long = "film " * 600
     write(folder / "data/test.jsonl", [*films(0, 4), f"{long}1", f"{long}2"])
     uncut = (*PROMPTED, "task.prompt='{{ text }} ='")
     err = refusal(capsys, *uncut)
-    assert f"{folder}/data/test.jsonl:5: 2 of 6 examples of test do not fit; the first: example " in err
+    assert f"{folder}/data/test.jsonl:5: 2 of 6 examples of test do not fit the context; the first: example " in err
     assert main(["run", "recipe.yaml", *uncut, "--out", "stopped"]) == 2
     assert "test.jsonl:5: test: example " in capsys.readouterr().err
     assert main(["run", "recipe.yaml", *uncut, "task.data.too_long=skip", "--out", "skipped"]) == 0
@@ -100,7 +105,7 @@ def test_one_text_that_does_not_fit_stopped_everything_unnamed(folder, capsys):
 
 
 def test_no_shots_and_some_score_the_same_examples(folder):
-    """With shots from the scored split, `shots: 0` scored other examples than `shots: 2`, so that no two compared."""
+    """With shots from the scored split, `shots: 0` and `shots: 2` scored different examples; they score the same."""
     write(folder / "data/test.jsonl", films(0, 40))
     pooled = (*PROMPTED, "score.shots_from=pool")
     ids = [{one.id for one in parts(*pooled, f"score.shots={shots}").scored} for shots in (0, 2)]

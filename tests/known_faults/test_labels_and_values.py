@@ -1,4 +1,4 @@
-"""Labels and values: data that silently become other words or other classes, and classes that cannot win."""
+"""Labels and values: data silently read as other words or classes, and classes that can never win."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpttasks_classification.single import Classification, ClassificationOptions
 
 
 def test_bytes_and_lists_in_prompts():
-    """Prompts showed "b'A caf..'", "['A', 'b']" or "True"; bytes are decoded, and the others refused with a hint."""
+    """Prompts showed "b'A caf..'", "['A', 'b']" or "True"; bytes are decoded, and other values refused with a hint."""
     prompt = Template("{{ text | passage }}\nKind:")
     assert prompt_text(prompt.render({"text": "A café.".encode()})) == "A café.\nKind:"
     for value, hint in (
@@ -28,7 +28,7 @@ def test_bytes_and_lists_in_prompts():
 
 
 def test_words_and_positions_become_one_label():
-    """A column with '0' and 'bad' counted both as one class without a word; only a mapping may say so."""
+    """A column with '0' and 'bad' silently counted both as one class; now this needs a mapping."""
     options = {"prompt": "{{ text }}", "label": "label"}
     rows = [{"text": "dull", "label": "bad"}, {"text": "slow", "label": 0}]
     listed = Classification(ClassificationOptions(labels=["bad", "good"], **options))
@@ -40,7 +40,9 @@ def test_words_and_positions_become_one_label():
 
 
 def test_class_of_more_tokens_cannot_win() -> None:
-    """Zero-shot, a class of three tokens never won against classes of one, without a word; both are warnings."""
+    """Zero-shot, a class of three tokens never won against classes of one token; a run warns about the lengths and the
+    result.
+    """
     sections = ("World", "Sports", "Sci/Tech")
     examples = [Example("A text.", choices=sections, label=number % 3) for number in range(60)]
     answers = [Answer(number % 2, detail={"tokens": (1, 1, 3)}) for number in range(60)]
@@ -52,20 +54,22 @@ def test_class_of_more_tokens_cannot_win() -> None:
 
 @pytest.mark.parametrize("source", ["{{ '%s' % tags }}", "{{ '{}'.format(tags) }}", "{{ 'a' | replace('a', tags) }}"])
 def test_a_list_becomes_text_by_an_operator(source):
-    """`{{ tags }}` was refused, but formatting showed "['a', 'b']"; no way of making text does."""
+    """`{{ tags }}` was refused, but string formatting still showed "['a', 'b']"; now every conversion to text is
+    refused.
+    """
     with pytest.raises(DataError, match="the column 'tags' is a list"):
         Template(source).render({"tags": ["a", "b"]})
 
 
 def test_bytes_are_measured_and_cut_as_bytes():
-    """Bytes that are text were counted and cut by bytes, and equal to no text."""
+    """Bytes that hold text were counted and cut as bytes, and were never equal to a text; they are decoded first."""
     row = {"text": "Ä café".encode()}
     assert Template("{{ text | length }} {{ text[:1] }}").render_text(row) == "6 Ä"
     assert Template("{{ 'yes' if text == 'Ä café' else 'no' }}").render_text(row) == "yes"
 
 
 def test_words_in_another_order_than_the_class_names_of_the_data():
-    """Labels were read by position although the data name their classes: 0 (neg) became "positive" without a word."""
+    """Labels were read by position although the data name their classes: 0 (neg) silently became "positive"."""
     row = Row({"text": "dull", "label": 0}, class_names={"label": ("neg", "pos")})
     for labels in (["positive", "negative"], {0: "positive", 1: "negative"}, ["schlecht", "gut"]):
         with pytest.raises(DataError, match=r"the data name the classes of the column 'label' 0 'neg', 1 'pos'"):
@@ -76,7 +80,7 @@ def test_words_in_another_order_than_the_class_names_of_the_data():
 
 
 def test_one_key_in_two_spellings_and_one_value_in_three():
-    """`{1: yes, "1": no}` kept the second without a word; `{"1": yes}` is for 1, 1.0 and true."""
+    """`{1: yes, "1": no}` silently kept the second entry; it is refused, and `{"1": yes}` matches 1, 1.0 and true."""
     with pytest.raises(ValueError, match="which are the same value"):
         ClassificationOptions(prompt="{{ text }}", labels={1: "yes", "1": "no"})
     task = Classification(ClassificationOptions(prompt="{{ text }}", labels={"1": "yes", "0": "no"}))

@@ -1,4 +1,4 @@
-"""Models and lengths: lengths and sizes of numbers that a model was not tried with, and where a text is cut."""
+"""Models and lengths: text lengths and magnitudes that were not tested on a model, and where a text is cut."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ PROMPTED = ("adapt=none", "train=null", "score.metrics=[accuracy]")
 def test_the_score_of_a_longrope_model_does_not_depend_on_what_else_is_read(
     recipe: Path, tiny_folder: Callable[[str], Path]
 ) -> None:
-    """A Phi-3 took its long rotary factors for short texts beside long ones, 9 nats off; each text has its own."""
+    """A Phi-3 used its long rotary factors for short texts batched with long ones, 9 nats off; each text gets its own
+    factors.
+    """
     folder = tiny_folder("phi3")
     for path in (recipe.parent / "data").glob("*.csv"):  # texts on both sides of the change at 24 tokens
         lines = path.read_text().splitlines()
@@ -53,7 +55,7 @@ def test_the_score_of_a_longrope_model_does_not_depend_on_what_else_is_read(
 def test_the_first_step_of_a_longrope_model_does_not_depend_on_the_batch(
     recipe: Path, tiny_folder: Callable[[str], Path]
 ) -> None:
-    """The first loss of a training of Phi-3 depended on runtime.tokens_per_batch; it is that of each text alone."""
+    """The first training loss of Phi-3 depended on runtime.tokens_per_batch; it is the same as for each text alone."""
     losses = []
     for tokens in (30, 4000):
         done = run(
@@ -69,7 +71,7 @@ def test_the_first_step_of_a_longrope_model_does_not_depend_on_the_batch(
 
 
 def test_a_cap_on_logits_that_small_weights_hide_is_found(recipe: Path) -> None:
-    """Gemma 2 from scratch was trained and scored without its cap on logits, which new weights do not reach."""
+    """Gemma 2 from scratch was trained and scored without its cap on logits, which new weights never reach."""
     (recipe.parent / "lm.yaml").write_text(
         """
 backbone:
@@ -102,7 +104,7 @@ runtime: {precision: fp32, device: cpu}
 def test_what_fails_after_the_training_is_switched_off_and_said(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What a model could do was found out on its first weights only; it is tried again with the trained ones."""
+    """What a model can do was tested with its initial weights only; it is tested again with the trained weights."""
     real, tried = self_tests.try_sharing, []
 
     def fails_at_last(lm: self_tests.CausalLM, scope: self_tests.Scope) -> Capability:
@@ -120,7 +122,7 @@ def test_what_fails_after_the_training_is_switched_off_and_said(
 def test_a_text_that_is_to_be_continued_keeps_its_end(
     recipe: Path, tiny_gpt2_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A LAMBADA passage that was too long lost its end, which the asked word follows; it loses its start."""
+    """A LAMBADA passage that was too long lost its end, just before the word to predict; it loses its start."""
     words = " ".join(f"word{number}" for number in range(30))
     lines = "".join(json.dumps({"text": f"{start} {words} last"}) + "\n" for start in ("One", "Two", "Three"))
     (recipe.parent / "test.jsonl").write_text(lines)
@@ -159,5 +161,5 @@ runtime: {{precision: fp32, device: cpu}}
 
 @pytest.mark.parametrize("name", ["lambada-zero-shot", "hellaswag-zero-shot", "hellaswag-folder"])
 def test_bundled_recipes_of_texts_to_continue_keep_their_ends(name: str) -> None:
-    """The bundled recipes of LAMBADA and HellaSwag cut a long text where its continuation is asked for."""
+    """The bundled recipes of LAMBADA and HellaSwag cut a long text at its end, where the model should continue it."""
     assert "passage(keep='end')" in load_recipe(name).task.options.prompt

@@ -1,4 +1,4 @@
-"""Plugins and media: one broken part that stops the others, internal errors, and files taken for what they are not."""
+"""Plugins and media: a broken component that stops others, internal errors, and files read as the wrong type."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_component_that_cannot_be_imported_disables_all_others(folder, capsys):
-    """`list`, `check` and the schema failed for one bad `register.later`; only what names it may fail."""
+    """One bad `register.later` broke `list`, `check` and the schema; now it affects only recipes that use it."""
     plugin = ["--plugin", "plugin.py"]
     assert main(["list", "metrics", *plugin]) == 0
     assert main(["check", "--schema", *plugin]) == 0
@@ -57,7 +57,9 @@ def test_a_component_that_cannot_be_imported_disables_all_others(folder, capsys)
 
 
 def test_a_finished_run_is_locked_by_a_plugin_that_it_does_not_need(folder, capsys):
-    """`predict` refused a run whose metric came from a plugin that is gone; where it is needed, it is named."""
+    """`predict` refused a run whose metric came from a missing plugin; a plugin is needed only where it is used, and
+    then named.
+    """
     assert main(["run", "r.yaml", "--plugin", "plugin.py", "--out", "done"]) == 0
     record = json.loads((folder / "done" / "run.json").read_text())
     record["plugins"][-1] |= {"distribution": "gpttasks-wrong", "version": "1.2"}
@@ -77,7 +79,7 @@ def test_a_finished_run_is_locked_by_a_plugin_that_it_does_not_need(folder, caps
     ],
 )
 def test_what_a_plugin_forgets_ends_in_an_internal_error(folder, changed, message, capsys):
-    """A head without `gives` or a metric without a proper `needs` failed deep in a run; now when it is registered."""
+    """A head without `gives` or a metric with a wrong `needs` failed deep in a run; it is refused at registration."""
     (folder / "plugin.py").write_text(METRIC.replace('"label"', "'label'").replace(*changed))
     assert main(["check", "r.yaml", "--plugin", "plugin.py"]) == 2
     err = capsys.readouterr().err
@@ -87,13 +89,15 @@ def test_what_a_plugin_forgets_ends_in_an_internal_error(folder, changed, messag
 
 
 def test_a_backbone_that_reads_training_texts_where_nothing_is_trained(folder, capsys):
-    """`settings.texts()` without a training ended in an internal error; it reads the training split, or says why."""
+    """`settings.texts()` in a run without training was an internal error; it reads the training split or says why it
+    cannot.
+    """
     assert main(["run", "r.yaml", "backbone=scratch", "score.metrics=[accuracy]"]) == 2
     assert "the backbone 'scratch' needs the training texts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("data", [b"RIFF\x24\x00\x00\x00WEBPVP8 ", b"OggS" + bytes(22) + b"\x01*\x80theora"])
 def test_an_image_or_a_video_is_read_as_audio(data):
-    """A container was taken for sound (WebP is RIFF, as WAV is); what it holds decides."""
+    """A file was read as audio because of its container (WebP and WAV are both RIFF); its content decides."""
     with pytest.raises(ValueError, match="unknown format"):
         media_of(data)

@@ -1,4 +1,4 @@
-"""Reading data: rows that are not those of the files."""
+"""Reading data: rows that differ from those in the files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read(path: Path, split: str = "test", **options: str) -> list[list[object]]:
 
 
 def test_folder_with_card_reads_other_folders_data(tmp_path: Path) -> None:
-    """A folder with a dataset card got the cached rows of another folder of its name, or those before a change."""
+    """A folder with a dataset card got cached rows: those of another folder with its name, or older ones of its own."""
     for name, text in (("a", "good"), ("b", "awful")):
         (tmp_path / name / "data").mkdir(parents=True)
         (tmp_path / name / "data" / "README.md").write_text(CARD)
@@ -30,7 +30,9 @@ def test_folder_with_card_reads_other_folders_data(tmp_path: Path) -> None:
 
 
 def test_tsv_quotes_merge_rows(tmp_path: Path) -> None:
-    """A mark at the beginning of a field joined all rows up to the next one; TSV has no quoting unless chosen."""
+    """A quotation mark at the start of a TSV field joined all rows up to the next mark; TSV is read without quoting by
+    default.
+    """
     file = tmp_path / "test.tsv"
     file.write_text('sentence\tlabel\n"I loved it\t1\nboring\t0\nsays the critic"\t0\n"A masterpiece"\t1\n')
     assert read(file, "train") == [
@@ -43,7 +45,7 @@ def test_tsv_quotes_merge_rows(tmp_path: Path) -> None:
 
 
 def test_quoted_tsv_read_without_quoting(tmp_path: Path) -> None:
-    """pandas quotes TSV; a field that shows it is an error which names both values of data.quoting."""
+    """pandas writes TSV with quoting; a field that looks quoted is an error that names both values of data.quoting."""
     file = tmp_path / "test.tsv"
     file.write_text('sentence\tlabel\n"He said ""yes"" today"\t1\n')
     with pytest.raises(DataError, match=r"test.tsv:2: .*looks quoted as in CSV.*quoting: csv.*quoting: none"):

@@ -42,7 +42,7 @@ def generated(folder, answers, metrics, *, task="generation", columns='prompt: "
 
 
 def test_exact_match_numbers_and_letters(tmp_path):
-    """exact_match took 50 for 5.0, 5 for -5, C for C++ and an empty answer for "A"; only equal ones are right."""
+    """exact_match accepted 50 for 5.0, 5 for -5, C for C++ and an empty answer for "A"; these are wrong answers."""
     answers = [
         ("5.0", "50"),
         ("-5", "5"),
@@ -59,7 +59,7 @@ def test_exact_match_numbers_and_letters(tmp_path):
 
 
 def test_rouge_zero_outside_latin(tmp_path):
-    """rouge was 0 for perfect answers in Hindi, Chinese or Russian, without a word; they score 1."""
+    """rouge was 0 for perfect answers in Hindi, Chinese or Russian; they score 1."""
     texts = ["पूर्व प्रधानमन्त्री", "今天天气很好", "Привет мир"]
     run = generated(tmp_path, [(text, text) for text in texts], ["rouge", "exact_match"])
     assert run.scores["rouge"].value == run.scores["exact_match"].value == 1.0
@@ -82,7 +82,9 @@ score:
 
 
 def test_ties_go_to_the_first(tmp_path):
-    """Ties went to the first option, so that nine right first options of ten gave 0.9; a hash decides."""
+    """Ties went to the first option, so if it was right in nine of ten examples, the score was 0.9; a hash decides
+    ties.
+    """
     rows = [
         {
             "id": f"r{number}",
@@ -110,7 +112,7 @@ def test_ties_go_to_the_first(tmp_path):
 
 
 def test_blank_answers_scored_without_a_word(tmp_path):
-    """Blank answers were scored without a word; their number is a warning, and shown beside the scores."""
+    """Blank answers were scored silently; a warning gives their number, which is also shown next to the scores."""
     run = generated(tmp_path, [("red", ""), ("blue", " \n"), ("green", "green")], ["exact_match"])
     assert run.record.samples.empty == 2
     assert "2 of 3 answers are empty" in run.record.warnings
@@ -118,7 +120,7 @@ def test_blank_answers_scored_without_a_word(tmp_path):
 
 
 def test_perplexity_of_words_or_of_tokens():
-    """LAMBADA's "perplexity" was per token, where it is published per word; bundled recipes report it under a name."""
+    """LAMBADA's "perplexity" was per token, but is published per word; bundled recipes name the unit."""
     plugins = load_plugins()
     recipes = {name: load_recipe(name, [], plugins) for name in plugins.recipes()}
     keys = {name: {use.key for use in recipe.score.metrics} for name, recipe in recipes.items()}
@@ -144,7 +146,7 @@ def wrong_in_report(folder):
     ],
 )
 def test_report_disagrees_with_the_metric(tmp_path, metrics, wrong):
-    """The report called an answer wrong that the metric counts as right; the page follows the recipe's first metric."""
+    """The report marked an answer as wrong that the metric counts as right; it follows the recipe's first metric."""
     answers = [("the old town hall", "The Old Town Hall."), ("5", "-5"), ("a red door", "a red door")]
     run = generated(tmp_path, answers, metrics)
     assert wrong_in_report(tmp_path) == wrong
@@ -154,7 +156,9 @@ def test_report_disagrees_with_the_metric(tmp_path, metrics, wrong):
 
 
 def test_word_perplexity_of_target():
-    """The nats of a target were divided by the words of its prompt; they are divided by the words of the target."""
+    """Word perplexity divided the nats of a target by the words of its prompt; it divides them by the words of the
+    target.
+    """
     rows = [
         (Example("one two three four", target=" five six"), 6.0),
         (Example("seven eight nine", target="ten\n"), 3.0),
@@ -164,7 +168,7 @@ def test_word_perplexity_of_target():
 
 
 def test_span_answers_consist_of_whole_words(tmp_path: Path, tiny_gpt2_folder: Path) -> None:
-    """An untrained model pointed into the middle of words; an answer begins and ends where words do."""
+    """An untrained model gave answers that began or ended within a word; answers consist of whole words."""
     (tmp_path / "data").mkdir()
     text = "Incomprehensibilities characterise misunderstandings; internationalisation costs 1,234,567.89 dollars."
     part = "nationalisation"  # a mistake of the data: a part of a word

@@ -1,4 +1,4 @@
-"""Shots and hold-outs: examples that see their own answer, or that are shown and chosen in a misleading way."""
+"""Shots and hold-outs: examples that leak their own answer, or are chosen or shown in a misleading way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_questions(file, start, times=1):
 
 @pytest.mark.parametrize("shots_from", ["train", "pool"])
 def test_shots_leak_by_row_number(shots_from, tmp_path):
-    """Rows of one question that differ in another column counted as different; no shot may ask what is asked."""
+    """Rows with the same question counted as different if another column differed; no shot is the question asked."""
     write_questions(tmp_path / "train.jsonl", 1000)
     write_questions(tmp_path / "test.jsonl", 0, times=2)
     sets = load_examples(Questions(), DataOptions(path=str(tmp_path)), ["train", "test"], seed=1)
@@ -43,7 +43,7 @@ def test_shots_leak_by_row_number(shots_from, tmp_path):
 
 
 def test_hold_out_leaks_by_row_number(tmp_path):
-    """Equal questions with different row numbers were trained on and validated with; a hold-out keeps them together."""
+    """Equal questions with different row numbers were in training and validation; a hold-out keeps them together."""
     write_questions(tmp_path / "train.jsonl", 0, times=4)
     data = DataOptions(path=str(tmp_path), holdout={"validation": 0.3})
     sets = load_examples(Questions(), data, ["train", "validation"], seed=1)
@@ -56,7 +56,9 @@ FEW_SHOT = ("adapt=none", "train=null", "score.shots=2")
 
 
 def test_shots_that_alternate_by_label() -> None:
-    """Shots were shown as positive, negative, positive, ..., and a model went on like that; balanced, but shuffled."""
+    """Shots alternated positive, negative, positive, ..., and the model continued the pattern; they are balanced and
+    shuffled.
+    """
     pool = [Example(f"Text {n}.", choices=("no", "yes"), label=n % 2, id=str(n)) for n in range(40)]
     orders = []
     for seed in range(20):
@@ -68,7 +70,7 @@ def test_shots_that_alternate_by_label() -> None:
 
 
 def test_the_seed_chose_the_scored_examples(recipe: Path) -> None:
-    """Seeds could not be compared, since each scored other examples; data_seed chooses them, and seed the shots."""
+    """Runs with different seeds scored different examples; data_seed chooses the examples, seed only the shots."""
     done = {
         name: samples(run(recipe, name, *FEW_SHOT, "score.limit=6", *changes).folder)
         for name, changes in (("1", ["seed=1"]), ("2", ["seed=2"]), ("other", ["data_seed=2"]))
@@ -80,7 +82,7 @@ def test_the_seed_chose_the_scored_examples(recipe: Path) -> None:
 
 
 def test_predict_dropped_the_shots(recipe: Path) -> None:
-    """A few-shot run answered new texts without its shots, without a word; it shows them, and so does its report."""
+    """`predict` of a few-shot run silently left out its shots; it uses them, and the report shows them."""
     done = run(recipe, "few", *FEW_SHOT)
     scored = samples(done.folder)
     predictor = Predictor(done.folder, load_plugins())

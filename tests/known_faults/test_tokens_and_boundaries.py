@@ -51,7 +51,7 @@ class Writer:
 
 @pytest.mark.parametrize("stop", [("<|eot|>",), ("bad", "<|eot|>")])
 def test_stop_text_is_special_token(stop):
-    """A stop text that is a special token never stopped anything; it ends the text where the model writes it."""
+    """A stop text that is a special token never ended the text; it ends the text where the model writes it."""
     inner = bpe()
     inner.add_special_tokens({"additional_special_tokens": [AddedToken("<|eot|>", special=True)]})
     tokenizer = TextTokenizer(inner)
@@ -70,7 +70,7 @@ def test_stop_text_is_special_token(stop):
 
 
 def test_decode_cleans_up_spaces():
-    """A tokenizer that asks for it lost the spaces before punctuation; a text is decoded as it was written."""
+    """Tokenizers with clean-up switched on lost the spaces before punctuation; decoding keeps the text as written."""
     inner, calls = bpe(), []
     inner.clean_up_tokenization_spaces = True
     tokenizer = TextTokenizer(inner)
@@ -101,7 +101,9 @@ def choice_run(folder: Path, model: Path, prompt: str, choices: list[str], separ
 
 
 def test_options_from_different_boundaries(tmp_path, tiny_gpt2_folder):
-    """A token that spans the end of the prompt for one option only gave it other tokens to pay for than the rest."""
+    """If a token spanned the end of the prompt for one option only, the options were scored from different places; all
+    are scored from the same place.
+    """
     prompt, choices = "It is re", ["view", "ad", "x"]
     found = choice_run(tmp_path / "run", tiny_gpt2_folder, prompt, choices, "")
     rows = [plain_logprobs(tiny_gpt2_folder, prompt + choice) for choice in choices]
@@ -111,7 +113,7 @@ def test_options_from_different_boundaries(tmp_path, tiny_gpt2_folder):
 
 
 def test_trailing_space(tmp_path, tiny_gpt2_folder):
-    """A prompt that ends in a space changed the scores of options and the generated text; it must not."""
+    """A space at the end of a prompt changed the scores of options and the generated text; it no longer does."""
     choices = ["positive", "17", "bad"]
     plain, space = (
         choice_run(tmp_path / name, tiny_gpt2_folder, prompt, choices, " ")

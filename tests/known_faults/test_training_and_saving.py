@@ -1,4 +1,4 @@
-"""Training and saving: what is saved, exported or reported is not what was trained and scored."""
+"""Training and saving: the model that is saved, exported or reported is not the one that was trained and scored."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def predicted(folder: Path, rows: list) -> list[list[float]]:
 
 
 def test_tied_embeddings_merge(recipe: Path) -> None:
-    """Merging an adapter of the embedding changed the LM head, which shares its weights; export and run agree."""
+    """Merging an adapter of the embedding also changed the LM head, which shares its weights; the export gives the
+    run's scores.
+    """
     done = run(recipe, "a", *SHORT, "adapt.targets=[wte]", "train.learning_rate=0.1")
     merged = export_run(done.folder, recipe.parent / "merged", load_plugins())
     again = run(recipe, "b", f"backbone={merged}", *SCORE_ONLY)
@@ -40,13 +42,13 @@ def test_tied_embeddings_merge(recipe: Path) -> None:
 
 
 def test_ensure_weight_tying_reload(recipe: Path) -> None:
-    """PEFT loads an adapter that is tied to both another way than it saved it; it is refused before the training."""
+    """PEFT does not load an adapter for tied weights as it was saved; such an adapter is refused before training."""
     with pytest.raises(UserError, match=r"ensure_weight_tying.*not loaded by PEFT as it was saved"):
         run(recipe, "a", *SHORT, "adapt.targets=[wte,lm_head]", "adapt.peft={ensure_weight_tying: true}")
 
 
 def test_lora_then_full_lost(recipe: Path) -> None:
-    """Full training of a LoRA run saved the old adapter, and the trained weights were lost; all weights are saved."""
+    """Full training of a LoRA run saved the old adapter and lost the trained weights; all weights are saved."""
     first = run(recipe, "first", *SHORT)
     second = run(recipe, "second", f"backbone={first.folder}", "adapt=full", *SHORT[:3])
     assert (second.folder / "model" / "config.json").is_file()
@@ -54,13 +56,13 @@ def test_lora_then_full_lost(recipe: Path) -> None:
 
 
 def test_olora_conv1d(recipe: Path) -> None:
-    """An initialisation that fails on GPT-2's layers was an internal error; an adapter is tried when it is applied."""
+    """An initialisation that fails on GPT-2's layers was an internal error; an adapter is tested when it is applied."""
     with pytest.raises(UserError, match="LoRA cannot be applied to this backbone"):
         run(recipe, "a", *SHORT, "adapt.peft={init_lora_weights: olora}")
 
 
 def test_exported_tokenizer_class(recipe: Path, tiny_gpt2_folder: Path) -> None:
-    """transformers 5 wrote a tokenizer class that transformers 4 does not have; the base's own files are copied."""
+    """transformers 5 saved a tokenizer class that transformers 4 lacks; the files of the base model are copied."""
     base = recipe.parent / "base"
     shutil.copytree(tiny_gpt2_folder, base)
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"}
@@ -73,7 +75,7 @@ def test_exported_tokenizer_class(recipe: Path, tiny_gpt2_folder: Path) -> None:
 
 
 def test_scored_classifier_run_unusable(recipe: Path) -> None:
-    """A run that scores a run with a trained head could not predict; it takes the head from that run."""
+    """A run that scores another run with a trained head could not predict; it takes the head from that other run."""
     first = run(recipe, "a", *SHORT, "head=classifier")
     second = run(recipe, "b", f"backbone={first.folder}", "head=classifier", *SCORE_ONLY)
     assert predicted(second.folder, samples(second.folder)) == scores_of(first.folder)
@@ -88,7 +90,9 @@ def test_full_bf16_scored_fp32(recipe: Path) -> None:
 
 
 def test_vocabulary_mismatch(recipe: Path, tiny_gpt2_folder: Path) -> None:
-    """More tokens than the embedding has rows were an IndexError after the training; the model is refused at once."""
+    """A tokenizer with more tokens than the embedding has rows was an IndexError after training; the model is refused
+    at once.
+    """
     from transformers import AutoTokenizer
 
     base = recipe.parent / "base"
@@ -101,7 +105,7 @@ def test_vocabulary_mismatch(recipe: Path, tiny_gpt2_folder: Path) -> None:
 
 
 def test_adapter_saved_wrongly(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looked at what was saved; it is loaded from disk and compared, and a difference fails the run."""
+    """A wrongly saved adapter went unnoticed; it is loaded from disk and compared, and a difference fails the run."""
     from gpttasks.adaptations.lora import Lora
 
     save = Lora.save
@@ -121,7 +125,9 @@ def test_adapter_saved_wrongly(recipe: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_trained_weights_lost_from_the_signature(recipe: Path) -> None:
-    """Two trained models loaded from disk could have one signature and share cached replies; each has its own."""
+    """Two trained models loaded from disk could have the same signature and share cached replies; each has its own
+    signature.
+    """
     trained = set()
     for rate in ("1e-3", "1e-2"):
         done = run(recipe, rate, *SHORT, f"train.learning_rate={rate}")
@@ -144,7 +150,7 @@ EARLY = ["train.epochs=9", "train.tokens_per_step=1", "train.validate={every: 1,
     ],
 )
 def test_examples_seen_and_available(recipe, capfd, changes, seen, available):
-    """A run of 4 steps said that it was trained on 29,000 examples, where 21 were seen; both numbers are given."""
+    """A run of 4 steps reported 29,000 training examples, although it saw only 21; both numbers are given."""
     done = run(recipe, "out", *changes)
     training = done.record.training
     if seen is None:  # stopped early, with one example a step
@@ -158,7 +164,9 @@ def test_examples_seen_and_available(recipe, capfd, changes, seen, available):
 
 
 def test_raw_warnings_and_warnings_printed_twice(recipe: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """PEFT's warnings were printed with its file names, and a run's warnings twice; each is printed once, plainly."""
+    """PEFT's warnings were printed with their file names, and a run's warnings twice; each is printed once, without a
+    file name.
+    """
     done = run(recipe, "out", *SHORT, "adapt.targets=[wte]", "adapt.peft={fan_in_fan_out: true}")
     err = capfd.readouterr().err
     assert done.record.warnings
@@ -168,7 +176,7 @@ def test_raw_warnings_and_warnings_printed_twice(recipe: Path, capfd: pytest.Cap
 
 
 def test_training_that_trains_nothing(recipe: Path) -> None:
-    """A training of two optimiser steps, or one whose loss does not fall, was reported without a warning."""
+    """Training for two optimiser steps, or with a loss that does not fall, gave no warning; now it does."""
     done = run(recipe, "out", *SHORT)
     assert any("3 optimiser steps, and fewer than 20 seldom change a model" in text for text in done.record.warnings)
 
@@ -176,7 +184,7 @@ def test_training_that_trains_nothing(recipe: Path) -> None:
 def test_check_says_that_a_training_is_too_short_to_change_anything(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """200 rows were two optimiser steps, which nobody saw before the training was over."""
+    """200 rows gave only two optimiser steps, which the user saw only after training; `check --data` warns before."""
     assert main(["check", str(recipe), "--data", "train.tokens_per_step=8192", "train.epochs=2"]) == 0
     said = capsys.readouterr().err
     assert "training: about 2 steps, about 1,516 tokens, about " in said

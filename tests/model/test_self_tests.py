@@ -123,7 +123,7 @@ def test_without_a_small_model_what_changes_late_is_not_trusted(tiny_folder, mon
     monkeypatch.setattr(self_tests, "LONGEST_TESTED", 10)
     monkeypatch.setattr(self_tests, "_small_models", {})
     self_test(backbone)
-    reason = "what changes at 12 tokens cannot be tested: no small model can be made"
+    reason = "its change of behaviour at 12 tokens cannot be tested: no small model can be made"
     assert backbone.supports.sharing == backbone.supports.left_padding == unless(reason)
     assert backbone.supports.batches
     assert backbone.supports.cache
@@ -192,7 +192,7 @@ def test_a_cache_that_forgets_is_not_used(tiny_folder, monkeypatch):
 
     monkeypatch.setattr(type(backbone.causal_lm), "forward", forgetful)
     found = try_cache(backbone)
-    assert "tokens after its keys and values differ" in found.reason
+    assert "tokens processed with cached keys and values differ" in found.reason
     supports = backbone.supports.with_result("cache", found)
     assert supports.cache_name is None
 

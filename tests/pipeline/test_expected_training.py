@@ -114,7 +114,7 @@ def test_check_announces_steps_tokens_and_time(recipe: Path, head: str, capsys: 
     assert re.search(
         r"^training: about 3 steps, about [\d,]+ tokens, about \d+ s on this machine \(cpu, fp32\)$", err, re.M
     )
-    assert re.search(r"^  the time is that of [\d,]+ tokens of training examples, measured now; ", err, re.M)
+    assert re.search(r"^  the time is extrapolated from [\d,]+ tokens of training examples, measured now; ", err, re.M)
     assert "warning: the training will have about 3 optimiser steps, and fewer than 20 seldom change a model" in err
 
 
@@ -122,7 +122,7 @@ def test_check_does_not_download_a_model(recipe: Path, capsys: pytest.CaptureFix
     status, err = check(capsys, recipe, "backbone=somebody/some-model")
     assert status == 0, err
     assert (
-        "steps, tokens and time are not known before somebody/some-model is downloaded, which gpttasks run does" in err
+        "steps, tokens and time are unknown until somebody/some-model is downloaded: gpttasks run downloads it" in err
     )
 
 

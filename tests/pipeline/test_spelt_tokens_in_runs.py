@@ -24,13 +24,15 @@ def test_examples_that_spell_special_tokens_are_counted(recipe: Path, rows: int,
     found = [warning for warning in warnings if "special tokens" in warning]
     assert len(found) == (counted is not None)
     for warning in found:
-        assert warning.startswith(f"{counted} spell special tokens of the tokenizer, such as '<|endoftext|>'")
+        assert warning.startswith(f"{counted} contain the text of a special token, such as '<|endoftext|>'")
 
 
 def test_training_examples_are_counted_too(recipe: Path) -> None:
     spell_tokens(recipe.parent / "data" / "train.csv", 3)
     warnings = run(recipe, "run").record.warnings
-    assert any(warning.startswith("3 of 24 training examples spell special tokens") for warning in warnings)
+    assert any(
+        warning.startswith("3 of 24 training examples contain the text of a special token") for warning in warnings
+    )
 
 
 def test_what_the_template_spells_is_meant(recipe: Path) -> None:
@@ -38,6 +40,6 @@ def test_what_the_template_spells_is_meant(recipe: Path) -> None:
     plain, spelt = (
         run(recipe, name, "adapt=none", "train=null", one) for name, one in (("plain", PROMPT), ("spelt", prompt))
     )
-    assert not any("special tokens" in warning for warning in spelt.record.warnings)
+    assert not any("special token" in warning for warning in spelt.record.warnings)
     values = [{key: score.value for key, score in one.record.scores.items()} for one in (plain, spelt)]
     assert values[0] == values[1], "the tokenizer begins rows with this token, and adds no second one"

@@ -85,8 +85,8 @@ def test_check_data_counts_all_in_every_split(long_recipe, capsys):
     err = capsys.readouterr().err
     assert "too long   2 of 12 examples do not fit the context; the first: " in err
     assert "too long   1 of 24 examples do not fit the context; the first: " in err
-    assert "test.csv:4: 2 of 12 examples of test do not fit; the first: " in err
-    assert "train.csv:6: 1 of 24 examples of train do not fit; the first: " in err
+    assert "test.csv:4: 2 of 12 examples of test do not fit the context; the first: " in err
+    assert "train.csv:6: 1 of 24 examples of train do not fit the context; the first: " in err
     assert main(["check", str(long_recipe), *changes, "--data", SKIP]) == 0
 
 

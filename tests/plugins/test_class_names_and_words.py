@@ -67,7 +67,7 @@ def test_a_class_is_read_by_its_name(labels, names, words):
         ({0: "b", 1: "a", "x": "a", "y": "b"}, ("x", "y"), "maps '0' and 'x', the number and the name of one class"),
         ({"x": "a", "0": "b", "y": "c"}, ("x", "y"), "maps '0' and 'x', the number and the name of one class"),
         ({0: "poor", 1: "fair", 2: "good"}, STARS, "poor"),
-        ({0: "no", 1: "yes"}, ("1", "0"), "the number and the name of one class, to two words"),
+        ({0: "no", 1: "yes"}, ("1", "0"), "the number and the name of one class, to different words"),
     ],
 )
 def test_a_contradiction_is_refused_with_the_line_to_write(labels, names, message):
@@ -156,7 +156,9 @@ def test_other_tasks_read_a_class_by_its_name():
 def test_a_template_that_shows_the_number_of_a_class():
     row = Row({"label": 1, "n": 3}, class_names={"label": ("neg", "pos")})
     for source in ("{{ label }}", "{{ label | string | passage }}", "a\n{% if n %}{{ label }}{% endif %}"):
-        with pytest.raises(DataError, match=r"holds 1, the class 'pos'; write \{\{ \['neg', 'pos'\]\[label\] \}\}, or"):
+        with pytest.raises(
+            DataError, match=r"the number of the class 'pos'; write \{\{ \['neg', 'pos'\]\[label\] \}\} for"
+        ):
             Template(source).render(row)
     assert Template("{{ ['neg', 'pos'][label] }} {{ label + 0 }} {{ n }}").render_text(row) == "pos 1 3"
     unnamed = Row({"label": 1}, class_names={"label": ("0", "1")})

@@ -228,7 +228,7 @@ def test_the_longest_signature_wins() -> None:
     types = plugins.extensions.media_types
     riff = [b"RIFF" + struct.pack("<I", 4) + form for form in (b"WEBP", b"WAVE")]
     assert [media_of(data, None, types).type for data in riff] == ["image/webp", "audio/wav"]
-    with pytest.raises(ValueError, match="unknown format, a RIFF file that holds b'WEBP'"):
+    with pytest.raises(ValueError, match="unknown format, a RIFF file that contains b'WEBP'"):
         media_of(riff[0])  # without the plugin
 
 

@@ -103,7 +103,7 @@ def test_json_is_read_as_json_and_every_scalar_stands_where_its_place_says(data)
             "a: {1: b, true: c}\n",
             [
                 "r.yaml:1:11: a.True: duplicate key; the first one is in line 1; "
-                "1 and true are one key; put quotes around them"
+                "1 and true are the same key; put quotes around them"
             ],
         ),
         ("a:\n\tb: 2\n", ["r.yaml:2:1: a tab cannot indent YAML; indent with spaces"]),

@@ -66,7 +66,7 @@ def test_whole_splits_are_refused(trained, scored, message):
 def test_validation_examples_that_are_trained_on_are_not_refused():
     found = overlaps(sets_of(train="ab", validation="ab", test="c"), "test")
     assert [str(one) for one in found if one.examples] == [
-        "2 of 2 inputs of validation occur in train too; the first: validation0, there train0"
+        "2 of 2 inputs of validation occur in train too; the first: validation0 (train0 in train)"
     ]
     refuse_overlap(found, "test")
 

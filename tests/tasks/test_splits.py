@@ -390,4 +390,4 @@ def test_a_hold_out_for_a_role_that_has_a_split_is_reported(tmp_path):
         write(tmp_path, name, 20)
     assert load(tmp_path, ["test"])["test"].made == "test"
     made = load(tmp_path, ["test"], holdout={"test": 0.5})["test"].made
-    assert made == "test; data.holdout.test is not used, since this split is given"
+    assert made == "test; data.holdout.test is ignored, since the data have this split"

@@ -144,8 +144,8 @@ def test_columns_and_required_columns():
         ("{{ (text | passage) ~ 'x' }}", "must come last"),
         ("{% filter passage %}x{% endfilter %}", "must come last"),
         ("{{ text | passage(keep='left') }}", "expected keep='start' or keep='end'"),
-        ("{{ text | passage(cut='end') }}", "passage has one argument"),
-        ("{{ text | passage('end', keep='end') }}", "passage has one argument"),
+        ("{{ text | passage(cut='end') }}", "passage takes only the argument keep"),
+        ("{{ text | passage('end', keep='end') }}", "passage takes only the argument keep"),
     ],
 )
 def test_sources_that_are_no_template(source, message):
