@@ -59,6 +59,8 @@ class MultipleChoice(Task):
         {"text": "A number?", "options": ["red", "two"], "right": 1},
     )
 
+    fields: frozenset[str] = frozenset({"prompt", "choices", "label"})
+
     options: MultipleChoiceOptions
 
     def __init__(self, options: MultipleChoiceOptions) -> None:
@@ -67,11 +69,8 @@ class MultipleChoice(Task):
         self._choices = TextList(options.choices)
         self._contexts = TextList(options.contexts) if options.contexts is not None else None
         self._continuation = Template(options.continuation) if options.continuation is not None else None
-
-    @property
-    def fields(self) -> frozenset[str]:
-        more = {"contexts", "target"} if self._contexts else set[str]()
-        return frozenset({"prompt", "choices", "label", *more})
+        if self._contexts is not None:
+            self.fields = self.fields | {"contexts", "target"}
 
     @property
     def columns(self) -> frozenset[str]:
