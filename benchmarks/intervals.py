@@ -31,7 +31,7 @@ from tables import intervals
 
 from gpttasks import Run, Session, read_run
 from gpttasks.metrics.base import Metric
-from gpttasks.metrics.intervals import FEW_GROUPS, Interval, Statistic, interval_of
+from gpttasks.metrics.intervals import Interval, Statistic, interval_of
 from gpttasks.metrics.resampling import Total, Units, percentile_ends, resampled_totals
 from gpttasks.plugins import load_plugins
 from gpttasks.progress import Progress
@@ -224,8 +224,7 @@ def main() -> None:
     rows = [*exact_shares(), *grouped_shares(arguments.trials), *means(arguments.trials)]
     for folder in arguments.runs:
         rows.extend(resampled_metrics(read_run(folder), arguments.resampled_trials))
-    result = {"few_groups": FEW_GROUPS, "rows": rows}
-    (RESULTS / "intervals.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    (RESULTS / "intervals.json").write_text(json.dumps({"rows": rows}, indent=2) + "\n", "utf-8")
     print(intervals())
 
 

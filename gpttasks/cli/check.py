@@ -123,14 +123,14 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
         ("trained", _what_is_trained(recipe, plugins)),
         ("scored", f"{recipe.score.split}, {_limit(recipe.score.limit)}, {counted(recipe.score.shots, 'shot')}"),
         ("metrics", ", ".join(_metric_text(use) for use in recipe.score.metrics)),
-        *detectable(recipe, plugins, recipe.score.limit),
+        *_detectable(recipe, plugins, recipe.score.limit),
         ("run folder", str(default_folder(recipe))),
         ("digest", short_digest(recipe)),
     ]
     return f"{recipe.name}: OK\n{aligned(rows, indent='  ')}"
 
 
-def detectable(recipe: Recipe, plugins: Plugins, n: int | None) -> list[tuple[str, str]]:
+def _detectable(recipe: Recipe, plugins: Plugins, n: int | None) -> list[tuple[str, str]]:
     """What difference between two runs ``n`` scored examples can show, if a metric is a share; else nothing."""
     from ..metrics.power import DISCORDANT, POWER, detectable_difference
     from ..plugins.faults import create

@@ -212,7 +212,8 @@ class CalibrationError(Metric):
     """The expected calibration error: how far the probability of the likeliest class is from how often it is right.
 
     Samples fall into bins of equal width by that probability, a bin's upper edge belonging to it; the gaps of the bins
-    are averaged, weighted by their samples. Of classes that tie, the first counts.
+    are averaged, weighted by their samples. Of classes that tie, the first counts. From few samples the error is
+    too high, and its interval too narrow.
     """
 
     name = "calibration_error"

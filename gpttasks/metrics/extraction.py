@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -51,7 +50,7 @@ class Extraction(Options):
 
     def find(self, text: str) -> str | None:
         """The answer in a text, without white space at its ends; None where the pattern does not match."""
-        matches = list(_compiled(self.pattern).finditer(text))
+        matches = list(re.finditer(self.pattern, text))
         if not matches:
             return None
         found = matches[0 if self.match == "first" else -1]
@@ -59,12 +58,7 @@ class Extraction(Options):
             part = found[self.group] or ""
         else:
             part = next((group for group in found.groups() if group is not None), found[0])
-        return (_compiled(self.remove).sub("", part) if self.remove else part).strip()
-
-
-@lru_cache(maxsize=64)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+        return (re.sub(self.remove, "", part) if self.remove else part).strip()
 
 
 class TextMetricOptions(Options):
@@ -109,17 +103,27 @@ def extracted(
     if extraction is None:
         return examples, answers
     return (
-        [replace(example, references=_references(extraction, example.references)) for example in examples],
+        [_with_extracted_references(extraction, example) for example in examples],
         [extracted_answer(metric, answer) for answer in answers],
     )
 
 
-def _references(extraction: Extraction, references: Sequence[str]) -> tuple[str, ...]:
-    found = ((extraction.find(reference), reference) for reference in references)
-    return tuple(whole if part is None else part for part, whole in found)
+def errors_as_read(metric: Metric, example: Example, text: str) -> float | None:
+    """:meth:`Metric.errors` of the part of the text and of the references that the metric reads."""
+    extraction = extraction_of(metric)
+    if extraction is None:
+        return metric.errors(example, text)
+    return metric.errors(_with_extracted_references(extraction, example), extraction.find(text) or "")
+
+
+def _with_extracted_references(extraction: Extraction, example: Example) -> Example:
+    found = ((extraction.find(reference), reference) for reference in example.references)
+    return replace(example, references=tuple(whole if part is None else part for part, whole in found))
 
 
 def without_match(metric: Metric, answers: Sequence[Answer]) -> int:
     """The number of answers in which the metric's pattern finds nothing; 0 if it reads texts whole."""
     extraction = extraction_of(metric)
-    return 0 if extraction is None else sum(extraction.find(answer.text) is None for answer in answers)
+    if extraction is None:
+        return 0
+    return sum(extraction.find(answer.text) is None for answer in answers if not answer.is_missing)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Total = Callable[["np.ndarray"], float]
 
 LEAVE_OUT_BLOCKS = 500
-"""The jackknife leaves out at most so many blocks: its skewness is then known to 0.65 / 500, which moves no end."""
+"""The jackknife leaves out at most this many blocks, which gives the acceleration to about 0.65 / 500."""
 
 
 class Units:

@@ -75,7 +75,6 @@ def score_samples(
     metric: Metric,
     examples: Sequence[Example],
     answers: Sequence[Answer],
-    possible: Sequence[Sequence[Answer]] | None = None,
     *,
     key: str,
     split: str,
@@ -88,8 +87,7 @@ def score_samples(
     """The score of answered examples, and the statistics of each sample, float64 [samples, statistics].
 
     ``key`` is the metric's name in the run. The value is the one that the metric as ``evaluate.Metric`` computes, once;
-    the interval is computed from the statistics. Neither depends on the order of the examples. With ``possible``, the
-    answers that could have been drawn, the value is the expected one, and has no interval.
+    the interval is computed from the statistics. Neither depends on the order of the examples.
 
     Raises RunFailed where the metric cannot score an example and PluginError where it breaks its contract.
     """
@@ -97,11 +95,7 @@ def score_samples(
     order = sorted(range(len(rows)), key=lambda index: examples[index].id)
     ordered, in_order = [examples[index] for index in order], rows[order]
     value = _evaluated(ordered, [answers[index] for index in order], metric, metric.total(in_order), key)
-    if possible is not None:
-        value, expected, how = expected_score(metric, examples, possible, key=key)
-        interval = Interval(None, None, "none", None, how)
-        rows = rows if expected is None else expected
-    elif math.isfinite(value):
+    if math.isfinite(value):
         _check_statistic(metric, in_order, value, key)
         interval = interval_of(
             in_order,
@@ -115,6 +109,27 @@ def score_samples(
     else:
         interval = Interval(None, None, "none", None, f"{key} is undefined on these samples")
     return _score(metric, value, interval, level, len(rows), split, measure, way), rows
+
+
+def score_expected(
+    metric: Metric,
+    examples: Sequence[Example],
+    possible: Sequence[Sequence[Answer]],
+    *,
+    key: str,
+    split: str,
+    measure: str,
+    way: str,
+    level: float = 0.95,
+) -> tuple[Score, np.ndarray | None]:
+    """The expected score of answers drawn from ``possible``, which has no interval, and its reason says how.
+
+    Returns the expected statistics of each sample too; None where they have no meaning. Raises as
+    :func:`~gpttasks.metrics.expectation.expected_score` does.
+    """
+    value, rows, how = expected_score(metric, examples, possible, key=key)
+    interval = Interval(None, None, "none", None, how)
+    return _score(metric, value, interval, level, len(examples), split, measure, way), rows
 
 
 def _check_statistic(metric: Metric, rows: np.ndarray, value: float, key: str) -> None:

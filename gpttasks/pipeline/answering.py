@@ -14,8 +14,9 @@ from ..errors import PluginError
 from ..example import Example
 from ..heads.base import Head
 from ..metrics.base import Metric
+from ..metrics.extraction import errors_as_read
 from ..metrics.rows import sample_rows
-from ..metrics.score import Score, groups_of, score_samples
+from ..metrics.score import Score, groups_of, score_expected, score_samples
 from ..metrics.signature import component_text, examples_digest, format_signature, measure_of
 from ..plugins.faults import blamed
 from ..progress import Progress
@@ -141,7 +142,7 @@ def _answered(head: Head, example: Example, asked: Example, replies: tuple[Reply
 def baseline_answers(baseline: Baseline, examples: Sequence[Example], kind: str, metric: Metric) -> list[Answer]:
     """The baseline's answers for the metric, of the kind ``kind``. Raises PluginError unless each example has one."""
     with blamed(baseline, "answers"):
-        answers = baseline.answers(examples, kind, metric.errors)
+        answers = baseline.answers(examples, kind, partial(errors_as_read, metric))
         if len(answers) != len(examples) or not all(isinstance(answer, Answer) for answer in answers):
             raise PluginError(
                 f"baseline {baseline.name!r} gave {len(answers)} answers to {len(examples)} examples",
@@ -187,6 +188,7 @@ def score_all(
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 
+    There are no statistics where a baseline's score is the mean of many draws.
     ``overlap``: whether ``data.overlap: allow`` made the run possible; the measures then say so.
     A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``; its way says so.
     """
@@ -205,22 +207,23 @@ def score_all(
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
-        baseline = baselines.get(key)
-        answers = head_answers if baseline is None else baseline_answers(baseline, examples, kind, metric)
-        possible = None if baseline is None else possible_answers(baseline, examples, kind)
-        library = metric.signature(examples)
+        baseline, answers, possible = baselines.get(key), head_answers, None
+        if baseline is not None:
+            possible = possible_answers(baseline, examples, kind)
+            answers = [] if possible else baseline_answers(baseline, examples, kind, metric)
+        place = {
+            "key": key,
+            "split": split,
+            "measure": measured(metric=metric, library=metric.signature(examples)),
+            "way": way if baseline is None else format_signature({"baseline": component_text(baseline)}),
+        }
         with blamed(metric, "total"):
-            scores[key], rows[key] = score_samples(
-                metric,
-                examples,
-                answers,
-                possible,
-                key=key,
-                split=options.split,
-                measure=measured(metric=metric, library=library),
-                way=way if baseline is None else format_signature({"baseline": component_text(baseline)}),
-                level=options.level,
-                resamples=options.resamples,
-                seed=seed,
-            )
+            if possible:
+                scores[key], found = score_expected(metric, examples, possible, level=options.level, **place)
+            else:
+                scores[key], found = score_samples(
+                    metric, examples, answers, level=options.level, resamples=options.resamples, seed=seed, **place
+                )
+        if found is not None:
+            rows[key] = found
     return scores, rows

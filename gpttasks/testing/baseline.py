@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ..answer import Answer, AnswerKind
@@ -71,6 +72,17 @@ def answers_in_kind(subject: BaselineSubject) -> Iterator[str]:
                 break
 
 
+@rule("let possible() give all answers that may be drawn, for every example, and let answers() draw from them")
+def draws_from_possible(subject: BaselineSubject) -> Iterator[str]:
+    """Each answer of a baseline that draws is among its possible ones."""
+    for kind in subject.kinds:
+        for example, answer in zip(subject.examples, subject.answers(subject.examples, kind), strict=True):
+            possible = subject.baseline.possible(example, kind.name)
+            if possible is not None and not any(same_answer(kind, answer, other) for other in possible):
+                yield f"got the answer {answer.value!r}, expected one of the {len(possible)} possible ones"
+                break
+
+
 @rule("compute from the examples alone; derive what has to be random from the example's id")
 def deterministic(subject: BaselineSubject) -> Iterator[str]:
     """The same examples get the same answers."""
@@ -113,6 +125,9 @@ def round_trip(subject: BaselineSubject) -> Iterator[str]:
     examples, baseline = subject.examples, subject.baseline
     for kind in subject.kinds:
         answers = subject.answers(examples, kind)
+        possible = [
+            baseline.possible(example, kind.name) or [answer] for example, answer in zip(examples, answers, strict=True)
+        ]
         answered = {example.id: answer for example, answer in zip(examples, answers, strict=True)}
         task, head, metric = task_of(examples, len(examples)), head_of(answered, kind.name), metric_for(kind.name)
         keys = {
@@ -123,9 +138,12 @@ def round_trip(subject: BaselineSubject) -> Iterator[str]:
         }
         with trial((task, head, metric, type(baseline)), keys, subject.known.values()) as run:
             statistics = [list(sample.statistics["checked"]) for sample in run.samples]
-        expected = [list(metric().sample(example, answer)) for example, answer in zip(examples, answers, strict=True)]
-        if statistics != expected:
+        expected = [
+            fmean(metric().sample(example, answer)[0] for answer in drawn)
+            for example, drawn in zip(examples, possible, strict=True)
+        ]
+        if [numbers[0] for numbers in statistics] != expected:
             yield f"got different answers of the kind {kind.name!r} in a run, expected the same"
 
 
-RULES = (answers_in_kind, deterministic, order_does_not_matter, hard_texts, round_trip)
+RULES = (answers_in_kind, draws_from_possible, deterministic, order_does_not_matter, hard_texts, round_trip)

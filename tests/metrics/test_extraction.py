@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gpttasks.answer import Answer
+from gpttasks.answer import Answer, no_answer
 from gpttasks.example import Example
-from gpttasks.metrics.extraction import Extraction, text_read, without_match
+from gpttasks.metrics.extraction import Extraction, errors_as_read, text_read, without_match
 from gpttasks.metrics.generation import Rouge, RougeOptions
 from gpttasks.metrics.rows import sample_rows
 from gpttasks.metrics.sacrebleu_metrics import Bleu, BleuOptions
 from gpttasks.metrics.signature import component_text
+from gpttasks.metrics.speech import ErrorRateOptions, WordErrorRate
 from gpttasks.metrics.text import ExactMatch, MatchOptions
 
 NUMBER = r"(-?[$0-9.,]{2,})|(-?[0-9]+)"
@@ -64,6 +65,7 @@ def test_answers_and_references_are_extracted_alike():
     answers = ["2 + 2 is 4\n#### 4", "#### 5", "4", "no number"]
     assert rows(metric, answers, [["so\n#### 4"], ["4"], ["#### 4"], ["4"]]) == [1, 0, 0, 0]
     assert without_match(metric, [Answer(text, text) for text in answers]) == 2
+    assert without_match(metric, [no_answer("too long")]) == 0  # counted among the skipped examples
 
 
 @pytest.mark.parametrize(("metric", "options"), [(Rouge, RougeOptions), (Bleu, BleuOptions)])
@@ -79,3 +81,11 @@ def test_the_measure_and_the_sample_say_what_was_extracted():
     assert text_read(metric, Answer("1 and 2", "1 and 2")) == "2"
     assert text_read(Bleu(BleuOptions(extract="[0-9]+")), Answer("1 and 2", "1 and 2")) == "1"
     assert text_read(Bleu(), Answer("1 and 2", "1 and 2")) is None
+
+
+def test_the_baseline_oracle_counts_the_errors_of_what_is_read():
+    metric = WordErrorRate(ErrorRateOptions(extract="said: (.*)"))
+    example = Example("?", references=("said: a b c",))
+    assert errors_as_read(metric, example, "he said: a b") == 1
+    assert errors_as_read(WordErrorRate(), example, "said: a b c") == 0
+    assert errors_as_read(ExactMatch(), example, "a") is None

@@ -44,6 +44,13 @@ class ByPlace(First):
         return [Answer(place % 4, "") for place, _ in enumerate(examples)]
 
 
+class DrawsFromElsewhere(First):
+    """Its answers are not among those that it says it draws from."""
+
+    def possible(self, example, kind):
+        return [Answer(place, choice) for place, choice in enumerate(example.choices) if place]
+
+
 class FirstWord(First):
     gives = frozenset({"text"})
 
@@ -74,6 +81,7 @@ def test_a_good_one():
         (Kindless, "answers-in-kind"),
         (TooFew, "answers-in-kind"),
         (OutOfRange, "answers-in-kind"),
+        (DrawsFromElsewhere, "draws-from-possible"),
         (Drifting, "deterministic"),
         (ByPlace, "order-does-not-matter"),
         (FirstWord, "hard-texts"),
