@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import PluginError, one_line
 from .arguments import AsJson, PluginFiles
 from .kinds import EXTENSION_KINDS, KIND_NAMES, doc_of, first_line, kind_named, recipe_summary
 from .output import aligned, say
@@ -57,9 +58,10 @@ def _item(plugins: Plugins, kind: str, name: str) -> dict[str, Any]:
         return item | {"summary": recipe_summary(path), "path": str(path)}
     if kind in EXTENSION_KINDS:
         return item | {"summary": first_line(plugins.extensions.get(kind, name).description)}
-    component = plugins.find(kind, name)
-    if component is None:
-        return item | {"summary": "", "broken": plugins.broken[kind, name]}
+    try:
+        component = plugins.get(kind, name)
+    except PluginError as error:
+        return item | {"summary": "", "broken": one_line(error)}
     return item | {"summary": first_line(doc_of(component))}
 
 

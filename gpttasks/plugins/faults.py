@@ -175,7 +175,7 @@ def naming(owner: PluginRecord) -> Iterator[None]:
     try:
         yield
     except PluginError as error:
-        if owner.distribution == PROJECT or getattr(error, "names_owner", False):
+        if owner.distribution == PROJECT or error.names_owner:
             raise
         origin = f"it was registered by the {owner.title}"
         problems = [replace(one, hint=f"{one.hint}; {origin}" if one.hint else origin) for one in error.problems]
@@ -188,8 +188,9 @@ def create(plugins: Plugins, kind: str, name: str, options: BaseModel) -> Any:
     Raises PluginError for a name that is not registered.
     """
     cls, owner = plugins.get(kind, name), plugins.owner(kind, name)
-    with plugins.extensions.in_use(), creating(cls, owner):
-        component: Any = cls(options)
+    with plugins.extensions.in_use():
+        with creating(cls, owner):
+            component: Any = cls(options)
         with naming(owner):
             check_instance(component)
     if kind == "head":

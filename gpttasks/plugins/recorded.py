@@ -37,6 +37,8 @@ def name_recorded_plugins(problems: tuple[Problem, ...], record: Path, plugins: 
         # Runs of earlier versions do not record what each plugin registers: it may be any of them.
         at_fault = known_at_fault or [one for one in missing if not one.get("registers") and _is_unknown(problem)]
         hint = "; ".join(_advice(one, plugins) for one in at_fault)
+        if hint and problem.hint and not _is_unknown(problem):  # the hint of an unknown name is only a guess
+            hint = f"{problem.hint}; {hint}"
         named.append(replace(problem, hint=hint) if hint else problem)
     return named
 
@@ -71,10 +73,13 @@ def _advice(plugin: Mapping[str, Any], plugins: Plugins) -> str:
     """How to get the plugin that the run was made with."""
     name, distribution, version = plugin.get("name"), plugin.get("distribution"), plugin.get("version")
     now = next((one for one in plugins.records if one.name == name and one.distribution == distribution), None)
+    if distribution is None:
+        made = f"the run was made with the plugin file {plugin.get('origin')}"
+        if now is None:
+            return f"{made}: add --plugin {plugin.get('origin')}"
+        return f"{made}, which " + ("has changed since" if now.state == "ok" else f"is {now.state}: {now.reason}")
     state = "which is not installed"
     if now is not None:
         other = now.version != version
-        state = f"but {now.version} is installed" if other else f"which is {now.state}: {now.reason or 'changed'}"
-    if distribution is None:
-        return f"the run was made with the plugin file {plugin.get('origin')}: add --plugin {plugin.get('origin')}"
+        state = f"but {now.version} is installed" if other else f"which is {now.state}: {now.reason}"
     return f"the run was made with {distribution} {version}, {state}: pip install {distribution}=={version}"

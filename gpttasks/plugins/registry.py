@@ -76,8 +76,6 @@ class Plugins:
         self._recipes: dict[str, Path] = {}
         self._answer_kinds: dict[str, AnswerKind] = {}
         self._owners: dict[tuple[str, str], PluginRecord] = {}
-        self.broken: dict[tuple[str, str], str] = {}
-        """Why a component cannot be used, by kind and name, for those that :meth:`find` could not import."""
         self.extensions = Extensions()
         """The template filters, file readers and media types that the plugins registered."""
 
@@ -147,11 +145,10 @@ class Plugins:
         return {name: component for name, component in found.items() if component is not None}
 
     def find(self, kind: str, name: str) -> type[Component] | None:
-        """The component of that kind and name; None if it cannot be used, for the reason in :attr:`broken`."""
+        """The component of that kind and name; None if it cannot be used."""
         try:
             return self.get(kind, name)
-        except PluginError as error:
-            self.broken[kind, name] = one_line(error)
+        except PluginError:
             return None
 
     def unknown(self, kind: str, name: str) -> Problem:

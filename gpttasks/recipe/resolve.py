@@ -99,7 +99,7 @@ def resolved_paths(document: Document, plugins: Plugins) -> dict[Location, str]:
 class StandIn(Options):
     """The unchecked options of a component that could not be resolved and is not needed."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")
 
 
 class _Resolver:
@@ -190,7 +190,7 @@ class _Resolver:
             metrics = [self._metric(value, index) for index, value in enumerate(raw["metrics"])]
             known = tuple(metric for metric in metrics if metric is not None)
             if len(known) < len(metrics):  # these are reported; the other keys are still checked
-                raw = {**raw, "metrics": known or (_STAND_IN,)}
+                raw = {**raw, "metrics": known or (_UNKNOWN_METRIC,)}
                 self._checked(ScoreOptions, raw, ("score",))
                 return None
             raw = {**raw, "metrics": known}
@@ -268,8 +268,9 @@ class _Resolver:
             return None
         known = self.plugins.names(kind)
         path_at: Location | None = None
-        # The recipe of a run has every default, so an unknown name is that of a backbone whose plugin is missing.
-        if kind == "backbone" and name not in known and "path" not in options and not self.of_run:
+        # A run writes {use: NAME} with every default, so an unknown NAME is that of a backbone whose plugin is missing.
+        written_by_run = self.of_run and isinstance(value, dict)
+        if kind == "backbone" and name not in known and "path" not in options and not written_by_run:
             self.problems += self._misspelt_backbone(name, at)
             is_run = Path(absolute(name, self.document.place(at).base), RUN_RECORD).is_file()
             options, path_at = {"path": name, **options}, at
@@ -349,7 +350,7 @@ def _is_stand_in(use: Use) -> bool:
     return isinstance(use.options, StandIn) or (baseline is not None and _is_stand_in(baseline))
 
 
-_STAND_IN = MetricUse(name="unknown", options=Options(), key="unknown")
+_UNKNOWN_METRIC = MetricUse(name="unknown", options=Options(), key="unknown")
 
 
 def _order(problem: Problem) -> tuple[int, int]:

@@ -84,13 +84,14 @@ class Template:
         row's place, if a plugin's filter fails.
         """
         values = decoded(row, self._texts)
-        if not self._has_marks and not self._has_own_marks:
-            return as_prompt(self._rendered(row, values, None))
-        if not self._has_marks:
-            return as_prompt(with_special_places(iter([Part(self._rendered(row, values, None))])))
-        unused = _unused_marks([self.source, *self._texts_in(values)])
-        marks = PromptMarks(row, *unused, media_types=self._media_types)
-        return as_prompt(with_special_places(_split(self._rendered(row, values, marks), marks)))
+        marks = None
+        if self._has_marks:
+            unused = _unused_marks([self.source, *self._texts_in(values)])
+            marks = PromptMarks(row, *unused, media_types=self._media_types)
+        text = self._rendered(row, values, marks)
+        parts = iter([Part(text)]) if marks is None else _split(text, marks)
+        # Without own marks, U+FDD1 and U+FDD2 come from the data, which must not spell a special token.
+        return as_prompt(with_special_places(parts) if self._has_own_marks else parts)
 
     def render_text(self, row: Mapping[str, Any]) -> str:
         """The same as one string. Raises DataError as :meth:`render` does."""

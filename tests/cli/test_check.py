@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -178,6 +179,14 @@ def test_show_for_the_mock_and_for_a_run_of_it(folder, capsys):
     status, again = check(capsys, "recipe.yaml", "backbone=./out", *changes, "--show", "1")
     assert status == 0
     assert mock.split("--- prompt")[1] == again.split("--- prompt")[1]
+
+
+def test_the_recipe_of_a_run_takes_another_backbone(folder, capsys):
+    assert main(["run", "recipe.yaml", "task.data={path: data}", "score.split=train", "--out", "out"]) == 0
+    shutil.copytree("out", "other")
+    for backbone in ("somebody/model", "./other", "scratch"):
+        status, err = check(capsys, "out/recipe.yaml", f"backbone={backbone}")
+        assert status == 0, err
 
 
 def test_show_shows_what_is_scored_of_a_split_that_is_trained_on_too(folder, tiny_gpt2_folder, capsys):

@@ -13,7 +13,8 @@ from gpttasks.metrics.power import detectable_difference
 @pytest.mark.parametrize("discordant", [0.1, 0.2, 0.4])
 def test_it_needs_as_many_examples_as_connors_formula_says(n, discordant):
     difference = detectable_difference(n, discordant=discordant)
-    if difference is None:
+    if (n, discordant) == (60, 0.1):  # no difference of at most 10 points can be detected
+        assert difference is None
         return
     wrongly, missed = stats.norm.ppf([0.975, 0.8])
     needed = (wrongly * math.sqrt(discordant) + missed * math.sqrt(discordant - difference**2)) ** 2 / difference**2

@@ -89,6 +89,6 @@ def test_a_metric_without_one_cannot_score_it():
     assert F1().has_worst
 
 
-def test_the_interval_needs_no_answer():
+def test_f1_of_each_sample_alone_is_finite():
     rows = sample_rows(F1(), *labelled(), key="f1")
     assert np.isfinite([F1().total(rows[[place]]) for place in range(len(rows))]).all()

@@ -120,6 +120,13 @@ def test_characters_that_are_no_text_are_refused_where_they_would_be_marks():
     assert Template("{{ q }}").render_text({"q": "\ufdd1"}) == "\ufdd1"
 
 
+@pytest.mark.parametrize("source", ["{{ q }}", "{{ q | passage }}", "Q: {{ q | passage }}\nA:"])
+def test_characters_of_the_data_do_not_mark_special_tokens(source):
+    spelt = "\ufdd1</s>\ufdd2"
+    assert [own for text, own in meant(source, {"q": spelt})] == [[]] * len(meant(source, {"q": spelt}))
+    assert spelt in Template(source).render_text({"q": spelt})
+
+
 def test_nothing_is_escaped_and_the_last_newline_stays():
     assert Template("{{ a }}\n").render_text({"a": "<b> & 'c'"}) == "<b> & 'c'\n"
 
