@@ -72,6 +72,15 @@ EXAMPLES = all_of("a list of examples", Example)
 MEDIA = all_of("a list of gpttasks.Media", Media)
 
 
+EVERY_KIND: Mapping[str, Declaration] = {"sample_options": MAPPING}
+"""What :class:`~gpttasks.component.Component` itself declares."""
+
+
+def declarations_of(component: type[Component]) -> dict[str, Declaration]:
+    """What each declared attribute of a component must hold: those of its kind, and those of every kind."""
+    return {**component.declarations, **EVERY_KIND}
+
+
 def check_class(component: type[Component]) -> None:
     """Raises PluginError, with every problem, for missing or wrong declarations of a component's class.
 
@@ -83,7 +92,7 @@ def check_class(component: type[Component]) -> None:
         *_overridden(component),
         *(
             problem
-            for name, declaration in component.declarations.items()
+            for name, declaration in declarations_of(component).items()
             if not _is_computed(inspect.getattr_static(component, name))
             and (problem := _problem(component, name, getattr(component, name), declaration))
         ),
@@ -96,7 +105,7 @@ def check_instance(component: Component) -> None:
     """Raises PluginError, with every problem, for wrong declarations of a component with its options."""
     problems = [
         problem
-        for name, declaration in type(component).declarations.items()
+        for name, declaration in declarations_of(type(component)).items()
         if (problem := _problem(type(component), name, getattr(component, name), declaration))
     ]
     if problems:
@@ -114,12 +123,12 @@ def _missing(component: type[Component]) -> list[str]:
     """The required attributes and methods that only the base class has."""
     problems = [
         f"{_title(component)} does not declare {name}, expected {declaration.expected}"
-        for name, declaration in component.declarations.items()
+        for name, declaration in declarations_of(component).items()
         if declaration.required and _is_inherited(component, name)
     ]
     for names in component.required_methods:
         if all(_is_inherited(component, name) for name in names):
-            methods = " or ".join(name if name in component.declarations else f"{name}()" for name in names)
+            methods = " or ".join(name if name in declarations_of(component) else f"{name}()" for name in names)
             problems.append(f"{_title(component)} does not define {methods}, which every {component.kind} needs")
     return problems
 
@@ -136,8 +145,8 @@ def _overridden(component: type[Component]) -> list[str]:
             mine = mine.__func__
         if inspect.isfunction(inherited) and not callable(mine):
             problems.append(f"{_title(component)} has {name} = {_shown(mine)}, expected a method")
-        elif name in component.declarations and inspect.isfunction(mine):
-            expected = component.declarations[name].expected
+        elif name in declarations_of(component) and inspect.isfunction(mine):
+            expected = declarations_of(component)[name].expected
             problems.append(
                 f"{_title(component)} has a method {name}(), expected {expected}: write @property above the method"
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
-from ..declarations import BOOLEAN, MAPPING, Declaration
+from ..declarations import BOOLEAN, Declaration
 
 if TYPE_CHECKING:
     from ..model.causal_lm import CausalLM
@@ -32,7 +32,6 @@ class Adaptation(Component):
         "trains": BOOLEAN,
         "trains_weights": BOOLEAN,
         "keeps": Declaration("'adapter', 'model' or None", lambda value: value in ("adapter", "model", None)),
-        "sample_options": MAPPING,
     }
     required_methods: ClassVar = (("apply",),)
 

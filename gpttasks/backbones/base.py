@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
-from ..declarations import BOOLEAN, MAPPING, REQUESTS
+from ..declarations import BOOLEAN, REQUESTS
 from ..model.folder import dtype_name
 from ..requests import Engine, Reply, Request
 from ..runtime import Precision
@@ -76,7 +76,6 @@ class Backbone(Component):
         "answers": REQUESTS,
         "trainable": BOOLEAN,
         "takes_media": BOOLEAN,
-        "sample_options": MAPPING,
     }
     required_methods: ClassVar = (("load",), ("answer", "engine"), ("digests",))
 

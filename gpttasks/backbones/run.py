@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..tokens.tokenizer import Tokenizer
 
 
-OF_MODEL = frozenset({"backbone", "adaptation"})
+MODEL_KINDS = frozenset({"backbone", "adaptation"})
 """The kinds of components without which a run's model cannot be loaded."""
 
 
@@ -163,7 +163,7 @@ def _check_reproduced(folder: Path, digests: dict[str, str]) -> None:
         )
 
 
-def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = OF_MODEL) -> Recipe:
+def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = MODEL_KINDS) -> Recipe:
     """The recipe of a finished run; ``needed`` are the kinds of its components that will be used.
 
     Raises FolderError if the folder is not a run, or the run is unfinished, and RecipeError for a component that is

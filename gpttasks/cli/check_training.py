@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import UserError, one_line
-from ..pipeline.expected_training import FEW_STEPS, expect_training, few_steps
+from ..pipeline.expected_training import FEW_STEPS, expect_training, few_steps_text
 from ..progress import duration
 from .output import counted, say
 
@@ -54,7 +54,7 @@ def _lines(expected: ExpectedTraining, parts: RunParts, machine: str) -> Iterato
     )
     if work.steps < FEW_STEPS:
         about = "" if work.exact else "about "
-        yield f"warning: the training will have {about}{few_steps(work.steps, options)}"
+        yield f"warning: the training will have {about}{few_steps_text(work.steps, options)}"
 
 
 def _fresh_parts(session: Session, parts: RunParts) -> RunParts:

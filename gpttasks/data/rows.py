@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -48,10 +49,11 @@ class Row(dict[str, Any]):
         raise DataError(self.problem(f"there is no column {column!r}{self.known()}", did_you_mean(column, self)))
 
     def with_values(self, values: Mapping[str, Any]) -> Row:
-        """A copy with other values, at the same place."""
-        copy = Row({**self, **values}, file=self.file, line=self.line, class_names=self.class_names)
-        copy.place = self.place
-        return copy
+        """A copy with other values, of the same place, id and group."""
+        other = copy.copy(self)
+        vars(other).pop("digest", None)  # cached, of the values before
+        other.update(values)
+        return other
 
     def class_name(self, column: str) -> str | None:
         """The name of the class whose number the column holds; None if the data do not name it.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
-from ..declarations import MAPPING, MEDIA, frozenset_of_text
+from ..declarations import MEDIA, frozenset_of_text
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,6 @@ class Encoder(Component):
     sample_media: ClassVar[Sequence[Media]] = ()
     declarations: ClassVar = {
         "reads": frozenset_of_text("a frozenset of kinds of media, such as frozenset({'audio'})", required=True),
-        "sample_options": MAPPING,
         "sample_media": MEDIA,
     }
     required_methods: ClassVar = (("bind",), ("modules",), ("length",), ("embed",))

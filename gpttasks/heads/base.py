@@ -10,7 +10,7 @@ from ..answer import Answer, AnswerKind
 from ..answer_kinds import CORE_KINDS
 from ..backbones.base import Backbone
 from ..component import Component
-from ..declarations import BOOLEAN, EXAMPLES, FIELDS, MAPPING, REQUESTS, TEXT, Declaration
+from ..declarations import BOOLEAN, EXAMPLES, FIELDS, REQUESTS, TEXT, Declaration
 from ..errors import PluginError, did_you_mean
 from ..example import Example
 from ..item import Item
@@ -64,7 +64,6 @@ class Head(Component):
         "prompted": BOOLEAN,
         "tunes_untrained": BOOLEAN,
         "one_item": BOOLEAN,
-        "sample_options": MAPPING,
         "sample_examples": EXAMPLES,
     }
     required_methods: ClassVar = (("requests",), ("answer",))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..component import Component
-from ..declarations import BOOLEAN, EXAMPLES, FIELDS, MAPPING, TEXT, Declaration, frozenset_of_text
+from ..declarations import BOOLEAN, EXAMPLES, FIELDS, TEXT, Declaration, frozenset_of_text
 from ..errors import PluginError
 from .intervals import STATISTICS, Statistic
 
@@ -77,7 +77,6 @@ class Metric(Component):
         "version": TEXT,
         "higher_is_better": BOOLEAN,
         "scale": Declaration("a pair (lowest, highest) of numbers or None, such as (0.0, 1.0)", _is_scale),
-        "sample_options": MAPPING,
         "sample_examples": EXAMPLES,
     }
     required_methods: ClassVar = (("sample",), ("total", "statistic"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..scripts import UNSPACED, characters_of
+
 if TYPE_CHECKING:
     from ..example import Example
 
-SCRIPTS = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
-"""Scripts that are written without spaces between words."""
 LETTERS = 5
 """This many letters without a space count as more than one word."""
 
@@ -18,7 +18,7 @@ def unspaced_warnings(examples: Sequence[Example], hint: str) -> list[str]:
     """A warning if references contain sentences without spaces; else an empty list."""
     import regex
 
-    pattern = regex.compile("[" + "".join(rf"\p{{Script={name}}}" for name in SCRIPTS) + f"]{{{LETTERS}}}")
+    pattern = regex.compile(f"{characters_of(*UNSPACED)}{{{LETTERS}}}")
     references = [reference for example in examples for reference in example.references]
     count = sum(pattern.search(reference) is not None for reference in references)
     if not count:

@@ -65,7 +65,7 @@ def self_test(lm: CausalLM) -> None:
         lm.supports = lm.supports.with_result(name, found)
 
 
-def test_again(lm: CausalLM) -> list[str]:
+def repeat_self_tests(lm: CausalLM) -> list[str]:
     """Repeat the tests that the model has passed, with its present weights and layers. What it can no longer do is
     switched off and returned, with the reason: the initial weights may have hidden it.
     """

@@ -190,7 +190,9 @@ class ActiveRun:
         if not skipped:
             return
         self.record.data[role].too_long = len(skipped)
-        scored = role == prepared.scored_role or (role == "validation" and prepared.adaptation.trains)
+        train = prepared.recipe.train
+        validates = prepared.adaptation.trains and train is not None and train.validate_ is not None
+        scored = role == prepared.scored_role or (role == "validation" and validates)
         first, reason = next(iter(skipped.items()))
         self.warn(
             f"{len(skipped):,} of {len(prepared.sets[role].examples):,} examples of {role} do not fit the context and "

@@ -63,7 +63,7 @@ def _evenly_spaced(count: int) -> range:
     return range(0, count, -(-count // SAMPLED))
 
 
-def few_steps(steps: int, options: TrainOptions) -> str:
+def few_steps_text(steps: int, options: TrainOptions) -> str:
     """A warning about a training with fewer than 20 steps, without its subject."""
     return (
         f"{steps} optimiser step{'' if steps == 1 else 's'}, and fewer than {FEW_STEPS} seldom "

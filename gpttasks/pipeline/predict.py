@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..adaptations.none import NoAdaptation
-from ..backbones.run import OF_MODEL, RunBackbone, RunOptions, finished_recipe
+from ..backbones.run import MODEL_KINDS, RunBackbone, RunOptions, finished_recipe
 from ..data.readers import Quoting
 from ..data.rows import Row
 from ..data.sources import DataOptions
@@ -54,7 +54,7 @@ class Predictor:
 
     def __init__(self, folder: Path, plugins: Plugins, session: Session | None = None) -> None:
         self.folder, self.plugins, self.session = folder, plugins, session
-        self.recipe = finished_recipe(folder, plugins, OF_MODEL | {"task", "head", "encoder"})
+        self.recipe = finished_recipe(folder, plugins, MODEL_KINDS | {"task", "head", "encoder"})
         self.task: Task = create(plugins, "task", self.recipe.task.name, self.recipe.task.options)
 
     @property

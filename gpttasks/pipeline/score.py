@@ -26,7 +26,7 @@ from .answering import Answered, add_shots, answer_all, score_all
 from .class_warnings import length_warning, never_answered
 from .parts import PreparedRun
 from .resumable_replies import kept_in_run
-from .spelt_tokens import spelt_tokens_warning
+from .special_token_warnings import spelt_tokens_warning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,11 +70,7 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
     )
     run.record.scores = scores
     _warn_of_groups(run, scores)
-    _warn_of_extraction(run, prepared, answered)
-    for key, metric in prepared.metrics.items():
-        with blamed(metric, "warnings"):
-            for warning in metric.warnings(prepared.scored):
-                run.warn(f"{key} {warning}")
+    _warn_of_metrics(run, prepared, answered)
     return Scored(answered, scores, statistics)
 
 
@@ -212,12 +208,17 @@ def _shown_part(part: Part) -> list[str]:
     return [part.kind, part.text, *(["end"] if part.keep == "end" else [])]
 
 
-def _warn_of_extraction(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
-    answers = [one.answer for one in answered]
-    for key, metric in prepared.metrics.items():
-        count = 0 if key in prepared.baselines else without_match(metric, answers)
-        if count:
+def _warn_of_metrics(run: ActiveRun, prepared: PreparedRun, answered: list[Answered]) -> None:
+    """Warn of what the metrics could not read. What is wrong for a model's score is not repeated for its baselines."""
+    answers, said = [one.answer for one in answered], set[tuple[str, str]]()
+    for key, metric in sorted(prepared.metrics.items(), key=lambda item: item[0] in prepared.baselines):
+        if key not in prepared.baselines and (count := without_match(metric, answers)):
             run.warn(f"{key}: `extract` finds nothing in {count:,} of {len(answers):,} answers")
+        with blamed(metric, "warnings"):
+            for warning in metric.warnings(prepared.scored):
+                if (metric.name, warning) not in said:
+                    run.warn(f"{key} {warning}")
+                said.add((metric.name, warning))
 
 
 def _warn_of_groups(run: ActiveRun, scores: Mapping[str, Score]) -> None:

@@ -27,9 +27,9 @@ from .accelerator import tracked_accelerator
 from .active_run import ActiveRun
 from .answering import add_shots, answer_all, quick_scores
 from .check_saved import use_what_was_saved
-from .expected_training import FEW_STEPS, TimeLeft, expected_work, few_steps
+from .expected_training import FEW_STEPS, TimeLeft, expected_work, few_steps_text
 from .parts import PreparedRun
-from .spelt_tokens import spelt_tokens_warning
+from .special_token_warnings import spelt_tokens_warning
 from .too_long import may_be_too_long, reserved_tokens, skipping
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
@@ -73,16 +73,16 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
     accelerator.free_memory()
     use_what_was_saved(run, prepared)
     if prepared.adaptation.keeps:
-        test_trained_model(run, prepared)
+        check_trained_model(run, prepared)
 
 
-def test_trained_model(run: ActiveRun, prepared: PreparedRun) -> None:
+def check_trained_model(run: ActiveRun, prepared: PreparedRun) -> None:
     """Repeat the model's self-tests. Report and record what fails with the trained weights and is switched off."""
-    from ..model.self_tests import test_again
+    from ..model.self_tests import repeat_self_tests
 
     lm = prepared.backbone.lm
     assert lm is not None
-    lost = test_again(lm)
+    lost = repeat_self_tests(lm)
     for reason in lost:
         run.warn(f"switched off for the trained model: {reason}")
     if lost and run.record.backbone is not None:
@@ -162,7 +162,7 @@ def warn_of_little_training(run: ActiveRun, options: TrainOptions) -> None:
     """Warn of a training with few steps, or whose loss has not fallen from its first to its last quarter."""
     steps = run.record.training.step if run.record.training else 0
     if steps < FEW_STEPS:
-        run.warn(f"the training had {few_steps(steps, options)}")
+        run.warn(f"the training had {few_steps_text(steps, options)}")
         return
     losses = [event["loss"] for event in run.folder.events() if event["event"] == "step"]
     quarter = len(losses) // 4

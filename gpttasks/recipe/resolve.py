@@ -96,7 +96,7 @@ def resolved_paths(document: Document, plugins: Plugins) -> dict[Location, str]:
     return resolver.paths
 
 
-class StandIn(Options):
+class UnresolvedOptions(Options):
     """The unchecked options of a component that could not be resolved and is not needed."""
 
     model_config = ConfigDict(extra="allow")
@@ -139,7 +139,7 @@ class _Resolver:
             "runtime": self._checked(RuntimeOptions, self.data.get("runtime", {}), ("runtime",)),
         }
         identity = self._identity()
-        self.problems += rule_problems(self.document, self.plugins, _without_stand_ins(parts))
+        self.problems += rule_problems(self.document, self.plugins, _without_unresolved(parts))
         if self.problems or identity is None or self.document.unread:
             raise RecipeError(sorted(self.problems, key=_order))
         return Recipe(**identity.model_dump(), **parts)
@@ -249,7 +249,7 @@ class _Resolver:
             return None
         del self.problems[before:]
         options = {str(key): option for key, option in written.items() if key not in ("use", *reserved)}
-        return Use(name=written["use"], options=StandIn.model_validate(options))
+        return Use(name=written["use"], options=UnresolvedOptions.model_validate(options))
 
     def _resolved_component(self, kind: str, value: Any, location: Location, reserved: tuple[str, ...]) -> Use | None:
         """The component that ``value`` names: a name or ``{use: name, ...}``."""
@@ -335,19 +335,19 @@ class _Resolver:
             return None
 
 
-def _without_stand_ins(parts: dict[str, Any]) -> dict[str, Any]:
+def _without_unresolved(parts: dict[str, Any]) -> dict[str, Any]:
     """The parts with resolved components: only these can be checked."""
-    known = {key: None if isinstance(part, Use) and _is_stand_in(part) else part for key, part in parts.items()}
+    known = {key: None if isinstance(part, Use) and _is_unresolved(part) else part for key, part in parts.items()}
     score = parts["score"]
-    if score is not None and any(map(_is_stand_in, score.metrics)):
-        resolved = tuple(metric for metric in score.metrics if not _is_stand_in(metric))
+    if score is not None and any(map(_is_unresolved, score.metrics)):
+        resolved = tuple(metric for metric in score.metrics if not _is_unresolved(metric))
         known |= {"score": score.model_copy(update={"metrics": resolved}), "train": None}  # `best` may name another
     return known
 
 
-def _is_stand_in(use: Use) -> bool:
+def _is_unresolved(use: Use) -> bool:
     baseline = getattr(use, "baseline", None)
-    return isinstance(use.options, StandIn) or (baseline is not None and _is_stand_in(baseline))
+    return isinstance(use.options, UnresolvedOptions) or (baseline is not None and _is_unresolved(baseline))
 
 
 _UNKNOWN_METRIC = MetricUse(name="unknown", options=Options(), key="unknown")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..answer import Answer, AnswerKind
+from ..answer import NOT_ASKED, Answer, AnswerKind
 from ..errors import FolderError, one_line
 from ..example import Example, Part, Prompt, prompt_text
 from ..files import atomic_file
@@ -67,6 +67,16 @@ class Sample:
     truncated: int
     texts: Mapping[str, str] = field(default_factory=dict)
     statistics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def not_asked(self) -> str:
+        """Why the example was skipped, so that there is no answer; empty if there is one."""
+        return str(self.detail.get(NOT_ASKED) or "")
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the example was skipped, so that there is no answer: see :func:`gpttasks.answer.no_answer`."""
+        return NOT_ASKED in self.detail
 
     @property
     def right(self) -> str | None:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..answer import NOT_ASKED
 from ..records.samples import Sample
-from .words import DASH, as_number, as_text, number, probability, shorten
+from .words import DASH, as_number, number, probability, shorten
 
 SampleKind = Literal["label", "nll", "text", "number", "labels"]
 
@@ -134,7 +133,7 @@ def report_samples(samples: Sequence[Sample], judged: Judged | None = None) -> S
 
 
 def _by_kind(samples: Sequence[Sample]) -> SampleSet:
-    given = [one for one in samples if NOT_ASKED not in one.detail]
+    given = [one for one in samples if not one.is_missing]
     if given and all(_is_likelihood(one) for one in given):
         return SampleSet("nll", [_likelihood(place, one) for place, one in enumerate(samples, 1)])
     if given and all(_is_number(one) for one in given):
@@ -155,7 +154,7 @@ def _is_number(sample: Sample) -> bool:
 
 def _number(place: int, sample: Sample) -> ReportedSample:
     right = sample.value if sample.value is not None else as_number(sample.target)
-    if NOT_ASKED in sample.detail:
+    if sample.is_missing:
         return ReportedSample(place, sample, sample.right, (), None, True)
     distance = None if right is None else abs(float(sample.answer_value) - right)
     shown = sample.right if sample.right is not None or right is None else f"{right:g}"
@@ -187,7 +186,7 @@ def _is_likelihood(sample: Sample) -> bool:
 
 
 def _likelihood(place: int, sample: Sample) -> ReportedSample:
-    if NOT_ASKED in sample.detail:
+    if sample.is_missing:
         return ReportedSample(place, sample, None, (), None, False)
     tokens, bytes_ = sample.scores[1:] if len(sample.scores) == 3 else (None, None)
     return ReportedSample(place, sample, None, (), None, False, None, float(sample.answer_value), tokens, bytes_)
@@ -201,7 +200,7 @@ def _answered(place: int, sample: Sample, options: tuple[tuple[str, float], ...]
     else:
         distance = None if right is None else _distance(answer, (right, *sample.references))
         wrong = right is not None and answer.strip() not in {text.strip() for text in (right, *sample.references)}
-    wrong = wrong or NOT_ASKED in sample.detail
+    wrong = wrong or sample.is_missing
     probabilities = dict(options) if sample.choices else {}
     right_probability = probabilities.get(right) if right is not None else None
     return ReportedSample(place, sample, right, options, right_probability, wrong, distance)
@@ -274,7 +273,7 @@ def _facts(sample: ReportedSample) -> list[tuple[str, str]]:
         ("Id", one.id),
         ("Group", one.group or ""),
         ("Split", one.set),
-        ("Not asked", as_text(one.detail.get(NOT_ASKED))),
+        ("Not asked", one.not_asked),
         ("Cut", f"{number(one.truncated)} tokens of the passage" if one.truncated else ""),
         ("Shots", ", ".join(one.shot_ids)),
         ("Bytes", number(sample.bytes) if sample.bytes is not None else ""),

@@ -9,7 +9,7 @@ from typing import ClassVar, overload
 
 from ..answer import Answer
 from ..component import Component
-from ..declarations import EXAMPLES, FIELDS, MAPPING, frozenset_of_text
+from ..declarations import EXAMPLES, FIELDS, frozenset_of_text
 from ..errors import DataError
 from ..example import Example, prompt_text
 from ..hashing import seeded_hash
@@ -41,7 +41,6 @@ class Baseline(Component):
             "a frozenset of the kinds of answer that it gives, such as frozenset({'label'})", required=True
         ),
         "needs": FIELDS,
-        "sample_options": MAPPING,
         "sample_examples": EXAMPLES,
     }
     required_methods: ClassVar = (("answers",),)
@@ -126,24 +125,21 @@ class Random(Baseline):
     needs = frozenset({"prompt"})
 
     def answers(self, examples: Sequence[Example], kind: str, errors: Errors) -> list[Answer]:
-        """A choice with equal probabilities for all, or a span."""
-        return [self._choice(example) if kind == "label" else self._span(example, kind) for example in examples]
+        """One of the possible answers to each example."""
+        return [_drawn(example, self.possible(example, kind)) for example in examples]
 
     def possible(self, example: Example, kind: str) -> Sequence[Answer]:
-        """Each choice, or each span."""
-        if kind == "label":
-            return [self._choice(example, index) for index in range(len(_choices(example)))]
-        return _Spans(passage_of(example), kind)
+        """Each choice, with equal probabilities for all, or each span."""
+        if kind != "label":
+            return _Spans(passage_of(example), kind)
+        choices = _choices(example)
+        shares = (1 / len(choices),) * len(choices)
+        return [Answer(index, choice, shares) for index, choice in enumerate(choices)]
 
-    def _choice(self, example: Example, index: int | None = None) -> Answer:
-        size = len(_choices(example))
-        if index is None:
-            index = seeded_hash(0, "random answer", example.id) % size
-        return Answer(index, example.choices[index], (1 / size,) * size)
 
-    def _span(self, example: Example, kind: str) -> Answer:
-        spans = _Spans(passage_of(example), kind)
-        return spans[seeded_hash(0, "random span", example.id) % len(spans)]
+def _drawn(example: Example, possible: Sequence[Answer]) -> Answer:
+    """One of the answers, drawn by the example's id."""
+    return possible[seeded_hash(0, "random answer", example.id) % len(possible)]
 
 
 class _Spans(Sequence[Answer]):

@@ -50,7 +50,6 @@ class Task(Component):
         "blank_prompts": BOOLEAN,
         "blank_rows": BOOLEAN,
         "metric_defaults": MAPPING,
-        "sample_options": MAPPING,
         "sample_rows": all_of("a list of rows, each a mapping from columns to values", Mapping),
     }
     required_methods: ClassVar = (("example", "examples"),)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
-WITHOUT_BORDERS = frozenset(
-    {"BALINESE", "BOPOMOFO", "BURMESE", "CJK", "HANGUL", "HIRAGANA", "JAVANESE", "KATAKANA", "KATAKANA-HIRAGANA"}
-    | {"KHMER", "LAO", "MYANMAR", "NUSHU", "TAI", "TANGUT", "THAI", "TIBETAN", "YI"}
-)
-"""The first words of the names that Unicode gives to the characters of scripts without spaces between words.
+from ..scripts import UNSPACED, characters_of
+
+WITHOUT_BORDERS = (*UNSPACED, "Hangul")
+"""The scripts in which a word may begin or end between any two letters.
 
 Hangul is among them: Korean has spaces, but joins particles to words, which answers leave out.
 """
@@ -48,4 +48,12 @@ def _joined(character: str) -> bool:
         return True
     if unicodedata.category(character)[0] not in "LNM":
         return False
-    return unicodedata.name(character, "").partition(" ")[0] not in WITHOUT_BORDERS
+    return _without_borders().fullmatch(character) is None
+
+
+@cache
+def _without_borders() -> Any:
+    """The pattern of a character in a script without borders between words."""
+    import regex
+
+    return regex.compile(characters_of(*WITHOUT_BORDERS))

@@ -93,9 +93,12 @@ def test_a_card_and_a_file_that_contradict_each_other(tmp_path):
         first_row(tmp_path)
 
 
-def test_a_copy_of_a_row_keeps_names_and_place():
+def test_a_copy_of_a_row_keeps_all_but_the_values():
     row = Row({"a": 1}, place="row 3 of test", class_names=NAMES)
+    row.id, row.group, digest = "7", "north", row.digest
     copy = row.with_values({"a": 2})
     assert (copy, copy.place, copy.class_names) == ({"a": 2}, "row 3 of test", NAMES)
+    assert (copy.id, copy.group, copy.digest) == ("7", "north", Row({"a": 2}).digest)
+    assert (row, row.digest) == ({"a": 1}, digest)
     placed = Row({"a": 1}, file="x.csv", line=4).with_values({"b": 2})
     assert (placed, placed.file, placed.line, placed.place) == ({"a": 1, "b": 2}, "x.csv", 4, "x.csv:4")

@@ -1,14 +1,17 @@
 """Warnings of metrics that count words between spaces."""
 
+import json
+
 import pytest
 
+import gpttasks
 from gpttasks import Example
 from gpttasks.metrics.generation import Nist, NistOptions
 from gpttasks.metrics.sacrebleu_metrics import Bleu, BleuOptions, Chrf, ChrfOptions, Ter, TerOptions
 from gpttasks.metrics.speech import CharacterErrorRate, WordErrorRate
 from gpttasks.metrics.text import ExactMatch, TokenF1
 
-UNSPACED = ["今天天气很好。", "今日はいい天気です。", "วันนี้อากาศดีมาก", "សួស្តីពិភពលោក"]
+UNSPACED = ["今天天气很好。", "今日はいい天気です。", "วันนี้อากาศดีมาก", "សួស្តីពិភពលោក", "コーヒーだ", "ꦱꦸꦒꦼꦁꦲꦼꦚ꧀ꦗꦁ"]
 SPACED = [
     "the weather is good today",
     "сегодня очень хорошая погода",
@@ -65,3 +68,19 @@ def test_references_that_are_all_too_short_for_bleu(references, most):
     assert len(warnings) == (most is not None)
     assert all(f"the longest reference has only {most};" in warning for warning in warnings)
     assert Bleu(BleuOptions(effective_order=True)).warnings(of("Paris")) == ()
+
+
+def test_a_run_warns_once_of_a_metric_and_its_baselines(tmp_path):
+    (tmp_path / "test.jsonl").write_text(json.dumps({"q": "1?", "a": "今天天气很好。"}), "utf-8")
+    (tmp_path / "recipe.yaml").write_text(
+        "backbone: mock\n"
+        "task: {use: generation, data: {path: .}, prompt: '{{ q }}', target: '{{ a }}'}\n"
+        "head: generate\nadapt: none\nscore: {metrics: [{use: bleu, baseline: copy}, bleu]}\n"
+    )
+
+    def warned(*changes):
+        done = gpttasks.run(tmp_path / "recipe.yaml", *changes, out=tmp_path / f"run{len(changes)}")
+        return [text.partition(" splits")[0] for text in done.record.warnings if "splits words" in text]
+
+    assert warned() == ["bleu"]
+    assert warned("score.metrics=[{use: bleu, baseline: copy}]") == ["bleu_copy"]

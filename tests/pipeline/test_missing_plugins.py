@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gpttasks.backbones.run import OF_MODEL, finished_recipe
+from gpttasks.backbones.run import MODEL_KINDS, finished_recipe
 from gpttasks.cli import main
 from gpttasks.errors import RecipeError
 from gpttasks.plugins import load_plugins
@@ -97,7 +97,7 @@ def test_each_use_needs_its_own_kinds(run):
     plugins = load_plugins()
     recipe = finished_recipe(run, plugins)
     assert (recipe.task.name, recipe.backbone.name) == ("gone", "mock")
-    for needed, number in ((OF_MODEL | {"task"}, 1), (ALL_KINDS, 2)):
+    for needed, number in ((MODEL_KINDS | {"task"}, 1), (ALL_KINDS, 2)):
         with pytest.raises(RecipeError) as caught:
             finished_recipe(run, plugins, needed)
         assert str(caught.value).count("pip install gpttasks-wrong==1.2") == number

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from small_runs import run, samples, write_reviews
 
 from gpttasks import Example, Generate, LogLikelihood, Part, Readout, Rolling
-from gpttasks.answer import NOT_ASKED
 from gpttasks.cli import main
 from gpttasks.errors import DataError
+from gpttasks.pipeline.active_run import ActiveRun
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.pipeline.session import Session
 from gpttasks.pipeline.too_long import may_be_too_long, surely_fits
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import load_recipe
+from gpttasks.recipe.schema import TrainOptions
 
 LONG = "a very long film " * 60
 PROMPT = r'task.prompt="{{ text }}\nSentiment:"'  # no passage: nothing can be cut
@@ -58,7 +61,7 @@ def test_skipped_examples_count_as_wrong_and_the_measure_stays(long_recipe):
     for key in done.scores:
         assert done.scores[key].measure == whole.scores[key].measure
     rows = samples(done.folder)
-    missing = [row for row in rows if NOT_ASKED in row.detail]
+    missing = [row for row in rows if row.is_missing]
     assert len(missing) == 2
     assert all((row.answer, row.answer_value) == ("", None) for row in missing)
     right = [row.answer == row.right for row in rows]
@@ -77,6 +80,29 @@ def test_skipped_training_rows_are_left_out_and_counted(long_recipe):
     assert skipped["test"] == 2
     assert skipped["train"] + skipped["validation"] == 1
     assert sum("do not fit the context" in text for text in done.record.warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("role", "train", "said"),
+    [
+        ("test", None, "count as wrong"),
+        ("train", TrainOptions(), "are left out"),
+        ("validation", TrainOptions(validate={"every": 1}), "count as wrong"),
+        ("validation", TrainOptions(), "are left out"),  # the head is tuned on it
+    ],
+)
+def test_only_examples_that_are_scored_count_as_wrong(role, train, said):
+    warned = []
+    run = SimpleNamespace(record=SimpleNamespace(data={role: SimpleNamespace()}), warn=warned.append)
+    prepared = SimpleNamespace(
+        too_long={role: {"a1": "it has 900 tokens"}},
+        sets={role: SimpleNamespace(examples=[None] * 4)},
+        scored_role="test",
+        adaptation=SimpleNamespace(trains=train is not None),
+        recipe=SimpleNamespace(train=train),
+    )
+    ActiveRun.note_too_long(run, prepared, role)
+    assert warned == [f"1 of 4 examples of {role} do not fit the context and {said}; the first: a1: it has 900 tokens"]
 
 
 def test_check_data_counts_all_in_every_split(long_recipe, capsys):

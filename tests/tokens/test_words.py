@@ -27,6 +27,8 @@ def pieces(text: str) -> list[str]:
         ("می\u200cرود", ["می\u200cرود"]),
         ("हिन्दी में", ["हिन्दी", " ", "में"]),
         ("漢語です", list("漢語です")),
+        ("人々のｺｰﾋｰ", list("人々のｺｰﾋｰ")),  # signs that repeat a character or lengthen a vowel, in half width too
+        ("ᦀᦁᦂ", list("ᦀᦁᦂ")),  # New Tai Lue
         ("서울에서", list("서울에서")),
         ("GPT模型2", ["GPT", "模", "型", "2"]),
         ("😀😀", ["😀", "😀"]),
