@@ -35,7 +35,7 @@ RIGHT = {
 
 
 def registered(base, **changes):
-    """The plugins, and the component of a plugin ``mine`` that has these attributes; without those that are None."""
+    """The plugins, and the component of a plugin ``mine`` that has these attributes; without those that are ``...``."""
     attributes = {name: value for name, value in {**RIGHT[base], **changes}.items() if value is not ...}
     component = type("Odd", (base,), {"name": "odd", **attributes})
     plugins = Plugins()

@@ -7,10 +7,10 @@ import scipy.stats
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tokens.byte_tokenizers import film_bpe
 from transformers import LogitsProcessorList
 from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from gpttasks.backbones.scratch import train_bpe
 from gpttasks.engine.generation import generate
 from gpttasks.errors import RunFailed
 from gpttasks.example import as_prompt
@@ -18,7 +18,7 @@ from gpttasks.requests import Generate
 from gpttasks.tokens.stops import StopTexts
 from gpttasks.tokens.tokenizer import TextTokenizer
 
-BPE = TextTokenizer(train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64))
+BPE = TextTokenizer(film_bpe())
 
 QUESTION = as_prompt("Is it good?")
 
@@ -126,7 +126,7 @@ def test_with_keep_space_a_stop_text_may_come_first():
     assert ask(Model(text="\ngood\nbad"), stop=("\n",), keep_space=True).text == ""
 
 
-WITH_SPECIAL = train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64)
+WITH_SPECIAL = film_bpe()
 WITH_SPECIAL.add_special_tokens({"additional_special_tokens": ["<|eot|>", "<|sep|>"]})
 
 

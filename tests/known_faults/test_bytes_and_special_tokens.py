@@ -103,7 +103,7 @@ def test_unconditional_doubled_space():
         (WORD_MARKS, "there was a little ", ("girl", "5"), ["girl", "5"]),
     ],
 )
-def test_options_from_different_boundaries(tokenizer, prompt, options, predicted):
+def test_a_part_of_the_prompt_charged_to_one_option(tokenizer, prompt, options, predicted):
     """Only an option whose first token begins in the prompt was charged for that part; all now start from one place."""
     rows = [row(tokenizer, LogLikelihood(as_prompt(prompt), one, options)) for one in options]
     assert len({tuple(one.ids[: one.start]) for one in rows}) == 1

@@ -5,50 +5,24 @@ from __future__ import annotations
 import json
 
 import pytest
+from wrong_metric import METRIC, write_wrong
 
 from gpttasks.cli import main
 from gpttasks.data.media import media_of
-
-METRIC = """
-from gpttasks import Metric, hookimpl
-
-class Wrong(Metric):
-    name = "wrong"
-    needs = frozenset({"label"})
-    takes = frozenset({"label"})
-    def sample(self, example, answer):
-        return (float(answer.value != example.label),)
-    def total(self, rows):
-        return float(rows[:, 0].mean())
-
-@hookimpl
-def gpttasks_register(register):
-    register.metric(Wrong)
-    register.later("metric", "late", "no_such_module:Late")
-"""
-RECIPE = """\
-backbone: mock
-task: {use: classification, data: {path: data}, prompt: "{{ text }}", labels: [bad, good]}
-head: choice
-score: {split: test, metrics: [wrong]}
-"""
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The working directory, with a recipe, its data and a plugin."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    rows = [{"text": f"film {number}", "label": number % 2} for number in range(6)]
-    (tmp_path / "data" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "r.yaml").write_text(RECIPE)
-    (tmp_path / "plugin.py").write_text(METRIC)
+    write_wrong(tmp_path)
     return tmp_path
 
 
 def test_a_component_that_cannot_be_imported_disables_all_others(folder, capsys):
     """One bad `register.later` broke `list`, `check` and the schema; now it affects only recipes that use it."""
-    plugin = ["--plugin", "plugin.py"]
+    (folder / "wrong.py").write_text(METRIC + '    register.later("metric", "late", "no_such_module:Late")\n')
+    plugin = ["--plugin", "wrong.py"]
     assert main(["list", "metrics", *plugin]) == 0
     assert main(["check", "--schema", *plugin]) == 0
     assert main(["check", "r.yaml", *plugin]) == 0
@@ -60,7 +34,7 @@ def test_a_finished_run_is_locked_by_a_plugin_that_it_does_not_need(folder, caps
     """`predict` refused a run whose metric came from a missing plugin; a plugin is needed only where it is used, and
     then named.
     """
-    assert main(["run", "r.yaml", "--plugin", "plugin.py", "--out", "done"]) == 0
+    assert main(["run", "r.yaml", "--plugin", "wrong.py", "--out", "done"]) == 0
     record = json.loads((folder / "done" / "run.json").read_text())
     record["plugins"][-1] |= {"distribution": "gpttasks-wrong", "version": "1.2"}
     (folder / "done" / "run.json").write_text(json.dumps(record))
@@ -80,8 +54,8 @@ def test_a_finished_run_is_locked_by_a_plugin_that_it_does_not_need(folder, caps
 )
 def test_what_a_plugin_forgets_ends_in_an_internal_error(folder, changed, message, capsys):
     """A head without `gives` or a metric with a wrong `needs` failed deep in a run; it is refused at registration."""
-    (folder / "plugin.py").write_text(METRIC.replace('"label"', "'label'").replace(*changed))
-    assert main(["check", "r.yaml", "--plugin", "plugin.py"]) == 2
+    (folder / "wrong.py").write_text(METRIC.replace('"label"', "'label'").replace(*changed))
+    assert main(["check", "r.yaml", "--plugin", "wrong.py"]) == 2
     err = capsys.readouterr().err
     assert "the metric 'wrong'" in err
     assert message in err

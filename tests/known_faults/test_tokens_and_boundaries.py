@@ -7,14 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tokenizers import AddedToken
+from tokens.byte_tokenizers import film_bpe
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import gpttasks
-from gpttasks.backbones.scratch import train_bpe
 from gpttasks.engine.generation import generate
 from gpttasks.example import as_prompt
 from gpttasks.requests import Generate
-from gpttasks.tokens.rows import rows_of_request
 from gpttasks.tokens.tokenizer import TextTokenizer
 
 CHOICES = """
@@ -29,10 +28,6 @@ head: {{use: choice, separator: "{separator}"}}
 score: {{metrics: [accuracy], resamples: 20}}
 runtime: {{precision: fp32, device: cpu}}
 """
-
-
-def bpe():
-    return train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64)
 
 
 class Writer:
@@ -52,7 +47,7 @@ class Writer:
 @pytest.mark.parametrize("stop", [("<|eot|>",), ("bad", "<|eot|>")])
 def test_stop_text_is_special_token(stop):
     """A stop text that is a special token never ended the text; it ends the text where the model writes it."""
-    inner = bpe()
+    inner = film_bpe()
     inner.add_special_tokens({"additional_special_tokens": [AddedToken("<|eot|>", special=True)]})
     tokenizer = TextTokenizer(inner)
     written = [*tokenizer.encode("the good film"), inner.convert_tokens_to_ids("<|eot|>"), *tokenizer.encode(" a bad")]
@@ -71,7 +66,7 @@ def test_stop_text_is_special_token(stop):
 
 def test_decode_cleans_up_spaces():
     """Tokenizers with clean-up switched on lost the spaces before punctuation; decoding keeps the text as written."""
-    inner, calls = bpe(), []
+    inner, calls = film_bpe(), []
     inner.clean_up_tokenization_spaces = True
     tokenizer = TextTokenizer(inner)
     text = "x != y , he does n't know . the word 'social' and for 'manual'"
@@ -113,13 +108,10 @@ def test_options_from_different_boundaries(tmp_path, tiny_gpt2_folder):
 
 
 def test_trailing_space(tmp_path, tiny_gpt2_folder):
-    """A space at the end of a prompt changed the scores of options and the generated text; it no longer does."""
+    """A space at the end of a prompt changed the scores of options; it no longer does."""
     choices = ["positive", "17", "bad"]
     plain, space = (
         choice_run(tmp_path / name, tiny_gpt2_folder, prompt, choices, " ")
         for name, prompt in (("plain", "The answer:"), ("space", "The answer: "))
     )
     assert space == pytest.approx(plain, abs=1e-6)
-    tokenizer = TextTokenizer(bpe())
-    asked = [rows_of_request(tokenizer, Generate(as_prompt(text), 5), 64)[0] for text in ("a film:", "a film: ")]
-    assert list(asked[0].ids) == list(asked[1].ids)

@@ -176,7 +176,7 @@ def test_raw_warnings_and_warnings_printed_twice(recipe: Path, capfd: pytest.Cap
 
 
 def test_training_that_trains_nothing(recipe: Path) -> None:
-    """Training for two optimiser steps, or with a loss that does not fall, gave no warning; now it does."""
+    """Training for three optimiser steps gave no warning; now it does."""
     done = run(recipe, "out", *SHORT)
     assert any("3 optimiser steps, and fewer than 20 seldom change a model" in text for text in done.record.warnings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from wrong_metric import write_wrong
 
 from gpttasks.backbones.run import MODEL_KINDS, finished_recipe
 from gpttasks.cli import main
@@ -12,43 +13,12 @@ from gpttasks.errors import RecipeError
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe.resolve import ALL_KINDS
 
-PLUGIN = """
-from gpttasks import Metric, Options, hookimpl
-
-class Wrong(Metric):
-    name = "wrong"
-    needs = frozenset({"label"})
-    takes = frozenset({"label"})
-    def sample(self, example, answer):
-        return (float(answer.value != example.label),)
-    def total(self, rows):
-        return float(rows[:, 0].mean())
-
-@hookimpl
-def gpttasks_register(register):
-    register.metric(Wrong)
-"""
-RECIPE = """\
-backbone: mock
-task:
-  use: classification
-  data: {path: data}
-  prompt: "{{ text }}\\nKind:"
-  labels: [bad, good]
-head: choice
-score: {split: test, metrics: [accuracy, wrong]}
-"""
-
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """The folder of a finished run that was scored with a plugin's metric."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    rows = [{"text": f"film {number}", "label": number % 2} for number in range(6)]
-    (tmp_path / "data" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "r.yaml").write_text(RECIPE)
-    (tmp_path / "wrong.py").write_text(PLUGIN)
+    write_wrong(tmp_path)
     assert main(["run", "r.yaml", "--plugin", "wrong.py", "--out", "done"]) == 0
     capsys.readouterr()
     return tmp_path / "done"
@@ -119,8 +89,3 @@ def test_options_that_a_newer_plugin_does_not_have(run):
     assert [use.name for use in finished_recipe(run, plugins).score.metrics] == ["accuracy", "wrong"]
     with pytest.raises(RecipeError, match="former"):
         finished_recipe(run, plugins, ALL_KINDS)
-
-
-def test_a_backbone_that_needs_the_training_texts_says_so(run, capsys):
-    assert main(["run", "r.yaml", "backbone=scratch", "score.metrics=[accuracy]", "--out", "made"]) == 2
-    assert "the backbone 'scratch' needs the training texts" in capsys.readouterr().err

@@ -6,10 +6,16 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from gpttasks.backbones.scratch import train_bpe
 from gpttasks.tokens.tokenizer import TextTokenizer
 
 LETTER = bytes_to_unicode()
 BYTE = {letter: byte for byte, letter in LETTER.items()}
+
+
+def film_bpe() -> PreTrainedTokenizerFast:
+    """Byte-level BPE that was trained on one line about films, and writes its words with one token each."""
+    return train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64)
 
 
 def byte_level() -> TextTokenizer:

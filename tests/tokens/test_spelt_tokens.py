@@ -5,9 +5,9 @@ import copy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokens.byte_tokenizers import film_bpe
 from tokens.word_mark_tokenizers import WORD_MARKS
 
-from gpttasks.backbones.scratch import train_bpe
 from gpttasks.errors import DataError
 from gpttasks.example import Example, Part, as_prompt
 from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
@@ -16,7 +16,7 @@ from gpttasks.tokens.rows import row_with_answer, rows_of_request, rows_of_text
 from gpttasks.tokens.spelt_tokens import FIRST_MARK
 from gpttasks.tokens.tokenizer import TextTokenizer
 
-CHAT = train_bpe(["the good film, a bad film; good films are positive\n"] * 9, 300, 64)
+CHAT = film_bpe()
 CHAT.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|eot|>"]})
 CHAT.add_tokens(["<think>"])
 BPE = TextTokenizer(CHAT)
