@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..component import Component
 from ..declarations import BOOLEAN, EXAMPLES, FIELDS, TEXT, Declaration, frozenset_of_text
 from ..errors import PluginError
+from .bins import calibration_error
 from .intervals import STATISTICS, Statistic
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ class Metric(Component):
     statistic:
         what ``total`` is, which chooses the method of the interval. ``share``: the share of samples whose first number
         is 1 and not 0; ``mean``: the mean of the first numbers; ``ratio``: the sum of the first numbers divided by
-        that of the second, or a function of it; ``corpus`` (the default): any other function of all samples;
-        ``none``: one for which no interval is valid. Only ``corpus`` and ``none`` need a ``total`` of their own.
+        that of the second, or a function of it; ``calibration``: the gap between the means of the first numbers
+        (confidences from 0 to 1) and of the second (1 if right, else 0) in each bin (the third), weighted by its
+        samples; ``corpus`` (the default): any other function of all samples; ``none``: one for which no interval is
+        valid. Only ``corpus`` and ``none`` need a ``total`` of their own.
 
     needs:
         the example fields it reads (``label``, ``references``, ...).
@@ -181,14 +184,28 @@ class Metric(Component):
 
         May be NaN where the score is undefined on these rows (it is then reported as null, with the reason).
         """
-        if self.statistic in ("share", "mean"):
-            return float(rows[:, 0].mean())
-        if self.statistic == "ratio":
-            return ratio_of_sums(rows)
+        total = ratio_of_sums(rows) if self.statistic == "ratio" else declared_total(self, rows)
+        if total is not None:
+            return total
         raise PluginError(
             f"metric {self.name!r} has no total()",
-            hint="define total(rows), or declare statistic as share, mean or ratio",
+            hint="define total(rows), or declare statistic as share, mean, ratio or calibration",
         )
+
+
+def declared_total(metric: Metric, rows: np.ndarray) -> float | None:
+    """The total of ``rows`` where the statistic that the metric declares settles it; None where it does not.
+
+    Raises PluginError for samples whose numbers are not what the statistic needs.
+    """
+    if metric.statistic in ("share", "mean"):
+        return float(rows[:, 0].mean())
+    if metric.statistic != "calibration":
+        return None
+    try:
+        return calibration_error(rows)
+    except ValueError as error:
+        raise PluginError(f"metric {metric.name!r} declares statistic 'calibration': {error}") from error
 
 
 def ratio_of_sums(rows: np.ndarray) -> float:

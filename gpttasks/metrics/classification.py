@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
+from bisect import bisect_left
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -212,11 +214,12 @@ class CalibrationError(Metric):
     """The expected calibration error: how far the probability of the likeliest class is from how often it is right.
 
     Samples fall into bins of equal width by that probability, a bin's upper edge belonging to it; the gaps of the bins
-    are averaged, weighted by their samples. Of classes that tie, the first counts. From few samples the error is
-    too high, and its interval too narrow.
+    are averaged, weighted by their samples. Of classes that tie, the first counts. From few samples the error is too
+    high; its interval takes this into account.
     """
 
     name = "calibration_error"
+    statistic = "calibration"
     needs = frozenset({"label"})
     takes = frozenset({"label"})
     reads = frozenset({"scores"})
@@ -225,17 +228,15 @@ class CalibrationError(Metric):
     options: CalibrationErrorOptions
 
     def sample(self, example: Example, answer: Answer) -> tuple[float, ...]:
-        """(probability of the likeliest class, 1 if that class is right, else 0)."""
+        """(probability of the likeliest class, 1 if that class is right, else 0, the number of the bin)."""
         gold, probabilities = _gold_and_probabilities(example, answer)
-        confidence = max(probabilities)
-        return min(confidence, 1.0), float(probabilities.index(confidence) == gold)
+        highest = max(probabilities)
+        confidence = min(highest, 1.0)
+        return confidence, float(probabilities.index(highest) == gold), float(bisect_left(self._edges, confidence))
 
-    def total(self, rows: np.ndarray) -> float:
-        """The weighted mean of the gaps."""
+    @cached_property
+    def _edges(self) -> list[float]:
+        """The edges between bins."""
         import numpy as np
 
-        bins = self.options.bins
-        confidence, right = rows[:, 0], rows[:, 1]
-        bin_of = np.searchsorted(np.linspace(0.0, 1.0, bins + 1)[1:-1], confidence)
-        gaps = np.bincount(bin_of, weights=confidence - right, minlength=bins)
-        return float(np.abs(gaps).sum() / len(rows))
+        return list(np.linspace(0.0, 1.0, self.options.bins + 1)[1:-1])

@@ -2,26 +2,40 @@
 
 The kind of statistic that a metric declares chooses the method. Sources: Wilson (1927) for shares; Korn and Graubard
 (1998) for shares over groups; Cameron, Gelbach and Miller (2008) for the cluster-robust t interval; Efron (1987) for
-BCa. ``benchmarks/intervals.py`` measures how often each covers the true value.
+BCa; ``bins.py`` names those of calibration errors. ``benchmarks/intervals.py`` measures how often each covers the true
+value.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from .bins import calibration_ends, unexplained
 from .resampling import Total, Units, acceleration_of, bca_ends, percentile_ends, resampled_totals
+from .wilson import wilson_ends
 
 if TYPE_CHECKING:
     import numpy as np
 
-Statistic = Literal["share", "mean", "ratio", "corpus", "none"]
+Statistic = Literal["share", "mean", "ratio", "calibration", "corpus", "none"]
 """What the total of a metric is: the share of right samples, the mean of a number per sample, the quotient of two sums
-(or a function of it), any other function of all samples, or one for which no interval is valid."""
+(or a function of it), the gaps between confidence and share of right answers over bins, any other function of all
+samples, or one for which no interval is valid."""
 
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+
+RULES: Mapping[Statistic, str] = {
+    "share": "wilson",
+    "mean": "t-or-bca",
+    "ratio": "bca",
+    "calibration": "bins",
+    "corpus": "bca",
+    "none": "none",
+}
+"""The methods that the interval of a statistic may have; see :func:`interval_rule`."""
 
 FEW_GROUPS = 10
 """Below this number of groups an interval is not to be relied on."""
@@ -49,7 +63,8 @@ class Interval:
     low, high:
         its ends; both None where there is no interval, and ``reason`` says why.
     method:
-        ``wilson``, ``t``, ``bca`` or ``percentile``, over groups with ``-groups``; ``none`` without an interval.
+        ``wilson``, ``t``, ``bca``, ``percentile`` or ``bins``, over groups with ``-groups``; ``none`` without an
+        interval.
     groups:
         how many groups there are; None where samples are independent.
     reason:
@@ -65,8 +80,7 @@ class Interval:
 
 def interval_rule(statistic: Statistic, *, grouped: bool) -> str:
     """The methods that such a score may have, as the measure names them, for example ``t-or-bca-groups``."""
-    rules = {"share": "wilson", "mean": "t-or-bca", "ratio": "bca", "corpus": "bca", "none": "none"}
-    methods = rules[statistic]
+    methods = RULES[statistic]
     return f"{methods}-groups" if grouped and methods != "none" else methods
 
 
@@ -84,6 +98,7 @@ def interval_of(
 
     With ``groups`` (one name per row; None: the row is its own group) samples of one group may depend on each other. A
     ``share`` and a ``mean`` are of the first column; a share that has values other than 0 and 1 is treated as a mean.
+    The columns of a ``calibration`` are those of :func:`~gpttasks.metrics.bins.calibration_error`.
     The same arguments give the same interval.
 
     Raises ValueError for a level outside (0, 1), resamples below 1 or another number of groups than of rows.
@@ -98,6 +113,8 @@ def interval_of(
         return _none(count, "no interval from a single group")
     if statistic == "share" and _is_binary(rows):
         found = _wilson(units, level, count)
+    elif statistic == "calibration":
+        found = _calibration(units, level, resamples, seed, count)
     elif len(units) < 2:
         found = _none(count, "no interval from a single sample")
     elif statistic in ("share", "mean") and not (len(units) >= BCA_SAMPLES and _skewed(units)):
@@ -132,38 +149,41 @@ def _with_caution(found: Interval, units: Units, groups: int | None) -> Interval
 
 def _wilson(units: Units, level: float, groups: int | None) -> Interval:
     """Wilson's interval of a share; over groups, on the effective number of samples and with t(groups - 1)."""
+    n, share = len(units.rows), float(units.rows[:, 0].mean())
+    effect = 1.0 if groups is None else _design_effect(units, units.rows[:, 0] - share, share * (1 - share) / n)
+    low, high = wilson_ends(share, n / effect, _quantile(level, groups))
+    return Interval(low, high, "wilson" if groups is None else "wilson-groups", groups)
+
+
+def _calibration(units: Units, level: float, resamples: int, seed: int, groups: int | None) -> Interval:
+    """The interval of a calibration error; over groups, with a design effect and t(groups - 1)."""
+    effect = 1.0 if groups is None else _design_effect(units, *unexplained(units.rows))
+    ends = calibration_ends(units.rows, level, _quantile(level, groups), effect, resamples, seed)
+    return Interval(*ends, "bins" if groups is None else "bins-groups", groups)
+
+
+def _quantile(level: float, groups: int | None) -> float:
+    """The quantile of the level: of the normal distribution or, over groups, of t(groups - 1)."""
     from scipy.special import ndtri, stdtrit
 
-    n, share = float(len(units.rows)), float(units.rows[:, 0].mean())
-    if groups is None:
-        quantile, effective, method = float(ndtri((1 + level) / 2)), n, "wilson"
-    else:
-        quantile, method = float(stdtrit(groups - 1, (1 + level) / 2)), "wilson-groups"
-        # Few groups underrate their correlation, by chance down to none: it is taken to be at least LEAST_ICC.
-        effective = n / (1 + LEAST_ICC * (n / groups - 1))
-        variance = _group_variance(units, share)
-        if variance > 0:
-            effective = min(effective, share * (1 - share) / variance)
-    low, high = wilson_ends(share, effective, quantile)
-    return Interval(low, high, method, groups)
+    return float(ndtri((1 + level) / 2) if groups is None else stdtrit(groups - 1, (1 + level) / 2))
 
 
-def wilson_ends(share: float, n: float, quantile: float) -> tuple[float, float]:
-    """The ends of Wilson's interval for a share of ``n`` samples, with the quantile of the level (1.96 for 95 %)."""
-    squared = quantile**2
-    middle = (share + squared / (2 * n)) / (1 + squared / n)
-    half = quantile * math.sqrt(share * (1 - share) / n + squared / (4 * n * n)) / (1 + squared / n)
-    # The ends of shares 0 and 1 are exact; elsewhere rounding must not put an end outside.
-    return (0.0 if share == 0 else max(0.0, middle - half)), (1.0 if share == 1 else min(1.0, middle + half))
+def _design_effect(units: Units, residuals: np.ndarray, independent: float) -> float:
+    """By how much the variance of a mean over groups is larger than ``independent``, that of independent samples.
+
+    Few groups underrate their correlation, by chance down to none: it is taken to be at least LEAST_ICC.
+    """
+    least = 1 + LEAST_ICC * (len(units.rows) / len(units) - 1)
+    return max(least, _group_variance(units, residuals) / independent) if independent > 0 else least
 
 
-def _group_variance(units: Units, mean: float) -> float:
-    """The variance of the mean of the first column that allows for dependence within units (CR1)."""
+def _group_variance(units: Units, residuals: np.ndarray) -> float:
+    """The variance of a mean that allows for dependence within units (CR1), from each row's deviation from it."""
     import numpy as np
 
     n, count = len(units.rows), len(units)
-    residuals = units.sums(units.rows[:, 0] - mean)
-    return float(np.sum(residuals**2)) / n**2 * count / (count - 1)
+    return float(np.sum(units.sums(residuals) ** 2)) / n**2 * count / (count - 1)
 
 
 def _t(units: Units, level: float, groups: int | None) -> Interval:
@@ -171,7 +191,7 @@ def _t(units: Units, level: float, groups: int | None) -> Interval:
     from scipy.special import stdtrit
 
     mean = float(units.rows[:, 0].mean())
-    error = math.sqrt(_group_variance(units, mean))
+    error = math.sqrt(_group_variance(units, units.rows[:, 0] - mean))
     if error <= 1e-12 * max(1.0, abs(mean)):
         what = "samples" if groups is None else "groups"
         return _none(groups, f"no interval: all {len(units):,} {what} have the same value")

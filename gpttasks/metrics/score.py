@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError, RunFailed, one_line
+from .base import declared_total
 from .evaluate_metric import evaluate_total
 from .expectation import expected_score
 from .intervals import Interval, interval_of
@@ -133,14 +134,13 @@ def score_expected(
 
 
 def _check_statistic(metric: Metric, rows: np.ndarray, value: float, key: str) -> None:
-    """Raises PluginError where a share or a mean is not the mean of the first numbers, as its interval supposes."""
-    if metric.statistic not in ("share", "mean"):
-        return
-    mean = float(rows[:, 0].mean())
-    if not math.isclose(value, mean, rel_tol=1e-9, abs_tol=1e-12):
+    """Raises PluginError where the total is not what the metric declares, as its interval supposes."""
+    total = declared_total(metric, rows)
+    if total is not None and not math.isclose(value, total, rel_tol=1e-9, abs_tol=1e-12):
+        of_which = "calibration error" if metric.statistic == "calibration" else "mean of the first numbers"
         raise PluginError(
-            f"metric {key!r} declares statistic {metric.statistic!r}, but its total is {value} and the mean of the "
-            f"first numbers of its samples is {mean}",
+            f"metric {key!r} declares statistic {metric.statistic!r}, but its total is {value} and the {of_which} "
+            f"of its samples is {total}",
             hint='declare statistic = "corpus" for any other function of the samples',
         )
 

@@ -68,10 +68,21 @@ def _score_row(key: str, score: Mapping[str, Any], noted: str) -> ScoreRow:
     )
 
 
+METHODS = {
+    "wilson": "Wilson",
+    "t": "t",
+    "bca": "BCa",
+    "percentile": "percentiles",
+    "bins": "Wilson by bin",
+    "none": "",
+}
+"""How the report calls the methods of intervals."""
+
+
 def _method(name: str) -> str:
     """``Wilson``, ``BCa over groups``; an empty text without an interval."""
     method, _, over = name.partition("-")
-    shown = {"wilson": "Wilson", "t": "t", "bca": "BCa", "percentile": "percentiles", "none": ""}.get(method, method)
+    shown = METHODS.get(method, method)
     return f"{shown} over groups" if over else shown
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..answer import Answer, AnswerKind, no_answer
 from ..backbones.mock import Mock
+from ..errors import PluginError, one_line
 from ..example import Example
+from ..metrics.base import declared_total
 from ..metrics.evaluate_metric import needed_fields, read_fields
 from ..metrics.rows import sample_rows
 from .faults import Fault, error_text, is_refusal, rule, run_rules
@@ -118,7 +120,9 @@ def statistic_as_declared(subject: MetricSubject) -> Iterator[str]:
     parts = (rows, rows[: len(rows) // 2], rows[::3], subject.rows(subject.gold))
     is_mean = all(_same(float(metric.total(part)), float(part[:, 0].mean())) for part in parts)
     is_binary = all(((part[:, 0] == 0) | (part[:, 0] == 1)).all() for part in parts)
-    if statistic in ("share", "mean") and not is_mean:
+    if statistic == "calibration":
+        yield from _other_than_calibration(metric, parts)
+    elif statistic in ("share", "mean") and not is_mean:
         yield f"got a total that is not the mean of the first numbers of the samples, expected it for a {statistic}"
     elif statistic == "share" and not is_binary:
         yield "got samples whose first number is neither 0 nor 1, expected only these for a share"
@@ -127,6 +131,18 @@ def statistic_as_declared(subject: MetricSubject) -> Iterator[str]:
         yield f"got a total that is the mean of the first numbers of the samples, expected statistic = {better}"
     elif statistic == "ratio" and not _same(float(metric.total(2 * rows)), float(metric.total(rows))):
         yield "got another total for doubled numbers, expected the same for a ratio of two sums"
+
+
+def _other_than_calibration(metric: Metric, parts: Sequence[np.ndarray]) -> Iterator[str]:
+    for part in parts:
+        try:
+            expected = declared_total(metric, part)
+        except PluginError as error:
+            yield one_line(error)
+            return
+        if not _same(float(metric.total(part)), float(expected or 0.0)):
+            yield f"got a total that is not the calibration error {expected} of its samples"
+            return
 
 
 @rule("correct sample() and total(), or set higher_is_better")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gpttasks.metrics.base import ratio_of_sums
+from gpttasks.metrics.bins import calibration_error
 from gpttasks.metrics.intervals import interval_of, interval_rule
 from gpttasks.metrics.resampling import Units, acceleration_of, bca_ends, resampled_totals
 
@@ -264,3 +265,71 @@ def test_rules_as_the_measure_names_them():
     assert interval_rule("share", grouped=True) == "wilson-groups"
     assert interval_rule("mean", grouped=False) == "t-or-bca"
     assert interval_rule("none", grouped=True) == "none"
+
+
+def calibrated(generator, n, right, low=0.5, bins=10):
+    """Rows of confidences from ``low`` to 1 that are right with the probability that ``right`` gives for each."""
+    confidence = generator.uniform(low, 1, n)
+    return np.stack([confidence, generator.random(n) < right(confidence), np.ceil(confidence * bins)], axis=1)
+
+
+@pytest.mark.parametrize("n", [20, 100, 1000])
+@pytest.mark.parametrize(
+    ("right", "error"),
+    [
+        (lambda confidence: confidence, 0.0),
+        (lambda confidence: confidence - 0.2, 0.2),
+        (lambda confidence: np.where(confidence > 0.9, confidence - 0.3, confidence), 0.06),
+    ],
+    ids=["calibrated", "overconfident", "overconfident where it is surest"],
+)
+def test_the_interval_of_a_calibration_error_covers_the_error_of_the_population(n, right, error):
+    generator, covered = np.random.default_rng(0), 0
+    for trial in range(200):
+        rows = calibrated(generator, n, right)
+        found = interval_of(rows, calibration_error, "calibration", resamples=100, seed=trial)
+        assert found.low <= calibration_error(rows) <= found.high
+        covered += found.low <= error <= found.high
+    assert covered >= 0.92 * 200
+
+
+def test_a_calibration_error_in_one_bin_has_the_interval_of_a_share():
+    rows = np.array([[0.9, number % 3 == 0, 9] for number in range(300)], float)  # right in a third, by far too few
+    found = interval_of(rows, calibration_error, "calibration")
+    share = stats.binomtest(100, 300).proportion_ci(0.95, method="wilson")
+    assert ends(found) == pytest.approx((0.9 - share.high, 0.9 - share.low))
+    assert (found.method, found.groups, found.reason) == ("bins", None, None)
+
+
+def test_a_model_that_is_always_right_and_sure_of_it_may_yet_be_wrong():
+    found = interval_of(np.array([[1.0, 1, 9]] * 20), calibration_error, "calibration")
+    assert ends(found) == pytest.approx((0.0, 1 - stats.binomtest(20, 20).proportion_ci(method="wilson").low))
+
+
+def test_groups_widen_the_interval_of_a_calibration_error():
+    generator = np.random.default_rng(0)
+    groups, covered = [str(number // 20) for number in range(400)], 0
+    for trial in range(200):
+        rows = calibrated(generator, 400, lambda confidence: confidence - 0.2)
+        shifts = np.repeat(generator.uniform(-0.2, 0.2, 20), 20)  # some groups are easier than others
+        rows[:, 1] = generator.random(400) < rows[:, 0] - 0.2 + shifts
+        found = interval_of(rows, calibration_error, "calibration", groups=groups, resamples=100, seed=trial)
+        covered += found.low <= 0.2 <= found.high
+        alone = interval_of(rows, calibration_error, "calibration", resamples=100, seed=trial)
+        assert found.high - found.low > alone.high - alone.low
+    assert (found.method, found.groups) == ("bins-groups", 20)
+    assert covered >= 0.92 * 200
+    assert interval_rule("calibration", grouped=True) == "bins-groups"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([0.9, 1], "got 2 numbers for a sample"),
+        ([1.2, 1, 3], "got a sample with the numbers"),
+        ([0.9, 0.5, 3], "got a sample"),
+    ],
+)
+def test_a_calibration_error_of_other_numbers_is_refused(row, message):
+    with pytest.raises(ValueError, match=f"{message}.*, expected a confidence from 0 to 1"):
+        calibration_error(np.array([row]))

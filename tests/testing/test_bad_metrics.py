@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from found_rules import COUNTER, rules
 
-from gpttasks.metrics.classification import F1, Accuracy
+from gpttasks.metrics.classification import F1, Accuracy, CalibrationError
 from gpttasks.metrics.text import ExactMatch, TokenF1
 from gpttasks.testing import Fault, NonConforming, assert_conforms, check_metric
 
@@ -60,6 +60,15 @@ class NoMean(F1):
     statistic = "mean"
 
 
+class NoConfidence(Accuracy):
+    statistic = "calibration"
+
+
+class NoCalibration(CalibrationError):
+    def total(self, rows):
+        return super().total(rows) / 2
+
+
 class NoRatio(Accuracy):
     statistic = "ratio"
 
@@ -85,6 +94,8 @@ class BestAsWorst(ExactMatch):
     [
         (Undeclared, "statistic-as-declared"),
         (NoShare, "statistic-as-declared"),
+        (NoConfidence, "statistic-as-declared"),
+        (NoCalibration, "statistic-as-declared"),
         (NoMean, "statistic-as-declared"),
         (NoRatio, "statistic-as-declared"),
         (RandomMetric, "deterministic"),
