@@ -8,11 +8,15 @@
 - Shares over groups: the share of each group is drawn from a beta distribution with the given correlation within groups
   (ICC), then each sample with that share.
 - Means: of normal and lognormal samples.
-- Ratios and corpus metrics: the samples of finished runs are the population; samples are drawn from it with
-  replacement, and the true value is the score of the whole run. Metrics of the kinds share, mean and none are left out.
+- Calibration errors: of confidences that are right as often as they say, or less often. The true value is the error of
+  the population in the same bins.
+- Ratios, corpus metrics and calibration errors: the samples of finished runs are the population; samples are drawn from
+  it with replacement, and the true value is the score of the whole run. Metrics of the kinds share, mean and none are
+  left out.
 
 Next to each coverage stands that of the percentile bootstrap. Where no interval is given, the draw is left out, and
-the share of such draws is shown. Prints one table and writes ``benchmarks/results/intervals.json``.
+the share of such draws is shown. Prints one table and writes ``benchmarks/results/intervals.json``. With ``--only
+PART``, the results of the other parts and of other runs are kept.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from tables import intervals
 
 from gpttasks import Run, Session, read_run
 from gpttasks.metrics.base import Metric
+from gpttasks.metrics.bins import calibration_error
+from gpttasks.metrics.classification import CalibrationErrorOptions
 from gpttasks.metrics.intervals import Interval, Statistic, interval_of
 from gpttasks.metrics.resampling import Total, Units, percentile_ends, resampled_totals
 from gpttasks.plugins import load_plugins
@@ -190,6 +196,43 @@ def _normal_groups(count: int) -> Draw:
     return draw
 
 
+def calibration_errors(trials: int) -> Iterator[Row]:
+    """Calibration errors in the 15 bins of the metric; groups have shares of right answers of their own."""
+    confidences: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+        "confidences 0.5 to 1": lambda generator, n: generator.uniform(0.5, 1, n),
+        "confidences mostly above 0.9": lambda generator, n: generator.beta(30, 1, n),
+    }
+    for where, confidence in confidences.items():
+        for error in (0.0, 0.05, 0.15):  # the share of right answers is below the confidence by this much
+            for n in (20, 60, 100, 300, 1000, 2000):
+                draw = _answered(confidence, error, n)
+                yield _calibration_error(f"{error:g}, {where}", n, error, draw, trials)
+    for count in (10, 20, 50):
+        draw = _answered(confidences["confidences 0.5 to 1"], 0.15, count * 10, count)
+        yield _calibration_error(f"0.15, {count} groups of 10", count * 10, 0.15, draw, trials)
+
+
+def _calibration_error(what: str, n: int, error: float, draw: Draw, trials: int) -> Row:
+    name = f"calibration error {what}"
+    return simulated(name, n, error, draw, "calibration", calibration_error, trials=trials, beside=trials // 4)
+
+
+def _answered(
+    confidence: Callable[[np.random.Generator, int], np.ndarray], error: float, n: int, count: int | None = None
+) -> Draw:
+    """Rows of a calibration error; with ``count`` groups, whose shares of right answers differ by up to 0.3."""
+    edges = np.linspace(0, 1, CalibrationErrorOptions().bins + 1)[1:-1]
+    groups = None if count is None else [str(index * count // n) for index in range(n)]
+
+    def draw(generator: np.random.Generator) -> tuple[np.ndarray, list[str | None] | None]:
+        sure = confidence(generator, n)
+        shifts = 0 if count is None else np.repeat(generator.uniform(-0.15, 0.15, count), n // count)
+        right = generator.random(n) < sure - error + shifts
+        return np.stack([sure, right, np.searchsorted(edges, sure)], axis=1), groups
+
+    return draw
+
+
 def metrics_of(run: Run) -> Iterator[tuple[str, Metric, np.ndarray]]:
     """The resampled metrics of a run that score the model's answers, with the statistics of its samples."""
     recipe = load_recipe(run.folder / "recipe.yaml", [], load_plugins([]))
@@ -197,12 +240,12 @@ def metrics_of(run: Run) -> Iterator[tuple[str, Metric, np.ndarray]]:
         parts = session.parts(recipe)
     samples = run.samples()
     for key, metric in parts.metrics.items():
-        if metric.statistic in ("ratio", "corpus") and not run.scores[key].of_baseline:
+        if metric.statistic in ("ratio", "corpus", "calibration") and not run.scores[key].of_baseline:
             yield key, metric, np.array([sample.statistics[key] for sample in samples])
 
 
 def resampled_metrics(run: Run, trials: int) -> Iterator[Row]:
-    """Ratios and corpus metrics, with the samples of a run as the population."""
+    """Ratios, corpus metrics and calibration errors, with the samples of a run as the population."""
     for key, metric, population in metrics_of(run):
         name, truth, total = f"{key} of {run.document['name']}", metric.total(population), metric.total
         for n in (20, 60, 100, 300, 1000):
@@ -214,17 +257,32 @@ def _drawn_from(population: np.ndarray, n: int) -> Draw:
     return lambda generator: (population[generator.integers(0, len(population), n)], None)
 
 
+PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
+    "shares": lambda trials: exact_shares(),
+    "groups": grouped_shares,
+    "means": means,
+    "calibration": calibration_errors,
+}
+
+
 def main() -> None:
     """Measure, print the table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="the folder of a finished run")
     parser.add_argument("--trials", type=int, default=2000, help="draws for each simulated coverage")
     parser.add_argument("--resampled-trials", type=int, default=1000, help="draws for each resampled metric")
+    parser.add_argument("--only", choices=[*PARTS], action="append", help="a part to measure; may be repeated")
     arguments = parser.parse_args()
-    rows = [*exact_shares(), *grouped_shares(arguments.trials), *means(arguments.trials)]
+    file = RESULTS / "intervals.json"
+    kept = json.loads(file.read_text("utf-8"))["rows"] if arguments.only else []
+    rows = {(row["what"], row["n"]): row for row in kept}
+    for name, part in PARTS.items():
+        if not arguments.only or name in arguments.only:
+            rows |= {(row["what"], row["n"]): row for row in part(arguments.trials)}
     for folder in arguments.runs:
-        rows.extend(resampled_metrics(read_run(folder), arguments.resampled_trials))
-    (RESULTS / "intervals.json").write_text(json.dumps({"rows": rows}, indent=2) + "\n", "utf-8")
+        found = resampled_metrics(read_run(folder), arguments.resampled_trials)
+        rows |= {(row["what"], row["n"]): row for row in found}
+    file.write_text(json.dumps({"rows": list(rows.values())}, indent=2) + "\n", "utf-8")
     print(intervals())
 
 

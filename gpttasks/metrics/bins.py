@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CLEAR = 3.0
 """From this number of standard errors on, a bin's gap is not an accident."""
 
+AT_ONCE = 2**18
+"""The samples of simulated answers that are held in memory together."""
+
 
 def calibration_error(rows: np.ndarray) -> float:
     """The gaps of the bins, weighted by their samples; ``rows`` is [samples, 3]: confidence, right (0 or 1), bin.
@@ -91,14 +94,16 @@ def calibration_ends(
 def _seeming_errors(rows: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """The sum of the samples' gaps if they were right as often as their confidences say, drawn ``resamples`` times.
 
-    One draw is held in memory at a time.
+    Draws of at most ``AT_ONCE`` samples in all are held in memory at a time, or one draw.
     """
     import numpy as np
 
     if not len(rows):
         return np.zeros(resamples)
-    generator = np.random.default_rng(seed)
-    _, bin_of = np.unique(rows[:, 2], return_inverse=True)
-    confidence = rows[:, 0]
-    drawn = (confidence - (generator.random(len(rows)) < confidence) for _ in range(resamples))
-    return np.array([np.abs(np.bincount(bin_of, weights=one)).sum() for one in drawn])
+    generator, in_order = np.random.default_rng(seed), rows[np.argsort(rows[:, 2], kind="stable")]
+    confidence, first = in_order[:, 0], np.flatnonzero(np.diff(in_order[:, 2], prepend=np.nan) != 0)
+    parts, together = [], max(1, AT_ONCE // len(rows))
+    for done in range(0, resamples, together):
+        right = generator.random((min(together, resamples - done), len(rows))) < confidence
+        parts.append(np.abs(np.add.reduceat(confidence - right, first, axis=1)).sum(axis=1))
+    return np.concatenate(parts)
