@@ -64,6 +64,8 @@ class LogLikelihood:
     beside:
         the continuations that this one is compared with. All have the same boundary, the earliest among them, and the
         same prompt, cut so that the longest continuation fits. If empty, only this continuation sets the boundary.
+    prompts:
+        the prompts that this one is compared with, if they differ: all keep the same number of shots.
     without_prompt:
         ask instead how likely the same tokens are with nothing before them.
     special:
@@ -76,6 +78,7 @@ class LogLikelihood:
     beside: tuple[str, ...] = ()
     without_prompt: bool = False
     special: Spans = ()
+    prompts: tuple[Prompt, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -241,8 +241,7 @@ def _readout_reply(request: Readout, answered: list[tuple[TokenRow, RowReply]]) 
 
 
 def _rolling_reply(request: Rolling, answered: list[tuple[TokenRow, RowReply]]) -> Reply:
-    size = len(prompt_text(request.prompt).encode("utf-8", "surrogatepass"))
-    tokens = sum(row.predicted for row, _ in answered)
+    tokens, size = (sum(getattr(row, name) for row, _ in answered) for name in ("predicted", "bytes"))
     return RollingReply(sum(reply.logprob for _, reply in answered), tokens, size)
 
 

@@ -23,7 +23,7 @@ def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Pr
     if tokens <= context:
         return prompt, NOTHING_CUT
     full, dropped, at_start = tokens, 0, 0
-    while tokens > context and (fewer_shots := _without_first_shot(prompt)) is not None:
+    while tokens > context and (fewer_shots := without_first_shots(prompt, 1)) != prompt:
         prompt, dropped = fewer_shots, dropped + 1
         tokens = full = length(prompt)  # dropped shots are counted as shots, not as tokens
     while tokens > context:
@@ -39,11 +39,10 @@ def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Pr
     return prompt, Cut(tokens=full - tokens, shots=dropped, at_start=at_start)
 
 
-def _without_first_shot(prompt: Prompt) -> Prompt | None:
-    for index, part in enumerate(prompt):
-        if part.kind == "shot":
-            return prompt[:index] + prompt[index + 1 :]
-    return None
+def without_first_shots(prompt: Prompt, count: int) -> Prompt:
+    """The prompt without its first ``count`` shots."""
+    first = [index for index, part in enumerate(prompt) if part.kind == "shot"][:count]
+    return tuple(part for index, part in enumerate(prompt) if index not in first)
 
 
 def _longest_passage(prompt: Prompt) -> int | None:
@@ -57,13 +56,15 @@ def _cut_passage(
 ) -> Prompt:
     """The prompt with as much of the passage at ``index`` as fits."""
     part = prompt[index]
-    special = (part.special,) if part.special else ()
-    ends = [0, *tokenizer.token_ends(part.text, *special)]
+    ends = [0, *tokenizer.token_ends(part.text, part.special)]
     last = len(ends) - 1
 
     def cut_to(tokens: int) -> Prompt:
-        at_start = part.keep == "start"
-        kept = part.piece(0, ends[tokens]) if at_start else part.piece(ends[last - tokens], len(part.text))
+        length = len(part.text)
+        if part.keep == "start":
+            kept = part.piece(0, ends[tokens])
+        else:  # the tokenizer may drop white space after the last token: without tokens nothing is left
+            kept = part.piece(ends[last - tokens] if tokens else length, length)
         return (*prompt[:index], kept, *prompt[index + 1 :])
 
     def tokens_at(tokens: int) -> int:

@@ -53,7 +53,7 @@ class Tokenizer(Protocol):
 
         special:
             the spans of the text in which the text of a special token becomes that token; elsewhere it is plain text.
-            Callers omit it if there are none, so a tokenizer without special tokens does not need this parameter.
+            A tokenizer without special tokens ignores it.
         """
         ...
 

@@ -70,8 +70,9 @@ class LanguageModeling(Task):
             yield from super().examples(rows)
             return
         for name, lines in groupby(rows, key=self._document_of):
-            text = join.join(self._template.render_text(line) for line in lines)
-            yield Example([Part(text, "passage")], id="" if name is None else str(name))
+            between = Part.with_special_tokens(join)
+            parts = [part for line in lines for part in (between, *self._template.render(line))]
+            yield Example(parts[1:], id="" if name is None else str(name))
 
     def _document_of(self, row: Row) -> Any:
         return None if self.options.document is None else row[self.options.document]

@@ -7,7 +7,18 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gpttasks import Example, ListColumn, Options, Row, Task, Template, TemplateText, TextList, UnusableRow
+from gpttasks import (
+    Example,
+    ListColumn,
+    Options,
+    PlainTemplateText,
+    Row,
+    Task,
+    Template,
+    TemplateText,
+    TextList,
+    UnusableRow,
+)
 
 
 class MultipleChoiceOptions(Options):
@@ -20,7 +31,7 @@ class MultipleChoiceOptions(Options):
         description="one context for each choice: a column, or a list of templates. The choice is then the one whose "
         "context makes the continuation the likeliest, as in WinoGrande, and the prompt is only shown to people",
     )
-    continuation: TemplateText | None = Field(
+    continuation: PlainTemplateText | None = Field(
         None, description="the template of the text that follows each of the contexts, with the white space before it"
     )
     label: str = Field("label", description="the column that identifies the right choice")
@@ -100,7 +111,7 @@ class MultipleChoice(Task):
         label = self._label(row, choices)
         if self._contexts is None or self._continuation is None:
             return Example(self._prompt.render(row), choices=choices, label=label)
-        contexts = self._contexts.render(row)
+        contexts = self._contexts.prompts(row)
         if len(contexts) != len(choices):
             raise UnusableRow(
                 row.problem(f"got {len(contexts)} contexts for {len(choices)} choices, expected one each")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from gpttasks.data.rows import Row
 from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, UnusableRow
-from gpttasks.example import Part, prompt_text
+from gpttasks.example import Part, prompt_text, special_places
 from gpttasks.tasks.reading import ExampleReader
 from gpttasks_generation.generation import Generation, GenerationOptions
 from gpttasks_generation.language_modeling import LanguageModeling, LanguageModelingOptions
@@ -136,6 +136,8 @@ class TestGeneration:
             ({"target": "{{ text | pasage }}"}, "did you mean 'passage'"),
             ({"references": ["{{ a }}", "{% if %}"]}, "line 1 of the template"),
             ({"references": 3}, "references"),
+            ({"target": "{{ text | passage }}"}, "target\n.* passage and media have an effect only in a prompt"),
+            ({"references": ["{{ a | media }}"]}, "passage and media have an effect only in a prompt"),
             ({"reference": "x"}, "reference"),
         ],
     )
@@ -179,7 +181,13 @@ class TestLanguageModeling:
     def test_the_template_is_of_one_row(self):
         task = modeling(prompt="{{ speaker }}: {{ line }}", join="\n")
         (found,) = read(task, {"speaker": "A", "line": "Hm?"}, {"speaker": "B", "line": "Hm."})
-        assert found.prompt == (Part("A: Hm?\nB: Hm.", "passage"),)
+        assert prompt_text(found.prompt) == "A: Hm?\nB: Hm."
+
+    def test_special_tokens_of_the_template_and_of_what_joins(self):
+        task = modeling(prompt="<s>{{ text }}", join="</s>")
+        (found,) = read(task, {"text": "One <s>."}, {"text": "Two."})
+        assert prompt_text(found.prompt) == "<s>One <s>.</s><s>Two."
+        assert special_places(found.prompt) == ((0, 3), (11, 18))
 
     @pytest.mark.parametrize("join", [None, "\n"])
     def test_a_missing_column_is_named(self, join):
