@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from gpttasks.data.rows import Row
 from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, UnusableRow
-from gpttasks.example import Part, prompt_text, special_places
+from gpttasks.example import Part, prompt_text
 from gpttasks.tasks.reading import ExampleReader
 from gpttasks_generation.generation import Generation, GenerationOptions
 from gpttasks_generation.language_modeling import LanguageModeling, LanguageModelingOptions
@@ -181,13 +181,13 @@ class TestLanguageModeling:
     def test_the_template_is_of_one_row(self):
         task = modeling(prompt="{{ speaker }}: {{ line }}", join="\n")
         (found,) = read(task, {"speaker": "A", "line": "Hm?"}, {"speaker": "B", "line": "Hm."})
-        assert prompt_text(found.prompt) == "A: Hm?\nB: Hm."
+        assert found.prompt == (Part("A: Hm?\nB: Hm.", "passage"),)
 
     def test_special_tokens_of_the_template_and_of_what_joins(self):
         task = modeling(prompt="<s>{{ text }}", join="</s>")
         (found,) = read(task, {"text": "One <s>."}, {"text": "Two."})
         assert prompt_text(found.prompt) == "<s>One <s>.</s><s>Two."
-        assert special_places(found.prompt) == ((0, 3), (11, 18))
+        assert [found.prompt[0].text[first:last] for first, last in found.prompt[0].special] == ["<s>", "</s>", "<s>"]
 
     @pytest.mark.parametrize("join", [None, "\n"])
     def test_a_missing_column_is_named(self, join):
