@@ -40,6 +40,8 @@ class TokenRow:
         the place of each token of the passage in it, as (first character, character after the last).
     cut:
         what was cut from the prompt.
+    preferred:
+        whether the reply has to have the most likely token in the place of the first predicted one that is not.
     family:
         equal for rows that begin alike, such as the options of one example; None for a row that shares nothing.
     """
@@ -56,6 +58,7 @@ class TokenRow:
     places: tuple[tuple[int, int], ...] = ()
     cut: Cut = NOTHING_CUT
     family: Hashable = None
+    preferred: bool = False
 
     @property
     def reads(self) -> Sequence[int]:
@@ -167,6 +170,8 @@ def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, contex
     row = row_after(request.prompt)
     if request.prompts:
         row = _with_equal_shots(row, request, row_after)
+    if request.preferred:
+        row = replace(row, preferred=True)
     if not request.without_prompt:
         return [row]
     start = list(tokenizer.starts_with) or [_fallback_start(tokenizer)]
