@@ -54,8 +54,15 @@ class MultipleChoiceOptions(Options):
 
     @model_validator(mode="after")
     def _prompt_without_answer(self) -> MultipleChoiceOptions:
-        if self.label in Template(self.prompt).columns:
-            raise ValueError(f"prompt: it shows the right answer, which is in the column {self.label!r}; take that out")
+        shown = {"prompt": Template(self.prompt).columns}
+        if self.label_as != "text":  # a text may be one of the choices
+            lists = {"choices": self.choices, "contexts": self.contexts}
+            shown |= {name: TextList(value).columns for name, value in lists.items() if isinstance(value, list)}
+            shown |= {"continuation": Template(self.continuation).columns} if self.continuation is not None else {}
+        for name, columns in shown.items():
+            if self.label in columns:
+                message = f"it shows the right answer, which is in the column {self.label!r}; take that out"
+                raise ValueError(f"{name}: {message}")
         return self
 
 

@@ -132,3 +132,12 @@ def test_a_context_cannot_be_cut(recipe: Path) -> None:
     recipe.write_text(recipe.read_text("utf-8").replace("{{ option2 }}", "{{ option2 | passage }}"), "utf-8")
     with pytest.raises(UserError, match=r"contexts.*the filters passage and media have an effect only in a prompt"):
         run(recipe, "cut")
+
+
+def test_the_right_answer_of_a_sample_is_the_choice(recipe: Path) -> None:
+    """The continuation is the same for all choices, and is not the answer."""
+    done = run(recipe, "right", "score.shots=0")
+    found = samples(done.folder)
+    assert [one.right for one in found] == [one.choices[one.label] for one in found]
+    accuracy = sum(one.right == one.answer for one in found) / len(found)
+    assert accuracy == pytest.approx(done.scores["accuracy"].value)

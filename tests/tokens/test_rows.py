@@ -370,3 +370,18 @@ def test_prompts_that_are_compared_keep_the_same_number_of_shots():
     assert rows[0].family == rows[1].family
     for row, prompt in zip(rows, CONTEXTS, strict=True):
         assert row.ids == joined_row(BPE, prompt[1:], " is").ids
+
+
+@pytest.mark.parametrize("keep", ["start", "end"])
+@pytest.mark.parametrize("room", [40, 60, 80])
+def test_passages_that_are_cut_keep_equally_many_tokens(keep, room):
+    letters = ["xyz " * 60, "uvw " * 50, "a b"]
+    row = prompt_row(
+        BPE, [Part(letters[0], "passage", keep=keep), *(Part(text, "passage") for text in letters[1:])], room
+    )
+    text = BPE.decode(row.ids)
+    kept = [len(BPE.encode("".join(one for one in text if one in f"{marks} "))) for marks in ("xyz", "uvw")]
+    assert text.endswith("a b")
+    assert abs(kept[0] - kept[1]) <= 6  # the spaces are counted with both
+    assert len(row.ids) > room - 3
+    assert row.cut.at_start == (0 if keep == "start" else pytest.approx(row.cut.tokens * 0.56, rel=0.15))
