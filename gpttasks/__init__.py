@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     )
     from .tasks.baselines import Baseline
     from .tasks.task import Task
-    from .tasks.template import ListColumn, Template, TemplateText, TextList
+    from .tasks.template import ListColumn, PlainTemplateText, Template, TemplateText, TextList
     from .tasks.transcripts import normalised_transcript, word_errors
     from .tokens.rows import TokenRow, row_with_answer, rows_of_request, rows_of_text
     from .tokens.tokenizer import Tokenizer
@@ -99,6 +99,7 @@ __all__ = [
     "Metric",
     "Options",
     "Part",
+    "PlainTemplateText",
     "PluginError",
     "Problem",
     "Prompt",
@@ -200,7 +201,7 @@ _MODULES = {
     ),
     ".tasks.baselines": ("Baseline",),
     ".tasks.task": ("Task",),
-    ".tasks.template": ("ListColumn", "Template", "TemplateText", "TextList"),
+    ".tasks.template": ("ListColumn", "PlainTemplateText", "Template", "TemplateText", "TextList"),
     ".tasks.transcripts": ("normalised_transcript", "word_errors"),
     ".tokens.rows": ("TokenRow", "row_with_answer", "rows_of_request", "rows_of_text"),
     ".tokens.tokenizer": ("Tokenizer",),

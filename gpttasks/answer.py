@@ -74,6 +74,10 @@ def _close_answers(one: Answer, other: Answer) -> bool:
     return close(one.value, other.value) and close(one.scores, other.scores)
 
 
+def _no_columns(example: Example, answer: Answer) -> Mapping[str, Any]:
+    return {}
+
+
 def _any(example: Example, answer: Answer) -> bool:
     return True
 
@@ -90,6 +94,8 @@ class AnswerKind:
         convert a value to JSON types, for samples.parquet, and back.
     show:
         returns the answer to an example as people read it; by default, the answer's text.
+    columns:
+        returns further columns for the answer to an example where ``gpttasks predict`` writes a table, in JSON types.
     same:
         whether two answers to one example are the same, up to rounding; by default, whether their values and scores
         are equal, with numbers within 1e-4.
@@ -107,6 +113,7 @@ class AnswerKind:
     store: Callable[[Any], Any] = _unchanged
     load: Callable[[Any], Any] = _unchanged
     show: Callable[[Example, Answer], str] = _answer_text
+    columns: Callable[[Example, Answer], Mapping[str, Any]] = _no_columns
     same: Callable[[Answer, Answer], bool] = _close_answers
     fits: Callable[[Example, Answer], bool] = _any
     measures: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from .answer import CLOSE, Answer, AnswerKind
 from .example import Example
@@ -133,8 +134,23 @@ def _drawn_likelihood(examples: Sequence[Example], place: int) -> Answer:
     return _likelihood(20.0 + _draw(examples, place) % 50, greedy=False)
 
 
-def _nats(example: Example, answer: Answer) -> str:
-    return str(answer.value)
+def _shown_likelihood(example: Example, answer: Answer) -> str:
+    """Whether the model preferred the target, and what else it preferred; without a target, how likely the text is."""
+    nats, tokens, size = answer.scores
+    if example.target is None:
+        per_token = f", {nats / tokens:.4g} per token" if tokens else ""
+        return f"{nats:.6g} nats{per_token}" + (f", {nats / math.log(2) / size:.4g} bits per byte" if size else "")
+    right = example.target.strip()
+    if answer.detail.get("greedy"):
+        return f"hit: {right} ({nats:.4g} nats)"
+    preferred = answer.text if answer.text.strip() else repr(answer.text)
+    return f"miss: {preferred if answer.text else 'something else'} instead of {right} ({nats:.4g} nats)"
+
+
+def _likelihood_columns(example: Example, answer: Answer) -> Mapping[str, Any]:
+    nats, tokens, size = answer.scores
+    preferred = {} if example.target is None else {"hit": answer.detail.get("greedy"), "preferred": answer.text}
+    return {**preferred, "nats": nats, "tokens": int(tokens), "bytes": int(size)}
 
 
 CORE_KINDS: Mapping[str, AnswerKind] = MappingProxyType(
@@ -156,7 +172,8 @@ CORE_KINDS: Mapping[str, AnswerKind] = MappingProxyType(
             AnswerKind(
                 "nll",
                 "the negative log-likelihood of a text, in nats",
-                show=_nats,
+                show=_shown_likelihood,
+                columns=_likelihood_columns,
                 fits=_is_likelihood,
                 measures=True,
                 right=_right_likelihood,

@@ -64,6 +64,10 @@ class LogLikelihood:
     beside:
         the continuations that this one is compared with. All have the same boundary, the earliest among them, and the
         same prompt, cut so that the longest continuation fits. If empty, only this continuation sets the boundary.
+    preferred:
+        whether the reply has to say what the model preferred.
+    prompts:
+        the prompts that this one is compared with, if they differ: all keep the same number of shots.
     without_prompt:
         ask instead how likely the same tokens are with nothing before them.
     special:
@@ -76,6 +80,8 @@ class LogLikelihood:
     beside: tuple[str, ...] = ()
     without_prompt: bool = False
     special: Spans = ()
+    prompts: tuple[Prompt, ...] = ()
+    preferred: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,10 @@ class LogLikelihoodReply:
 
     bytes:
         the number of UTF-8 bytes in the predicted text: from the boundary to the end of the continuation.
+    preferred:
+        the predicted text up to its first token that was not the most likely one, with the most likely token in the
+        place of that one; the whole predicted text if ``greedy``. None if the request does not ask for it, or the
+        backbone cannot tell.
     """
 
     logprob: float
@@ -91,6 +101,7 @@ class LogLikelihoodReply:
     greedy: bool
     cut: Cut = NOTHING_CUT
     bytes: int = 0
+    preferred: str | None = None
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def predict(
     """Answer new input with the model of a finished run.
 
     Rows of a file keep their columns and get a column prediction and, if there are choices, a column
-    probability_CHOICE for each. Without --output, a terminal shows a table and a pipe gets JSON Lines.
+    probability_CHOICE for each; likelihoods get columns such as prediction_nats. Without --output, a terminal shows a
+    table and a pipe gets JSON Lines.
 
     Example: gpttasks predict runs/imdb-lora-0a1b2c3d4e5f "A film to remember."
     """

@@ -42,7 +42,7 @@ def _taken(column: str) -> DataError:
 
 
 def output_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """The columns of each row, then ``prediction`` and ``probability_<choice>``.
+    """The columns of each row, then ``prediction``, ``prediction_<column>`` and ``probability_<choice>``.
 
     Raises DataError for a row that has one of these columns already.
     """
@@ -51,6 +51,7 @@ def output_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 
 def _output_row(prediction: Prediction) -> dict[str, Any]:
     added: dict[str, Any] = {PREDICTION: prediction.text}
+    added |= {f"{PREDICTION}_{name}": value for name, value in prediction.columns.items()}
     added |= {f"probability_{choice}": probability for choice, probability in prediction.scores.items()}
     taken = sorted(added.keys() & prediction.row.keys())
     if taken:

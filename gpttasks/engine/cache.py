@@ -21,7 +21,7 @@ from ..errors import full_disk
 from ..hashing import bytes_digest
 from ..requests import Cut, Engine, GenerateReply, LogLikelihoodReply, ReadoutReply, Reply, Request, RollingReply
 
-VERSION = 5
+VERSION = 6
 """The version of the engines' numbers and of this file's layout. Raise it when either changes: older replies are then
 ignored."""
 

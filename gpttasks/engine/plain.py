@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ..model.causal_lm import CausalLM
     from ..model.states import Forward
+    from ..tokens.tokenizer import TextTokenizer
 
 REQUESTS_AT_ONCE = 4096
 """The number of requests whose token ids are in memory at the same time."""
@@ -43,11 +44,17 @@ REQUESTS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class RowReply:
-    """The numbers that a forward pass gives for one row."""
+    """What a forward pass gives for one row.
+
+    miss:
+        for a row that asks what the model preferred: the index of the first predicted token that is not the most likely
+        one, and the id of the most likely one; None without such a token.
+    """
 
     logprob: float = 0.0
     greedy: bool = True
     values: tuple[float, ...] = ()
+    miss: tuple[int, int] | None = None
 
 
 class LocalEngine:
@@ -119,7 +126,7 @@ class LocalEngine:
         with torch.inference_mode(), _evaluating(self.lm.model, self.modules, media):
             replies = self._read_rows(rows, report)
             texts = self._write(to_write, advance)
-        return texts_and_replies(requests, texts, zip(owners, rows, replies, strict=True))
+        return texts_and_replies(requests, texts, zip(owners, rows, replies, strict=True), self.lm.tokenizer)
 
     def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
         """The reply to each row; ``report`` is called with the indices of the rows that are done."""
@@ -162,6 +169,10 @@ class LocalEngine:
             for place, (values, likeliest) in enumerate(parts):
                 if rows[place].module is None:
                     replies[place] = RowReply(float(values.double().sum()), bool(likeliest.all()))
+            misses = first_misses(rows, greedy, targets.counts)
+            best = targets.logits[[index for index, _ in misses.values()]].argmax(-1).tolist() if misses else ()
+            for (place, (_, miss)), token in zip(misses.items(), best, strict=True):
+                replies[place] = replace(replies[place], miss=(miss, token))
         for name, layer in {(row.module, row.layer) for row in rows if row.module is not None}:
             places = [place for place, row in enumerate(rows) if (row.module, row.layer) == (name, layer)]
             chosen = set(places)
@@ -209,8 +220,27 @@ def _evaluating(*modules: nn.Module | None) -> Iterator[None]:
             module.train(was_training)
 
 
+def first_misses(rows: Sequence[TokenRow], greedy: torch.Tensor, counts: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """For each row that asks what the model preferred, the first predicted token that is not the most likely one.
+
+    greedy: [n], bool, for the n predicted tokens of all rows; counts: their number in each row.
+
+    Returns the token's index among the n tokens and in its row, by the index of the row.
+    """
+    misses, done = {}, 0
+    for index, (row, count) in enumerate(zip(rows, counts, strict=True)):
+        if row.preferred and not (likeliest := greedy[done : done + count]).all():
+            miss = int(likeliest.int().argmin())
+            misses[index] = (done + miss, miss)
+        done += count
+    return misses
+
+
 def texts_and_replies(
-    requests: Sequence[Request], texts: Mapping[int, Reply], answered: Iterable[tuple[int, TokenRow, RowReply]]
+    requests: Sequence[Request],
+    texts: Mapping[int, Reply],
+    answered: Iterable[tuple[int, TokenRow, RowReply]],
+    tokenizer: TextTokenizer,
 ) -> list[Reply]:
     """One reply for each request: the generated text, or one made from the replies to its rows.
 
@@ -225,28 +255,32 @@ def texts_and_replies(
             )
         by_request[index].append((row, reply))
     return [
-        texts[index] if index in texts else _REPLIES[type(request)](request, by_request[index])
+        texts[index] if index in texts else _REPLIES[type(request)](by_request[index], tokenizer)
         for index, request in enumerate(requests)
     ]
 
 
-def _log_likelihood_reply(request: LogLikelihood, answered: list[tuple[TokenRow, RowReply]]) -> Reply:
+def _log_likelihood_reply(answered: list[tuple[TokenRow, RowReply]], tokenizer: TextTokenizer) -> Reply:
     ((row, reply),) = answered
-    return LogLikelihoodReply(reply.logprob, row.predicted, reply.greedy, row.cut, row.bytes)
+    preferred = None
+    if row.preferred:
+        predicted = list(row.ids[row.start :])
+        ids = predicted if reply.miss is None else [*predicted[: reply.miss[0]], reply.miss[1]]
+        preferred = tokenizer.decode(ids, with_special=True)
+    return LogLikelihoodReply(reply.logprob, row.predicted, reply.greedy, row.cut, row.bytes, preferred)
 
 
-def _readout_reply(request: Readout, answered: list[tuple[TokenRow, RowReply]]) -> Reply:
+def _readout_reply(answered: list[tuple[TokenRow, RowReply]], tokenizer: TextTokenizer) -> Reply:
     ((row, reply),) = answered
     return ReadoutReply(reply.values, row.cut, row.places)
 
 
-def _rolling_reply(request: Rolling, answered: list[tuple[TokenRow, RowReply]]) -> Reply:
-    size = len(prompt_text(request.prompt).encode("utf-8", "surrogatepass"))
-    tokens = sum(row.predicted for row, _ in answered)
+def _rolling_reply(answered: list[tuple[TokenRow, RowReply]], tokenizer: TextTokenizer) -> Reply:
+    tokens, size = (sum(getattr(row, name) for row, _ in answered) for name in ("predicted", "bytes"))
     return RollingReply(sum(reply.logprob for _, reply in answered), tokens, size)
 
 
-_REPLIES: dict[type, Callable[[Any, list[tuple[TokenRow, RowReply]]], Reply]] = {
+_REPLIES: dict[type, Callable[[list[tuple[TokenRow, RowReply]], TextTokenizer], Reply]] = {
     LogLikelihood: _log_likelihood_reply,
     Readout: _readout_reply,
     Rolling: _rolling_reply,

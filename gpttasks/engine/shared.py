@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ..tokens.prefix import common_beginning
 from ..tokens.rows import TokenRow
 from .batches import TokenBudget
 from .generation import Text, end_tokens, next_tokens
-from .plain import LocalEngine, RowReply, shown_in_errors
+from .plain import LocalEngine, RowReply, first_misses, shown_in_errors
 from .target_logprobs import target_logprobs
 from .tree import Block, group_paths, into_blocks, worth_reading_once
 
@@ -57,7 +58,9 @@ class SharedEngine(LocalEngine):
         for index, row in enumerate(rows):
             if index in replies:
                 continue
-            equal_rows[(tuple(row.ids), row.start, row.module, row.at, row.groups, row.pooling)].append(index)
+            equal_rows[(tuple(row.ids), row.start, row.module, row.at, row.groups, row.pooling, row.preferred)].append(
+                index
+            )
         duplicates = {indices[0]: indices for indices in equal_rows.values()}
         paths = {index: rows[index] for index in duplicates}
         families: dict[Any, list[int]] = defaultdict(list)
@@ -126,6 +129,12 @@ class SharedEngine(LocalEngine):
             parts = zip(scored, torch.split(logprobs, sizes), torch.split(greedy, sizes), strict=True)
             for index, values, likeliest in parts:
                 replies[index] = RowReply(float(values.sum()), bool(likeliest.all()))
+            misses = first_misses([rows[index] for index in scored], greedy, sizes)
+            if misses:
+                places = [at[scored[number]][miss] for number, (_, miss) in misses.items()]
+                best = head(flat[places]).argmax(-1).tolist()
+                for (number, (_, miss)), token in zip(misses.items(), best, strict=True):
+                    replies[scored[number]] = replace(replies[scored[number]], miss=(miss, token))
         for name in {module for index in at if (module := rows[index].module) is not None}:
             chosen = [index for index in at if rows[index].module == name]
             states = flat[[place for index in chosen for place in at[index]]]

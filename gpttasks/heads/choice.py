@@ -92,7 +92,7 @@ class Choice(TextHead):
     def requests(self, example: Example) -> list[Request]:
         """One log-likelihood an option; with ``unconditional`` as many again without the prompt."""
         if example.contexts:
-            return [self._after_context(example, context) for context in example.contexts]
+            return [self._after(context, example) for context in example.contexts]
         options = self._continuations(example)
         special = separator_places(example, prompt_text(example.prompt), self.separator)
         asked: list[Request] = [LogLikelihood(example.prompt, one, options, special=special) for one in options]
@@ -110,11 +110,12 @@ class Choice(TextHead):
         detail = {"logprobs": logprobs, "tokens": tokens, "near_tie": near_tie(values), "tie": tie}
         return Answer(best, example.choices[best], softmax(values), detail)
 
-    def _after_context(self, example: Example, context: Prompt) -> Request:
+    def _after(self, context: Prompt, example: Example) -> Request:
         """The log-likelihood of the target after one of the contexts."""
         text = prompt_text(context)
         target = answer_after(example, text, example.target or "", self.separator)
-        return LogLikelihood(context, target, (target,), special=separator_places(example, text, self.separator))
+        special = separator_places(example, text, self.separator)
+        return LogLikelihood(context, target, (target,), special=special, prompts=example.contexts)
 
     def _continuations(self, example: Example) -> tuple[str, ...]:
         return continuations(example, example.choices, self.separator)

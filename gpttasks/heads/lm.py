@@ -35,8 +35,8 @@ class LanguageModel(TextHead):
 
     Of an example with a target, it is the target that is predicted, after the prompt. The answer's scores are (nats,
     tokens, bytes) of what was predicted, from which perplexity and bits per byte are computed. With a target they count
-    from the boundary between prompt and target, and the answer's detail says whether each token was the most likely one
-    (``greedy``).
+    from the boundary between prompt and target. The answer's text is then what the model preferred, and its detail
+    says whether that is the target (``greedy``): whether each of its tokens was the most likely one.
     """
 
     name = "lm"
@@ -69,11 +69,15 @@ class LanguageModel(TextHead):
                 f"example {example.id}: the reply to a log-likelihood has 0 bytes, of which perplexity is computed",
                 hint="the backbone has to fill LogLikelihoodReply.bytes",
             )
-        detail = {"greedy": reply.greedy} if isinstance(reply, LogLikelihoodReply) else {}
         assert isinstance(reply, (LogLikelihoodReply, RollingReply))
-        return Answer(-reply.logprob, "", (-reply.logprob, float(reply.tokens), float(reply.bytes)), detail)
+        scores = (-reply.logprob, float(reply.tokens), float(reply.bytes))
+        if isinstance(reply, RollingReply):
+            return Answer(-reply.logprob, "", scores)
+        preferred = reply.preferred or ""
+        return Answer(-reply.logprob, preferred.strip() or preferred, scores, {"greedy": reply.greedy})
 
     def _request(self, example: Example, target: str) -> LogLikelihood:
         prompt = prompt_text(example.prompt)
         special = separator_places(example, prompt, self.separator)
-        return LogLikelihood(example.prompt, answer_after(example, prompt, target, self.separator), special=special)
+        continuation = answer_after(example, prompt, target, self.separator)
+        return LogLikelihood(example.prompt, continuation, special=special, preferred=True)

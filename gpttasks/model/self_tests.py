@@ -123,8 +123,8 @@ def _small_model_supports(lm: CausalLM) -> tuple[Capabilities | None, Scope]:
     change = max((length for length in lengths_of_change(model.config) if length < lm.context), default=0)
     if change <= LONGEST_TESTED:
         return None, Scope(change + BEGINNING)
-    supports = replace(lm.supports, batches=YES, cache=YES, masks=YES)
-    for name in ("packing", "sharing", "ragged", "left_padding"):
+    supports = replace(lm.supports, batches=YES, cache=YES)
+    for name in ("masks", "packing", "sharing", "ragged", "left_padding"):
         supports = supports.with_result(
             name, unless(f"its change of behaviour at {change} tokens cannot be tested: {found}")
         )

@@ -53,6 +53,11 @@ class Answered:
         return "" if self.answer.is_missing else self.kind.show(self.example, self.answer)
 
     @property
+    def columns(self) -> Mapping[str, Any]:
+        """What else ``gpttasks predict`` writes about it, by column."""
+        return {} if self.answer.is_missing else self.kind.columns(self.example, self.answer)
+
+    @property
     def empty(self) -> bool:
         """Whether it is a blank text, and no blank text is among the right answers."""
         if not isinstance(self.answer.value, str) or self.answer.value.strip():

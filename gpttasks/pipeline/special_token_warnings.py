@@ -28,7 +28,7 @@ def spelt_tokens_warning(prepared: PreparedRun, examples: Sequence[Example], wha
         return None
     return (
         f"{count:,} of {len(examples):,} {what} examples contain the text of a special token, such as {named!r}: "
-        "it is treated as plain text, since only the template can insert special tokens"
+        "it is treated as plain text, since only the template of a prompt can insert special tokens"
     )
 
 

@@ -72,7 +72,7 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
         "task": {
             "use": recipe.task.name,
             "data": _to_plain_values(recipe.data, defaults=False),
-            **_to_plain_values(recipe.task.options, defaults=False),
+            **{name: _in_order(value) for name, value in _to_plain_values(recipe.task.options, defaults=False).items()},
         },
         "head": _use(recipe.head, defaults=False),
         "adapt": _use(recipe.adapt, defaults=False),
@@ -104,6 +104,13 @@ def _wherever_installed(value: Any) -> Any:
     if isinstance(value, list):
         return [_wherever_installed(item) for item in value]
     return wherever_installed(value) if isinstance(value, str) else value
+
+
+def _in_order(value: Any) -> Any:
+    """A mapping whose keys are not sorted becomes a list of pairs: the order of ``labels`` numbers the classes."""
+    if isinstance(value, dict) and list(value) != sorted(value, key=str):
+        return [[key, item] for key, item in value.items()]
+    return value
 
 
 def _use(use: Use, *, defaults: bool = True) -> dict[str, Any]:

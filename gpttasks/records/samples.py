@@ -80,8 +80,8 @@ class Sample:
 
     @property
     def right(self) -> str | None:
-        """The right answer as text: the target, the right choice or the first reference; None if it is not known."""
-        if self.target is not None:
+        """The right answer as text, as in :attr:`gpttasks.Example.gold_text`; None if it is not known."""
+        if self.target is not None and not self.contexts:
             return self.target
         if self.choices and self.label is not None:
             return self.choices[self.label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Literal
 from ..records.samples import Sample
 from .words import DASH, as_number, number, probability, shorten
 
-SampleKind = Literal["label", "nll", "text", "number", "labels"]
+SampleKind = Literal["label", "nll", "target", "text", "number", "labels"]
 
 FIRST, WORST = 200, 500
 LONGEST_TEXT = 20_000
@@ -79,7 +80,7 @@ class Judged:
 @dataclass(frozen=True)
 class SampleSet:
     """All samples of a run and their kind: ``label`` has choices, ``labels`` several right ones, ``number`` a number,
-    ``nll`` is text that was read, ``text`` the rest.
+    ``nll`` is text that was read, ``target`` a text whose likelihood after the prompt was computed, ``text`` the rest.
 
     judge, not_judged:
         the key of the metric that says what is wrong, or of the first metric, which does not; else empty.
@@ -134,6 +135,8 @@ def report_samples(samples: Sequence[Sample], judged: Judged | None = None) -> S
 
 def _by_kind(samples: Sequence[Sample]) -> SampleSet:
     given = [one for one in samples if not one.is_missing]
+    if given and all(_is_likelihood(one) and one.target is not None for one in given):
+        return SampleSet("target", [_likelihood(place, one) for place, one in enumerate(samples, 1)])
     if given and all(_is_likelihood(one) for one in given):
         return SampleSet("nll", [_likelihood(place, one) for place, one in enumerate(samples, 1)])
     if given and all(_is_number(one) for one in given):
@@ -179,17 +182,21 @@ def _distance(answer: str, right: Sequence[str]) -> float:
 
 
 def _is_likelihood(sample: Sample) -> bool:
-    """Whether the answer is a likelihood: a number without text and probabilities."""
+    """Whether the answer is a likelihood: a number without probabilities, and without text if there is no target."""
     value = sample.answer_value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return not sample.answer and is_number and not _options(sample)
+    return is_number and not _options(sample) and (not sample.answer or "greedy" in sample.detail)
 
 
 def _likelihood(place: int, sample: Sample) -> ReportedSample:
     if sample.is_missing:
-        return ReportedSample(place, sample, None, (), None, False)
+        return ReportedSample(place, sample, sample.target, (), None, sample.target is not None)
+    nats = float(sample.answer_value)
     tokens, bytes_ = sample.scores[1:] if len(sample.scores) == 3 else (None, None)
-    return ReportedSample(place, sample, None, (), None, False, None, float(sample.answer_value), tokens, bytes_)
+    if sample.target is None:
+        return ReportedSample(place, sample, None, (), None, False, None, nats, tokens, bytes_)
+    wrong, right_probability = not sample.detail.get("greedy"), math.exp(-max(nats, 0.0))
+    return ReportedSample(place, sample, sample.target, (), right_probability, wrong, None, nats, tokens, bytes_)
 
 
 def _answered(place: int, sample: Sample, options: tuple[tuple[str, float], ...]) -> ReportedSample:
@@ -236,6 +243,7 @@ COLUMNS: dict[SampleKind, tuple[str, ...]] = {
     "labels": ("Right", "Answer"),
     "number": ("Right", "Answer", "Off by"),
     "nll": ("Nats per token", "Nats", "Tokens"),
+    "target": ("Right", "Preferred", "p(right)", "Nats"),
 }
 
 
@@ -248,11 +256,13 @@ def view(sample: ReportedSample, kind: SampleKind) -> SampleView:
     else:
         right = DASH if sample.right is None else shorten(sample.right, 60)
         cells = [(right, True), (shorten(sample.sample.answer, 60) or DASH, True)]
-        if kind == "label":
+        if kind in ("label", "target"):
             cells.append((probability(sample.right_probability), False))
         if kind in ("text", "number"):
             off = sample.distance
             cells.append((DASH if off is None else f"{off:.0%}" if kind == "text" else number(off), False))
+        if kind == "target":
+            cells.append((number(sample.nats), False))
     ranked = sorted(sample.options, key=lambda option: -option[1])
     shown = [option for index, option in enumerate(ranked) if index < MOST_OPTIONS or option[0] == sample.right]
     return SampleView(
@@ -276,6 +286,7 @@ def _facts(sample: ReportedSample) -> list[tuple[str, str]]:
         ("Not asked", one.not_asked),
         ("Cut", f"{number(one.truncated)} tokens of the passage" if one.truncated else ""),
         ("Shots", ", ".join(one.shot_ids)),
+        ("Tokens", number(sample.tokens) if sample.right is not None and sample.tokens is not None else ""),
         ("Bytes", number(sample.bytes) if sample.bytes is not None else ""),
     ]
     return [(name, text) for name, text in facts if text]
@@ -285,7 +296,8 @@ def _texts(sample: ReportedSample, input_text: str, kind: SampleKind) -> list[tu
     texts = [("Input", _shown(input_text))]
     if kind != "nll":
         answer = sample.sample.answer
-        texts += [("Right", DASH if sample.right is None else _shown(sample.right)), ("Answer", _shown(answer))]
+        answered = "Preferred" if kind == "target" else "Answer"
+        texts += [("Right", DASH if sample.right is None else _shown(sample.right)), (answered, _shown(answer))]
         references = sample.sample.references
         texts += [("Also right", _shown(text)) for text in references[:MOST_OPTIONS] if text != sample.right]
         texts += [(f"Read by {key}", _shown(text)) for key, text in sample.sample.texts.items()]

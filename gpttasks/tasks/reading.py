@@ -149,10 +149,12 @@ class ExampleReader:
         self._looked += 1
         other = row.with_values(before)
         try:
-            changed = self._task.example(other).prompt != example.prompt
+            made = self._task.example(other)
         except Exception:  # the other answer does not suit this row, for which a task may raise anything
             return
-        if changed:
+        # Choices may be made of the right answer; contexts are then made of it too.
+        shown = made.contexts != example.contexts or (bool(made.contexts) and made.target != example.target)
+        if made.prompt != example.prompt or (shown and made.choices == example.choices):
             named = " or ".join(repr(column) for column in sorted(answers))
             hint = "remove the right answer from the prompt"
             raise DataError(

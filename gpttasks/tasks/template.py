@@ -47,6 +47,9 @@ class Template:
 
     The text of a special token, such as ``</s>``, is that token in the template and plain text in a column.
 
+    is_plain:
+        whether its output is text that is never cut: it uses neither ``passage`` nor ``media``.
+
     Raises ValueError, with the line, if the source is not a template.
     """
 
@@ -72,7 +75,7 @@ class Template:
         self.source = source
         self.columns: frozenset[str] = frozenset(meta.find_undeclared_variables(tree))
         self.required: frozenset[str] = self.columns - _tested_names(tree)
-        self._has_marks = _marked_last(tree)
+        self.is_plain = not _marked_last(tree)
         self._texts = self.columns - _media_columns(tree)
         self._shown_alone = self.columns & _shown_alone(tree)
 
@@ -85,7 +88,7 @@ class Template:
         """
         values = decoded(row, self._texts)
         marks = None
-        if self._has_marks:
+        if not self.is_plain:
             unused = _unused_marks([self.source, *self._texts_in(values)])
             marks = PromptMarks(row, *unused, media_types=self._media_types)
         text = self._rendered(row, values, marks)
@@ -180,7 +183,17 @@ def _checked(source: str) -> str:
 TemplateText = Annotated[str, AfterValidator(_checked)]
 """The type of an option that holds a template: checked when the recipe is read."""
 
-ListColumn: TypeAlias = str | list[TemplateText]
+
+def _checked_plain(source: str) -> str:
+    if not Template(source).is_plain:
+        raise ValueError("the filters passage and media have an effect only in a prompt; take them out here")
+    return source
+
+
+PlainTemplateText = Annotated[str, AfterValidator(_checked_plain)]
+"""The type of an option that holds a template of text that is never cut, such as an answer."""
+
+ListColumn: TypeAlias = str | list[PlainTemplateText]
 """The type of an option for several texts: the name of a column that holds them (``choices``, or ``choices.text`` for a
 list within a mapping), or a list of templates."""
 
@@ -206,12 +219,21 @@ class TextList:
         """
         if self._column is None:
             return tuple(template.render_text(row) for template in self._templates)
-        value = self._value(row, self._column)
+        return self._texts(row, self._column)
+
+    def prompts(self, row: Row) -> tuple[Prompt, ...]:
+        """The same as prompts, with the special tokens of the templates. Raises DataError as :meth:`render` does."""
+        if self._column is None:
+            return tuple(template.render(row) for template in self._templates)
+        return tuple(as_prompt(text) for text in self._texts(row, self._column))
+
+    def _texts(self, row: Row, column: str) -> tuple[str, ...]:
+        value = self._value(row, column)
         items = () if value is None else value if isinstance(value, (list, tuple)) else (value,)
         try:
             return tuple(str(text_value(item)) for item in items)
         except NotText as error:
-            message = f"the column {self._column!r} holds {error.kind}, expected text or a list of texts"
+            message = f"the column {column!r} holds {error.kind}, expected text or a list of texts"
             raise DataError(row.problem(message)) from error
 
     def _value(self, row: Row, column: str) -> Any:

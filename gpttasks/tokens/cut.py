@@ -1,14 +1,15 @@
-"""Where a prompt is cut: whole shots are dropped, the first one first; then the longest passage is cut.
+"""Where a prompt is cut: whole shots are dropped, the first one first; then the longest passages are cut.
 
-A passage loses its end, or its start if its end is to be kept, as where the model continues the text.
+A passage loses its end, or its start if its end is to be kept, as where the model continues the text. Several passages
+that are cut keep equally many tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..errors import TooLong
-from ..example import Prompt
+from ..example import Part, Prompt
 from ..requests import NOTHING_CUT, Cut
 from .tokenizer import Tokenizer
 
@@ -22,55 +23,66 @@ def fit(tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Pr
     tokens = length(prompt)
     if tokens <= context:
         return prompt, NOTHING_CUT
-    full, dropped, at_start = tokens, 0, 0
-    while tokens > context and (fewer_shots := _without_first_shot(prompt)) is not None:
+    dropped = 0
+    while tokens > context and (fewer_shots := without_first_shots(prompt, 1)) != prompt:
         prompt, dropped = fewer_shots, dropped + 1
-        tokens = full = length(prompt)  # dropped shots are counted as shots, not as tokens
-    while tokens > context:
-        index = _longest_passage(prompt)
-        if index is None:
-            raise TooLong(
-                f"the text has {tokens} tokens without its passages, but the context has room for {context}",
-                hint="shorten the text, mark a long part as {{ column | passage }}, or use a larger context",
-            )
-        prompt = _cut_passage(tokenizer, prompt, index, context, length)
-        before, tokens = tokens, length(prompt)
-        at_start += before - tokens if prompt[index].keep == "end" else 0
-    return prompt, Cut(tokens=full - tokens, shots=dropped, at_start=at_start)
+        tokens = length(prompt)  # dropped shots are counted as shots, not as tokens
+    if tokens <= context:
+        return prompt, Cut(shots=dropped)
+    return _cut_passages(tokenizer, prompt, context, length, dropped)
 
 
-def _without_first_shot(prompt: Prompt) -> Prompt | None:
-    for index, part in enumerate(prompt):
-        if part.kind == "shot":
-            return prompt[:index] + prompt[index + 1 :]
-    return None
+def without_first_shots(prompt: Prompt, count: int) -> Prompt:
+    """The prompt without its first ``count`` shots."""
+    first = [index for index, part in enumerate(prompt) if part.kind == "shot"][:count]
+    return tuple(part for index, part in enumerate(prompt) if index not in first)
 
 
-def _longest_passage(prompt: Prompt) -> int | None:
-    """The index of the longest passage; None if no passage has any text left."""
-    passages = [index for index, part in enumerate(prompt) if part.kind == "passage" and part.text]
-    return max(passages, key=lambda place: len(prompt[place].text), default=None)
-
-
-def _cut_passage(
-    tokenizer: Tokenizer, prompt: Prompt, index: int, context: int, length: Callable[[Prompt], int]
-) -> Prompt:
-    """The prompt with as much of the passage at ``index`` as fits."""
-    part = prompt[index]
-    special = (part.special,) if part.special else ()
-    ends = [0, *tokenizer.token_ends(part.text, *special)]
-    last = len(ends) - 1
+def _cut_passages(
+    tokenizer: Tokenizer, prompt: Prompt, context: int, length: Callable[[Prompt], int], dropped: int
+) -> tuple[Prompt, Cut]:
+    """The prompt with as many tokens of its passages as fit; none keeps more than the others that are cut."""
+    ends = {
+        index: [0, *tokenizer.token_ends(part.text, part.special)]
+        for index, part in enumerate(prompt)
+        if part.kind == "passage"
+    }
+    longest = max((len(one) - 1 for one in ends.values()), default=0)
 
     def cut_to(tokens: int) -> Prompt:
-        at_start = part.keep == "start"
-        kept = part.piece(0, ends[tokens]) if at_start else part.piece(ends[last - tokens], len(part.text))
-        return (*prompt[:index], kept, *prompt[index + 1 :])
+        return tuple(
+            _first_or_last(part, ends[index], tokens) if index in ends else part for index, part in enumerate(prompt)
+        )
 
     def tokens_at(tokens: int) -> int:
         return length(cut_to(tokens))
 
-    excess = tokens_at(last) - context
-    return cut_to(_last_that_fits(lambda tokens: tokens_at(tokens) <= context, last, last - excess))
+    full = length(prompt)
+    room = sum(len(one) - 1 for one in ends.values()) - (full - context)
+    kept = _last_that_fits(lambda tokens: tokens_at(tokens) <= context, longest, room // max(1, len(ends)))
+    shortened = cut_to(kept)
+    if (tokens := length(shortened)) > context:
+        raise TooLong(
+            f"the text has {tokens} tokens without its passages, but the context has room for {context}",
+            hint="shorten the text, mark a long part as {{ column | passage }}, or use a larger context",
+        )
+    lost = {index: max(0, len(one) - 1 - kept) for index, one in ends.items()}
+    at_start = sum(count for index, count in lost.items() if prompt[index].keep == "end")
+    at_end = sum(lost.values()) - at_start
+    # Tokens that cross the ends of a passage are counted with the side that was cut, or with the end.
+    cut = full - tokens
+    return shortened, Cut(cut, dropped, min(at_start, cut) if at_end else cut if at_start else 0)
+
+
+def _first_or_last(part: Part, ends: Sequence[int], tokens: int) -> Part:
+    """The first tokens of a passage, or its last ones if its end is kept."""
+    last, length = len(ends) - 1, len(part.text)
+    if tokens >= last:
+        return part
+    if part.keep == "start":
+        return part.piece(0, ends[tokens])
+    # The tokenizer may drop white space after the last token: without tokens nothing is left.
+    return part.piece(ends[last - tokens] if tokens else length, length)
 
 
 def _last_that_fits(fits: Callable[[int], bool], too_many: int, guess: int) -> int:

@@ -18,11 +18,11 @@ class MarkedText(NamedTuple):
 
     def ids(self, tokenizer: Tokenizer) -> list[int]:
         """The ids of the text."""
-        return tokenizer.encode(self.text, self.special) if self.special else tokenizer.encode(self.text)
+        return tokenizer.encode(self.text, self.special)
 
     def offsets(self, tokenizer: Tokenizer) -> list[tuple[int, int]]:
         """The place of each of these ids in the text."""
-        return tokenizer.offsets(self.text, self.special) if self.special else tokenizer.offsets(self.text)
+        return tokenizer.offsets(self.text, self.special)
 
     def first(self, characters: int) -> MarkedText:
         """Its first characters."""
@@ -84,12 +84,17 @@ def one_start(tokenizer: Tokenizer, prompt: Prompt) -> tuple[list[int], Prompt]:
     text: str | None = getattr(tokenizer, "bos_text", None)
     if text is None:
         return list(tokenizer.starts_with), prompt
-    spelt = [part.piece(0, len(text)).special == ((0, len(text)),) and part.text.startswith(text) for part in prompt]
+    spelt = [begins_with(part, text) for part in prompt]
     parts: list[Part] = []
     for index, part in enumerate(prompt):
         repeated = spelt[index] and index > 0 and prompt[index - 1].kind == "shot"
         parts.append(part.piece(len(text), len(part.text)) if repeated else part)
     return [] if spelt[:1] == [True] else list(tokenizer.starts_with), tuple(parts)
+
+
+def begins_with(part: Part, token: str) -> bool:
+    """Whether a part begins with the text of a special token that becomes that token."""
+    return part.text.startswith(token) and part.piece(0, len(token)).special == ((0, len(token)),)
 
 
 def refuse_media(prompt: Prompt) -> None:

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import BackboneError, DataError, TooLong
-from ..example import Prompt, Spans, as_prompt
+from ..example import Prompt, Spans, as_prompt, prompt_text
 from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
-from .cut import fit
-from .marked_text import Beginning, MarkedText, beginning, one_start, refuse_media, text_of
+from .cut import fit, without_first_shots
+from .marked_text import Beginning, MarkedText, beginning, begins_with, one_start, refuse_media, text_of
 from .passage import place_passage, tokens_in_span
 from .prefix import common_length
 from .tokenizer import Tokenizer
@@ -27,7 +27,8 @@ class TokenRow:
     start:
         the index of the first predicted token, at least 1; ``len(ids)`` if nothing is predicted.
     bytes:
-        the number of UTF-8 bytes in the predicted text, from the boundary between prompt and answer on.
+        the number of UTF-8 bytes in the predicted text, from the boundary between prompt and answer on. The first
+        window of a long text has those of the whole text.
     crosses:
         whether a token crosses the end of the prompt; the boundary is then before that token.
     module, at:
@@ -39,6 +40,8 @@ class TokenRow:
         the place of each token of the passage in it, as (first character, character after the last).
     cut:
         what was cut from the prompt.
+    preferred:
+        whether the reply has to have the most likely token in the place of the first predicted one that is not.
     family:
         equal for rows that begin alike, such as the options of one example; None for a row that shares nothing.
     """
@@ -55,6 +58,7 @@ class TokenRow:
     places: tuple[tuple[int, int], ...] = ()
     cut: Cut = NOTHING_CUT
     family: Hashable = None
+    preferred: bool = False
 
     @property
     def reads(self) -> Sequence[int]:
@@ -157,13 +161,30 @@ def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, contex
     compared = request.beside
     if request.continuation not in compared:
         compared = (request.continuation, *compared)
-    with_media = any(part.media for part in request.prompt)  # not cached: the ids of media depend on the encoder
-    make = _rows_compared if with_media else _cached_rows
-    row = make(tokenizer, request.prompt, compared, request.special, context)[request.continuation]
+
+    def row_after(prompt: Prompt) -> TokenRow:
+        with_media = any(part.media for part in prompt)  # not cached: the ids of media depend on the encoder
+        make = _rows_compared if with_media else _cached_rows
+        return make(tokenizer, prompt, compared, request.special, context)[request.continuation]
+
+    row = row_after(request.prompt)
+    if request.prompts:
+        row = _with_equal_shots(row, request, row_after)
+    if request.preferred:
+        row = replace(row, preferred=True)
     if not request.without_prompt:
         return [row]
     start = list(tokenizer.starts_with) or [_fallback_start(tokenizer)]
     return [TokenRow([*start, *row.ids[row.start :]], len(start), row.bytes, row.crosses, family=())]
+
+
+def _with_equal_shots(row: TokenRow, request: LogLikelihood, row_after: Callable[[Prompt], TokenRow]) -> TokenRow:
+    """The row of a request after as many shots as the longest of its prompts has room for."""
+    shots = max(row_after(prompt).cut.shots for prompt in request.prompts)
+    if row.cut.shots < shots:
+        row = row_after(without_first_shots(request.prompt, shots))
+        row = replace(row, cut=replace(row.cut, shots=shots))
+    return replace(row, family=request.prompts)  # the prompts begin with the same shots
 
 
 def _rows_compared(
@@ -284,7 +305,16 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
 
 
 def _rows_of_rolling(tokenizer: Tokenizer, request: Rolling, context: int) -> list[TokenRow]:
-    return list(rows_of_text(tokenizer, request.prompt, context, stride=request.stride, fill_last=True))
+    rows = list(rows_of_text(tokenizer, request.prompt, context, stride=request.stride, fill_last=True))
+    if rows:
+        rows[0] = replace(rows[0], bytes=_utf8_length(prompt_text(request.prompt)) - _start_bytes(tokenizer, request))
+    return rows
+
+
+def _start_bytes(tokenizer: Tokenizer, request: Rolling) -> int:
+    """The number of bytes with which a text spells the start token, which is not predicted."""
+    start: str | None = getattr(tokenizer, "bos_text", None)
+    return _utf8_length(start) if start and request.prompt and begins_with(request.prompt[0], start) else 0
 
 
 _ROWS: dict[type, Callable[[Tokenizer, Any, int], list[TokenRow]]] = {

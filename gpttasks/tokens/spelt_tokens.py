@@ -14,7 +14,7 @@ from ..example import Spans
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as FastTokenizer
 
-FIRST_MARK = 0x10F800
+FIRST_MARK = 0x100000
 """The first of the private-use characters that replace the special tokens to be encoded as tokens."""
 RENAMED = "\ufdd0"
 """A noncharacter. In front of a vocabulary entry, it keeps text from being encoded as that entry."""
@@ -153,6 +153,8 @@ def _without_special(backend: FastTokenizer, special: Iterable[str]) -> FastToke
         model["vocab"] = {renamed(entry): id for entry, id in vocabulary.items()}
     elif isinstance(vocabulary, list):  # Unigram: a special token would be the likeliest segment of its own text
         model["vocab"] = [[renamed(entry), score] for entry, score in vocabulary]
+    if "merges" in model:  # no merge may make or use an entry that has another name now
+        model["merges"] = [pair for pair in model["merges"] if names.isdisjoint((*pair, "".join(pair)))]
     if isinstance(model.get("unk_token"), str):
         model["unk_token"] = renamed(model["unk_token"])
     copy = Tokenizer.from_str(json.dumps(content))

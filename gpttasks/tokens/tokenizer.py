@@ -53,7 +53,7 @@ class Tokenizer(Protocol):
 
         special:
             the spans of the text in which the text of a special token becomes that token; elsewhere it is plain text.
-            Callers omit it if there are none, so a tokenizer without special tokens does not need this parameter.
+            A tokenizer without special tokens ignores it.
         """
         ...
 
@@ -166,10 +166,10 @@ class TextTokenizer:
             return list(range(1, len(text) + 1))
         return sorted({end for _, end in self.offsets(text, special) if end})
 
-    def decode(self, ids: list[int]) -> str:
-        """The text of ``ids`` exactly as it was written, special tokens left out."""
+    def decode(self, ids: list[int], *, with_special: bool = False) -> str:
+        """The text of ``ids`` exactly as it was written; special tokens are left out unless ``with_special``."""
         # Some configurations ask for spaces before punctuation to be removed, which changes what the model wrote.
-        return str(self.inner.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return str(self.inner.decode(ids, skip_special_tokens=not with_special, clean_up_tokenization_spaces=False))
 
     def pieces(self, ids: list[int]) -> list[str]:
         """The text of each id on its own, to show where tokens begin and end."""

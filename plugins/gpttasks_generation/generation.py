@@ -6,14 +6,25 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from gpttasks import Example, ListColumn, Options, Row, Task, Template, TemplateText, TextList, UnusableRow
+from gpttasks import (
+    Example,
+    ListColumn,
+    Options,
+    PlainTemplateText,
+    Row,
+    Task,
+    Template,
+    TemplateText,
+    TextList,
+    UnusableRow,
+)
 
 
 class GenerationOptions(Options):
     """The options of the task ``generation``."""
 
     prompt: TemplateText = Field(description="the template of the prompt, such as '{{ facts | passage }}\\nText:'")
-    target: TemplateText | None = Field(
+    target: PlainTemplateText | None = Field(
         None, description="the template of the text to train on and to show in shots; null uses the first reference"
     )
     references: ListColumn | None = Field(

@@ -32,6 +32,16 @@ class LanguageModelingOptions(Options):
         return self
 
 
+def _as_passage(parts: Iterable[Part]) -> Part:
+    """The texts of parts as one passage, with their special tokens."""
+    texts, special, length = list[str](), list[tuple[int, int]](), 0
+    for part in parts:
+        texts.append(part.text)
+        special += [(length + first, length + last) for first, last in part.special]
+        length += len(part.text)
+    return Part("".join(texts), "passage", special=tuple(special))
+
+
 class LanguageModeling(Task):
     """Each row is a text, or a line of one, and head ``lm`` predicts its tokens: pretraining and perplexity."""
 
@@ -70,8 +80,9 @@ class LanguageModeling(Task):
             yield from super().examples(rows)
             return
         for name, lines in groupby(rows, key=self._document_of):
-            text = join.join(self._template.render_text(line) for line in lines)
-            yield Example([Part(text, "passage")], id="" if name is None else str(name))
+            between = Part.with_special_tokens(join) if join.strip() else Part(join)
+            parts = [part for line in lines for part in (between, *self._template.render(line))]
+            yield Example([_as_passage(parts[1:])], id="" if name is None else str(name))
 
     def _document_of(self, row: Row) -> Any:
         return None if self.options.document is None else row[self.options.document]

@@ -7,7 +7,18 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gpttasks import Example, ListColumn, Options, Row, Task, Template, TemplateText, TextList, UnusableRow
+from gpttasks import (
+    Example,
+    ListColumn,
+    Options,
+    PlainTemplateText,
+    Row,
+    Task,
+    Template,
+    TemplateText,
+    TextList,
+    UnusableRow,
+)
 
 
 class MultipleChoiceOptions(Options):
@@ -20,7 +31,7 @@ class MultipleChoiceOptions(Options):
         description="one context for each choice: a column, or a list of templates. The choice is then the one whose "
         "context makes the continuation the likeliest, as in WinoGrande, and the prompt is only shown to people",
     )
-    continuation: TemplateText | None = Field(
+    continuation: PlainTemplateText | None = Field(
         None, description="the template of the text that follows each of the contexts, with the white space before it"
     )
     label: str = Field("label", description="the column that identifies the right choice")
@@ -43,8 +54,15 @@ class MultipleChoiceOptions(Options):
 
     @model_validator(mode="after")
     def _prompt_without_answer(self) -> MultipleChoiceOptions:
-        if self.label in Template(self.prompt).columns:
-            raise ValueError(f"prompt: it shows the right answer, which is in the column {self.label!r}; take that out")
+        shown = {"prompt": Template(self.prompt).columns}
+        if self.label_as != "text":  # a text may be one of the choices
+            lists = {"choices": self.choices, "contexts": self.contexts}
+            shown |= {name: TextList(value).columns for name, value in lists.items() if isinstance(value, list)}
+            shown |= {"continuation": Template(self.continuation).columns} if self.continuation is not None else {}
+        for name, columns in shown.items():
+            if self.label in columns:
+                message = f"it shows the right answer, which is in the column {self.label!r}; take that out"
+                raise ValueError(f"{name}: {message}")
         return self
 
 
@@ -100,7 +118,7 @@ class MultipleChoice(Task):
         label = self._label(row, choices)
         if self._contexts is None or self._continuation is None:
             return Example(self._prompt.render(row), choices=choices, label=label)
-        contexts = self._contexts.render(row)
+        contexts = self._contexts.prompts(row)
         if len(contexts) != len(choices):
             raise UnusableRow(
                 row.problem(f"got {len(contexts)} contexts for {len(choices)} choices, expected one each")

@@ -186,7 +186,7 @@ class SpellingIds:
     special_ids = BPE.special_ids
     starts_with, fallback_start, end = BPE.starts_with, BPE.fallback_start, None
 
-    def encode(self, text):
+    def encode(self, text, special=()):
         return BPE.encode(text)
 
     def decode(self, ids):

@@ -50,7 +50,7 @@ class Bare:
     fallback_start = None
     end = None
 
-    def encode(self, text):
+    def encode(self, text, special=()):
         return BPE.encode(text)
 
 

@@ -115,3 +115,29 @@ def test_lora_learns_to_tell_the_contexts_apart(recipe: Path) -> None:
 def test_what_does_not_fit_is_refused(recipe: Path, change: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         run(recipe, "refused", change, *(["score.metrics=[repetition]"] if "generate" in change else []))
+
+
+def test_special_tokens_of_the_templates_of_contexts(recipe: Path, tiny_gpt2_folder: Path) -> None:
+    token = AutoTokenizer.from_pretrained(tiny_gpt2_folder).eos_token
+    recipe.write_text(recipe.read_text("utf-8").replace("{{ option1 }}", f"{token}{{{{ option1 }}}}", 1), "utf-8")
+    done = run(recipe, "special", "score.shots=0")
+    model, tokenizer = (kind.from_pretrained(tiny_gpt2_folder) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    for one in samples(done.folder):
+        before, after = one.input.split("_")
+        expected = logprob(model, tokenizer, before + token + one.choices[0], after)
+        assert one.logprobs[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_context_cannot_be_cut(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text("utf-8").replace("{{ option2 }}", "{{ option2 | passage }}"), "utf-8")
+    with pytest.raises(UserError, match=r"contexts.*the filters passage and media have an effect only in a prompt"):
+        run(recipe, "cut")
+
+
+def test_the_right_answer_of_a_sample_is_the_choice(recipe: Path) -> None:
+    """The continuation is the same for all choices, and is not the answer."""
+    done = run(recipe, "right", "score.shots=0")
+    found = samples(done.folder)
+    assert [one.right for one in found] == [one.choices[one.label] for one in found]
+    accuracy = sum(one.right == one.answer for one in found) / len(found)
+    assert accuracy == pytest.approx(done.scores["accuracy"].value)

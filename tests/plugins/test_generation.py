@@ -136,6 +136,8 @@ class TestGeneration:
             ({"target": "{{ text | pasage }}"}, "did you mean 'passage'"),
             ({"references": ["{{ a }}", "{% if %}"]}, "line 1 of the template"),
             ({"references": 3}, "references"),
+            ({"target": "{{ text | passage }}"}, "target\n.* passage and media have an effect only in a prompt"),
+            ({"references": ["{{ a | media }}"]}, "passage and media have an effect only in a prompt"),
             ({"reference": "x"}, "reference"),
         ],
     )
@@ -180,6 +182,12 @@ class TestLanguageModeling:
         task = modeling(prompt="{{ speaker }}: {{ line }}", join="\n")
         (found,) = read(task, {"speaker": "A", "line": "Hm?"}, {"speaker": "B", "line": "Hm."})
         assert found.prompt == (Part("A: Hm?\nB: Hm.", "passage"),)
+
+    def test_special_tokens_of_the_template_and_of_what_joins(self):
+        task = modeling(prompt="<s>{{ text }}", join="</s>")
+        (found,) = read(task, {"text": "One <s>."}, {"text": "Two."})
+        assert prompt_text(found.prompt) == "<s>One <s>.</s><s>Two."
+        assert [found.prompt[0].text[first:last] for first, last in found.prompt[0].special] == ["<s>", "</s>", "<s>"]
 
     @pytest.mark.parametrize("join", [None, "\n"])
     def test_a_missing_column_is_named(self, join):

@@ -201,3 +201,16 @@ def test_options_are_checked(options, message):
 def test_options_survive_a_dump():
     for options in (MultipleChoiceOptions(prompt=PROMPT), MultipleChoiceOptions(prompt=PROMPT, choices=["a", "b"])):
         assert MultipleChoiceOptions(**json.loads(options.model_dump_json())) == options
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"choices": ["{{ label }} {{ a }}", "{{ b }}"]}, "choices"),
+        ({"contexts": ["{{ a }}", "{{ label }}"], "continuation": " x"}, "contexts"),
+        ({"contexts": "a", "continuation": " {{ label }}"}, "continuation"),
+    ],
+)
+def test_templates_that_show_the_right_answer(options, name):
+    with pytest.raises(ValidationError, match=f"{name}: it shows the right answer, which is in the column 'label'"):
+        task(**options)

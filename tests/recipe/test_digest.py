@@ -266,3 +266,19 @@ def test_data_in_a_package_do_not_bind_the_digest_to_a_site_folder(tmp_path):
         digests[place] = recipe_digest(load_recipe(str(file), [], plugins))
     assert digests.pop("site-a/gpttasks_x") == digests["site-b/gpttasks_x"]
     assert len(set(digests.values())) == len(digests)
+
+
+def test_the_order_of_labels_numbers_the_classes():
+    """An order that is not alphabetical is a part of the digest, and survives the dump."""
+    task = "task={use: classification, data: {path: a/b}, prompt: '{{ text }}', labels: {neg: bad, pos: good}}"
+    plugins = load_plugins([])
+    text = "backbone: mock\nhead: choice\nscore: {metrics: [accuracy]}\n"
+
+    def of(task):
+        return resolve(apply_overrides(parse_document(text, "r.yaml", Path("/base")), [task]), plugins)
+
+    one, other = of(task), of(task.replace("{neg: bad, pos: good}", "{pos: good, neg: bad}"))
+    assert recipe_digest(one) != recipe_digest(other)
+    assert recipe_digest(resolve(parse_document(dump_recipe(other), "r.yaml", OTHER_BASE), plugins)) == recipe_digest(
+        other
+    )

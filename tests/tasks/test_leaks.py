@@ -86,6 +86,28 @@ def test_several_references_of_one_prompt_are_no_leak():
     assert len(read(task, values)) == 2  # the prompt shows the text on purpose: it is input
 
 
+class Contexts(Classification):
+    """Contexts or a continuation that depend on the right answer, beside choices that do not."""
+
+    shown = "contexts"
+
+    def example(self, row):
+        found = super().example(row)
+        text = str(row.get("label")) if self.shown == "contexts" else "context"
+        target = str(row.get("label")) if self.shown == "target" else "target"
+        return Example(found.prompt, target=target, choices=found.choices, label=found.label, contexts=["a", text])
+
+
+@pytest.mark.parametrize("shown", ["contexts", "target"])
+def test_contexts_and_their_continuation_do_not_show_the_right_answer(shown):
+    task = Contexts(ClassificationOptions(prompt="{{ text }}", labels=["bad", "good"]))
+    task.shown = shown
+    with pytest.raises(DataError, match=r"train.csv:3: the prompt contains the right answer"):
+        read(task, FILMS)
+    task.shown = "nothing"
+    assert len(read(task, FILMS)) == 2
+
+
 class Own(Task):
     """Choices of the row's own, of which one is the answer, found in the plainest way."""
 

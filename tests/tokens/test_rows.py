@@ -5,9 +5,11 @@ import itertools
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from gpttasks.backbones.scratch import train_bpe
-from gpttasks.errors import DataError
+from gpttasks.errors import DataError, TooLong
 from gpttasks.example import Part, as_prompt
 from gpttasks.requests import Cut, Generate, LogLikelihood, Readout
 from gpttasks.tokens.byte_tokenizer import ByteTokenizer
@@ -28,14 +30,14 @@ class WithoutStart:
     def __init__(self, fallback):
         self.fallback_start = fallback
 
-    def encode(self, text):
-        return BPE.encode(text)
+    def encode(self, text, special=()):
+        return BPE.encode(text, special)
 
-    def token_ends(self, text):
-        return BPE.token_ends(text)
+    def token_ends(self, text, special=()):
+        return BPE.token_ends(text, special)
 
-    def offsets(self, text):
-        return BPE.offsets(text)
+    def offsets(self, text, special=()):
+        return BPE.offsets(text, special)
 
 
 BARE = WithoutStart(fallback=7)
@@ -115,7 +117,7 @@ def test_a_token_across_the_boundary_belongs_to_the_continuation():
 
 def test_a_continuation_that_adds_no_token_takes_the_last_one():
     class Stripping(WithoutStart):
-        def encode(self, text):
+        def encode(self, text, special=()):
             return BPE.encode(text.strip())
 
     row = joined_row(Stripping(7), "the good film", "\n")
@@ -152,7 +154,7 @@ def test_no_start_token_at_all_is_an_error():
 
 def test_a_continuation_without_tokens_is_an_error():
     class Silent(WithoutStart):
-        def encode(self, text):
+        def encode(self, text, special=()):
             return []
 
     with pytest.raises(DataError, match="has no tokens"):
@@ -343,3 +345,43 @@ def test_a_passage_with_a_readout_is_never_cut():
     assert len(passage_row(BPE, prompt, tokens).ids) == tokens
     with pytest.raises(DataError, match=f"the prompt has {tokens} tokens, but the context has room for {tokens - 1}"):
         passage_row(BPE, prompt, tokens - 1)
+
+
+@pytest.mark.parametrize("keep", ["start", "end"])
+def test_a_passage_that_ends_in_white_space_without_tokens_is_cut_to_nothing(keep):
+    words_only = Tokenizer(models.WordLevel({"a": 0, "b": 1, "<s>": 2}, unk_token="a"))
+    words_only.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = TextTokenizer(PreTrainedTokenizerFast(tokenizer_object=words_only, bos_token="<s>"))
+    prompt = (Part("a a a a a a"), Part("b b b \n", "passage", keep=keep))
+    with pytest.raises(TooLong, match="6 tokens without its passages"):
+        rows_of_request(tokenizer, Generate(prompt, 1), 6)
+
+
+CONTEXTS = tuple((Part(f"the shot {'film ' * 3}", "shot"),) * 3 + (Part(text),) for text in ("a", "a good film " * 9))
+
+
+def test_prompts_that_are_compared_keep_the_same_number_of_shots():
+    free = [len(joined_row(BPE, prompt, " is").ids) for prompt in CONTEXTS]
+    room = free[1] - 1  # one shot too many for the second prompt alone
+    rows = [
+        rows_of_request(BPE, LogLikelihood(prompt, " is", (" is",), prompts=CONTEXTS), room)[0] for prompt in CONTEXTS
+    ]
+    assert [row.cut for row in rows] == [Cut(shots=1)] * 2
+    assert rows[0].family == rows[1].family
+    for row, prompt in zip(rows, CONTEXTS, strict=True):
+        assert row.ids == joined_row(BPE, prompt[1:], " is").ids
+
+
+@pytest.mark.parametrize("keep", ["start", "end"])
+@pytest.mark.parametrize("room", [40, 60, 80])
+def test_passages_that_are_cut_keep_equally_many_tokens(keep, room):
+    letters = ["xyz " * 60, "uvw " * 50, "a b"]
+    row = prompt_row(
+        BPE, [Part(letters[0], "passage", keep=keep), *(Part(text, "passage") for text in letters[1:])], room
+    )
+    text = BPE.decode(row.ids)
+    kept = [len(BPE.encode("".join(one for one in text if one in f"{marks} "))) for marks in ("xyz", "uvw")]
+    assert text.endswith("a b")
+    assert abs(kept[0] - kept[1]) <= 6  # the spaces are counted with both
+    assert len(row.ids) > room - 3
+    assert row.cut.at_start == (0 if keep == "start" else pytest.approx(row.cut.tokens * 0.56, rel=0.15))

@@ -5,8 +5,10 @@ import copy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
 from tokens.byte_tokenizers import film_bpe
 from tokens.word_mark_tokenizers import WORD_MARKS
+from transformers import PreTrainedTokenizerFast
 
 from gpttasks.errors import DataError
 from gpttasks.example import Example, Part, as_prompt
@@ -93,7 +95,7 @@ def test_added_tokens_that_are_not_special_stay_tokens():
 
 
 def test_private_use_characters_cannot_spell_tokens():
-    with pytest.raises(DataError, match="U\\+10F800"):
+    with pytest.raises(DataError, match="U\\+100000"):
         BPE.encode(f"<|eot|>{chr(FIRST_MARK)}")
     assert BPE.decode(BPE.encode(chr(FIRST_MARK))) == chr(FIRST_MARK)
 
@@ -188,3 +190,32 @@ def test_a_passage_with_tokens_is_cut_between_tokens():
 def test_a_text_to_train_on_is_text():
     (row,) = rows_of_text(BPE, "good <|endoftext|> film", 256)
     assert [*row.ids].count(BPE.end) == 1
+
+
+def test_merges_of_a_special_token_in_the_vocabulary():
+    """The entry ``</s>`` is made by merges and used in another; as text it is its characters."""
+    entries = ["<", "/", "s", ">", "!", "</", "s>", "</s>", "</s>!"]
+    merges = [("<", "/"), ("s", ">"), ("</", "s>"), ("</s>", "!")]
+    model = models.BPE({entry: id for id, entry in enumerate(entries)}, merges)
+    inner = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(model), eos_token="</s>")
+    tokenizer = TextTokenizer(inner)
+    assert tokenizer.pieces(tokenizer.encode("</s>!")) == ["</", "s>", "!"]
+    assert tokenizer.encode("</s>!", ((0, 4),)) == [entries.index("</s>"), entries.index("!")]
+
+
+def test_thousands_of_special_tokens():
+    inner = copy.deepcopy(CHAT)
+    inner.add_special_tokens({"additional_special_tokens": [f"<|reserved_{number}|>" for number in range(2100)]})
+    tokenizer = TextTokenizer(inner)
+    last = "<|reserved_2099|>"
+    assert tokenizer.encode(last, ((0, len(last)),)) == [inner.convert_tokens_to_ids(last)]
+    assert "".join(tokenizer.pieces(tokenizer.encode(last))) == last
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_start_token_that_the_template_spells_has_no_bytes(kind):
+    """It is not predicted, so a text has the same bytes with and without it."""
+    spelt = Part.with_special_tokens(f"{TOKENIZERS[kind].bos_text}the film")
+    rows, plain = (rows_of_request(TOKENIZERS[kind], Rolling(as_prompt(text)), 4) for text in (spelt, "the film"))
+    assert sum(row.bytes for row in rows) == sum(row.bytes for row in plain) == len("the film")
+    assert sum(row.predicted for row in rows) == sum(row.predicted for row in plain)
