@@ -81,6 +81,8 @@ def imdb() -> str:
         "zero-shot": "`imdb-zero-shot`",
         "few-shot": "`imdb-zero-shot score.shots=2`",
         "lora": "`imdb-lora`",
+        "lora-6000": "`imdb-lora train.limit=6000 score.limit=2000`",
+        "lora-embeddings": "`imdb-lora adapt.targets=[wte,c_attn,c_proj,c_fc]`",
         "classifier": "`imdb-classifier`",
         "tfidf": "TF-IDF (1- and 2-grams), logistic regression",
     }
@@ -248,6 +250,7 @@ def front_page() -> str:
     names = {
         "zero-shot": ("prompted, no training", "imdb-zero-shot"),
         "lora": ("LoRA, the answer as a word", "imdb-lora"),
+        "lora-embeddings": ("the same, with LoRA on the embeddings too", "imdb-lora"),
         "classifier": ("LoRA and a trained head", "imdb-classifier"),
         "tfidf": ("for comparison: TF-IDF, logistic regression", ""),
     }
