@@ -2,7 +2,7 @@
 
     python benchmarks/imdb.py --data DATA/imdb                 # every row
     python benchmarks/imdb.py --data DATA/imdb --rows majority tfidf zero-shot
-    python benchmarks/imdb.py --data DATA/imdb --trained train.learning_rate=2e-3 --prompted score.limit=5000
+    python benchmarks/imdb.py --data DATA/imdb --prompted score.limit=5000
 
 Each gpttasks row runs in a separate process, so that its peak memory can be measured. A row that is already finished in
 --runs is not repeated. Prints a table and writes JSON.
@@ -20,7 +20,15 @@ from typing import Any
 
 GPTTASKS_ROWS: dict[str, list[str]] = {
     "lora": ["imdb-lora"],
-    "classifier": ["imdb-classifier"],
+    "lora-6000": ["imdb-lora", "train.limit=6000", "score.limit=2000"],
+    "lora-embeddings": ["imdb-lora", "adapt.targets=[wte,c_attn,c_proj,c_fc]"],
+    "classifier": [
+        "imdb-classifier",
+        "train.limit=10000",
+        "train.learning_rate=1e-3",
+        "train.tokens_per_step=2048",
+        "adapt.targets=[wte,c_attn,c_proj,c_fc]",
+    ],
     "zero-shot": ["imdb-zero-shot"],
     "few-shot": ["imdb-zero-shot", "score.shots=2"],
 }
@@ -78,7 +86,7 @@ def baseline_row(name: str, data: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure the requested rows and print a table."""
-    names = ["majority", "zero-shot", "few-shot", "lora", "classifier", "tfidf"]
+    names = ["majority", *GPTTASKS_ROWS, "tfidf"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder with train.parquet and test.parquet")
     parser.add_argument("--rows", nargs="+", choices=names, default=names)
@@ -92,7 +100,7 @@ def main() -> None:
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for name in arguments.rows:
         if name in GPTTASKS_ROWS:
-            overrides = arguments.trained if name in ("lora", "classifier") else arguments.prompted
+            overrides = arguments.prompted if "shot" in name else arguments.trained
             results[name] = gpttasks_row(name, arguments.data, arguments.runs, arguments.backbone, overrides)
         else:
             results[name] = baseline_row(name, arguments.data)

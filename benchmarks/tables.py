@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import scoring_tables
+from headers import purpose
 from result_files import read
 
 from gpttasks.markdown import put_between, table
@@ -80,6 +81,8 @@ def imdb() -> str:
         "zero-shot": "`imdb-zero-shot`",
         "few-shot": "`imdb-zero-shot score.shots=2`",
         "lora": "`imdb-lora`",
+        "lora-6000": "`imdb-lora train.limit=6000 score.limit=2000`",
+        "lora-embeddings": "`imdb-lora adapt.targets=[wte,c_attn,c_proj,c_fc]`",
         "classifier": "`imdb-classifier`",
         "tfidf": "TF-IDF (1- and 2-grams), logistic regression",
     }
@@ -215,13 +218,6 @@ def every_recipe() -> str:
     return table(("recipe", "what it does", "measured"), rows)
 
 
-def purpose(file: Path) -> str:
-    """The first lines of a recipe's header, up to its first command."""
-    lines = file.read_text("utf-8").splitlines()
-    commands = (place for place, line in enumerate(lines) if "gpttasks run" in line)
-    return " ".join(line.lstrip("# ") for line in lines[: next(commands)])
-
-
 def runs_of(recipe: str) -> Iterator[dict[str, Any]]:
     """The measured runs of a recipe, in a common form: the command, the scores and ``n``."""
     for row in read("imdb").values():
@@ -233,7 +229,8 @@ def runs_of(recipe: str) -> Iterator[dict[str, Any]]:
             yield {**row, "n": next(iter(row["scores"].values()))["n"]}
     digits = {key.rpartition(" ")[2]: row for key, row in read("spoken_digits").items() if key.startswith(f"{recipe} ")}
     if digits:
-        command = f"gpttasks run {recipe} backbone=nano train.epochs=10 adapt.targets=[wte,c_attn,c_proj,c_fc]"
+        changes = "task.data.path=DATA/spoken_digits train.epochs=10 adapt.targets=[wte,c_attn,c_proj,c_fc]"
+        command = f"gpttasks run {recipe} backbone=nano {changes}"
         yield {"command": command, "scores": digits, "n": 300}
     yield from (run for run in read("recipes") if run["recipe"] == recipe)
 
@@ -253,6 +250,7 @@ def front_page() -> str:
     names = {
         "zero-shot": ("prompted, no training", "imdb-zero-shot"),
         "lora": ("LoRA, the answer as a word", "imdb-lora"),
+        "lora-embeddings": ("the same, with LoRA on the embeddings too", "imdb-lora"),
         "classifier": ("LoRA and a trained head", "imdb-classifier"),
         "tfidf": ("for comparison: TF-IDF, logistic regression", ""),
     }

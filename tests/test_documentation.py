@@ -47,22 +47,27 @@ def test_every_results_file_is_shown(tables):
         assert any(f'read("{file.stem}")' in text for text in read.values()), f"no table shows {file.name}"
 
 
-def test_a_measured_recipe_says_so_in_its_header_too(tables):
-    """A number in the header of a recipe is one of those measured with it."""
+def test_each_result_in_a_header_is_below_the_command_that_was_measured(tables):
+    """The numbers below a command are those of a recorded run of exactly that command."""
+    import headers
+
     for file in sorted((ROOT / "recipes").glob("*.yaml")):
-        header = "\n".join(line for line in file.read_text("utf-8").splitlines() if line.startswith("#"))
         runs = list(tables.runs_of(file.stem))
-        assert ("Measured" in header) == bool(runs), f"{file.name}: measured or not?"
-        assert ("Not measured" in header) != bool(runs), f"{file.name}: measured or not?"
-        known = [float(value) for run in runs for score in run["scores"].values() for value in score_numbers(score)]
-        measured = header.partition("Measured")[2]
-        for number in re.findall(r"\b\d+\.\d{3,}\b|(?<=BLEU )\d+\.\d+", measured):
-            half = 0.5 * 10 ** -len(number.partition(".")[2]) * 1.001
-            assert any(abs(float(number) - value) <= half for value in known), f"{file.name}: {number}"
+        measured = [one for one in headers.commands(file) if one.result]
+        assert bool(measured) == bool(runs), f"{file.name}: measured or not?"
+        for command, result in measured:
+            same = [run for run in runs if headers.words(run["command"]) == headers.words(command)]
+            known = [number for run in same for score in run["scores"].values() for number in score_numbers(score)]
+            assert same, f"{file.name}: no recorded run of {command}"
+            numbers = re.findall(r"\b\d+\.\d{3,}\b|(?<=BLEU )\d+\.\d+", result)
+            assert numbers, f"{file.name}: {command}: no number"
+            for number in numbers:
+                half = 0.5 * 10 ** -len(number.partition(".")[2]) * 1.001
+                assert any(abs(float(number) - value) <= half for value in known), f"{file.name}: {command}: {number}"
 
 
 def score_numbers(score):
-    return [score[key] for key in ("value", "low", "high") if score.get(key) is not None]
+    return [float(score[key]) for key in ("value", "low", "high") if score.get(key) is not None]
 
 
 def test_the_recipe_keys_are_those_of_the_schema():
