@@ -90,20 +90,25 @@ def _print_schema(plugins: Plugins) -> None:
 def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: bool) -> None:
     from ..pipeline.session import Session
     from .check_data import data_text
-    from .check_lengths import find_over_long, refuse_over_long
-    from .check_prompts import prompts_text
-    from .check_training import say_training
+    from .check_model import check_model, examples_refused, refuse_examples
+    from .check_prompts import prompts_text, reader_of
 
     with Session(plugins) as session:
         parts = session.with_examples(recipe)
-        over_long = find_over_long(parts, plugins) if data else {}
+        missing = parts.to_download(plugins)
+        reader = reader_of(parts, plugins) if prompts or missing is None else None
+        refused = examples_refused(parts, reader) if data and reader is not None else None
         if data:
-            say(data_text(parts, over_long))
+            say(data_text(parts, refused, missing))
+            if len(parts.scored) != recipe.score.limit:  # the summary, which is made without the data, has it for that
+                for name, text in _detectable(recipe, plugins, len(parts.scored)):
+                    say(f"{name}: {text}")
         if prompts:
-            say(prompts_text(parts, prompts, plugins))
-        refuse_over_long(parts, over_long or {})
+            say(prompts_text(parts, prompts, reader))
+        if refused is not None:
+            refuse_examples(parts, refused)
         if data:
-            say_training(session, parts)
+            check_model(session, parts, examples_checked=refused is not None)
 
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:

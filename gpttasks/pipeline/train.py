@@ -30,7 +30,7 @@ from .check_saved import use_what_was_saved
 from .expected_training import FEW_STEPS, TimeLeft, expected_work, few_steps
 from .parts import PreparedRun
 from .spelt_tokens import spelt_tokens_warning
-from .too_long import may_be_too_long, reserved_tokens, skipping
+from .too_long import doubtful_to_train, refuse_nothing_left, skipping
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
 
@@ -113,13 +113,14 @@ def warn_of_dropout(run: ActiveRun, prepared: PreparedRun) -> None:
 def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
     """The items of the training examples, and the place of each one's example.
 
-    If each example makes exactly one item, only items that may be too long are made now. Those that are too long are
+    If each example makes exactly one item, only items that may be refused are made now. Those that are too long are
     skipped if the recipe says so.
 
-    Raises UserError if there are none, DataError for an example that does not fit the context.
+    Raises UserError if there are none, DataError for an example that does not fit the context or cannot be used.
     """
     make = _items_made_later if prepared.head.one_item else _all_items
     items, owners = make(prepared, prepared.sets["train"].examples)
+    refuse_nothing_left(prepared, "train")
     if not items:
         count = len(prepared.sets["train"].examples)
         raise UserError(f"head {prepared.head.name!r} made no training items from {count} examples")
@@ -128,14 +129,12 @@ def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
 
 def _items_made_later(prepared: PreparedRun, examples: Sequence[Example]) -> tuple[Sequence[Item], Sequence[int]]:
     items = LazyItems(prepared.head, examples)
-    context, reserved = prepared.backbone.context, reserved_tokens(prepared.head.requests(examples[0]))
-    long = [place for place, one in enumerate(examples) if may_be_too_long(one, context, reserved)]
-    if not long:
+    doubtful = doubtful_to_train(prepared.head, examples)
+    if not doubtful:
         return items, range(len(examples))
-    with Progress(
-        "tokenising long examples", len(long), "examples"
-    ) as progress:  # so that errors come before the training
-        for place in long:
+    # Now, so that errors come before the training.
+    with Progress("tokenising long examples", len(doubtful), "examples") as progress:
+        for place in doubtful:
             with skipping(prepared, "train", examples[place]):
                 progress.advance(1, items[place].tokens)
     skipped = prepared.too_long.get("train", {})

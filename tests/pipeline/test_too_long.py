@@ -11,7 +11,7 @@ from gpttasks.cli import main
 from gpttasks.errors import DataError
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.pipeline.session import Session
-from gpttasks.pipeline.too_long import may_be_too_long, surely_fits
+from gpttasks.pipeline.too_long import may_be_refused, surely_read
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import load_recipe
 
@@ -34,13 +34,13 @@ def long_recipe(recipe):
     return recipe
 
 
-def test_a_run_stops_at_the_first_with_its_row_before_it_trains(long_recipe):
+def test_a_run_stops_with_the_row_of_the_first_before_it_trains(long_recipe):
     with pytest.raises(DataError) as caught:
         run(long_recipe, "out", PROMPT, METRICS)
     (problem,) = caught.value.problems
     assert problem.file == str(long_recipe.parent / "data" / "test.csv")
     assert problem.line == 4
-    assert problem.message.startswith("test: example ")
+    assert problem.message.startswith("2 of 12 examples of test do not fit the context; the first: example ")
     assert "data.too_long: skip" in problem.hint
     assert not (long_recipe.parent / "out" / "adapter").exists()
 
@@ -131,23 +131,26 @@ def test_an_answer_that_leaves_no_room_for_its_prompt_is_skipped(recipe):
 def test_a_request_that_surely_fits_needs_no_tokenizer():
     long = Part("é" * 30, "passage")  # 60 bytes
     prompt = (long, Part("Answer:"))
-    assert surely_fits(LogLikelihood(prompt, "yes"), 40), "a passage is cut"
-    assert not surely_fits(LogLikelihood(prompt, "yes", ("yes", "no" * 10)), 40)
-    assert not surely_fits(Generate(prompt, 30), 40)
-    assert surely_fits(Readout(prompt, "layer"), 40)
-    assert not surely_fits(Readout(prompt, "layer", "passage"), 40), "a passage that is read whole is not cut"
-    assert surely_fits(Rolling((Part("text" * 100),)), 40)
+    assert surely_read(LogLikelihood(prompt, "yes"), 40), "a passage is cut"
+    assert not surely_read(LogLikelihood(prompt, "yes", ("yes", "no" * 10)), 40)
+    assert not surely_read(Generate(prompt, 30), 40)
+    assert surely_read(Readout(prompt, "layer"), 40)
+    assert not surely_read(Readout(prompt, "layer", "passage"), 40), "a passage that is read whole is not cut"
+    assert surely_read(Rolling((Part("text" * 100),)), 40)
 
 
 def test_what_may_be_too_long_to_train_on():
     long = "é" * 30  # 60 bytes
-    assert may_be_too_long(Example(long), 64)
-    assert not may_be_too_long(Example(long), 80)
-    assert may_be_too_long(Example(long), 80, reserved=20)
-    assert not may_be_too_long(Example([Part(long * 9, "passage"), "Answer:"]), 64), "a passage is cut"
-    assert may_be_too_long(Example("Answer:", choices=("a", long), label=0), 64)
-    assert may_be_too_long(Example("Answer:", target=long), 64)
-    assert may_be_too_long(Example("Answer:", references=("a", long)), 64)
+    assert may_be_refused(Example(long), 64)
+    assert not may_be_refused(Example(long), 80)
+    assert may_be_refused(Example(long), 80, reserved=20)
+    assert not may_be_refused(Example([Part(long * 9, "passage"), "Answer:"]), 64), "a passage is cut"
+    assert may_be_refused(Example("Answer:", choices=("a", long), label=0), 64)
+    assert may_be_refused(Example("Answer:", target=long), 64)
+    assert may_be_refused(Example("Answer:", references=("a", long)), 64)
+    assert may_be_refused(Example(contexts=["Answer:", long], target="a", choices=("a", "b")), 64)
+    assert not may_be_refused(Example(long, contexts=["Answer:", "And:"], target="a", choices=("a", "b")), 64)
+    assert may_be_refused(Example("Answer:", choices=("a", " ")), 64), "nothing to predict"
 
 
 def test_shots_are_left_out_before_an_example_is_too_long(recipe):
