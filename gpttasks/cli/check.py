@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,9 +35,10 @@ def check(
 ) -> None:
     """Check a recipe without running it.
 
-    All mistakes are shown at once, each with its place. Only the recipe is opened, unless --data or --show is given.
-    --data also loads the model of a recipe that trains, if it is on this machine, and measures some training steps.
-    The exit status is 0 if there are no mistakes, else 2.
+    All mistakes are shown at once, each with its place: all that a run refuses before it opens the data. Only the
+    recipe is opened, unless --data or --show is given. --data finds what a run refuses after that. It also loads the
+    model of a recipe that trains, if it is on this machine, and measures some training steps. The exit status is 0 if
+    there are no mistakes, else 2; a device that this machine does not have is reported, but is not a mistake.
 
     Example: gpttasks check imdb-lora task.data.path=reviews.csv --data --show 2
     """
@@ -50,33 +50,15 @@ def check(
         return
     if recipe is None:
         raise UserError(Problem("Missing argument 'RECIPE'", file="command line", hint="see gpttasks check --help"))
+    from ..pipeline.before_data import check_before_data
     from ..recipe import load_recipe, problems_placed
 
     resolved = load_recipe(recipe, changes or [], plugins)
     with problems_placed(recipe, changes or [], plugins):
-        _check_sources(resolved, plugins)
+        check_before_data(resolved, plugins)
         say(_summary(resolved, plugins))
         if data or prompts:
             _look_at_data(resolved, plugins, prompts, data)
-
-
-def _check_sources(recipe: Recipe, plugins: Plugins) -> None:
-    """Report a backbone and an encoder whose files are missing, both at once."""
-    from ..plugins.faults import create
-
-    problems: list[Problem] = []
-    for kind, use in (("backbone", recipe.backbone), ("encoder", recipe.encoder)):
-        if use is None:
-            continue
-        component = create(plugins, kind, use.name, use.options)
-        try:
-            if kind == "backbone":
-                component = component.underlying(plugins)
-            component.check_source()
-        except UserError as error:
-            problems += [replace(problem, key=problem.key or kind) for problem in error.problems]
-    if problems:
-        raise UserError(problems)
 
 
 def _print_schema(plugins: Plugins) -> None:

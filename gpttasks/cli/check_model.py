@@ -54,6 +54,7 @@ def check_model(session: Session, parts: RunParts, *, examples_checked: bool) ->
     """
     from ..pipeline.expected_training import expect_training
     from ..pipeline.too_long import refuse_or_skip, refused_to_train
+    from ..training.trackers import check_trackers
 
     trains = parts.adaptation.trains
     missing = parts.to_download(session.plugins)
@@ -61,10 +62,15 @@ def check_model(session: Session, parts: RunParts, *, examples_checked: bool) ->
         left_out = "steps, tokens and time are" if trains else "whether the model fits the recipe is"
         say(f"{left_out} unknown until {missing} is downloaded: gpttasks run downloads it")
         return
+    check_trackers(parts.recipe.runtime.trackers)
     try:
         device, precision = session.set_up(parts.recipe.runtime)
     except UserError as error:  # the recipe may be meant for another machine
-        what = "training: steps, tokens and time are not estimated here" if trains else "not a machine for this run"
+        what = (
+            "training: steps, tokens and time are not estimated here"
+            if trains
+            else "this machine cannot carry out the run"
+        )
         say(f"{what}: {one_line(error)}")
         return
     unread = not examples_checked and parts.backbone.underlying(session.plugins).trainable

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -49,7 +48,7 @@ def refused_to_train(parts: RunParts) -> Refused:
     """The refused training examples. The head has a backbone."""
     head, examples = parts.head, parts.sets["train"].examples
     doubtful = [examples[place] for place in doubtful_to_train(head, examples)]
-    return list(_refused(doubtful, lambda example: sum(item.tokens for item in head.items(example))))
+    return list(refused_examples(doubtful, lambda example: sum(item.tokens for item in head.items(example))))
 
 
 def asked_roles(parts: RunParts) -> list[str]:
@@ -80,7 +79,7 @@ def refuse_or_skip(parts: RunParts, found: Mapping[str, Refused]) -> None:
             problems.append(placed(parts, role, *long[0], count))
         elif long:
             parts.too_long.setdefault(role, {}).update({example.id: problem.message for example, problem in long})
-            refuse_nothing_left(parts, role)
+            _refuse_nothing_left(parts, role)
     if problems:
         raise DataError(problems)
 
@@ -95,7 +94,7 @@ def _refusal(parts: RunParts, role: str, refused: Refused) -> Problem:
     return placed_problem(parts, parts.sets[role], example, problem, what)
 
 
-def refuse_nothing_left(parts: RunParts, role: str) -> None:
+def _refuse_nothing_left(parts: RunParts, role: str) -> None:
     """Raises DataError if no example of a role fits."""
     skipped, examples = parts.too_long.get(role, {}), parts.sets[role].examples
     if skipped and len(skipped) == len(examples):
@@ -111,12 +110,14 @@ def _share(parts: RunParts, role: str, some: Sequence[object]) -> str:
 def refused_requests(head: Head, examples: Sequence[Example]) -> Iterator[tuple[Example, DataError]]:
     """The examples with a request of which no rows can be made, and why. The head has a backbone."""
     doubtful = [example for example in examples if not _surely_read(head, example)]
-    yield from _refused(
+    yield from refused_examples(
         doubtful, lambda example: sum(len(row.ids) for request in head.requests(example) for row in head.rows(request))
     )
 
 
-def _refused(examples: Sequence[Example], tokens_of: Callable[[Example], int]) -> Iterator[tuple[Example, DataError]]:
+def refused_examples(
+    examples: Sequence[Example], tokens_of: Callable[[Example], int]
+) -> Iterator[tuple[Example, DataError]]:
     """The examples for which ``tokens_of``, which makes their rows and returns the number of tokens, fails."""
     if not examples:
         return
@@ -202,20 +203,6 @@ def may_be_refused(example: Example, context: int, reserved: int = 0) -> bool:
 def reserved_tokens(requests: Sequence[Request]) -> int:
     """The number of tokens that requests keep for an answer."""
     return max((request.max_tokens for request in requests if isinstance(request, Generate)), default=0)
-
-
-@contextmanager
-def skipping(parts: RunParts, role: str, example: Example) -> Iterator[None]:
-    """If the example is too long, skip it or raise DataError, as the recipe says; place any other DataError too."""
-    try:
-        yield
-    except TooLong as error:
-        skip(parts, role, example, error.problems[0])
-    except DataError as error:
-        if error.problems[0].key is not None:
-            raise
-        part = parts.sets[role]
-        raise DataError(placed_problem(parts, part, example, error.problems[0], f"{part.split}: ")) from error
 
 
 def skip(parts: RunParts, role: str, example: Example, problem: Problem) -> None:
