@@ -49,8 +49,10 @@ def check_model(session: Session, parts: RunParts, *, examples_checked: bool) ->
     """Load the model if only that shows whether the run will begin, and print how long its training will take.
 
     The model is loaded for a recipe that trains, that uses the trained head or encoder of a run, or whose tokenizer
-    comes with the weights; nothing is downloaded. ``examples_checked``: whether the backbone can read the examples is
-    known. Raises UserError for parts that do not fit.
+    comes with the weights. Other models' weights are checked, but not read. Nothing is downloaded.
+
+    ``examples_checked``: whether it is known if the backbone can read the examples. Raises UserError for parts that do
+    not fit.
     """
     from ..pipeline.expected_training import expect_training
     from ..pipeline.too_long import refuse_or_skip, refused_to_train
@@ -73,8 +75,10 @@ def check_model(session: Session, parts: RunParts, *, examples_checked: bool) ->
         )
         say(f"{what}: {one_line(error)}")
         return
-    unread = not examples_checked and parts.backbone.underlying(session.plugins).trainable
+    backbone = parts.backbone.underlying(session.plugins)
+    unread = not examples_checked and backbone.trainable
     if not trains and not unread and not _uses_trained_parts(parts):
+        backbone.check_weights()
         return
     say("training: loading the model to measure its speed" if trains else "loading the model to check that it fits")
     with session.loaded(_fresh_parts(session, parts), device, precision) as prepared:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,19 @@ def test_what_no_data_can_put_right_is_refused_without_them(case: str, recipe: P
     assert first_of_run(capsys, *SCORED, *changes) == first or processes, "run was not started by torchrun"
 
 
+def damage(change: Callable[[Path], object]) -> None:
+    """Copy the recipe's model to ``damaged``, and change the copy."""
+    (backbone,) = (line.split()[1] for line in Path("tiny.yaml").read_text().splitlines() if line[:9] == "backbone:")
+    shutil.copytree(backbone, "damaged")
+    change(Path("damaged/model.safetensors"))
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
 def _rows(split: str, *lines: str) -> None:
     (Path("data") / f"{split}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
 
@@ -169,6 +183,21 @@ AFTER_DATA = {
         lambda: None,
         ["adapt.targets=[nowhere]", "train={steps: 1}"],
         "nowhere",
+    ),
+    "half of the weights": (
+        lambda: damage(lambda file: file.write_bytes(file.read_bytes()[:9000])),
+        [*PROMPTED, "backbone=./damaged"],
+        "cannot be loaded: SafetensorError",
+    ),
+    "weights of another model": (
+        lambda: damage(lambda file: edit(file.with_name("config.json"), '"n_layer": 2', '"n_layer": 3')),
+        [*PROMPTED, "backbone=./damaged"],
+        "of the tensors that config.json requires, first transformer.h.2.attn.c_attn.bias",
+    ),
+    "weights of another size": (
+        lambda: damage(lambda file: edit(file.with_name("config.json"), '"n_positions": 128', '"n_positions": 64')),
+        [*PROMPTED, "backbone=./damaged"],
+        "the shapes of 1 tensors differ from config.json, first transformer.wpe.weight",
     ),
     "a head that was trained for other labels": (
         lambda: main(["run", "tiny.yaml", *SCORED, "head=classifier", "train={steps: 1}", "--out", "other"]),
