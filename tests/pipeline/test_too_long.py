@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from small_runs import run, samples, write_reviews
 
@@ -9,11 +11,14 @@ from gpttasks import Example, Generate, LogLikelihood, Part, Readout, Rolling
 from gpttasks.answer import NOT_ASKED
 from gpttasks.cli import main
 from gpttasks.errors import DataError
+from gpttasks.heads.choice import Choice
+from gpttasks.heads.generate import GenerateText
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.pipeline.session import Session
-from gpttasks.pipeline.too_long import may_be_refused, surely_read
+from gpttasks.pipeline.too_long import doubtful_to_train, may_be_refused, refused_requests, surely_read
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import load_recipe
+from gpttasks.tokens.byte_tokenizer import ByteTokenizer
 
 LONG = "a very long film " * 60
 PROMPT = r'task.prompt="{{ text }}\nSentiment:"'  # no passage: nothing can be cut
@@ -151,6 +156,36 @@ def test_what_may_be_too_long_to_train_on():
     assert may_be_refused(Example(contexts=["Answer:", long], target="a", choices=("a", "b")), 64)
     assert not may_be_refused(Example(long, contexts=["Answer:", "And:"], target="a", choices=("a", "b")), 64)
     assert may_be_refused(Example("Answer:", choices=("a", " ")), 64), "nothing to predict"
+
+
+class Bare(ByteTokenizer):
+    """A tokenizer without a start token and an end token."""
+
+    starts_with = ()
+    fallback_start = None
+    end = None
+
+
+def bound(head, tokenizer):
+    head.backbone = SimpleNamespace(tokenizer=tokenizer, context=100, name="bytes")
+    return head
+
+
+def test_an_empty_prompt_before_which_no_token_can_come_is_refused():
+    empty, full = (Example(text, choices=("a", "b"), label=0, id=text or "empty") for text in ("", "What?"))
+    ((example, error),) = refused_requests(bound(Choice(), Bare()), [full, empty])
+    assert example is empty
+    assert str(error).startswith("nothing comes before the text, and the tokenizer has neither a BOS nor an end token")
+    assert not list(refused_requests(bound(Choice(), ByteTokenizer()), [full, empty]))
+
+
+def test_what_cannot_be_trained_on_is_found_before_the_training():
+    head = GenerateText(GenerateText.Options(max_tokens=8))
+    examples = [Example("Short.", target=target) for target in ("yes", "", "y" * 90, "no")]
+    assert doubtful_to_train(bound(head, ByteTokenizer()), examples) == [1, 2], "the rest surely fits"
+    assert doubtful_to_train(bound(head, Bare()), examples) == [0, 1, 2, 3]
+    several = GenerateText(GenerateText.Options(max_tokens=8, train_on="references"))
+    assert doubtful_to_train(bound(several, ByteTokenizer()), examples) == [0, 1, 2, 3]
 
 
 def test_shots_are_left_out_before_an_example_is_too_long(recipe):
