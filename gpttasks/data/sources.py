@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from ..component import Options
 from ..errors import DataError, Problem, did_you_mean
-from .class_names import joined_names, names_in_card, names_in_features
+from .class_names import ClassNames, has_configs, joined_names, names_in_card, names_in_features
 from .library import load_dataset, load_folder, load_from_disk, raise_as_data_error, without_decoding
 from .readers import READERS, FileReader, Quoting, read_file, read_stream, with_quoting
 from .rows import Row
@@ -152,15 +152,21 @@ class FileSource(Source):
         super().__init__(name, files, streamed=streamed)
         self._files = files
         self._readers = readers
+        self._names: dict[Path, ClassNames] = {}
+        """The class names in the data set card of each folder: shards share it."""
 
     def rows(self, split: str) -> Iterator[Row]:
         for path in self._files[split]:
-            in_card = names_in_card(path.parent)
-            in_file, names = None, in_card
+            if path.parent not in self._names:
+                self._names[path.parent] = names_in_card(path.parent)
+            in_card = self._names[path.parent]
+            in_file: ClassNames = {}
+            names = in_card
             for row in read_file(path, self._readers):
-                if in_card and row.class_names is not in_file:  # once per file: its rows share the object
+                if in_card and row.class_names and row.class_names is not in_file:  # its rows share the object
                     in_file, names = row.class_names, joined_names(row.class_names, in_card, path)
-                row.class_names = names if in_card else row.class_names
+                if in_card:
+                    row.class_names = names
                 yield row
 
     def files(self, split: str) -> tuple[Path, ...]:
@@ -318,7 +324,7 @@ def _open_folder(folder: Path, options: DataOptions, readers: Mapping[str, FileR
         _refuse_hub_options(str(folder), options)
         return DatasetsSource(str(folder), load_from_disk(folder), streamed=options.streaming)
     _refuse_hub_options(str(folder), options, ("revision",))
-    if options.config is not None or _has_configs(folder):
+    if options.config is not None or has_configs(folder):
         return _folder_in_a_layout_of_datasets(folder, options)
     files = _folder_files(folder, readers)
     files.update(_named_files(folder, options, set(files), readers))
@@ -369,15 +375,6 @@ def _named_files(
                 raise DataError(Problem(f"the file {path} does not exist", key=key, hint=_similar_name(path)))
             files[name] = (path,)
     return files
-
-
-def _has_configs(folder: Path) -> bool:
-    """Whether a dataset card assigns files to splits."""
-    card = folder / "README.md"
-    if not card.is_file():
-        return False
-    head = re.match(r"---\n(.*?\n)---", card.read_text("utf-8", errors="replace"), flags=re.DOTALL)
-    return head is not None and re.search(r"^configs:", head[1], flags=re.MULTILINE) is not None
 
 
 def _refuse_hub_options(path: str, options: DataOptions, names: tuple[str, ...] = ("config", "revision")) -> None:
