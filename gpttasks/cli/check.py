@@ -94,7 +94,7 @@ def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: b
 
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:
-    from ..data.sources import DataOptions
+    from ..data.options import DataOptions
     from ..recipe import short_digest
     from ..records.folder import default_folder
 

@@ -36,7 +36,7 @@ def data_text(parts: RunParts, refused: Mapping[str, Refused] | None, missing: s
 
 
 def _source_lines(parts: RunParts) -> Iterator[str]:
-    from ..data.sources import STANDARD_INPUT
+    from ..data.options import STANDARD_INPUT
     from ..tasks.splits import source_of
 
     data = parts.recipe.data

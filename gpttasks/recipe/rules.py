@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..data.sources import SplitOptions
+from ..data.options import SplitOptions
 from ..errors import GpttasksError, Problem, comma_separated, did_you_mean
 from ..example import renamed_field
 from ..plugins import Plugins

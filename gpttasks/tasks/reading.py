@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..data.options import SplitOptions
 from ..data.rows import Row
-from ..data.sources import SplitOptions
 from ..errors import DataError, Problem, UnusableRow, did_you_mean
 from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest

@@ -8,8 +8,9 @@ import datasets
 import pytest
 
 from gpttasks.data.class_names import names_in_card, names_in_features
+from gpttasks.data.opening import open_source
+from gpttasks.data.options import DataOptions
 from gpttasks.data.rows import Row
-from gpttasks.data.sources import DataOptions, open_source
 from gpttasks.errors import DataError
 
 NAMES = {"label": ("neg", "pos"), "labels": ("joy", "rage")}

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from gpttasks import DataError, Row
-from gpttasks.data.sources import SplitOptions
+from gpttasks.data.options import SplitOptions
 from gpttasks.tasks.reading import ExampleReader
 from gpttasks.tasks.template import Template
 from gpttasks_classification.multi import MultiLabelClassification, MultiLabelOptions
