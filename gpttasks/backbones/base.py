@@ -106,6 +106,9 @@ class Backbone(Component):
         """
         return None
 
+    def check_weights(self) -> None:
+        """Raise BackboneError for weights that ``load`` would refuse, without reading them. For ``check --data``."""
+
     def underlying(self, plugins: Plugins) -> Backbone:
         """The backbone whose declarations count before anything is loaded; for a run, the backbone of its recipe.
 

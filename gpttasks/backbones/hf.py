@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ..component import Options, RecipePath
-from ..model.folder import check_folder, check_source, find_folder, is_on_this_machine, load_causal_lm
+from ..model.folder import check_folder, check_source, check_weights, find_folder, is_on_this_machine, load_causal_lm
 from ..model.loaded import fitting_context
 from ..tokens.tokenizer import TextTokenizer, load_tokenizer
 from .base import LoadSettings
@@ -52,6 +52,10 @@ class HuggingFace(LocalBackbone):
         folder = self._folder()
         tokenizer = load_tokenizer(folder)
         return tokenizer, fitting_context(folder, tokenizer.inner, self.options.context)
+
+    def check_weights(self) -> None:
+        """Raise BackboneError for a damaged file, and for tensors that are missing or do not fit the config."""
+        check_weights(self._folder())
 
     def _folder(self) -> Path:
         folder = find_folder(self.options.path, self.options.revision)

@@ -54,12 +54,22 @@ class RunBackbone(Backbone):
     trainable = True
     takes_media = True
 
+    def open(self, plugins: Plugins) -> None:
+        """Read the run's recipe, but no weights; afterwards :meth:`trained_file` knows the files of the run.
+
+        Raises FolderError for a folder that is not a finished run.
+        """
+        self.recipe = finished_recipe(Path(self.options.path), plugins)
+        self._loaded = self._inner(self.recipe, plugins)
+        if isinstance(self._loaded, RunBackbone):
+            self._loaded.open(plugins)
+
     def load(self, settings: LoadSettings) -> None:
         """Load the run's backbone, then its adapter or trained weights. Raises BackboneError or FolderError."""
         folder = Path(self.options.path)
         plugins = load_plugins() if settings.plugins is None else settings.plugins
-        self.recipe = finished_recipe(folder, plugins)
-        inner = self._inner(self.recipe, plugins)
+        self.open(plugins)
+        inner = self._loaded
         texts_read = False
 
         def texts() -> Iterator[str]:
@@ -74,7 +84,6 @@ class RunBackbone(Backbone):
         self._digests = inner.digests()
         if texts_read:
             _check_reproduced(folder, self._digests)
-        self._loaded = inner
         if inner.lm is not None:
             adaptation = create(plugins, "adaptation", self.recipe.adapt.name, self.recipe.adapt.options)
             self.has_adapter = adaptation.keeps == ADAPTER

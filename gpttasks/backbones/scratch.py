@@ -42,6 +42,11 @@ class Scratch(LocalBackbone):
         "config": {"n_layer": 2, "n_embd": 32, "n_head": 4},
     }
 
+    def check_source(self) -> None:
+        """Raise BackboneError for a size of the vocabulary in ``config``."""
+        if "vocab_size" in self.options.config:
+            raise BackboneError("config.vocab_size follows from the tokenizer", hint="set vocabulary instead")
+
     def load(self, settings: LoadSettings) -> None:
         """Train the tokenizer and make the model. Raises BackboneError for an unknown type or config field."""
         import torch
@@ -51,8 +56,7 @@ class Scratch(LocalBackbone):
         tokenizer = TextTokenizer(train_bpe(settings.texts(), options.vocabulary, options.context))
         size = len(tokenizer.inner)
         end = tokenizer.end
-        if "vocab_size" in options.config:
-            raise BackboneError("config.vocab_size follows from the tokenizer", hint="set vocabulary instead")
+        self.check_source()
         try:
             known = AutoConfig.for_model(options.model_type)
             unknown = sorted(name for name in options.config if not hasattr(known, name))

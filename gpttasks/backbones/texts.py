@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..data.sources import Role
+from ..data.options import Role
 from ..errors import DataError
 from ..example import prompt_text
 from ..plugins.faults import blamed, create

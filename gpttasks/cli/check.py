@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,9 +35,10 @@ def check(
 ) -> None:
     """Check a recipe without running it.
 
-    All mistakes are shown at once, each with its place. Only the recipe is opened, unless --data or --show is given.
-    --data also loads the model of a recipe that trains, if it is on this machine, and measures some training steps.
-    The exit status is 0 if there are no mistakes, else 2.
+    All mistakes are shown at once, each with its place: all that a run refuses before it opens the data. Only the
+    recipe is opened, unless --data or --show is given. --data finds what a run refuses after that. It also loads the
+    model of a recipe that trains, if it is on this machine, and measures some training steps. The exit status is 0 if
+    there are no mistakes, else 2; a device that this machine does not have is reported, but is not a mistake.
 
     Example: gpttasks check imdb-lora task.data.path=reviews.csv --data --show 2
     """
@@ -50,33 +50,15 @@ def check(
         return
     if recipe is None:
         raise UserError(Problem("Missing argument 'RECIPE'", file="command line", hint="see gpttasks check --help"))
+    from ..pipeline.before_data import check_before_data
     from ..recipe import load_recipe, problems_placed
 
     resolved = load_recipe(recipe, changes or [], plugins)
     with problems_placed(recipe, changes or [], plugins):
-        _check_sources(resolved, plugins)
+        check_before_data(resolved, plugins)
         say(_summary(resolved, plugins))
         if data or prompts:
             _look_at_data(resolved, plugins, prompts, data)
-
-
-def _check_sources(recipe: Recipe, plugins: Plugins) -> None:
-    """Report a backbone and an encoder whose files are missing, both at once."""
-    from ..plugins.faults import create
-
-    problems: list[Problem] = []
-    for kind, use in (("backbone", recipe.backbone), ("encoder", recipe.encoder)):
-        if use is None:
-            continue
-        component = create(plugins, kind, use.name, use.options)
-        try:
-            if kind == "backbone":
-                component = component.underlying(plugins)
-            component.check_source()
-        except UserError as error:
-            problems += [replace(problem, key=problem.key or kind) for problem in error.problems]
-    if problems:
-        raise UserError(problems)
 
 
 def _print_schema(plugins: Plugins) -> None:
@@ -90,24 +72,29 @@ def _print_schema(plugins: Plugins) -> None:
 def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: bool) -> None:
     from ..pipeline.session import Session
     from .check_data import data_text
-    from .check_lengths import find_over_long, refuse_over_long
-    from .check_prompts import prompts_text
-    from .check_training import say_training
+    from .check_model import check_model, examples_refused, refuse_examples
+    from .check_prompts import prompts_text, reader_of
 
     with Session(plugins) as session:
         parts = session.with_examples(recipe)
-        over_long = find_over_long(parts, plugins) if data else {}
+        missing = parts.to_download(plugins)
+        reader = reader_of(parts, plugins) if prompts or missing is None else None
+        refused = examples_refused(parts, reader) if data and reader is not None else None
         if data:
-            say(data_text(parts, over_long))
+            say(data_text(parts, refused, missing))
+            if len(parts.scored) != recipe.score.limit:  # the summary, which is made without the data, has it for that
+                for name, text in _detectable(recipe, plugins, len(parts.scored)):
+                    say(f"{name}: {text}")
         if prompts:
-            say(prompts_text(parts, prompts, plugins))
-        refuse_over_long(parts, over_long or {})
+            say(prompts_text(parts, prompts, reader))
+        if refused is not None:
+            refuse_examples(parts, refused)
         if data:
-            say_training(session, parts)
+            check_model(session, parts, examples_checked=refused is not None)
 
 
 def _summary(recipe: Recipe, plugins: Plugins) -> str:
-    from ..data.sources import DataOptions
+    from ..data.options import DataOptions
     from ..recipe import short_digest
     from ..records.folder import default_folder
 

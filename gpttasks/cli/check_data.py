@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from ..errors import TooLong
 from ..tasks.reading import MOST_LABEL_VALUES
 from .output import aligned
 
 if TYPE_CHECKING:
-    from ..errors import Problem
-    from ..example import Example
     from ..pipeline.parts import RunParts
+    from ..pipeline.too_long import Refused
     from ..tasks.splits import ExampleSet
-    from .check_lengths import OverLong
 
 _LABELS_SHOWN = 20
 _VALUES_SHOWN = 100
 _IDS_SHOWN = 3
 
 
-def data_text(parts: RunParts, over_long: OverLong | None = None) -> str:
+def data_text(parts: RunParts, refused: Mapping[str, Refused] | None, missing: str | None) -> str:
     """Splits, columns, what each role gets, and which inputs occur in several roles.
 
-    ``over_long``: the examples that do not fit the context; None if the context is not known.
+    ``refused``: by role, the examples that cannot be used with the backbone; None if its tokenizer is not known.
+    ``missing``: what has to be downloaded.
     """
     lines = list(_source_lines(parts))
     for role, part in parts.sets.items():
-        lines += _role_lines(part, (over_long or {}).get(role, ()))
-    if over_long is None:
-        lines.append(
-            "examples that exceed the context were not counted: the context is known only after the backbone is loaded"
-        )
+        lines += _role_lines(part, (refused or {}).get(role, ()))
+    if refused is None:
+        known = "the backbone is loaded" if missing is None else f"{missing} is downloaded"
+        lines.append(f"examples that exceed the context were not counted: the context is known only after {known}")
     return "\n".join([*lines, *(f"overlap: {overlap}" for overlap in parts.overlaps)])
 
 
 def _source_lines(parts: RunParts) -> Iterator[str]:
-    from ..data.sources import STANDARD_INPUT
+    from ..data.options import STANDARD_INPUT
     from ..tasks.splits import source_of
 
     data = parts.recipe.data
@@ -53,7 +52,7 @@ def _source_lines(parts: RunParts) -> Iterator[str]:
     yield f"columns of {first.split}: {', '.join(next(source.rows(first.split)))}"
 
 
-def _role_lines(part: ExampleSet, over_long: Sequence[tuple[Example, Problem]]) -> Iterator[str]:
+def _role_lines(part: ExampleSet, refused: Refused) -> Iterator[str]:
     from ..tasks.overlap import duplicates
 
     yield f"{part.role}: {len(part.examples):,} examples ({part.made})"
@@ -71,10 +70,12 @@ def _role_lines(part: ExampleSet, over_long: Sequence[tuple[Example, Problem]]) 
     repeated = duplicates(part.examples)
     if repeated:
         rows.append(("duplicates", str(repeated)))
-    if over_long:
-        example, problem = over_long[0]
-        count = f"{len(over_long):,} of {len(part.examples):,} examples do not fit the context"
-        rows.append(("too long", f"{count}; the first: {example.id}: {problem.message}"))
+    for name, what, long in (("too long", "do not fit the context", True), ("unusable", "cannot be used", False)):
+        some = [(example, error) for example, error in refused if isinstance(error, TooLong) is long]
+        if some:
+            example, error = some[0]
+            count = f"{len(some):,} of {len(part.examples):,} examples {what}"
+            rows.append((name, f"{count}; the first: {example.id}: {error.problems[0].message}"))
     rows.append(("first ids", ", ".join(example.id for example in part.examples[:_IDS_SHOWN])))
     yield aligned(rows, indent="  ")
 

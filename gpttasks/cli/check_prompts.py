@@ -24,8 +24,9 @@ BAR = "│"
 
 @dataclass(frozen=True)
 class Reader:
-    """A backbone's tokenizer and context, without its weights."""
+    """A backbone's name, tokenizer and context, without its weights."""
 
+    name: str
     tokenizer: Tokenizer
     context: int
 
@@ -45,23 +46,22 @@ def reader_of(parts: RunParts, plugins: Plugins) -> Reader | None:
     from ..tokens.tokenizer import TextTokenizer
 
     loaded = parts.backbone.underlying(plugins).load_tokenizer()
-    reader = None if loaded is None else Reader(*loaded)
+    reader = None if loaded is None else Reader(parts.backbone.name, *loaded)
     if parts.encoder is not None and reader is not None and isinstance(reader.tokenizer, TextTokenizer):
         parts.encoder.bind(1)  # only lengths are needed, not embeddings
         reader.tokenizer.media = MediaNodes(parts.encoder)
     return reader
 
 
-def prompts_text(parts: RunParts, count: int, plugins: Plugins) -> str:
+def prompts_text(parts: RunParts, count: int, reader: Reader | None) -> str:
     """The first prompts of the scored split, with their shots, in the backbone's tokens if they are known."""
     from ..pipeline.answering import add_shots
     from ..tokens.byte_tokenizer import ByteTokenizer
 
     name, score = parts.recipe.backbone.name, parts.recipe.score
     examples = parts.scored[:count]
-    reader = reader_of(parts, plugins)
     # A head may read the backbone's tokenizer and context. Without a tokenizer nothing is cut.
-    stand_in: Any = reader or Reader(ByteTokenizer(), sys.maxsize)
+    stand_in: Any = reader or Reader(name, ByteTokenizer(), sys.maxsize)
     parts.head.backbone = stand_in
     lines = []
     if reader is None:

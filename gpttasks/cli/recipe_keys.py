@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ..component import KINDS
-from ..data.sources import DataOptions
+from ..data.options import DataOptions
 from ..markdown import put_between, table
 from ..plugins import load_plugins
 from ..recipe.schema import (

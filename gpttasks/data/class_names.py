@@ -11,9 +11,33 @@ from typing import Any, TypeAlias
 from ..errors import DataError, Problem
 
 ClassNames: TypeAlias = Mapping[str, tuple[str, ...]]
-"""The names of the classes 0, 1, …, by column."""
+"""The names of the classes 0, 1, …, by column. Names that only repeat the numbers are left out."""
 
 _CARD = "README.md"
+
+
+def front_matter(folder: Path) -> str:
+    """The YAML at the top of a folder's data set card, ``README.md``; empty if there is none."""
+    try:
+        card = (folder / _CARD).read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+    head = re.match(r"---\n(.*?\n)---", card, flags=re.DOTALL)
+    return "" if head is None else head[1]
+
+
+def has_configs(folder: Path) -> bool:
+    """Whether the data set card of a folder assigns files to splits."""
+    return re.search(r"^configs:", front_matter(folder), flags=re.MULTILINE) is not None
+
+
+def _telling(names: Mapping[str, tuple[str, ...]]) -> ClassNames:
+    """The names by column, without those that only repeat the numbers of the classes."""
+    return {
+        column: classes
+        for column, classes in names.items()
+        if any(name != str(number) for number, name in enumerate(classes))
+    }
 
 
 def names_in_features(features: Mapping[str, Any] | None) -> ClassNames:
@@ -24,14 +48,14 @@ def names_in_features(features: Mapping[str, Any] | None) -> ClassNames:
         names = getattr(inner, "names", None)
         if isinstance(names, list) and names:
             found[column] = tuple(map(str, names))
-    return found
+    return _telling(found)
 
 
 def names_in_parquet(metadata: Mapping[bytes, bytes] | None) -> ClassNames:
     """The class names that ``datasets`` has written into the metadata of a Parquet schema."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
-        return dict(_in_stored_features(features))
+        return _telling(dict(_in_stored_features(features)))
     except (KeyError, TypeError, ValueError):
         return {}
 
@@ -50,15 +74,14 @@ def names_in_card(folder: Path) -> ClassNames:
 
     If a card has several configurations, only the columns on which they agree count.
     """
-    card = folder / _CARD
-    head = re.match(r"---\n(.*?\n)---", _text_of(card), flags=re.DOTALL)
-    if head is None or "class_label" not in head[1]:
+    head = front_matter(folder)
+    if "class_label" not in head:
         return {}
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        info = YAML(typ="safe", pure=True).load(head[1])["dataset_info"]
+        info = YAML(typ="safe", pure=True).load(head)["dataset_info"]
     except (YAMLError, KeyError, TypeError, ValueError):
         return {}
     found: dict[str, set[tuple[str, ...]]] = {}
@@ -67,7 +90,7 @@ def names_in_card(folder: Path) -> ClassNames:
         for feature in features if isinstance(features, list) else ():
             if isinstance(feature, dict) and (names := _in_card_feature(feature)):
                 found.setdefault(str(feature.get("name")), set()).add(names)
-    return {column: names.pop() for column, names in found.items() if len(names) == 1}
+    return _telling({column: names.pop() for column, names in found.items() if len(names) == 1})
 
 
 def _in_card_feature(feature: Mapping[str, Any]) -> tuple[str, ...]:
@@ -84,15 +107,10 @@ def _in_card_feature(feature: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def _text_of(card: Path) -> str:
-    try:
-        return card.read_text("utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def joined_names(in_file: ClassNames, in_card: ClassNames, file: Path) -> ClassNames:
     """The names of both. Raises DataError if they name the classes of one column differently."""
+    if not in_file or not in_card:
+        return in_file or in_card
     for column in in_file.keys() & in_card.keys():
         if in_file[column] != in_card[column]:
             message = (

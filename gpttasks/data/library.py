@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import DataError, Problem
 
 if TYPE_CHECKING:
-    from .sources import DataOptions
+    from .options import DataOptions
 
 
 def load_from_disk(folder: Path) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ class Row(dict[str, Any]):
         The values of the columns that ``data.id`` and ``data.group`` name; None if the recipe names none.
     class_names:
         The names that the data set gives to the classes 0, 1, …, by column; the column may also hold lists of classes.
+        Names that only repeat the numbers are left out.
     """
 
     def __init__(
@@ -56,14 +57,11 @@ class Row(dict[str, Any]):
         return other
 
     def class_name(self, column: str) -> str | None:
-        """The name of the class whose number the column holds; None if the data do not name it.
-
-        Names that only repeat the class numbers do not count.
-        """
+        """The name of the class whose number the column holds; None if the data do not name it."""
         names, value = self.class_names.get(column, ()), self.get(column)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(names):
             return None
-        return None if all(name == str(number) for number, name in enumerate(names)) else names[value]
+        return names[value]
 
     def known(self) -> str:
         """``"; the columns are 'text', 'label'"``, for a message."""

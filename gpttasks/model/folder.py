@@ -110,13 +110,26 @@ def check_folder(folder: Path) -> None:
 
 def load_causal_lm(folder: Path, device: str = "cpu", dtype: str = "float32") -> PreTrainedModel:
     """The causal language model in ``folder``, in eval mode on ``device``. Raises BackboneError."""
+    model = _model_in(folder, dtype=dtype)
+    fuse_activations(model)
+    model.eval()
+    return model.to(device)
+
+
+def check_weights(folder: Path) -> None:
+    """Raise BackboneError if the weights in ``folder`` are damaged or do not fit its config; they are not read."""
+    if "quantization_config" not in json.loads((folder / "config.json").read_text("utf-8")):  # it may need a GPU
+        _model_in(folder, device_map="meta")
+
+
+def _model_in(folder: Path, **options: Any) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     try:
         with quiet_transformers():
             model, info = AutoModelForCausalLM.from_pretrained(
                 folder,
-                dtype=dtype,
+                **options,
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -135,9 +148,7 @@ def load_causal_lm(folder: Path, device: str = "cpu", dtype: str = "float32") ->
             f"{folder} lacks {len(missing)} of the tensors that config.json requires, first {missing[0]}",
             hint="they would be random; give a folder with complete weights",
         )
-    fuse_activations(model)
-    model.eval()
-    return model.to(device)
+    return model
 
 
 def dtype_name(precision: str) -> str:

@@ -12,8 +12,7 @@ from ..errors import BackboneError
 from ..example import prompt_text
 from ..plugins import Plugins
 from ..runtime import Precision
-from .check_media import check_media
-from .load_data import shot_pool
+from .check_media import check_encoder, check_media
 from .parts import RunParts
 from .too_long import check_lengths
 from .trained_files import load_encoder, load_head
@@ -52,15 +51,17 @@ def bind(parts: RunParts) -> None:
         raise BackboneError(f"backbone {backbone.name!r} cannot be trained", hint="use adapt: none, or a local model")
     if parts.encoder is not None:
         _bind_encoder(parts, parts.encoder)
-    check_media(parts)
-    if parts.shots is not None and parts.recipe.score.shots_from in parts.sets:  # check_media may have left some out
-        parts.shots = shot_pool(parts.recipe, parts.sets)
+    reads = all(getattr(backbone, name, None) is not None for name in ("tokenizer", "context"))
+    if reads:  # a backbone that is its own engine does not have to say how it reads text
+        check_media(parts, backbone.tokenizer, backbone.context)
+    check_encoder(parts)
     _bind_head(parts)
-    check_lengths(parts)
-    _check_choices(parts)
+    if reads:
+        check_lengths(parts)
+        check_choices(parts)
 
 
-def _check_choices(parts: RunParts) -> None:
+def check_choices(parts: RunParts) -> None:
     """Let the head refuse choices that it cannot tell apart, if all examples have the same choices."""
     too_long = parts.too_long.get(parts.scored_role, {})
     fitting = [example for example in parts.scored if example.id not in too_long]
@@ -71,6 +72,7 @@ def _check_choices(parts: RunParts) -> None:
 def _bind_head(parts: RunParts) -> None:
     """Bind the head; if the backbone is a run that trained it, load that run's weights and settings."""
     backbone, head = parts.backbone, parts.head
+    head.backbone = backbone  # also for a head whose own bind() does not keep it
     head.bind(backbone, next(iter(parts.scored)))
     modules = head.modules()
     if isinstance(backbone, RunBackbone) and backbone.recipe.head.name == head.name:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import BackboneError, DataError, Problem, TooLong
@@ -13,33 +14,40 @@ from ..progress import Progress
 from ..tasks.reading import ADVICE
 from ..tasks.splits import ExampleSet, set_digest
 from .find_row import placed_problem
+from .load_data import shot_pool
 from .too_long import skip
 
 if TYPE_CHECKING:
     from ..encoders.base import Encoder
     from ..model.causal_lm import CausalLM
+    from ..tokens.tokenizer import Tokenizer
     from .parts import RunParts
 
 
-def check_media(parts: RunParts) -> None:
+def check_media(parts: RunParts, tokenizer: Tokenizer, context: int) -> None:
     """Have the encoder measure all audio and images; with ``data.bad_rows: skip``, leave out what it cannot read.
 
-    Raises DataError with the number of such rows and the first of them, and BackboneError for an encoder whose
-    embeddings have the wrong shape.
+    Those that do not fit the context are skipped, if the recipe says so. Raises DataError with the number of rows that
+    cannot be used, and the first of them.
     """
     with_media = {role: sum(any(media_in(one)) for one in role_set.examples) for role, role_set in parts.sets.items()}
-    if parts.backbone.lm is None or not any(with_media.values()):
+    if not any(with_media.values()):
         return
+    length_of = partial(_length, tokenizer, context)
     problems: dict[str, dict[str, Problem]] = {}  # by split, since several roles may be parts of one split
     with Progress("checking audio and images", sum(with_media.values()), "examples") as progress:
         for role, part in parts.sets.items():
             if with_media[role]:
-                problems.setdefault(part.split, {}).update(_problems(parts, role, part, progress))
+                problems.setdefault(part.split, {}).update(_problems(parts, role, length_of, progress))
     if any(problems.values()):
         _leave_out(parts, problems)
+
+
+def check_encoder(parts: RunParts) -> None:
+    """Raises BackboneError if the encoder's embeddings do not have the shape that the backbone needs."""
     all_media = (media for part in parts.sets.values() for one in part.examples for media in media_in(one))
     first = next(all_media, None)
-    if parts.encoder is not None and first is not None:
+    if parts.encoder is not None and parts.backbone.lm is not None and first is not None:
         check_embeddings(parts.backbone.lm, parts.encoder, first)
 
 
@@ -66,15 +74,17 @@ def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
             )
 
 
-def _problems(parts: RunParts, role: str, part: ExampleSet, progress: Progress) -> Iterator[tuple[str, Problem]]:
+def _problems(
+    parts: RunParts, role: str, length_of: Callable[[Media], int], progress: Progress
+) -> Iterator[tuple[str, Problem]]:
     """The id of each example with unusable media, and the problem. Media that do not fit are too long, not unusable."""
-    for example in part.examples:
+    for example in parts.sets[role].examples:
         media = list(media_in(example))
         if not media:
             continue
         try:
             with looking_at(example):
-                length = sum(_length(parts, one) for one in media)
+                length = sum(map(length_of, media))
             progress.advance(1, length)
         except TooLong as error:
             skip(parts, role, example, error.problems[0])
@@ -82,15 +92,12 @@ def _problems(parts: RunParts, role: str, part: ExampleSet, progress: Progress) 
             yield example.id, error.problems[0]
 
 
-def _length(parts: RunParts, media: Media) -> int:
+def _length(tokenizer: Tokenizer, context: int, media: Media) -> int:
     """The number of embeddings. Raises DataError if the media cannot be read, TooLong if they do not fit."""
-    backbone = parts.backbone
-    assert backbone.lm is not None
-    length = len(backbone.lm.tokenizer.media_ids(media))
-    if length >= backbone.context:
+    length = len(tokenizer.media_ids(media))
+    if length >= context:
         raise TooLong(
-            f"the {media.type} {media.digest[:8]} makes {length:,} embeddings, but the context has "
-            f"{backbone.context:,} tokens",
+            f"the {media.type} {media.digest[:8]} makes {length:,} embeddings, but the context has {context:,} tokens",
             hint="shorten it, or use an encoder that makes fewer embeddings, or a backbone with a longer context",
         )
     return length
@@ -107,6 +114,8 @@ def _leave_out(parts: RunParts, problems: dict[str, dict[str, Problem]]) -> None
         digest = set_digest(rest, part.definition)
         changed = replace(part, examples=rest, skipped=part.skipped + len(bad), digest=digest)
         parts.sets = {**parts.sets, role: changed}
+    if parts.shots is not None and parts.recipe.score.shots_from in parts.sets:
+        parts.shots = shot_pool(parts.recipe, parts.sets)
 
 
 def _problem_with(parts: RunParts, part: ExampleSet, bad: dict[str, Problem]) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..data.sources import Role
+from ..data.options import Role
 from ..plugins.faults import blamed
 from ..tasks.overlap import overlaps, refuse_overlap
 from ..tasks.shots import ShotPool

@@ -25,6 +25,7 @@ from .trained_files import tuned_by_run
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..plugins import Plugins
     from ..recipe.schema import Recipe
     from .model_store import LoadedModel
 
@@ -84,6 +85,14 @@ class RunParts:
         """
         tunes = not self.adaptation.trains and self.head.tunes and self.head.tunes_untrained
         return tunes and not tuned_by_run(self.recipe.backbone, self.head)
+
+    def to_download(self, plugins: Plugins) -> str | None:
+        """What loading the backbone or the encoder would download, such as a Hub id; None if nothing is missing.
+
+        Raises FolderError or BackboneError for a run that cannot be read.
+        """
+        missing = self.backbone.underlying(plugins).to_download()
+        return missing if missing is not None or self.encoder is None else self.encoder.to_download()
 
     def modules(self) -> nn.ModuleDict | None:
         """The modules outside the backbone: the head's, and the encoder's under ``encoder``."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..adaptations.none import NoAdaptation
 from ..backbones.run import MODEL_KINDS, RunBackbone, RunOptions, finished_recipe
+from ..data.options import DataOptions
 from ..data.readers import Quoting
 from ..data.rows import Row
-from ..data.sources import DataOptions
 from ..errors import DataError, FolderError
 from ..plugins.faults import create
 from ..recipe.schema import Use

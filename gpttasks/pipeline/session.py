@@ -22,6 +22,7 @@ from ..records.folder import default_folder
 from ..records.run import Run, read_run
 from ..runtime import Precision, choose_device, choose_precision
 from ..training.trackers import check_trackers
+from .before_data import check_before_data
 from .bind import bind, load_settings
 from .check_examples import check_examples
 from .join_processes import help_first_process, join_processes, process_engine
@@ -110,6 +111,7 @@ class Session:
 
     @contextmanager
     def _prepared(self, recipe: Recipe) -> Iterator[PreparedRun]:
+        check_before_data(recipe, self.plugins)
         device, precision = self.set_up(recipe.runtime)
         check_trackers(recipe.runtime.trackers)
         with self.loaded(self.with_examples(recipe), device, precision) as run:

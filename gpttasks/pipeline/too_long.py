@@ -1,57 +1,54 @@
-"""Examples that do not fit the context even after passages and shots are cut: refused or skipped, as the recipe says.
+"""Examples that the backbone cannot read, such as those that do not fit its context even after passages and shots are
+cut. They are refused, or those that do not fit are skipped, as the recipe says.
 
 A skipped example gets the worst value of each metric if it is scored, and is not used for training or tuning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import DataError, Problem, TooLong
 from ..example import Example
 from ..heads.base import Head
 from ..progress import Progress
 from ..requests import Generate, LogLikelihood, Readout, Request, Rolling
-from ..tasks.splits import ExampleSet
-from ..tokens.rows import rows_of_request
+from ..tokens.spelt_tokens import FIRST_MARK
 from .find_row import placed_problem
 
 if TYPE_CHECKING:
-    from ..tokens.tokenizer import Tokenizer
     from .parts import RunParts
 
 SPECIAL_TOKENS = 16
 """An upper bound for the tokens that a head adds to the text: a start, an end, a separator."""
 
+Refused: TypeAlias = "Sequence[tuple[Example, DataError]]"
+"""Examples of which no rows of tokens can be made, and why: TooLong for those that do not fit the context."""
 
-@dataclass(frozen=True)
-class Room:
-    """The tokenizer and the context that rows have to fit."""
-
-    tokenizer: Tokenizer
-    context: int
+_RESERVED = re.compile(f"[{chr(FIRST_MARK)}-\U0010ffff]")
 
 
 def check_lengths(parts: RunParts) -> None:
-    """Find the examples whose requests do not fit, and record the reasons in ``parts.too_long``.
+    """Find the examples of which the head, which has a backbone, cannot make requests; see :func:`refuse_or_skip`.
 
-    Raises DataError for the first such example unless the recipe skips them, and if no example of a set fits. Training
-    examples are checked when they become items.
+    Training examples are checked when they become items.
     """
-    room = _room(parts)
-    if room is None:
-        return
-    for role in asked_roles(parts):
-        examples = parts.sets[role].examples
-        for example, problem in over_long(parts.head, room, examples):
-            skip(parts, role, example, problem)
-        skipped = parts.too_long.get(role, {})
-        if len(skipped) == len(examples):
-            reason = skipped[examples[0].id]
-            raise DataError(f"none of the {len(examples):,} examples of {role} fits the context; the first: {reason}")
+    refuse_or_skip(parts, refused_to_ask(parts))
+
+
+def refused_to_ask(parts: RunParts) -> dict[str, Refused]:
+    """By role, the refused examples among those that become requests. The head has a backbone."""
+    return {role: list(refused_requests(parts.head, parts.sets[role].examples)) for role in asked_roles(parts)}
+
+
+def refused_to_train(parts: RunParts) -> Refused:
+    """The refused training examples. The head has a backbone."""
+    head, examples = parts.head, parts.sets["train"].examples
+    doubtful = [examples[place] for place in doubtful_to_train(head, examples)]
+    return list(refused_examples(doubtful, lambda example: sum(item.tokens for item in head.items(example))))
 
 
 def asked_roles(parts: RunParts) -> list[str]:
@@ -65,54 +62,142 @@ def asked_roles(parts: RunParts) -> list[str]:
     return list(dict.fromkeys(roles))
 
 
-def over_long(head: Head, room: Room, examples: Sequence[Example]) -> Iterator[tuple[Example, Problem]]:
-    """The examples with a request that does not fit, and why."""
-    doubtful = [example for example in examples if not _surely_fits(head, room, example)]
-    if not doubtful:
+def refuse_or_skip(parts: RunParts, found: Mapping[str, Refused]) -> None:
+    """Refuse the examples found in each role, or record the reasons in ``parts.too_long`` if the recipe skips them.
+
+    Raises DataError with the count and the first example of each role, and if no example of a role is left.
+    """
+    problems: list[Problem] = []
+    for role, refused in found.items():
+        skips = parts.recipe.data.too_long == "skip"
+        long = [(example, error.problems[0]) for example, error in refused if isinstance(error, TooLong)]
+        others = [(example, error) for example, error in refused if not isinstance(error, TooLong)]
+        if others:
+            problems.append(_refusal(parts, role, others))
+        if long and not skips:
+            count = f"{_share(parts, role, long)} do not fit the context; the first: "
+            problems.append(placed(parts, role, *long[0], count))
+        elif long:
+            parts.too_long.setdefault(role, {}).update({example.id: problem.message for example, problem in long})
+            _refuse_nothing_left(parts, role)
+    if problems:
+        raise DataError(problems)
+
+
+def _refusal(parts: RunParts, role: str, refused: Refused) -> Problem:
+    """The number of examples that cannot be used for another reason than their length, and the first of them."""
+    example, error = refused[0]
+    problem = error.problems[0]
+    if problem.key is not None:
+        return problem
+    what = f"{_share(parts, role, refused)} cannot be used with this backbone; the first: "
+    return placed_problem(parts, parts.sets[role], example, problem, what)
+
+
+def _refuse_nothing_left(parts: RunParts, role: str) -> None:
+    """Raises DataError if no example of a role fits."""
+    skipped, examples = parts.too_long.get(role, {}), parts.sets[role].examples
+    if skipped and len(skipped) == len(examples):
+        reason = skipped[examples[0].id]
+        raise DataError(f"none of the {len(examples):,} examples of {role} fits the context; the first: {reason}")
+
+
+def _share(parts: RunParts, role: str, some: Sequence[object]) -> str:
+    where = "the input" if parts.rows else role
+    return f"{len(some):,} of {len(parts.sets[role].examples):,} examples of {where}"
+
+
+def refused_requests(head: Head, examples: Sequence[Example]) -> Iterator[tuple[Example, DataError]]:
+    """The examples with a request of which no rows can be made, and why. The head has a backbone."""
+    doubtful = [example for example in examples if not _surely_read(head, example)]
+    yield from refused_examples(
+        doubtful, lambda example: sum(len(row.ids) for request in head.requests(example) for row in head.rows(request))
+    )
+
+
+def refused_examples(
+    examples: Sequence[Example], tokens_of: Callable[[Example], int]
+) -> Iterator[tuple[Example, DataError]]:
+    """The examples for which ``tokens_of``, which makes their rows and returns the number of tokens, fails."""
+    if not examples:
         return
-    with Progress("checking lengths", len(doubtful), "examples") as progress:
-        for example in doubtful:
+    with Progress("checking lengths", len(examples), "examples") as progress:
+        for example in examples:
             tokens = 0
             try:
-                for request in head.requests(example):
-                    tokens += sum(len(row.ids) for row in rows_of_request(room.tokenizer, request, room.context))
-            except TooLong as error:
-                yield example, error.problems[0]
+                tokens = tokens_of(example)
+            except DataError as error:
+                yield example, error
             progress.advance(1, tokens)
 
 
-def _surely_fits(head: Head, room: Room, example: Example) -> bool:
+def _surely_read(head: Head, example: Example) -> bool:
+    if head.backbone.tokenizer.fallback_start is None:
+        return False  # a token must come before what is predicted, and it may be missing
     try:
-        return all(surely_fits(request, room.context) for request in head.requests(example))
-    except TooLong:
+        return all(surely_read(request, head.backbone.context) for request in head.requests(example))
+    except DataError:
         return False
 
 
-def surely_fits(request: Request, context: int) -> bool:
-    """Whether a request surely fits, without tokenising it: a token has at least one byte, and passages are cut."""
+def surely_read(request: Request, context: int) -> bool:
+    """Whether a request surely becomes rows that fit, without tokenising it: a token has at least one byte, and
+    passages are cut. Not sure are media, blank text to predict, and passages and spans that are read themselves.
+    """
+    texts = [part.text for part in request.prompt]
+    predicted = (request.continuation, *request.beside) if isinstance(request, LogLikelihood) else ()
+    if any(part.media for part in request.prompt) or not all(text.strip() for text in predicted):
+        return False
+    if _RESERVED.search("".join((*texts, *predicted))):
+        return False
     if isinstance(request, Rolling):
         return True  # in windows
-    if any(part.media for part in request.prompt):
-        return False
     whole = isinstance(request, Readout) and request.at != "last"
+    if whole and not _reads_one_passage(request):
+        return False
     size = sum(_bytes(part.text) for part in request.prompt if whole or part.kind == "fixed")
-    if isinstance(request, LogLikelihood):
-        size += max(map(_bytes, (request.continuation, *request.beside)))
-    elif isinstance(request, Generate):
+    size += max(map(_bytes, predicted), default=0)
+    if isinstance(request, Generate):
         size += request.max_tokens
     return size + SPECIAL_TOKENS <= context
 
 
-def may_be_too_long(example: Example, context: int, reserved: int = 0) -> bool:
-    """Whether an example's training item may be too long even after passages are cut.
+def _reads_one_passage(request: Request) -> bool:
+    """Whether a readout of a passage surely finds its tokens; spans may contain none."""
+    passages = [part.text for part in request.prompt if part.kind == "passage"]
+    return isinstance(request, Readout) and not request.spans and len(passages) == 1 and bool(passages[0].strip())
+
+
+def doubtful_to_train(head: Head, examples: Sequence[Example]) -> list[int]:
+    """The places of the examples whose items may be refused, which only making them shows. The head has a backbone.
+
+    All examples are doubtful for a head that may make several items of one.
+    """
+    try:
+        reserved = reserved_tokens(head.requests(examples[0])) if head.one_item and examples else None
+    except DataError:
+        reserved = None
+    if reserved is None or head.backbone.tokenizer.fallback_start is None:
+        return [*range(len(examples))]
+    context = head.backbone.context
+    return [place for place, one in enumerate(examples) if may_be_refused(one, context, reserved)]
+
+
+def may_be_refused(example: Example, context: int, reserved: int = 0) -> bool:
+    """Whether an example's training item may not fit even after passages are cut, or may have nothing to predict.
 
     ``reserved`` is the number of tokens that its head keeps for an answer.
     """
-    if any(part.media for part in example.prompt):
+    target = () if example.target is None else (example.target,)
+    answers = (*example.choices, *example.references, *target)
+    prompts = example.contexts or (example.prompt,)
+    parts = [part for prompt in prompts for part in prompt]
+    if any(part.media for part in parts) or not all(text.strip() for text in answers):
         return True
-    size = sum(_bytes(part.text) for part in example.prompt if part.kind == "fixed")
-    answers = (*example.choices, *example.references, example.target or "")
-    return size + max(reserved, *map(_bytes, answers)) + SPECIAL_TOKENS > context
+    if _RESERVED.search("".join((*(part.text for part in parts), *answers))):
+        return True
+    longest = max(sum(_bytes(part.text) for part in prompt if part.kind == "fixed") for prompt in prompts)
+    return longest + max((reserved, *map(_bytes, answers))) + SPECIAL_TOKENS > context
 
 
 def reserved_tokens(requests: Sequence[Request]) -> int:
@@ -120,35 +205,19 @@ def reserved_tokens(requests: Sequence[Request]) -> int:
     return max((request.max_tokens for request in requests if isinstance(request, Generate)), default=0)
 
 
-@contextmanager
-def skipping(parts: RunParts, role: str, example: Example) -> Iterator[None]:
-    """If the example turns out to be too long, skip it or raise DataError, as the recipe says."""
-    try:
-        yield
-    except TooLong as error:
-        skip(parts, role, example, error.problems[0])
-
-
 def skip(parts: RunParts, role: str, example: Example, problem: Problem) -> None:
     """Record that an example does not fit. Raises DataError with its place unless the recipe skips such examples."""
     if parts.recipe.data.too_long == "error":
-        raise DataError(placed(parts, parts.sets[role], example, problem))
+        raise DataError(placed(parts, role, example, problem, f"{parts.sets[role].split}: "))
     parts.too_long.setdefault(role, {})[example.id] = problem.message
 
 
-def placed(parts: RunParts, part: ExampleSet, example: Example, problem: Problem, prefix: str = "") -> Problem:
-    """The problem with the example's split, row and id, and with what to do."""
+def placed(parts: RunParts, role: str, example: Example, problem: Problem, prefix: str) -> Problem:
+    """The problem with the example's row and id, and with what to do; ``prefix`` comes before the message."""
     if not parts.rows:  # new rows are answered or refused
         hints = [problem.hint] if problem.hint else []
         problem = replace(problem, hint="; ".join([*hints, "data.too_long: skip leaves such examples out"]))
-    return placed_problem(parts, part, example, problem, prefix or f"{part.split}: ")
-
-
-def _room(parts: RunParts) -> Room | None:
-    """What rows have to fit; None for a backbone that is its own engine and does not declare it."""
-    backbone = parts.backbone
-    tokenizer, context = getattr(backbone, "tokenizer", None), getattr(backbone, "context", None)
-    return None if tokenizer is None or context is None else Room(tokenizer, context)
+    return placed_problem(parts, parts.sets[role], example, problem, prefix)
 
 
 def _bytes(text: str) -> int:

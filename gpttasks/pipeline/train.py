@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.run import RunBackbone
-from ..errors import PluginError, UserError
+from ..errors import DataError, PluginError, UserError
 from ..example import Example, prompt_text
 from ..files import atomic_folder
 from ..item import Item
@@ -30,7 +30,7 @@ from .check_saved import use_what_was_saved
 from .expected_training import FEW_STEPS, TimeLeft, expected_work, few_steps_text
 from .parts import PreparedRun
 from .special_token_warnings import spelt_tokens_warning
-from .too_long import may_be_too_long, reserved_tokens, skipping
+from .too_long import doubtful_to_train, refuse_or_skip, refused_examples
 from .trained_files import save_encoder, save_head
 from .tune import tune_after_training
 
@@ -113,10 +113,10 @@ def warn_of_dropout(run: ActiveRun, prepared: PreparedRun) -> None:
 def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
     """The items of the training examples, and the place of each one's example.
 
-    If each example makes exactly one item, only items that may be too long are made now. Those that are too long are
+    If each example makes exactly one item, only items that may be refused are made now. Those that are too long are
     skipped if the recipe says so.
 
-    Raises UserError if there are none, DataError for an example that does not fit the context.
+    Raises UserError if there are none, DataError for an example that does not fit the context or cannot be used.
     """
     make = _items_made_later if prepared.head.one_item else _all_items
     items, owners = make(prepared, prepared.sets["train"].examples)
@@ -128,16 +128,13 @@ def make_items(prepared: PreparedRun) -> tuple[Sequence[Item], Sequence[int]]:
 
 def _items_made_later(prepared: PreparedRun, examples: Sequence[Example]) -> tuple[Sequence[Item], Sequence[int]]:
     items = LazyItems(prepared.head, examples)
-    context, reserved = prepared.backbone.context, reserved_tokens(prepared.head.requests(examples[0]))
-    long = [place for place, one in enumerate(examples) if may_be_too_long(one, context, reserved)]
-    if not long:
+    doubtful = doubtful_to_train(prepared.head, examples)
+    places = {examples[place].id: place for place in doubtful}
+    if not doubtful:
         return items, range(len(examples))
-    with Progress(
-        "tokenising long examples", len(long), "examples"
-    ) as progress:  # so that errors come before the training
-        for place in long:
-            with skipping(prepared, "train", examples[place]):
-                progress.advance(1, items[place].tokens)
+    # Now, so that errors come before the training.
+    refused = refused_examples([examples[place] for place in doubtful], lambda one: items[places[one.id]].tokens)
+    refuse_or_skip(prepared, {"train": list(refused)})
     skipped = prepared.too_long.get("train", {})
     kept = [place for place, example in enumerate(examples) if example.id not in skipped]
     return items.only(kept), kept
@@ -146,15 +143,19 @@ def _items_made_later(prepared: PreparedRun, examples: Sequence[Example]) -> tup
 def _all_items(prepared: PreparedRun, examples: Sequence[Example]) -> tuple[Sequence[Item], Sequence[int]]:
     items: list[Item] = []
     owners: list[int] = []
+    refused: list[tuple[Example, DataError]] = []
     lengths = [len(prompt_text(example.prompt)) for example in examples]  # of a review or of a whole book
     with Progress("tokenising", sum(lengths), "characters") as progress:
         for place, (example, length) in enumerate(zip(examples, lengths, strict=True)):
             new: list[Item] = []
-            with skipping(prepared, "train", example):
+            try:
                 new = list(prepared.head.items(example))
+            except DataError as error:
+                refused.append((example, error))
             items += new
             owners += [place] * len(new)
             progress.advance(length, sum(item.tokens for item in new))
+    refuse_or_skip(prepared, {"train": refused})
     return items, owners
 
 

@@ -54,13 +54,7 @@ def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    use, file = backbone.recipe.encoder, backbone.trained_file(ENCODER_WEIGHTS)
-    if use is None or use.name != encoder.name or not file.exists():
-        raise BackboneError(
-            f"encoder {encoder.name!r} has to be trained, but the run {backbone.options.path} has "
-            f"{'no encoder' if use is None else f'encoder {use.name!r}'}",
-            hint="choose an adaptation other than none, or a run with this encoder",
-        )
+    file = check_encoder_of_run(encoder.name, backbone)
     modules = encoder.modules()
     try:
         tensors = load_file(file)
@@ -72,6 +66,18 @@ def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
         modules.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise BackboneError(f"the encoder in {file} cannot be loaded: {one_line(error)}") from error
+
+
+def check_encoder_of_run(name: str, backbone: RunBackbone) -> Path:
+    """The file of the encoder that a run has trained. Raises BackboneError if that is not an encoder ``name``."""
+    use, file = backbone.recipe.encoder, backbone.trained_file(ENCODER_WEIGHTS)
+    if use is None or use.name != name or not file.exists():
+        raise BackboneError(
+            f"encoder {name!r} has to be trained, but the run {backbone.options.path} has "
+            f"{'no encoder' if use is None else f'encoder {use.name!r}'}",
+            hint="choose an adaptation other than none, or a run with this encoder",
+        )
+    return file
 
 
 def _misfit(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, PydanticUserError
 
 from ..component import Component
-from ..data.sources import DataOptions, SplitOptions
+from ..data.options import DataOptions, SplitOptions
 from ..plugins import Plugins
 from ..tasks.extensions import with_known_suffixes
 from .assemble import TASK_FILE_SUFFIXES

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from ..component import PathMarker
-from ..data.sources import STANDARD_INPUT
+from ..data.options import STANDARD_INPUT
 from ..tasks.extensions import current_extensions
 
 BUNDLED_RECIPES = (Path(__file__).parents[1] / "bundled_recipes", Path(__file__).parents[2] / "recipes")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..component import KINDS, Component, Options
-from ..data.sources import DataOptions, SplitOptions
+from ..data.options import DataOptions, SplitOptions
 from ..errors import PluginError, Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
 from ..plugins.recorded import name_recorded_plugins

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..data.sources import SplitOptions
+from ..data.options import SplitOptions
 from ..errors import GpttasksError, Problem, comma_separated, did_you_mean
 from ..example import renamed_field
 from ..plugins import Plugins
@@ -31,7 +31,7 @@ def rule_problems(document: Document, plugins: Plugins, parts: Mapping[str, Any]
     """All problems between the parts, by the recipe's keys; a part that could not be resolved is None."""
     rules = _Rules(document, plugins, parts)
     backbone = backbone_problems(document, plugins, parts, rules.head)
-    problems = [*rules.training(), *backbone, *rules.fit(), *rules.scoring(), *rules.precision()]
+    problems = [*rules.training(), *backbone, *rules.fit(), *rules.scoring(), *rules.computing()]
     return [*rules.failed, *problems]
 
 
@@ -69,6 +69,12 @@ class _Rules:
             if self.head is not None and self.head.needs_training and not from_run:
                 message = f"adapt is {name!r}, which trains nothing, but the head {self.head.name!r} has to be trained"
                 yield self.document.problem(message, ("adapt",), hint=f"choose one of: {self._adaptations()}")
+            if self.encoder is not None and self.backbone is not None and not from_run:
+                message = (
+                    f"adapt is {name!r}, which trains nothing, but the encoder {self.encoder.name!r} has to be trained"
+                )
+                hint = f"choose one of: {self._adaptations()}; or a run with this encoder as the backbone"
+                yield self.document.problem(message, ("adapt",), hint=hint)
             return
         if "train" in self.document.data and self.document.data["train"] is None:
             message = f"train is null, but adapt is {name!r}, which trains"
@@ -111,8 +117,14 @@ class _Rules:
         if self.score.shots:
             yield from self._shots(self.score)
 
-    def precision(self) -> Iterator[Problem]:
-        """Whether the device computes in the precision, if the recipe names both."""
+    def computing(self) -> Iterator[Problem]:
+        """Whether there is such a device, it computes in the precision, and the number of processes is possible."""
+        if self.runtime and self.train is not None and (self.runtime.processes or 1) > 1:
+            message = f"got {self.runtime.processes} processes, but training takes one"
+            hint = "train with one; then score the run with several: backbone=runs/NAME adapt=none train=null"
+            yield self.document.problem(message, ("runtime", "processes"), hint=hint)
+        if self.runtime and self.runtime.device == "gpu":
+            yield self.document.problem("there is no device 'gpu'", ("runtime", "device"), hint="write cuda or auto")
         if self.runtime and (problem := precision_problem(self.runtime.precision, self.runtime.device)):
             yield self.document.problem(problem.message, ("runtime", "precision"), hint=problem.hint)
 

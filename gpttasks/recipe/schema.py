@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from ..component import Options
-from ..data.sources import Role, SplitOptions
+from ..data.options import Role, SplitOptions
 
 NO_ADAPTATION = "none"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from ..data.sources import Role
+from ..data.options import Role
 from ..example import Example, input_key
 from ..hashing import seeded_hash
 

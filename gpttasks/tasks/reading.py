@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..data.options import SplitOptions
 from ..data.rows import Row
-from ..data.sources import SplitOptions
 from ..errors import DataError, Problem, UnusableRow, did_you_mean
 from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
@@ -119,8 +119,14 @@ class ExampleReader:
             if any(part.kind == "passage" and not part.text.strip() for part in example.prompt):
                 return "the passage is blank"
         _check_labels(example, row)
-        if not _is_unicode(text):
-            return "the prompt has a lone surrogate, which is not a character"
+        texts = {"prompt": text, "target": example.target or ""}
+        texts |= {name: "".join(getattr(example, name)) for name in ("choices", "references")}
+        texts |= {"contexts": "".join(map(prompt_text, example.contexts))}
+        for name, one in texts.items():
+            if not _is_unicode(one):
+                return (
+                    f"the {name} {'have' if name.endswith('s') else 'has'} a lone surrogate, which is not a character"
+                )
         missing = sorted(self._needs - example.fields)
         if not missing:
             return None

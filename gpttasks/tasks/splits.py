@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from heapq import heappush, heapreplace
 from typing import TypeAlias
 
-from ..data.sources import ALIASES, ROLES, DataOptions, Role, Source, SplitOptions, open_source
+from ..data.opening import open_source
+from ..data.options import ALIASES, ROLES, DataOptions, Role, SplitOptions
+from ..data.sources import Source
 from ..errors import DataError, Problem, did_you_mean, quoted_list
 from ..example import Example
 from ..hashing import seeded_hash, text_digest

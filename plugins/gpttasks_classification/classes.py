@@ -13,11 +13,6 @@ _NOT_PLAIN = frozenset(("yes", "no", "true", "false", "null", "on", "off", "y", 
 """Words that YAML may not read as strings."""
 
 
-def say_nothing(names: Sequence[str]) -> bool:
-    """Whether the names are only the class numbers, as in data sets without real class names."""
-    return all(name == str(number) for number, name in enumerate(names))
-
-
 def contradictions(names: Sequence[str], words: Mapping[int, str]) -> list[int]:
     """The numbers of the classes whose words do not fit their names.
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from gpttasks import DataError, Row, did_you_mean
 
-from .classes import contradictions, line_for, say_nothing
+from .classes import contradictions, line_for
 
 
 def as_text(value: Any) -> Any:
@@ -80,7 +80,7 @@ class LabelWords:
         that contradict the names that the data give their classes.
         """
         names = row.class_names.get(column, ())
-        number = None if not names or say_nothing(names) else _class_number(value, names)
+        number = None if not names else _class_number(value, names)
         text = as_text(value) if number is None else self._key_of(number, names, row, column)
         if isinstance(value, bool) and self._mapped and text not in self._index:
             text = str(int(value))  # {"1": yes} matches 1 and true

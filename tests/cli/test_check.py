@@ -294,7 +294,7 @@ def test_a_run_that_is_not_finished_is_no_backbone(folder, capsys):
 
 def test_an_encoder_whose_folder_is_missing_is_reported_with_the_backbone(folder, capsys):
     encoder = "encoder={use: pretrained-audio, path: ./whisper}"
-    status, err = check(capsys, "recipe.yaml", "backbone=./missing", encoder)
+    status, err = check(capsys, "recipe.yaml", "backbone=./missing", "adapt=lora", encoder)
     assert status == 2
     assert [line.split(": ")[1] for line in err.splitlines()] == ["backbone", "encoder"]
 
@@ -338,3 +338,35 @@ def test_a_limit_says_what_difference_it_can_show(capsys):
     assert "detectable  no difference in a share" in capsys.readouterr().err
     assert main(["check", "quickstart"]) == 0
     assert "detectable" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", [[], ["score.limit=500"]])
+def test_data_say_what_difference_their_examples_can_show(limit, folder, capsys):
+    """With 200 examples: 8.8 percentage points, as for a limit of 200."""
+    lines = [f"Film {number}.,{'good' if number % 2 else 'bad'}\n" for number in range(200)]
+    (folder / "data" / "test.csv").write_text("text,label\n" + "".join(lines))
+    status, err = check(capsys, "recipe.yaml", "task.data={path: data}", *limit, "--data")
+    assert status == 0
+    assert "\ndetectable: a difference of 8.8 percentage points in a share between two runs on the same 200 ex" in err
+    assert (
+        check(capsys, "recipe.yaml", "task.data={path: data}", "score.limit=200", "--data")[1].count("detectable") == 1
+    )
+
+
+def test_data_and_prompts_read_the_tokenizer_once(folder, tiny_gpt2_folder, capsys, monkeypatch):
+    from gpttasks.backbones import hf
+
+    loads = []
+    monkeypatch.setattr(hf, "load_tokenizer", lambda path, load=hf.load_tokenizer: loads.append(path) or load(path))
+    backbone = f"backbone={tiny_gpt2_folder}"
+    status, _ = check(capsys, "recipe.yaml", backbone, "task.data={path: data}", "--data", "--show", "1")
+    assert (status, len(loads)) == (0, 1)
+
+
+def test_a_device_of_another_machine_is_reported_and_is_no_mistake(folder, tiny_gpt2_folder, capsys):
+    changes = [f"backbone={tiny_gpt2_folder}", "task.data={path: data}", "runtime.device=xla"]
+    status, err = check(capsys, "recipe.yaml", *changes, "--data")
+    assert status == 0
+    assert err.splitlines()[-1].startswith(
+        "this machine cannot carry out the run: runtime.device: 'xla' cannot be used"
+    )

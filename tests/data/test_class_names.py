@@ -8,8 +8,9 @@ import datasets
 import pytest
 
 from gpttasks.data.class_names import names_in_card, names_in_features
+from gpttasks.data.opening import open_source
+from gpttasks.data.options import DataOptions
 from gpttasks.data.rows import Row
-from gpttasks.data.sources import DataOptions, open_source
 from gpttasks.errors import DataError
 
 NAMES = {"label": ("neg", "pos"), "labels": ("joy", "rage")}
@@ -91,6 +92,32 @@ def test_a_card_and_a_file_that_contradict_each_other(tmp_path):
         DataError, match=r"train.parquet: the file names the classes of the column 'label' neg, pos, but the card"
     ):
         first_row(tmp_path)
+
+
+def test_names_that_repeat_the_numbers_are_left_out_wherever_they_are(tmp_path):
+    numbered = datasets.Features({**FEATURES, "label": datasets.ClassLabel(names=["0", "1"])})
+    others = {"labels": NAMES["labels"]}
+    assert names_in_features(numbered) == others
+    datasets.Dataset.from_dict(ROWS, features=numbered).to_parquet(tmp_path / "train.parquet")
+    assert first_row(tmp_path / "train.parquet").class_names == others
+    (tmp_path / "README.md").write_text(CARD)
+    assert first_row(tmp_path / "train.parquet").class_names == NAMES, "the card names the classes of the file"
+    (tmp_path / "README.md").write_text(CARD.replace("neg", "'0'").replace("pos", "'1'"))
+    assert names_in_card(tmp_path) == others
+
+
+def test_the_card_of_shards_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "README.md").write_text(CARD)
+    for number in range(3):
+        lines = '{"text": "a", "label": 0}\n' * 4
+        (tmp_path / f"train-{number:05}-of-00003.jsonl").write_text(lines)
+    source = open_source(DataOptions(path=str(tmp_path)))
+    read = []
+    monkeypatch.setattr(f"{type(source).__module__}.names_in_card", lambda folder: read.append(folder) or NAMES)
+    rows = list(source.rows("train"))
+    assert (len(rows), read) == (12, [tmp_path])
+    assert all(row.class_names is rows[0].class_names for row in rows), "they are joined once"
+    assert rows[0].class_names == NAMES
 
 
 def test_a_copy_of_a_row_keeps_all_but_the_values():

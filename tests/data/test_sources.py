@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from gpttasks.data.sources import DataOptions, open_source
+from gpttasks.data.opening import open_source
+from gpttasks.data.options import DataOptions
 from gpttasks.errors import DataError
 
 

@@ -187,7 +187,7 @@ def test_every_head_learns_from_images(colours: Path, head: str, capsys: pytest.
 
 
 def test_an_encoder_that_nothing_trains_is_refused(colours: Path) -> None:
-    with pytest.raises(BackboneError, match="encoder 'pixels' has to be trained"):
+    with pytest.raises(UserError, match="the encoder 'pixels' has to be trained"):
         run(colours, "out", "adapt=none", "train=null", plugins=PLUGIN)
     text = "use: classification, prompt: '{{ pixels }}', label: label, labels: [dark, bright], "
     text += f"data: {{path: {colours.parent / 'data'}}}"

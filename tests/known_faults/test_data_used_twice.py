@@ -96,7 +96,9 @@ def test_one_text_that_does_not_fit_stopped_everything_unnamed(folder, capsys):
     err = refusal(capsys, *uncut)
     assert f"{folder}/data/test.jsonl:5: 2 of 6 examples of test do not fit the context; the first: example " in err
     assert main(["run", "recipe.yaml", *uncut, "--out", "stopped"]) == 2
-    assert "test.jsonl:5: test: example " in capsys.readouterr().err
+    assert (
+        "test.jsonl:5: 2 of 6 examples of test do not fit the context; the first: example " in capsys.readouterr().err
+    )
     assert main(["run", "recipe.yaml", *uncut, "task.data.too_long=skip", "--out", "skipped"]) == 0
     score = read_run("skipped").scores["accuracy"]
     assert score.n == 6

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gpttasks.data.sources import DataOptions, open_source
+from gpttasks.data.opening import open_source
+from gpttasks.data.options import DataOptions
 from gpttasks.errors import DataError
 
 CARD = "---\nconfigs:\n- config_name: default\n  data_files:\n  - {split: test, path: test.csv}\n---\n"

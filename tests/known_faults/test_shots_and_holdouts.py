@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_runs import run, samples
 
-from gpttasks.data.sources import DataOptions
+from gpttasks.data.options import DataOptions
 from gpttasks.example import Example, prompt_text
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.plugins import load_plugins

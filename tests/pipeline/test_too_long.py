@@ -10,13 +10,16 @@ from small_runs import run, samples, write_reviews
 from gpttasks import Example, Generate, LogLikelihood, Part, Readout, Rolling
 from gpttasks.cli import main
 from gpttasks.errors import DataError
+from gpttasks.heads.choice import Choice
+from gpttasks.heads.generate import GenerateText
 from gpttasks.pipeline.active_run import ActiveRun
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.pipeline.session import Session
-from gpttasks.pipeline.too_long import may_be_too_long, surely_fits
+from gpttasks.pipeline.too_long import doubtful_to_train, may_be_refused, refused_requests, surely_read
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import load_recipe
 from gpttasks.recipe.schema import TrainOptions
+from gpttasks.tokens.byte_tokenizer import ByteTokenizer
 
 LONG = "a very long film " * 60
 PROMPT = r'task.prompt="{{ text }}\nSentiment:"'  # no passage: nothing can be cut
@@ -37,20 +40,20 @@ def long_recipe(recipe):
     return recipe
 
 
-def test_a_run_stops_at_the_first_with_its_row_before_it_trains(long_recipe):
+def test_a_run_stops_with_the_row_of_the_first_before_it_trains(long_recipe):
     with pytest.raises(DataError) as caught:
         run(long_recipe, "out", PROMPT, METRICS)
     (problem,) = caught.value.problems
     assert problem.file == str(long_recipe.parent / "data" / "test.csv")
     assert problem.line == 4
-    assert problem.message.startswith("test: example ")
+    assert problem.message.startswith("2 of 12 examples of test do not fit the context; the first: example ")
     assert "data.too_long: skip" in problem.hint
     assert not (long_recipe.parent / "out" / "adapter").exists()
 
 
 def test_a_row_to_train_on_that_does_not_fit_is_named(long_recipe):
     write_reviews(long_recipe.parent / "data" / "test.csv", 12, start=100)
-    with pytest.raises(DataError, match=r"train\.csv:6: train: example \w+: the text has \d+ tokens"):
+    with pytest.raises(DataError, match=r"train\.csv:6: 1 of 24 .* of train do not fit .* the text has \d+ tokens"):
         run(long_recipe, "out", PROMPT, METRICS)
 
 
@@ -157,23 +160,56 @@ def test_an_answer_that_leaves_no_room_for_its_prompt_is_skipped(recipe):
 def test_a_request_that_surely_fits_needs_no_tokenizer():
     long = Part("é" * 30, "passage")  # 60 bytes
     prompt = (long, Part("Answer:"))
-    assert surely_fits(LogLikelihood(prompt, "yes"), 40), "a passage is cut"
-    assert not surely_fits(LogLikelihood(prompt, "yes", ("yes", "no" * 10)), 40)
-    assert not surely_fits(Generate(prompt, 30), 40)
-    assert surely_fits(Readout(prompt, "layer"), 40)
-    assert not surely_fits(Readout(prompt, "layer", "passage"), 40), "a passage that is read whole is not cut"
-    assert surely_fits(Rolling((Part("text" * 100),)), 40)
+    assert surely_read(LogLikelihood(prompt, "yes"), 40), "a passage is cut"
+    assert not surely_read(LogLikelihood(prompt, "yes", ("yes", "no" * 10)), 40)
+    assert not surely_read(Generate(prompt, 30), 40)
+    assert surely_read(Readout(prompt, "layer"), 40)
+    assert not surely_read(Readout(prompt, "layer", "passage"), 40), "a passage that is read whole is not cut"
+    assert surely_read(Rolling((Part("text" * 100),)), 40)
 
 
 def test_what_may_be_too_long_to_train_on():
     long = "é" * 30  # 60 bytes
-    assert may_be_too_long(Example(long), 64)
-    assert not may_be_too_long(Example(long), 80)
-    assert may_be_too_long(Example(long), 80, reserved=20)
-    assert not may_be_too_long(Example([Part(long * 9, "passage"), "Answer:"]), 64), "a passage is cut"
-    assert may_be_too_long(Example("Answer:", choices=("a", long), label=0), 64)
-    assert may_be_too_long(Example("Answer:", target=long), 64)
-    assert may_be_too_long(Example("Answer:", references=("a", long)), 64)
+    assert may_be_refused(Example(long), 64)
+    assert not may_be_refused(Example(long), 80)
+    assert may_be_refused(Example(long), 80, reserved=20)
+    assert not may_be_refused(Example([Part(long * 9, "passage"), "Answer:"]), 64), "a passage is cut"
+    assert may_be_refused(Example("Answer:", choices=("a", long), label=0), 64)
+    assert may_be_refused(Example("Answer:", target=long), 64)
+    assert may_be_refused(Example("Answer:", references=("a", long)), 64)
+    assert may_be_refused(Example(contexts=["Answer:", long], target="a", choices=("a", "b")), 64)
+    assert not may_be_refused(Example(long, contexts=["Answer:", "And:"], target="a", choices=("a", "b")), 64)
+    assert may_be_refused(Example("Answer:", choices=("a", " ")), 64), "nothing to predict"
+
+
+class Bare(ByteTokenizer):
+    """A tokenizer without a start token and an end token."""
+
+    starts_with = ()
+    fallback_start = None
+    end = None
+
+
+def bound(head, tokenizer):
+    head.backbone = SimpleNamespace(tokenizer=tokenizer, context=100, name="bytes")
+    return head
+
+
+def test_an_empty_prompt_before_which_no_token_can_come_is_refused():
+    empty, full = (Example(text, choices=("a", "b"), label=0, id=text or "empty") for text in ("", "What?"))
+    ((example, error),) = refused_requests(bound(Choice(), Bare()), [full, empty])
+    assert example is empty
+    assert str(error).startswith("nothing comes before the text, and the tokenizer has neither a BOS nor an end token")
+    assert not list(refused_requests(bound(Choice(), ByteTokenizer()), [full, empty]))
+
+
+def test_what_cannot_be_trained_on_is_found_before_the_training():
+    head = GenerateText(GenerateText.Options(max_tokens=8))
+    examples = [Example("Short.", target=target) for target in ("yes", "", "y" * 90, "no")]
+    assert doubtful_to_train(bound(head, ByteTokenizer()), examples) == [1, 2], "the rest surely fits"
+    assert doubtful_to_train(bound(head, Bare()), examples) == [0, 1, 2, 3]
+    several = GenerateText(GenerateText.Options(max_tokens=8, train_on="references"))
+    assert doubtful_to_train(bound(several, ByteTokenizer()), examples) == [0, 1, 2, 3]
 
 
 def test_shots_are_left_out_before_an_example_is_too_long(recipe):

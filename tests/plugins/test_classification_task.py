@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from gpttasks.data.options import DataOptions
 from gpttasks.data.rows import Row
-from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError
 from gpttasks.example import Part
 from gpttasks.plugins import load_plugins

@@ -170,7 +170,7 @@ def test_a_document_to_train_on_is_never_its_own_shot(folder):
 
 
 def test_ids_limits_and_groups(model, folder, tmp_path):
-    from gpttasks.data.sources import SplitOptions
+    from gpttasks.data.options import SplitOptions
     from gpttasks.plugins import load_plugins
     from gpttasks.tasks.splits import load_examples
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gpttasks.data.options import DataOptions
 from gpttasks.data.rows import Row
-from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, UnusableRow
 from gpttasks.example import Part
 from gpttasks.tasks.reading import ExampleReader

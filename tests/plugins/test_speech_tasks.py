@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gpttasks.cli import main
+from gpttasks.data.options import DataOptions
 from gpttasks.data.rows import Row
-from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, UnusableRow
 from gpttasks.example import Part, prompt_text
 from gpttasks.plugins import load_plugins

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recipe_fakes import RECIPE, HubOptions, LoraOptions, SortOptions, fake_plugins
 
 from gpttasks.component import Options
-from gpttasks.data.sources import DataOptions
+from gpttasks.data.options import DataOptions
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import canonical, dump_recipe, load_recipe, recipe_as_dict, recipe_digest, resolve, short_digest
 from gpttasks.recipe.document import parse_document

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpttasks.data.options import DataOptions
 from gpttasks.data.rows import Row
-from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError, PluginError
 from gpttasks.example import Example
 from gpttasks.tasks.reading import LOOK_FOR_LEAKS, ExampleReader

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from gpttasks.cli import main
+from gpttasks.data.options import DataOptions, SplitOptions
 from gpttasks.data.rows import Row
-from gpttasks.data.sources import DataOptions, Source, SplitOptions
+from gpttasks.data.sources import Source
 from gpttasks.errors import DataError
 from gpttasks.example import Example, Part, answer_after, prompt_text
 from gpttasks.heads.choice import Choice

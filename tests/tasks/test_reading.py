@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gpttasks.component import Options
+from gpttasks.data.options import DataOptions
 from gpttasks.data.rows import Row
-from gpttasks.data.sources import DataOptions
 from gpttasks.errors import DataError
 from gpttasks.example import Example
 from gpttasks.tasks.reading import ExampleReader, is_blank

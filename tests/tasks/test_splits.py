@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpttasks.data.sources import DataOptions
+from gpttasks.data.options import DataOptions
 from gpttasks.errors import DataError
 from gpttasks.example import Example, Media, Part, input_key, join_answer, prompt_text
 from gpttasks.hashing import seeded_hash

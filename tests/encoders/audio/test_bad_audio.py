@@ -95,6 +95,44 @@ def test_the_row_is_named_before_any_work(folder: Path, split: str, case: str, c
     assert message in record["error"]
 
 
+@pytest.mark.parametrize("skip", ["", "task.data.bad_rows=skip"])
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("case", ["absent", "corrupt", "minutes"])
+def test_check_data_finds_what_the_run_finds(folder: Path, split: str, case: str, skip: str, capsys) -> None:
+    put(folder, CASES[case][0], split)
+    changes = ["encoder.max_seconds=200", *([skip] if skip else [])]
+    run = main(["run", "tones.yaml", *changes, "--out", "out"])
+    last_of_run = capsys.readouterr().err.splitlines()[-1]
+    check = main(["check", "tones.yaml", *changes, "--data"])
+    err = capsys.readouterr().err
+    assert check == run == (0 if skip and case != "minutes" else 2)
+    if check == 0:
+        assert f"{split}: 6 examples" in err
+        assert "rows read  7, 1 of them bad and skipped" in err
+    else:
+        assert err.splitlines()[-1] == last_of_run
+
+
+def test_check_downloads_no_encoder(folder: Path, capsys) -> None:
+    encoder = "encoder={use: pretrained-audio, path: somebody/some-encoder}"
+    assert main(["check", "tones.yaml", encoder, "--data"]) == 0
+    err = capsys.readouterr().err
+    assert "the context is known only after somebody/some-encoder is downloaded" in err
+    assert "steps, tokens and time are unknown until somebody/some-encoder is downloaded" in err
+
+
+def test_check_data_finds_an_encoder_that_does_not_fit(folder: Path, capsys) -> None:
+    (folder / "wide.py").write_text(PLUGIN.format(more_wide=8, more_long=0))
+    assert main(["check", "tones.yaml", "encoder=wide", "--plugin", "wide.py", "--data"]) == 2
+    assert "encoder 'wide' made embeddings of shape " in capsys.readouterr().err.splitlines()[-1]
+    assert main(["run", "tones.yaml", "--out", "trained"]) == 0
+    again = ["tones.yaml", "backbone=./trained", "adapt=none", "train=null"]
+    assert main(["check", *again, "--data"]) == 0
+    capsys.readouterr()
+    assert main(["check", *again, "encoder={use: log-mel, channels: 16, mels: 10}", "--data"]) == 2
+    assert "has the shape [8], expected [16]" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_row_is_named_in_predict_too(folder: Path, capsys) -> None:
     assert main(["run", "tones.yaml", "--out", "out"]) == 0
     put(folder, CASES["corrupt"][0], "test")
