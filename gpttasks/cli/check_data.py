@@ -32,6 +32,7 @@ def data_text(parts: RunParts, refused: Mapping[str, Refused] | None, missing: s
     if refused is None:
         known = "the backbone is loaded" if missing is None else f"{missing} is downloaded"
         lines.append(f"examples that exceed the context were not counted: the context is known only after {known}")
+    lines += [f"warning: {one}" for one in dict.fromkeys(part.warning for part in parts.sets.values()) if one]
     return "\n".join([*lines, *(f"overlap: {overlap}" for overlap in parts.overlaps)])
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import defaultdict
+from typing import Any, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..component import Options
 from .readers import READERS, Quoting
@@ -16,6 +17,8 @@ ALIASES: dict[str, tuple[str, ...]] = {"validation": ("valid", "val", "dev")}
 """Alternative names of splits, by role."""
 
 STANDARD_INPUT = "-"
+
+DEFAULT_HOLDOUT: dict[Role, float] = {"validation": 0.1}
 
 
 class _PlaceOptions(Options):
@@ -35,12 +38,26 @@ class _PlaceOptions(Options):
         return self
 
 
+class HoldoutOptions(Options):
+    """What is held out for a role, and of which split."""
+
+    fraction: float = Field(description="the fraction of the split")
+    of: str | None = Field(None, description="the split to divide; null is train, or the scored split without one")
+
+
+Holdout: TypeAlias = float | HoldoutOptions
+
+
 class SplitOptions(Options):
     """How rows are divided into splits and identified: the data options of a task that brings its own data."""
 
     splits: dict[Role, str] = Field({}, description="the split or file for a role, if its name is not the role's")
-    holdout: dict[Literal["validation", "test"], float] = Field(
-        {"validation": 0.1}, description="the fraction of train to hold out for a role that has no split"
+    holdout: dict[Role, Holdout | None] = Field(
+        dict(DEFAULT_HOLDOUT),
+        validate_default=True,
+        description="the fraction of a split to hold out for a role, such as `{test: 0.2}` or `{train: {fraction: 0.5, "
+        "of: validation}}`. A role named here does not use a split of its own name. The default, which stays beside "
+        "what is named, is used only if the data have no validation split; null switches it off",
     )
     id: str | None = Field(None, description="the column with a unique id per row")
     group: str | None = Field(
@@ -61,6 +78,25 @@ class SplitOptions(Options):
         "examples, or the reverse; `allow` is recorded with the scores",
     )
 
+    @field_validator("holdout", mode="before")
+    @classmethod
+    def _extends_the_default(cls, value: Any) -> Any:
+        return {**DEFAULT_HOLDOUT, **value} if isinstance(value, dict) else value
+
+    @property
+    def held_out(self) -> dict[Role, HoldoutOptions]:
+        """What is held out, by role, in alphabetical order."""
+        return {
+            role: value if isinstance(value, HoldoutOptions) else HoldoutOptions(fraction=value)
+            for role, value in sorted(self.holdout.items())
+            if value is not None
+        }
+
+    def holds_out(self, role: Role) -> bool:
+        """Whether the recipe itself, and not only the default, holds out examples for a role."""
+        value = self.holdout.get(role)
+        return value is not None and value != DEFAULT_HOLDOUT.get(role)
+
     @model_validator(mode="after")
     def _no_leaks(self) -> SplitOptions:
         for split in self.splits.values():
@@ -69,13 +105,18 @@ class SplitOptions(Options):
                 raise ValueError(
                     f"the roles {' and '.join(roles)} use the same split {split!r}: scores would be meaningless"
                 )
-        for role, fraction in self.holdout.items():
-            if not 0 < fraction < 1:
-                raise ValueError(f"holdout.{role}: got {fraction:g}, expected a fraction between 0 and 1, such as 0.1")
-        if sum(self.holdout.values()) >= 1:
-            raise ValueError(
-                f"holdout: the fractions add up to {sum(self.holdout.values()):g}, which leaves nothing to train on"
-            )
+        total: dict[str | None, float] = defaultdict(float)
+        for name, held in self.held_out.items():
+            if not 0 < held.fraction < 1:
+                got = f"{held.fraction:g}"
+                raise ValueError(f"holdout.{name}: got {got}, expected a fraction between 0 and 1, such as 0.1")
+            if name in self.splits and self.holds_out(name):
+                raise ValueError(f"holdout.{name}: splits.{name} names a split for the same role; remove one of them")
+            total[held.of] += held.fraction
+        for divided, fraction in total.items():
+            if fraction >= 1:
+                of = f" of {divided!r}" if divided else ""
+                raise ValueError(f"holdout: the fractions{of} add up to {fraction:g}, which leaves nothing to train on")
         return self
 
 

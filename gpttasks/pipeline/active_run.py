@@ -179,6 +179,8 @@ class ActiveRun:
             ):  # otherwise this is noted when the training items are made
                 self.note_too_long(prepared, role)
         self.record.samples.skipped = sum(skipped.values())
+        for warning in dict.fromkeys(part.warning for part in prepared.sets.values() if part.warning):
+            self.warn(warning)
         self.record.overlaps = [OverlapRecord(**vars(overlap)) for overlap in prepared.overlaps]
         for overlap in prepared.overlaps:
             if overlap.examples:

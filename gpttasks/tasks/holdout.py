@@ -17,7 +17,8 @@ def hold_out(
 
     The fraction is rounded to a number of examples, at least one, and taken from each label in proportion. Groups and
     examples that ask the same stay together, so the number may be exceeded. Within a label, the smallest hashes are
-    held out. Groups that share inputs are one unit; one that has more than half of the examples is never held out.
+    held out. Groups that share inputs are one unit; one that has more than half of the examples is not held out, unless
+    it has all of them.
     """
     unit_of = _units(examples)
     units: dict[int, list[Example]] = defaultdict(list)
@@ -102,17 +103,17 @@ class StreamDivider:
     Groups stay whole. Among the others, what asks the same as an earlier example gets the role of that one.
     """
 
-    def __init__(self, role: Role, held: Mapping[Role, float], seed: int) -> None:
+    def __init__(self, role: str, held: Mapping[Role, float], seed: int) -> None:
         self._role, self._held, self._seed = role, held, seed
-        self._roles: dict[str, Role] = {}
+        self._roles: dict[str, str] = {}
 
-    def role_of(self, example: Example) -> Role:
+    def role_of(self, example: Example) -> str:
         """The role of the next example of the stream."""
         if example.group is not None or not self._held:
             return self._by_threshold(example)
         return self._roles.setdefault(input_key(example), self._by_threshold(example))
 
-    def _by_threshold(self, example: Example) -> Role:
+    def _by_threshold(self, example: Example) -> str:
         position = seeded_hash(self._seed, "hold out", _name(example)) / 2**64
         for name, fraction in self._held.items():
             if position < fraction:

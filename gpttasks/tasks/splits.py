@@ -12,13 +12,15 @@ from heapq import heappush, heapreplace
 from typing import TypeAlias
 
 from ..data.opening import open_source
-from ..data.options import ALIASES, ROLES, DataOptions, Role, SplitOptions
+from ..data.options import DataOptions, Role, SplitOptions
 from ..data.sources import Source
-from ..errors import DataError, Problem, did_you_mean, quoted_list
+from ..errors import DataError, Problem
 from ..example import Example
 from ..hashing import seeded_hash, text_digest
 from .holdout import StreamDivider, hold_out
 from .reading import ExampleReader
+from .repeats import RepeatedTexts
+from .split_plan import SplitPlan, plan_splits
 from .task import Task
 
 
@@ -36,9 +38,11 @@ class ExampleSet:
         Of ids and inputs, in any order, and of the source's ``definition``.
     label_values:
         How many rows of the split hold which value (as Python writes it) for which label.
+    warning:
+        What to know about how the split was divided; empty if there is nothing.
     """
 
-    role: Role
+    role: str
     split: str
     examples: tuple[Example, ...]
     rows: int
@@ -47,6 +51,7 @@ class ExampleSet:
     digest: str
     definition: str = ""
     label_values: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    warning: str = ""
 
 
 ExampleSets: TypeAlias = Mapping[str, ExampleSet]
@@ -79,10 +84,8 @@ def load_examples(
 ) -> ExampleSets:
     """The examples of the given roles.
 
-    A role uses the split that ``data.splits`` names, else the split of that name. A validation or test role without
-    a split is held out of train as ``data.holdout`` says; a test role named there is kept out of train even if only
-    train is requested. If a source declares another split as the scored one, that is the test split and is not used
-    for validation.
+    A role uses the split that ``data.splits`` names, or a part of a split as ``data.holdout`` says, else the split of
+    that name; see :func:`~gpttasks.tasks.split_plan.plan_splits`.
 
     limits:
         The number of examples per role.
@@ -94,136 +97,88 @@ def load_examples(
     """
     source = source_of(task, data)
     roles = tuple(dict.fromkeys(roles))
-    splits, held = _plan(source, data, roles)
-    sets: dict[Role, ExampleSet] = {}
-    for role, split in splits.items():
+    by_name: dict[str, int | None] = dict((limits or {}).items())
+    sets: dict[str, ExampleSet] = {}
+    for plan in plan_splits(source, data, roles):
         reader = ExampleReader(task, data, needs)
-        shares = _shares(source, split, role, reader, held if role == "train" else {}, limits or {}, seed)
-        sets.update(shares)
-    return {role: _with_unused_holdout(sets[role], data, held) for role in roles}
-
-
-def _with_unused_holdout(part: ExampleSet, data: SplitOptions, held: Mapping[Role, float]) -> ExampleSet:
-    """The set, with a note if a hold-out of the recipe is ignored because the data have a split for its role."""
-    default = SplitOptions.model_fields["holdout"].default
-    if part.role not in data.holdout or part.role in held or data.holdout == default:
-        return part
-    return replace(part, made=f"{part.made}; data.holdout.{part.role} is ignored, since the data have this split")
-
-
-def _plan(source: Source, data: SplitOptions, roles: Sequence[Role]) -> tuple[dict[Role, str], dict[Role, float]]:
-    """The split to read for each role, and the fraction to hold out of train for the roles without a split."""
-    split_of = {role: _find_split(source, data, role) for role in ROLES}
-    if split_of["test"] is None and "test" in roles and "test" not in data.holdout:
-        split_of["test"] = source.scored
-        if split_of["validation"] == source.scored and "validation" not in data.splits:
-            split_of["validation"] = None
-    held: dict[Role, float] = {
-        role: fraction
-        for role, fraction in sorted(data.holdout.items())
-        if split_of[role] is None and split_of["train"] is not None and (role in roles or role == "test")
-    }
-    missing = [role for role in roles if split_of[role] is None and role not in held]
-    if missing:
-        raise DataError([_no_split(source, role) for role in missing])
-    from_train = "train" in roles or any(role in held for role in roles)
-    splits = {
-        role: split for role, split in split_of.items() if split and (role in roles or (role == "train" and from_train))
-    }
-    for role, split in splits.items():
-        others = [other for other, name in splits.items() if name == split and other != role]
-        if others:
-            message = f"the roles {role} and {others[0]} use the same split {split!r}: scores would be meaningless"
-            raise DataError(Problem(message, key="task.data.splits", hint="divide the split with data.holdout"))
-    if data.overlap == "refuse":
-        _refuse_shared_files(source, splits)
-    return splits, held
-
-
-def _refuse_shared_files(source: Source, splits: Mapping[Role, str]) -> None:
-    """Raises DataError if two roles read the same file, under different names of splits."""
-    seen: dict[tuple[int, int], Role] = {}
-    for role, split in splits.items():
-        for file in source.files(split):
-            if not file.exists():  # the reader reports it
-                continue
-            status = file.stat()
-            other = seen.setdefault((status.st_dev, status.st_ino), role)
-            if other != role:
-                message = f"the roles {other} and {role} read the same file {file}: scores would be meaningless"
-                hint = "divide it with data.holdout, or write data.overlap: allow if this is intended"
-                raise DataError(Problem(message, key="task.data.splits", hint=hint))
-
-
-def _find_split(source: Source, data: SplitOptions, role: Role) -> str | None:
-    named = data.splits.get(role)
-    if named is not None:
-        if named not in source.splits:
-            message = f"there is no split {named!r} in {source.name}; the splits are {quoted_list(source.splits)}"
-            raise DataError(Problem(message, key=f"task.data.splits.{role}", hint=did_you_mean(named, source.splits)))
-        return named
-    return next((name for name in (role, *ALIASES.get(role, ())) if name in source.splits), None)
-
-
-def _no_split(source: Source, role: Role) -> Problem:
-    example = source.splits[0] if source.splits else "NAME"
-    hint = f"name the split with data.splits: {{{role}: {example}}}"
-    if role != "train":
-        hint += f", or hold it out of train with data.holdout: {{{role}: 0.1}}"
-    message = f"{source.name} has no split for {role}; the splits are {quoted_list(source.splits)}"
-    return Problem(message, key="task.data.splits", hint=hint)
+        sets.update(_shares(task, source, plan, roles, reader, by_name, seed))
+    return {role: sets[role] for role in roles}
 
 
 def _shares(
+    task: Task,
     source: Source,
-    split: str,
-    role: Role,
+    plan: SplitPlan,
+    requested: Sequence[Role],
     reader: ExampleReader,
-    held: Mapping[Role, float],
-    limits: Mapping[Role, int | None],
+    limits: Mapping[str, int | None],
     seed: int,
-) -> Iterator[tuple[Role, ExampleSet]]:
+) -> Iterator[tuple[str, ExampleSet]]:
     """Read one split and divide it between its role and the roles that are held out of it."""
-    roles: tuple[Role, ...] = (role, *held)
-    kept = {name: _Smallest(limits.get(name), seed, name) for name in roles}
-    examples = reader.read(source.rows(split))
+    split, held = plan.split, plan.held
+    kept = {name: _Smallest(limits.get(name), seed, name) for name in (plan.role, *held)}
+    divides = bool(held) and reader.group is None and not source.streamed
+    repeated = RepeatedTexts(task.input_columns or ()) if divides else None
+    rows = source.rows(split)
+    examples = reader.read(rows if repeated is None else repeated.watch(rows))
     if source.streamed:
-        divider = StreamDivider(role, held, seed)
+        divider = StreamDivider(plan.role, held, seed)
         for example in examples:
             kept[divider.role_of(example)].add(example)
     else:
         rest = list(examples)
         left = 1.0
-        for name, fraction in held.items() if rest else ():
-            rest, taken = hold_out(rest, fraction / left, seed=seed, salt=name)
+        for role, fraction in held.items() if rest else ():
+            rest, taken = hold_out(rest, fraction / left, seed=seed, salt=role)
             left -= fraction
-            kept[name].extend(taken)
-        kept[role].extend(rest)
+            kept[role].extend(taken)
+        kept[plan.role].extend(rest)
     if not any(share.seen for share in kept.values()):
         raise reader.nothing_left(split, source.name)
     for name, share in kept.items():
+        if name not in requested:
+            continue
         if not share.seen:
-            message = f"no rows are left for {name}: the split {split!r} has {reader.rows}"
-            hint = "add rows, or change the fractions"
-            if reader.group is not None:
-                hint += f"; groups stay whole, and data.group is {reader.group!r}"
-            raise DataError(Problem(message, key="task.data.holdout", hint=hint))
+            raise _none_left(name, split, reader)
         made = _how_chosen(split, name, held, share, seed, streamed=source.streamed)
         chosen = tuple(share.examples())
         digest = set_digest(chosen, source.definition)
         values = dict(reader.label_values)
-        yield (
-            name,
-            ExampleSet(name, split, chosen, reader.rows, reader.skipped, made, digest, source.definition, values),
+        warning = "" if repeated is None else _on_both_sides(repeated)
+        counts = (reader.rows, reader.skipped)
+        yield name, ExampleSet(name, split, chosen, *counts, made, digest, source.definition, values, warning)
+
+
+def _on_both_sides(repeated: RepeatedTexts) -> str:
+    """A warning about a text column that repeats, since a hold-out divides its rows; empty if there is none."""
+    found = repeated.column()
+    if found is None:
+        return ""
+    column, share = found
+    return (
+        f"{share:.0%} of the rows share their {column!r} with others, so a hold-out has the same text on both sides; "
+        f"task.data.group={column} keeps such rows together"
+    )
+
+
+def _none_left(role: str, split: str, reader: ExampleReader) -> DataError:
+    message = f"no rows are left for {role}: the split {split!r} has {reader.rows}"
+    hint = "add rows, or change the fractions"
+    if reader.group is not None:
+        hint += (
+            f"; rows of one group stay together, as do rows with the same input, and data.group is {reader.group!r}: "
+            "groups that share inputs are one"
         )
+    return DataError(Problem(message, key="task.data.holdout", hint=hint))
 
 
 def _how_chosen(
-    split: str, role: Role, held: Mapping[Role, float], share: _Smallest, seed: int, *, streamed: bool
+    split: str, role: str, held: Mapping[Role, float], share: _Smallest, seed: int, *, streamed: bool
 ) -> str:
     how = "by hash" if streamed else "by hash, stratified by label"
-    if role in held:
-        text = f"{held[role] * 100:g} % of {split} {how}, data_seed {seed}"
+    fraction = next((value for name, value in held.items() if name == role), None)
+    if fraction is not None:
+        text = f"{fraction * 100:g} % of {split} {how}, data_seed {seed}"
     else:
         text = split
         for name, fraction in held.items():

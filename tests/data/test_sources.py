@@ -272,7 +272,9 @@ def test_hub_options_for_files_are_refused(folder, options):
     [
         ({"holdout": {"validation": 1.5}}, "expected a fraction between 0 and 1"),
         ({"holdout": {"validation": 0.5, "test": 0.5}}, "leaves nothing to train on"),
-        ({"holdout": {"train": 0.5}}, "validation"),
+        ({"holdout": {"trian": 0.5}}, "validation"),
+        ({"holdout": {"test": {"fraction": 0.5, "from": "x"}}}, "Extra inputs"),
+        ({"holdout": {"test": 0.5}, "splits": {"test": "x"}}, "remove one of them"),
         ({"splits": {"train": "all", "test": "all"}}, "the roles train and test use the same split 'all'"),
         ({"splits": {"tset": "all"}}, "train"),
         ({"bad_rows": "ignore"}, "skip"),

@@ -84,7 +84,7 @@ def test_a_stride_is_asked_for_and_moves_no_training():
 def test_of_an_example_with_a_target_the_target_is_asked_for(prompt, separator, continuation):
     head = LanguageModel(LanguageModelOptions(separator=separator, stride=2))
     example = Example(prompt, target="film")
-    assert head.requests(example) == [LogLikelihood(example.prompt, continuation)]
+    assert head.requests(example) == [LogLikelihood(example.prompt, continuation, preferred=True)]
     for greedy in (True, False):
         answer = head.answer(example, [LogLikelihoodReply(-3.5, 2, greedy, bytes=7)])
         assert answer == Answer(3.5, "", (3.5, 2.0, 7.0), {"greedy": greedy})

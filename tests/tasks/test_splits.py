@@ -28,6 +28,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 class Labelled(Task):
     name = "labelled"
+    input_columns = frozenset({"text"})
 
     def example(self, row):
         label = row.get("label")
@@ -108,7 +109,12 @@ def test_roles_without_a_split_are_all_named(tmp_path):
         load(tmp_path, ["train", "test"])
     assert len(caught.value.problems) == 2
     assert "has no split for test; the splits are 'reviews'" in str(caught.value)
-    assert "data.splits: {test: reviews}" in str(caught.value)
+    hints = [problem.hint for problem in caught.value.problems]
+    assert hints == [
+        "name the split: task.data.splits={train: reviews}",
+        "hold it out of 'reviews': task.data.holdout={test: 0.1}",
+    ]
+    assert load(tmp_path, ["train", "test"], splits={"train": "reviews"}, holdout={"test": 0.5})
 
 
 def test_two_roles_cannot_be_one_split(tmp_path):
@@ -385,9 +391,82 @@ def test_a_real_data_set():
     assert (len(sets["validation"].examples), len(sets["test"].examples)) == (872, 1821)
 
 
-def test_a_hold_out_for_a_role_that_has_a_split_is_reported(tmp_path):
+def test_a_hold_out_for_a_role_that_has_a_split_takes_its_place(tmp_path):
     for name in ("train", "test"):
         write(tmp_path, name, 20)
     assert load(tmp_path, ["test"])["test"].made == "test"
-    made = load(tmp_path, ["test"], holdout={"test": 0.5})["test"].made
-    assert made == "test; data.holdout.test is ignored, since the data have this split"
+    found = load(tmp_path, ["test"], holdout={"test": 0.5})["test"]
+    assert (found.split, len(found.examples)) == ("train", 10)
+    assert found.made == "50 % of train by hash, stratified by label, data_seed 1"
+
+
+ROLE_NAMES = ("train", "validation", "test")
+
+
+@given(
+    split=st.sampled_from(["train", "validation", "test", "reviews"]),
+    fractions=st.dictionaries(st.sampled_from(ROLE_NAMES), st.sampled_from([0.2, 0.25, 0.3]), min_size=1),
+    streaming=st.booleans(),
+    grouped=st.booleans(),
+)
+def test_one_split_for_every_role(tmp_path_factory, split, fractions, streaming, grouped):
+    """Every example has one role, whichever role the only split is named after, and groups stay whole."""
+    folder = tmp_path_factory.mktemp("data")
+    write(folder, split, 60)
+    owner = next((role for role in ROLE_NAMES if role == split), "train")
+    holdout = {role: fraction for role, fraction in fractions.items() if role != owner}
+    holdout |= {role: 0.2 for role in ROLE_NAMES if role not in (owner, *holdout)}
+    options = {"holdout": holdout, "streaming": streaming, "group": "doc" if grouped else None}
+    if split == "reviews":
+        options["splits"] = {"train": split}
+    sets = load(folder, list(ROLE_NAMES), **options)
+    found = {role: {example.id for example in sets[role].examples} for role in ROLE_NAMES}
+    assert sum(map(len, found.values())) == len(set().union(*found.values())) == 60
+    for role, ids in found.items():
+        alone = load(folder, [role], **options)[role]
+        assert {example.id for example in alone.examples} == ids
+    if grouped:
+        groups = [{example.group for example in sets[role].examples} for role in ROLE_NAMES]
+        assert sum(map(len, groups)) == len(set().union(*groups))
+
+
+def test_a_role_can_be_held_out_of_any_split(tmp_path):
+    for name in ("train", "validation", "test"):
+        write(tmp_path, name, 40)
+    holdout = {"test": {"fraction": 0.5, "of": "validation"}}
+    sets = load(tmp_path, ["train", "validation", "test"], holdout=holdout)
+    assert {role: (one.split, len(one.examples)) for role, one in sets.items()} == {
+        "train": ("train", 40),
+        "validation": ("validation", 20),
+        "test": ("validation", 20),
+    }
+    unused = load(tmp_path, ["test"], holdout={"test": {"fraction": 0.25, "of": "test"}})["test"]
+    assert (unused.split, len(unused.examples)) == ("test", 10)
+    with pytest.raises(DataError, match=r"task.data.holdout.test.of: there is no split 'tset'.*did you mean 'test'"):
+        load(tmp_path, ["test"], holdout={"test": {"fraction": 0.25, "of": "tset"}})
+
+
+def test_the_default_hold_out_stays_beside_others(tmp_path):
+    write(tmp_path, "train", 40)
+    sets = load(tmp_path, ["train", "validation", "test"], holdout={"test": 0.5})
+    assert [len(sets[role].examples) for role in ("train", "validation", "test")] == [16, 4, 20]
+    with pytest.raises(DataError, match="has no split for validation"):
+        load(tmp_path, ["validation"], holdout={"test": 0.5, "validation": None})
+
+
+def test_a_text_that_many_rows_share_suggests_a_group(tmp_path):
+    """Only where a hold-out divides the rows, and not if the whole question repeats: such rows stay together."""
+    rows = [
+        {"text": f"question {i}", "story": f"Once upon a time there was an old king in a castle. {i // 4}"}
+        for i in range(40)
+    ]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    roles = ["train", "validation"]
+    warning = load(tmp_path, roles)["validation"].warning
+    assert warning.startswith("100% of the rows share their 'story' with others")
+    assert warning.endswith("; task.data.group=story keeps such rows together")
+    assert [load(tmp_path, roles, group="story")[role].warning for role in roles] == ["", ""]
+    assert load(tmp_path, ["train"])["train"].warning == ""
+    repeated = [{"text": f"the same question in many rows, number {i // 4}", "label": i % 2} for i in range(40)]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, repeated)))
+    assert load(tmp_path, roles)["train"].warning == ""
