@@ -15,14 +15,21 @@ class Progress:
     """A bar on a terminal, or a line every 15 seconds; with tokens per second (without padding) and the time left.
 
     Use it as a context manager and call ``advance(done, tokens)``; ``note`` adds a text such as the loss.
+
+    total_tokens:
+        the number of tokens that all units have, if that is known: the time left is then that of the remaining tokens,
+        since units may be as different as a word and a book.
     """
 
-    def __init__(self, what: str, total: int, unit: str, stream: TextIO | None = None) -> None:
-        self.what, self.total, self.unit = what, total, unit
+    def __init__(
+        self, what: str, total: int, unit: str, stream: TextIO | None = None, total_tokens: int | None = None
+    ) -> None:
+        self.what, self.total, self.unit, self.total_tokens = what, total, unit, total_tokens
         self.stream = stream or sys.stderr
         self.done = 0
         self.tokens = 0
         self._done_before = 0
+        self._free = 0
         self._note = ""
         self._bar: Any = None
 
@@ -30,7 +37,7 @@ class Progress:
         self._start = self._last_line = time.monotonic()
         if self.stream.isatty():
             self._bar = _terminal_bar(self.stream)
-            self._task = self._bar.add_task(self.what, total=self.total, note="")
+            self._task = self._bar.add_task(self.what, total=self.total_tokens or self.total, note="")
             self._bar.start()
         return self
 
@@ -46,8 +53,13 @@ class Progress:
         """Add ``done`` finished units, with ``tokens`` tokens without padding."""
         self.done += done
         self.tokens += tokens
+        self._free += 0 if tokens else done
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, note=self._speed())
+            left = self.tokens_left
+            if left is None:
+                self._bar.update(self._task, completed=self.done, note=self._speed())
+            else:
+                self._bar.update(self._task, completed=self.tokens, total=self.tokens + left, note=self._speed())
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             print(self.line(), file=self.stream, flush=True)
@@ -62,20 +74,41 @@ class Progress:
         self._note = text
 
     @property
+    def tokens_left(self) -> int | None:
+        """The number of tokens that remain, if the total is known; units without tokens, as from a cache, had none."""
+        if self.total_tokens is None:
+            return None
+        if self.done >= self.total:
+            return 0
+        whole = self.total_tokens * (1 - self._free / self.total)
+        return max(1, round(whole) - self.tokens)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The seconds that remain at the speed so far; None as long as that is not known."""
+        left = self.tokens_left
+        if left is not None:
+            return self.seconds / self.tokens * left if self.tokens else None
+        here = self.done - self._done_before
+        return self.seconds / here * (self.total - self.done) if here else None
+
+    @property
     def seconds(self) -> float:
         """The seconds since the start."""
         return time.monotonic() - self._start
 
     def line(self) -> str:
         """The progress as one line of text."""
-        here = self.done - self._done_before
+        left, of_tokens = self.tokens_left, ""
+        if left is not None:
+            of_tokens = f", {self.tokens:,} of {self.tokens + left:,} tokens"
         if self.done >= self.total:
             ending = f"took {duration(self.seconds)}"
-        elif here:
-            ending = f"{duration(self.seconds / here * (self.total - self.done))} left"
+        elif self.seconds_left is not None:
+            ending = f"{duration(self.seconds_left)} left"
         else:
             ending = f"{duration(self.seconds)} so far"
-        return f"{self.what}: {self.done:,}/{self.total:,} {self.unit}, {self._speed()}, {ending}"
+        return f"{self.what}: {self.done:,}/{self.total:,} {self.unit}{of_tokens}, {self._speed()}, {ending}"
 
     def _speed(self) -> str:
         speed = f"{self.tokens / max(self.seconds, 1e-9):,.0f} tokens/s"

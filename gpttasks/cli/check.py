@@ -72,7 +72,7 @@ def _print_schema(plugins: Plugins) -> None:
 def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: bool) -> None:
     from ..pipeline.session import Session
     from .check_data import data_text
-    from .check_model import check_model, examples_refused, refuse_examples
+    from .check_model import check_model, examples_refused, expected_scoring, refuse_examples
     from .check_prompts import prompts_text, reader_of
 
     with Session(plugins) as session:
@@ -89,6 +89,7 @@ def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: b
             say(prompts_text(parts, prompts, reader))
         if refused is not None:
             refuse_examples(parts, refused)
+            say(f"scoring: {expected_scoring(parts)}")
         if data:
             check_model(session, parts, examples_checked=refused is not None)
 

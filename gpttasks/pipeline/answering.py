@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..recipe.schema import ScoreOptions
+    from .expected_reading import ExpectedReading
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,15 @@ def add_shots(examples: Sequence[Example], pool: ShotPool | None, shots: int, se
     return [with_shots(example, pool.draw(example, shots), separator) for example in examples]
 
 
-def ask(head: Head, engine: Engine, examples: Sequence[Example], what: str) -> list[tuple[Reply, ...]]:
-    """The replies to each example's requests, with progress shown."""
+def ask(
+    head: Head, engine: Engine, examples: Sequence[Example], what: str, expected: ExpectedReading | None = None
+) -> list[tuple[Reply, ...]]:
+    """The replies to each example's requests, with progress shown: by tokens if ``expected`` has them."""
     requests = [head.requests(example) for example in examples]
     flat = [request for asked in requests for request in asked]
-    with Progress(what, len(flat), "requests") as progress:
+    # The tokens that are written are not known before.
+    tokens = None if expected is None or expected.written else expected.tokens
+    with Progress(what, len(flat), "requests", total_tokens=tokens) as progress:
         replies = engine.answer(flat, progress.advance)
     rest = iter(replies)
     return [tuple(next(rest) for _ in asked) for asked in requests]
@@ -109,13 +114,14 @@ def answer_all(
     asked: Sequence[Example] | None = None,
     what: str = "scoring",
     skipped: Mapping[str, str] = MappingProxyType({}),
+    expected: ExpectedReading | None = None,
 ) -> list[Answered]:
     """The answers to examples; ``asked`` are the same examples with shots, None if there are no shots.
 
-    ``skipped``: why examples are skipped, by id; their answers are missing.
+    ``skipped``: why examples are skipped, by id; their answers are missing. ``expected``: the tokens of the others.
     """
     asked = examples if asked is None else asked
-    replies = iter(ask(head, engine, [one for one in asked if one.id not in skipped], what))
+    replies = iter(ask(head, engine, [one for one in asked if one.id not in skipped], what, expected))
     kind = head.answer_kind
     return [
         Answered(example, one, no_answer(skipped[one.id]), (), kind, None)

@@ -24,6 +24,7 @@ from ..training.checkpoint import trained_parameters
 from .active_run import ActiveRun
 from .answering import Answered, add_shots, answer_all, score_all
 from .class_warnings import length_warning, never_answered
+from .expected_reading import ExpectedReading, expect_reading
 from .parts import PreparedRun
 from .resumable_replies import kept_in_run
 from .special_token_warnings import spelt_tokens_warning
@@ -41,7 +42,18 @@ class Scored:
     statistics: dict[str, np.ndarray]
 
 
-def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
+def announce_scoring(run: ActiveRun, prepared: PreparedRun) -> ExpectedReading | None:
+    """Print how many tokens the scoring will read; None for a backbone that is its own engine."""
+    if prepared.backbone.lm is None:
+        return None
+    skipped = prepared.too_long.get(prepared.scored_role, {})
+    asked = add_shots(prepared.scored, prepared.shots, prepared.recipe.score.shots, prepared.head.separator)
+    expected = expect_reading(prepared.head, [one for one in asked if one.id not in skipped])
+    run.say(f"scoring: {expected}")
+    return expected
+
+
+def score_split(run: ActiveRun, prepared: PreparedRun, expected: ExpectedReading | None = None) -> Scored:
     """Answer and score the split that the recipe names; counts and scores go into the record."""
     score = prepared.recipe.score
     asked = add_shots(prepared.scored, prepared.shots, score.shots, prepared.head.separator)
@@ -51,7 +63,7 @@ def score_split(run: ActiveRun, prepared: PreparedRun) -> Scored:
     count_from_here(run, prepared.engine)
     engine = cached(run, prepared, digests)
     skipped = prepared.too_long.get(prepared.scored_role, {})
-    answered = answer_all(prepared.head, engine, prepared.scored, asked, skipped=skipped)
+    answered = answer_all(prepared.head, engine, prepared.scored, asked, skipped=skipped, expected=expected)
     if isinstance(engine, CachedEngine):
         note_cache(run, engine)
     note_work(run, engine)

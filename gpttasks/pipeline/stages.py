@@ -14,7 +14,7 @@ from ..training.checkpoint import LAST, saved_step
 from .active_run import ActiveRun, failures_recorded, new_record
 from .finish import finish
 from .parts import PreparedRun
-from .score import score_split
+from .score import announce_scoring, score_split
 from .train import train
 from .tune import tune_without_training
 
@@ -61,10 +61,11 @@ def _carry_out(run: ActiveRun, prepare: Callable[[], AbstractContextManager[Prep
     with ExitStack() as stack:
         prepared = run.timed("preparing", lambda: stack.enter_context(prepare()))
         run.describe(prepared)
+        expected = announce_scoring(run, prepared)
         run.call_hook("gpttasks_run_started")
         if prepared.adaptation.trains:
             run.timed("training", lambda: train(run, prepared))
         elif prepared.tunes_without_training:
             run.timed("tuning", lambda: tune_without_training(run, prepared))
-        scored = run.timed("scoring", lambda: score_split(run, prepared))
+        scored = run.timed("scoring", lambda: score_split(run, prepared, expected))
         finish(run, prepared, scored)

@@ -79,4 +79,4 @@ def test_check_data_suggests_a_group(one_file: Path, capsys: pytest.CaptureFixtu
     )
     assert hint
     assert main(["check", str(one_file), "--data", prompt, hint[1]]) == 0
-    assert "share their" not in capsys.readouterr().out
+    assert "share their" not in "".join(capsys.readouterr())
