@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 PREDICTIONS_SCHEMA = "gpttasks.predictions/1"
 STANDARD_INPUT = Path("-")
-NOT_FOR_INPUT = frozenset({".json", ".parquet"})
-"""Suffixes that ``--input`` does not take: the output would not read back."""
 _SHOWN_WIDTH = 60
 
 
@@ -37,7 +35,10 @@ def predict(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--input", metavar="FILE", help="A .csv, .tsv, .jsonl or .txt file; - reads JSON Lines from stdin."
+            "--input",
+            metavar="FILE",
+            help="A .csv, .tsv, .jsonl, .json, .parquet or .txt file, or one that a plugin reads; - reads JSON Lines "
+            "from stdin.",
         ),
     ] = None,
     output: Annotated[
@@ -101,11 +102,11 @@ def _read(predictor: Predictor, source: Path, readers: Mapping[str, FileReader])
     if source == STANDARD_INPUT:
         return read_stream(sys.stdin.buffer, "standard input")
     readers = with_quoting(readers, predictor.quoting)
-    readers = {suffix: reader for suffix, reader in readers.items() if suffix not in NOT_FOR_INPUT}
     suffix = source.suffix.lower()
     if suffix not in readers:
         hint = f"files that can be read: {' '.join(readers)}"
-        raise DataError(Problem("no reader for this kind of file", file=str(source), hint=hint))
+        problem = Problem(f"no reader for {suffix or 'this kind of'} files", file=str(source), hint=hint)
+        raise DataError(predictor.plugins_named(problem, suffix))
     if suffix == ".txt":
         return predictor.text_rows(row["text"] for row in read_file(source))
     return read_file(source, readers)

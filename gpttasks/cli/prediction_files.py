@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -56,7 +58,22 @@ def _output_row(prediction: Prediction) -> dict[str, Any]:
     taken = sorted(added.keys() & prediction.row.keys())
     if taken:
         raise _taken(taken[0])
-    return {**prediction.row, **added}
+    return {**{name: _written(value) for name, value in prediction.row.items()}, **added}
+
+
+def _written(value: Any) -> Any:
+    """A value of a row as JSON can hold it. Parquet has others: times become ISO 8601, NaN null, and bytes their number."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [_written(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _written(item) for key, item in value.items()}
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    return f"<{len(value):,} bytes>" if isinstance(value, bytes) else str(value)
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..data.options import Role
+from ..errors import DataError
 from ..plugins.faults import blamed
 from ..tasks.overlap import overlaps, refuse_overlap
 from ..tasks.shots import ShotPool
+from ..tasks.split_plan import NoSplit
 from ..tasks.splits import ExampleSets, divide_pool, limited, load_examples
 from .parts import RunParts
 
@@ -29,6 +32,19 @@ def shot_pool(recipe: Recipe, sets: ExampleSets) -> ShotPool | None:
     return ShotPool(sets[recipe.score.shots_from].examples, recipe.seed) if recipe.score.shots else None
 
 
+def _with_pool_named(error: NoSplit, recipe: Recipe) -> DataError:
+    """The error; where the split is missing that only the shots are to come from, it says how to do without it."""
+    score = recipe.score
+    problems = []
+    for role, problem in zip(error.roles, error.problems, strict=True):
+        if role == score.shots_from:
+            message = f"{problem.message}, from which the {score.shots} shots would come"
+            hint = f"score.shots_from=pool takes them from {score.split} and does not score them"
+            problem = replace(problem, message=message, hint=hint)
+        problems.append(problem)
+    return DataError(problems)
+
+
 def load_sets(parts: RunParts) -> ExampleSets:
     """The examples of every role that the run needs. Raises DataError."""
     recipe, head = parts.recipe, parts.head
@@ -46,10 +62,17 @@ def load_sets(parts: RunParts) -> ExampleSets:
     shared = limits.get(score.split, score.limit)  # a split that is scored and trained on has two limits
     twice = score.split in limits
     limits[score.split] = None if pooled or twice else score.limit
+    others = set(limits)
     if score.shots and score.shots_from != "pool":
         limits.setdefault(score.shots_from, None)
     with blamed(parts.task, "examples"):
-        sets = dict(load_examples(parts.task, recipe.data, limits, seed=recipe.data_seed, limits=limits, needs=needs))
+        try:
+            data, seed = recipe.data, recipe.data_seed
+            sets = dict(load_examples(parts.task, data, limits, seed=seed, limits=limits, needs=needs))
+        except NoSplit as error:
+            if score.shots and score.shots_from not in others:
+                raise _with_pool_named(error, recipe) from error
+            raise
     if pooled:
         rest, sets["pool"] = divide_pool(sets[score.split], None if twice else score.limit, recipe.data_seed)
         sets[score.split] = rest

@@ -13,8 +13,9 @@ from ..backbones.run import MODEL_KINDS, RunBackbone, RunOptions, finished_recip
 from ..data.options import DataOptions
 from ..data.readers import Quoting
 from ..data.rows import Row
-from ..errors import DataError, FolderError
+from ..errors import DataError, FolderError, Problem
 from ..plugins.faults import create
+from ..plugins.recorded import name_missing_owner
 from ..recipe.schema import Use
 from ..records.run import RECORD, read_run
 from ..tasks.reading import ExampleReader
@@ -70,6 +71,10 @@ class Predictor:
         """How the run reads quotes in delimited files; None: as their suffix does."""
         data = self.recipe.data
         return data.quoting if isinstance(data, DataOptions) else None
+
+    def plugins_named(self, problem: Problem, name: str) -> Problem:
+        """The problem; if a plugin of the run that is missing now registered ``name``, its hint says how to get it."""
+        return name_missing_owner(problem, name, self.folder / RECORD, self.plugins)
 
     def text_rows(self, texts: Iterable[str]) -> list[Row]:
         """Rows of the task's one input column. Raises DataError if it has several."""

@@ -43,6 +43,13 @@ def name_recorded_plugins(problems: tuple[Problem, ...], record: Path, plugins: 
     return named
 
 
+def name_missing_owner(problem: Problem, name: str, record: Path, plugins: Plugins) -> Problem:
+    """The problem; if a plugin that the run records and that is missing registered ``name``, its hint names it, too."""
+    owners = [one for one in _missing(record, plugins) if name in _names(one)]
+    hints = [*([problem.hint] if problem.hint else []), *(_advice(one, plugins) for one in owners)]
+    return replace(problem, hint="; ".join(hints) or None)
+
+
 def _missing(record: Path, plugins: Plugins) -> Iterator[Mapping[str, Any]]:
     """The plugins that the run records and that are not loaded now, or in another version."""
     try:
@@ -59,9 +66,13 @@ def _missing(record: Path, plugins: Plugins) -> Iterator[Mapping[str, Any]]:
 
 def _registered(plugin: Mapping[str, Any], problem: Problem) -> bool:
     """Whether the message names something that the plugin registered."""
+    return any(f"{name!r}" in problem.message for name in _names(plugin))
+
+
+def _names(plugin: Mapping[str, Any]) -> list[str]:
+    """What the plugin registered, of all kinds."""
     registers = plugin.get("registers")
-    names = [name for some in registers.values() for name in some] if isinstance(registers, dict) else []
-    return any(f"{name!r}" in problem.message for name in names)
+    return [name for some in registers.values() for name in some] if isinstance(registers, dict) else []
 
 
 def _is_unknown(problem: Problem) -> bool:

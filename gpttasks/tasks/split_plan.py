@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..data.options import ALIASES, ROLES, Role, SplitOptions
@@ -19,6 +19,14 @@ class SplitPlan(NamedTuple):
     split: str
     role: str
     held: Mapping[Role, float]
+
+
+class NoSplit(DataError):
+    """The data have no split for some roles: one problem for each of the ``roles``."""
+
+    def __init__(self, problems: Iterable[Problem], roles: Iterable[Role] = ()) -> None:
+        super().__init__(problems)
+        self.roles = tuple(roles)
 
 
 def plan_splits(source: Source, data: SplitOptions, roles: Sequence[Role]) -> Iterator[SplitPlan]:
@@ -71,14 +79,16 @@ def _refuse_missing(
     roles: Sequence[Role],
 ) -> None:
     taken = {split for split in split_of.values() if split}
-    missing = [role for role in roles if split_of[role] is None and not any(role in one for one in held.values())]
+    missing: list[Role] = [
+        role for role in roles if split_of[role] is None and not any(role in one for one in held.values())
+    ]
     problems = []
     for role in missing:
         problem, split = _no_split(source, role, taken)
         problems.append(problem)
         taken |= {split} if split else set()
     if problems:
-        raise DataError(problems)
+        raise NoSplit(problems, missing)
 
 
 def _refuse_shared(source: Source, data: SplitOptions, splits: Mapping[Role, str]) -> None:
