@@ -3,7 +3,7 @@
     python benchmarks/time_left.py --data DATA --models MODELS
 
 For each run, the predicted time left after 10, 30 and 50 % of the time, divided by the time that was really left.
-MODELS holds smollm2, a folder as transformers saves it; without it, its rows are left out. Prints a table and writes JSON.
+MODELS holds smollm2, a folder as transformers saves it; without it, its rows are left out. Writes JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A plugin with the metric ``wrong``, the share of wrong choices, and a recipe that scores it."""
+"""A plugin with the metric ``wrong``, the share of wrong choices, a reader and a filter; and a recipe that scores it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 METRIC = """
-from gpttasks import Metric, hookimpl
+from gpttasks import Metric, Row, hookimpl
 
 class Wrong(Metric):
     name = "wrong"
@@ -17,9 +17,15 @@ class Wrong(Metric):
     def total(self, rows):
         return float(rows[:, 0].mean())
 
+def read(path):
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        yield Row({"text": line}, file=str(path), line=number)
+
 @hookimpl
 def gpttasks_register(register):
     register.metric(Wrong)
+    register.reader(".hash", read)
+    register.template_filter("shout", str.upper)
 """
 RECIPE = """\
 backbone: mock

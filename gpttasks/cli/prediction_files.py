@@ -62,7 +62,7 @@ def _output_row(prediction: Prediction) -> dict[str, Any]:
 
 
 def _written(value: Any) -> Any:
-    """A value of a row as JSON can hold it. Parquet has others: times become ISO 8601, NaN null, and bytes their number."""
+    """A value of a row as JSON can hold it: times become ISO 8601, NaN becomes null, and bytes become their number."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):

@@ -87,7 +87,9 @@ def _advice(plugin: Mapping[str, Any], plugins: Plugins) -> str:
     if distribution is None:
         made = f"the run was made with the plugin file {plugin.get('origin')}"
         if now is None:
-            return f"{made}: add --plugin {plugin.get('origin')}"
+            if Path(str(plugin.get("origin"))).is_file():
+                return f"{made}: add --plugin {plugin.get('origin')}"
+            return f"{made}, which is not there now: give its new place with --plugin FILE"
         return f"{made}, which " + ("has changed since" if now.state == "ok" else f"is {now.state}: {now.reason}")
     state = "which is not installed"
     if now is not None:

@@ -6,7 +6,11 @@ import csv
 import io
 import json
 import sys
+from datetime import date, datetime
+from decimal import Decimal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +34,9 @@ class FakePredictor:
 
     def text_rows(self, texts):
         return [Row({"text": text}) for text in texts]
+
+    def plugins_named(self, problem, name):
+        return problem
 
     def predict(self, rows):
         for row in rows:
@@ -91,11 +98,17 @@ def test_json_is_one_document(folder, capsys):
         ("in.csv", "id,text\n7,a film\n8,ein Film\n"),
         ("in.tsv", "id\ttext\n7\ta film\n8\tein Film\n"),
         ("in.jsonl", '{"id": "7", "text": "a film"}\n{"id": "8", "text": "ein Film"}\n'),
+        ("in.json", '{"id": "7", "text": "a film"}\n{"id": "8", "text": "ein Film"}\n'),
+        ("in.parquet", {"id": ["7", "8"], "text": ["a film", "ein Film"]}),
+        ("IN.PARQUET", {"id": [7, 8], "text": ["a film", "ein Film"]}),
     ],
 )
 @pytest.mark.parametrize("output", ["out.csv", "out.jsonl"])
 def test_rows_of_a_file_keep_their_columns(name, content, output, folder, capsys):
-    (folder / name).write_text(content)
+    if isinstance(content, str):
+        (folder / name).write_text(content)
+    else:
+        pq.write_table(pa.table(content), folder / name)
     assert main(["predict", "runs/x", "--input", name, "--output", output]) == 0
     out, err = capsys.readouterr()
     assert out == ""
@@ -113,6 +126,33 @@ def test_rows_of_a_file_keep_their_columns(name, content, output, folder, capsys
         },
     ]
     assert sorted(path.name for path in folder.iterdir()) == sorted([name, output])
+
+
+def test_values_of_parquet_that_json_does_not_have_are_written_as_text(folder, capsys):
+    columns = {
+        "text": ["a film"],
+        "n": [3],
+        "day": [date(2024, 2, 29)],
+        "at": [datetime(2024, 2, 29, 12, 30)],
+        "share": [float("nan")],
+        "audio": [{"path": "a.wav", "bytes": b"RIFF"}],
+        "price": [Decimal("1.50")],
+        "tags": [["x", None]],
+    }
+    pq.write_table(pa.table(columns), folder / "in.parquet")
+    assert main(["predict", "runs/x", "--input", "in.parquet", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert {name: row[name] for name in columns} == {
+        "text": "a film",
+        "n": 3,
+        "day": "2024-02-29",
+        "at": "2024-02-29T12:30:00",
+        "share": None,
+        "audio": {"path": "a.wav", "bytes": "<4 bytes>"},
+        "price": "1.50",
+        "tags": ["x", None],
+    }
+    assert main(["predict", "runs/x", "--input", "in.parquet", "--output", "out.csv"]) == 0
 
 
 @pytest.mark.parametrize(("quoting", "text"), [(None, '"A FILM"'), ("csv", "A FILM")])
@@ -158,7 +198,9 @@ def test_cuts_are_counted(folder, capsys, monkeypatch):
     [
         ([], "command line: got no input, expected texts or --input FILE"),
         (["a", "--input", "in.csv"], "command line: got both texts and --input, expected texts or --input FILE"),
-        (["--input", "in.xlsx"], "in.xlsx: no reader for this kind of file"),
+        (["--input", "in.xlsx"], "in.xlsx: no reader for .xlsx files; files that can be read: .csv .tsv .jsonl .json"),
+        (["--input", "bad.parquet"], "bad.parquet: not a readable Parquet file"),
+        (["--input", "bad.json"], "bad.json:1:1: not valid JSON"),
         (["--input", "nowhere.csv"], "nowhere.csv: the file cannot be read"),
         (["--input", "ragged.csv"], "ragged.csv:3: got 1 field, expected 2"),
         (["--input", "header.csv"], "there are no rows in header.csv"),
@@ -178,6 +220,8 @@ def test_wrong_input_and_output(arguments, message, folder, capsys):
     (folder / "header.csv").write_text("text\n")
     (folder / "taken.csv").write_text("text,prediction\nfilm,good\n")
     (folder / "uneven.jsonl").write_text('{"text": "x", "a": 1}\n{"text": "x", "b": 1}\n')
+    (folder / "bad.parquet").write_text("no")
+    (folder / "bad.json").write_text("[\n")
     before = sorted(folder.iterdir())
     assert main(["predict", "runs/x", *arguments]) == 2
     out, err = capsys.readouterr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from wrong_metric import write_wrong
@@ -40,7 +41,7 @@ def test_a_run_is_used_without_the_plugin_of_its_metric(run, capsys):
 
 def test_what_the_run_registered_is_in_its_record(run):
     plugins = {one["name"]: one for one in json.loads((run / "run.json").read_text())["plugins"]}
-    assert plugins["wrong"]["registers"] == {"metric": ["wrong"]}
+    assert plugins["wrong"]["registers"] == {"metric": ["wrong"], "reader": [".hash"], "filter": ["shout"]}
     assert plugins["core"]["registers"] == {}
 
 
@@ -58,6 +59,33 @@ def test_a_missing_file_and_a_missing_distribution_are_named(run, tmp_path, caps
     recorded(run, registers={})  # as in the records of earlier versions
     assert main(["check", str(run / "recipe.yaml")]) == 2
     assert "pip install gpttasks-wrong==1.2" in capsys.readouterr().err
+
+
+def test_predict_names_the_plugin_of_its_template_and_takes_it(run, tmp_path, capsys):
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace("{{ text }}", "{{ text | shout }}"))
+    assert main(["predict", str(run), "film 7"]) == 2
+    (hint,) = re.findall(r"add (--plugin) (\S+)", capsys.readouterr().err)
+    assert main(["predict", str(run), "film 7", *hint]) == 0
+    (tmp_path / "wrong.py").rename(tmp_path / "moved.py")
+    assert main(["predict", str(run), "film 7"]) == 2
+    assert "which is not there now: give its new place with --plugin FILE" in capsys.readouterr().err
+    assert main(["predict", str(run), "film 7", "--plugin", str(tmp_path / "moved.py")]) == 0
+
+
+def test_predict_names_the_plugin_that_reads_a_file_and_takes_it(run, tmp_path, capsys):
+    (tmp_path / "in.hash").write_text("film 7\nfilm 8\n")
+    assert main(["predict", str(run), "--input", "in.hash"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("in.hash: no reader for .hash files; files that can be read: .csv .tsv .jsonl .json")
+    (hint,) = re.findall(r"add (--plugin) (\S+)", err)
+    assert main(["predict", str(run), "--input", "in.hash", *hint, "--json"]) == 0
+    assert [row["text"] for row in json.loads(capsys.readouterr().out)["predictions"]] == ["film 7", "film 8"]
+    recorded(run, distribution="gpttasks-wrong", version="1.2")
+    assert main(["predict", str(run), "--input", "in.hash"]) == 2
+    assert "pip install gpttasks-wrong==1.2" in capsys.readouterr().err
+    assert main(["predict", str(run), "--input", "in.xlsx"]) == 2
+    assert "plugin" not in capsys.readouterr().err
 
 
 def test_each_use_needs_its_own_kinds(run):
