@@ -1,4 +1,4 @@
-"""A plugin with the metric ``wrong``, the share of wrong choices, a reader and a filter; and a recipe that scores it."""
+"""A plugin with the metric ``wrong``, the share of wrong choices, a reader and a filter; a recipe that scores it."""
 
 from __future__ import annotations
 

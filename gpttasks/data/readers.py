@@ -156,12 +156,12 @@ def _read_delimited(
 
 _QUOTE_HINTS: Mapping[Quoting, str] = {
     "csv": 'put a field that contains a quote in quotes, and double the quote: "so ""called"" news"; '
-    "or write data.quoting: none if quotes are text in this file",
-    "none": "end each line with a line feed; or write data.quoting: csv if fields are quoted in this file",
+    "or write task.data.quoting=none if quotes are text in this file",
+    "none": "end each line with a line feed; or write task.data.quoting=csv if fields are quoted in this file",
 }
 _SEPARATOR_HINTS: Mapping[Quoting, str] = {
     "csv": "put a field that contains the separator in quotes",
-    "none": "a field cannot hold the separator or a line break, unless fields are quoted and data.quoting is csv",
+    "none": "a field cannot hold the separator or a line break, unless it is quoted, as task.data.quoting=csv says",
 }
 
 
@@ -174,7 +174,7 @@ def _refuse_quoted(values: list[str], name: str, line: int, *, header: bool) -> 
     if quoted is not None:
         shown = quoted if len(quoted) <= _SHOWN else quoted[: _SHOWN - 1] + "…"
         message = f"the field {shown} looks quoted as in CSV, and a .tsv file is read without quoting"
-        hint = "write data.quoting: csv if fields are quoted (pandas does it), or data.quoting: none if quotes are text"
+        hint = "write task.data.quoting=csv if fields are quoted (pandas does it), else task.data.quoting=none"
         raise DataError(Problem(message, file=name, line=line, hint=hint))
 
 

@@ -190,7 +190,7 @@ def _beam_inputs(lm: CausalLM, prompt: list[int]) -> dict[str, torch.Tensor]:
     if "inputs_embeds" in inputs and "inputs_embeds" not in accepted:
         raise RunFailed(
             f"a model of type {model.config.model_type} cannot search beams after audio or images",
-            hint="write beams: 1",
+            hint="write head.beams=1",
         )
     return inputs
 

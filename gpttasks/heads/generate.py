@@ -55,7 +55,9 @@ class GenerateOptions(Options):
         if self.temperature == 0 and (self.top_k is not None or self.top_p < 1):
             raise ValueError("top_k and top_p: nothing is drawn at temperature 0; set a temperature")
         if self.beams > 1 and self.temperature:
-            raise ValueError(f"beams: got {self.beams} with temperature {self.temperature}; beams draw nothing")
+            raise ValueError(
+                f"beams: got {self.beams} with temperature {self.temperature}; beams draw nothing: write head.beams=1, or head.temperature=0"
+            )
         if self.beams == 1 and self.length_penalty != 1:
             raise ValueError("length_penalty: is read with several beams only")
         return self

@@ -216,7 +216,7 @@ def placed(parts: RunParts, role: str, example: Example, problem: Problem, prefi
     """The problem with the example's row and id, and with what to do; ``prefix`` comes before the message."""
     if not parts.rows:  # new rows are answered or refused
         hints = [problem.hint] if problem.hint else []
-        problem = replace(problem, hint="; ".join([*hints, "data.too_long: skip leaves such examples out"]))
+        problem = replace(problem, hint="; ".join([*hints, "task.data.too_long=skip leaves such examples out"]))
     return placed_problem(parts, parts.sets[role], example, problem, prefix)
 
 

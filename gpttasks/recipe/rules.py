@@ -132,10 +132,10 @@ class _Rules:
         """Whether the head can use shots, and they are not taken from the scored examples."""
         if self.head is not None and not self.head.prompted:
             message = f"the head {self.head.name!r} cannot use shots"
-            yield self.document.problem(message, ("score", "shots"), hint="write shots: 0")
+            yield self.document.problem(message, ("score", "shots"), hint="write score.shots=0")
         if score.shots_from == score.split:
             message = f"the shots would come from {score.split}, the scored split"
-            hint = "write shots_from: pool to hold them out of it, or name another split"
+            hint = "write score.shots_from=pool to hold them out of it, or name another split"
             yield self.document.problem(message, ("score", "shots_from"), hint=hint)
 
     def _head_fit(self, head: Declared) -> Iterator[Problem]:
@@ -181,7 +181,7 @@ class _Rules:
         elif self.data is not None and self.data.too_long == "skip" and not metric.has_worst:
             message = f"the metric {use.name!r} has no worst value, which skipped examples would get"
             yield self.document.problem(
-                message, ("task", "data", "too_long"), hint="write too_long: error, or choose another metric"
+                message, ("task", "data", "too_long"), hint="write task.data.too_long=error, or choose another metric"
             )
 
     def _baseline_fit(self, use: Use, location: Location) -> Iterator[Problem]:

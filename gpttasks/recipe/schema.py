@@ -110,7 +110,7 @@ class TrainOptions(Section):
     @model_validator(mode="after")
     def _epochs_or_steps(self) -> TrainOptions:
         if self.epochs is not None and self.steps is not None:
-            raise ValueError("steps: give epochs or steps, not both; with steps write epochs: null")
+            raise ValueError("steps: give epochs or steps, not both; with steps write train.epochs=null")
         if self.epochs is None and self.steps is None:
             raise ValueError("epochs: give epochs or steps, both are null")
         return self

@@ -10,7 +10,7 @@ from ..example import Example, input_key
 from .splits import ExampleSets
 
 _USES = {"train": "training or shots", "validation": "validation", "pool": "shots"}
-_HINT = "use other examples, or write data.overlap: allow if this is intended"
+_HINT = "use other examples, or write task.data.overlap=allow if this is intended"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ MOST_LABEL_VALUES = 1000
 """The number of different values of a label column that are counted."""
 LOOK_FOR_LEAKS = 20
 """The number of rows whose prompts are made again with another right answer: a template leaks it in all or in none."""
-ADVICE = "correct these rows, or skip and count them with data.bad_rows: skip"
+ADVICE = "correct these rows, or skip and count them with task.data.bad_rows=skip"
 
 
 class ExampleReader:

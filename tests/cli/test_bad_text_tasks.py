@@ -173,7 +173,7 @@ class TestMultipleChoice:
         assert text.startswith(
             f"data/test.jsonl:2: 2 of 3 rows cannot be used; the first: {message}; correct these rows"
         )
-        assert text.endswith("data.bad_rows: skip")
+        assert text.endswith("task.data.bad_rows=skip")
         assert main(["run", "small.yaml", "task.data.bad_rows=skip", "--out", "out", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["samples"]["skipped"] == 2
 

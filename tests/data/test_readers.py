@@ -74,8 +74,8 @@ def test_a_tsv_file_that_looks_quoted_is_refused_until_the_recipe_decides(write,
     path = write("a.tsv", content)
     found = problem(path)
     assert (found.file, found.line) == (str(path), line)
-    assert "data.quoting: csv" in found.hint
-    assert "data.quoting: none" in found.hint
+    assert "task.data.quoting=csv" in found.hint
+    assert "task.data.quoting=none" in found.hint
     quoted = [list(row.values()) for row in read_file(path, with_quoting(READERS, "csv"))]
     plain = [list(row.values()) for row in read_file(path, with_quoting(READERS, "none"))]
     assert quoted[-1] == (["fine", "1"] if line == 1 else ['a "b"', "0"])
@@ -85,7 +85,7 @@ def test_a_tsv_file_that_looks_quoted_is_refused_until_the_recipe_decides(write,
 def test_a_field_with_a_line_break_in_a_tsv_file_names_the_option(write):
     found = problem(write("a.tsv", 'text\tlabel\n"two\nlines"\t1\n'))
     assert (found.line, found.message) == (2, "got 1 field, expected 2 (text, label)")
-    assert "data.quoting is csv" in found.hint
+    assert "as task.data.quoting=csv says" in found.hint
 
 
 def test_the_reader_of_a_plugin_keeps_its_quoting():

@@ -47,7 +47,7 @@ def test_a_run_stops_with_the_row_of_the_first_before_it_trains(long_recipe):
     assert problem.file == str(long_recipe.parent / "data" / "test.csv")
     assert problem.line == 4
     assert problem.message.startswith("2 of 12 examples of test do not fit the context; the first: example ")
-    assert "data.too_long: skip" in problem.hint
+    assert "task.data.too_long=skip" in problem.hint
     assert not (long_recipe.parent / "out" / "adapter").exists()
 
 

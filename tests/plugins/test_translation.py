@@ -86,7 +86,7 @@ class TestOneColumnForBothLanguages:
 
     def test_an_empty_source(self):
         values = [{"translation": {"en": english, "de": "Ja."}} for english in ("Yes.", " ")]
-        assert refused(self.TASK, *values).endswith("data.bad_rows: skip")
+        assert refused(self.TASK, *values).endswith("task.data.bad_rows=skip")
         assert "test.csv:3: 1 of 2 rows cannot be used; the first: the passage is blank" in refused(self.TASK, *values)
 
     def test_a_language_that_is_not_there(self):

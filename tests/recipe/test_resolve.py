@@ -297,7 +297,7 @@ def test_one_thing_that_is_wrong(old, new, expected):
         (
             ["score.shots=2", "score.split=train"],
             "r.yaml:14:8: score.shots_from: the shots would come from train, the scored split; "
-            "write shots_from: pool to hold them out of it, or name another split",
+            "write score.shots_from=pool to hold them out of it, or name another split",
         ),
         (
             ["backbone=served"],
@@ -326,7 +326,7 @@ def test_one_thing_that_is_wrong(old, new, expected):
         ),
         (
             ["head=classifier", "score.shots=2"],
-            "command line: score.shots: the head 'classifier' cannot use shots; write shots: 0",
+            "command line: score.shots: the head 'classifier' cannot use shots; write score.shots=0",
         ),
     ],
 )

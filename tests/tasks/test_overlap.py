@@ -60,7 +60,7 @@ def test_whole_splits_are_refused(trained, scored, message):
     with pytest.raises(DataError) as caught:
         refuse_overlap(found, "test")
     assert message in str(caught.value)
-    assert "data.overlap: allow" in str(caught.value)
+    assert "task.data.overlap=allow" in str(caught.value)
 
 
 def test_validation_examples_that_are_trained_on_are_not_refused():

@@ -100,7 +100,7 @@ def test_bad_rows_are_counted_and_the_first_is_shown(bad, reason):
     message = refused([good, bad, good, bad], needs=["label"])
     assert message.startswith("train.csv:3: 2 of 4 rows cannot be used; the first: ")
     assert reason in message
-    assert message.endswith("data.bad_rows: skip")
+    assert message.endswith("task.data.bad_rows=skip")
     reader, examples = read([good, bad, good, bad], needs=["label"], bad_rows="skip")
     assert (reader.rows, reader.skipped, len(examples)) == (4, 2, 2)
 
