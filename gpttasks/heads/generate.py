@@ -56,7 +56,8 @@ class GenerateOptions(Options):
             raise ValueError("top_k and top_p: nothing is drawn at temperature 0; set a temperature")
         if self.beams > 1 and self.temperature:
             raise ValueError(
-                f"beams: got {self.beams} with temperature {self.temperature}; beams draw nothing: write head.beams=1, or head.temperature=0"
+                f"beams: got {self.beams} with temperature {self.temperature}; beams draw nothing: write "
+                "head.beams=1, or head.temperature=0"
             )
         if self.beams == 1 and self.length_penalty != 1:
             raise ValueError("length_penalty: is read with several beams only")

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..answer import CLOSE
@@ -59,6 +59,21 @@ def check_backbone(backbone: Backbone) -> list[Fault]:
         return BackboneSubject(backbone, [request for request in requests if type(request) in backbone.answers])
 
     return run_rules("backbone", backbone.name, loaded, RULES)
+
+
+@rule("fill LogLikelihoodReply.preferred only if the request asks for it")
+def preferred_where_asked(subject: BackboneSubject) -> Iterator[str]:
+    """Asking what the model preferred changes nothing else; the text is only where it was asked for."""
+    requests = [request for request in subject.requests if isinstance(request, LogLikelihood)]
+    plain = subject.ask(requests)
+    asked = subject.ask([replace(request, preferred=True) for request in requests])
+    change = difference(plain, asked, requests)
+    if change is not None:
+        yield f"got {change} with preferred=True, expected the same"
+    for reply in plain:
+        if isinstance(reply, LogLikelihoodReply) and reply.preferred is not None:
+            yield f"got the preferred text {reply.preferred!r}, expected None, since it was not asked for"
+            return
 
 
 @rule("decode greedily, seed what is drawn, and switch dropout off")
@@ -206,6 +221,7 @@ RULES = (
     deterministic,
     order_does_not_matter,
     bounds,
+    preferred_where_asked,
     shared_equals_unshared,
     digests,
     describes_itself,

@@ -30,6 +30,6 @@ def difference(left: Sequence[Reply], right: Sequence[Reply], requests: Sequence
             return f"a {type(one).__name__} and a {type(other).__name__}"
         for field in fields(one):
             values = getattr(one, field.name), getattr(other, field.name)
-            if field.name not in ("greedy", "near_tie") and not close(*values):
+            if field.name not in ("greedy", "near_tie", "preferred") and not close(*values):
                 return f"{field.name} {values[0]!r} and {values[1]!r}"
     return None

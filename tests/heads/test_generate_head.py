@@ -147,7 +147,7 @@ def test_an_answer_without_room_for_a_prompt():
         ({"stop": ["\n", ""]}, "stop: got an empty text among"),
         ({"top_k": 5}, "nothing is drawn at temperature 0; set a temperature"),
         ({"top_p": 0.5}, "nothing is drawn at temperature 0; set a temperature"),
-        ({"beams": 4, "temperature": 0.7}, "beams: got 4 with temperature 0.7; beams draw nothing"),
+        ({"beams": 4, "temperature": 0.7}, "beams: got 4 with temperature 0.7; beams draw nothing: write"),
         ({"length_penalty": 0.5}, "length_penalty: is read with several beams only"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"temperature": -1}, "temperature"),

@@ -34,6 +34,12 @@ class Positive(Mock):
         return [replace(one, logprob=1.0) for one in super().answer(requests, advance)]
 
 
+class Talkative(Mock):
+    def answer(self, requests, advance=None):
+        replies = super().answer(requests, advance)
+        return [replace(one, preferred=" yes") if isinstance(one, LogLikelihoodReply) else one for one in replies]
+
+
 class NoDigest(Mock):
     def digests(self):
         return {"weights": "none"}
@@ -67,6 +73,7 @@ class Raw(Mock):
         (Moody, "deterministic"),
         (Carried, "order-does-not-matter"),
         (Positive, "bounds"),
+        (Talkative, "preferred-where-asked"),
         (NoDigest, "digests"),
         (Odd, "describes-itself"),
         (BadTokenizer, "tokenizer"),
