@@ -30,14 +30,13 @@ RUNS: dict[str, list[str]] = {
         "imdb-zero-shot",
         "backbone=nano",
         "task.data.path={data}/imdb",
-        "score.limit=1000",
+        "score.limit=4000",
     ],
-    "options after 16 shots": ["sst2-few-shot", "backbone=nano", "task.data.path={data}/sst2", "score.limit=300"],
+    "options after 16 shots": ["sst2-few-shot", "backbone=nano", "task.data.path={data}/sst2"],
     "generation after captions": [
         "translation-few-shot",
         "backbone=nano",
         "task.data.path={data}/multi30k",
-        "score.limit=300",
     ],
     "generation after passages of different length": [
         "squad-generate",
@@ -45,7 +44,6 @@ RUNS: dict[str, list[str]] = {
         "task.data={{path: {data}/squad}}",
         "adapt=none",
         "train=null",
-        "score.limit=300",
     ],
     "options, SmolLM2": [
         "imdb-zero-shot",

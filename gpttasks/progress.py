@@ -19,12 +19,22 @@ class Progress:
     total_tokens:
         the number of tokens that all units have, if that is known: the time left is then that of the remaining tokens,
         since units may be as different as a word and a book.
+    most_tokens:
+        for units whose tokens are written: the largest number that all of them may have. How many there will be is
+        estimated from the units that are done.
     """
 
     def __init__(
-        self, what: str, total: int, unit: str, stream: TextIO | None = None, total_tokens: int | None = None
+        self,
+        what: str,
+        total: int,
+        unit: str,
+        stream: TextIO | None = None,
+        total_tokens: int | None = None,
+        most_tokens: int | None = None,
     ) -> None:
-        self.what, self.total, self.unit, self.total_tokens = what, total, unit, total_tokens
+        self.what, self.total, self.unit = what, total, unit
+        self.total_tokens, self.most_tokens = total_tokens, most_tokens
         self.stream = stream or sys.stderr
         self.done = 0
         self.tokens = 0
@@ -34,10 +44,11 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        self._start = self._last_line = time.monotonic()
+        self._start = self._last_line = self._first_token = time.monotonic()
         if self.stream.isatty():
             self._bar = _terminal_bar(self.stream)
-            self._task = self._bar.add_task(self.what, total=self.total_tokens or self.total, note="")
+            total = self.total_tokens or self.most_tokens or self.total
+            self._task = self._bar.add_task(self.what, total=total, note="")
             self._bar.start()
         return self
 
@@ -51,6 +62,8 @@ class Progress:
 
     def advance(self, done: int, tokens: int = 0) -> None:
         """Add ``done`` finished units, with ``tokens`` tokens without padding."""
+        if not tokens and not self.tokens:
+            self._first_token = time.monotonic()  # what came before, such as encoding texts, is not work of this kind
         self.done += done
         self.tokens += tokens
         self._free += 0 if tokens else done
@@ -76,11 +89,14 @@ class Progress:
     @property
     def tokens_left(self) -> int | None:
         """The number of tokens that remain, if the total is known; units without tokens, as from a cache, had none."""
-        if self.total_tokens is None:
+        if self.total_tokens is None and self.most_tokens is None:
             return None
         if self.done >= self.total:
             return 0
-        whole = self.total_tokens * (1 - self._free / self.total)
+        whole = (self.total_tokens or self.most_tokens or 0) * (1 - self._free / self.total)
+        if self.total_tokens is None and (finished := self.done - self._free):
+            # The best guess of a mean length if some texts are not finished: all tokens by the number of finished ones.
+            whole = min(whole, self.tokens / finished * (self.total - self._free))
         return max(1, round(whole) - self.tokens)
 
     @property
@@ -88,7 +104,7 @@ class Progress:
         """The seconds that remain at the speed so far; None as long as that is not known."""
         left = self.tokens_left
         if left is not None:
-            return self.seconds / self.tokens * left if self.tokens else None
+            return (time.monotonic() - self._first_token) / self.tokens * left if self.tokens else None
         here = self.done - self._done_before
         return self.seconds / here * (self.total - self.done) if here else None
 

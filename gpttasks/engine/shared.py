@@ -168,12 +168,12 @@ class SharedEngine(LocalEngine):
             unfinished = [texts[place] for place in batch if texts[place] not in finished]
             for text in unfinished:
                 text.begin()
-            for text in write_together(self.lm, unfinished, shared, cache, self.budget.tokens):
+            for text in write_together(self.lm, unfinished, shared, cache, self.budget.tokens, advance):
                 finished[text] = text.reply()
                 self.asked += len(text.ids) + len(text.tokens)
                 self.budget.add(len(text.ids) - shared + len(text.tokens))
                 if advance:
-                    advance(1, len(text.tokens))
+                    advance(1, 1)  # the tokens before the last one were reported as they were written
             return len(batch) * max(lengths[place] for place in batch), None
 
         budget = TokenBudget(self.tokens_to_write, str(self.lm.device))
@@ -208,11 +208,18 @@ def engine_for(
     return (SharedEngine if sharing and supported else LocalEngine)(lm, modules, tokens_per_batch)
 
 
-def write_together(lm: CausalLM, texts: Sequence[Text], shared: int, cache: Any, at_once: int) -> Iterator[Text]:
+def write_together(
+    lm: CausalLM,
+    texts: Sequence[Text],
+    shared: int,
+    cache: Any,
+    at_once: int,
+    advance: Callable[[int, int], None] | None = None,
+) -> Iterator[Text]:
     """Generate all texts together, token by token; yield each text when it is finished.
 
     shared, cache: the length of the common prefix of all prompts, and its keys and values; at_once: the number of
-    prompt tokens that are processed together.
+    prompt tokens that are processed together; advance: called with 0 and the number of tokens of unfinished texts.
     """
     room = max(len(text.ids) for text in texts) + max(text.request.max_tokens for text in texts)
     batch = PaddedBatch(lm, [text.ids for text in texts], room, shared, cache, at_once)
@@ -222,6 +229,8 @@ def write_together(lm: CausalLM, texts: Sequence[Text], shared: int, cache: Any,
         rows = [row for row, done in enumerate(finished) if not done]
         texts = [texts[row] for row in rows]
         if texts:
+            if advance:
+                advance(0, len(texts))
             if len(rows) < len(finished):
                 batch.keep(rows)
             batch.go_on([text.tokens[-1] for text in texts])

@@ -99,9 +99,10 @@ def ask(
     """The replies to each example's requests, with progress shown: by tokens if ``expected`` has them."""
     requests = [head.requests(example) for example in examples]
     flat = [request for asked in requests for request in asked]
-    # The tokens that are written are not known before.
-    tokens = None if expected is None or expected.written else expected.tokens
-    with Progress(what, len(flat), "requests", total_tokens=tokens) as progress:
+    tokens = most = None
+    if expected is not None:
+        tokens, most = (None, expected.written) if expected.written else (expected.tokens, None)
+    with Progress(what, len(flat), "requests", total_tokens=tokens, most_tokens=most) as progress:
         replies = engine.answer(flat, progress.advance)
     rest = iter(replies)
     return [tuple(next(rest) for _ in asked) for asked in requests]
