@@ -21,7 +21,9 @@ class Extraction(Options):
     """Which part of a text is the answer."""
 
     pattern: str = Field(min_length=1, description="a regular expression of Python's `re` that finds the answer")
-    match: Literal["first", "last"] = Field("first", description="which match counts, if there are several; one of which nothing is left does not")
+    match: Literal["first", "last"] = Field(
+        "first", description="which match counts, if there are several; one of which nothing is left does not"
+    )
     group: str | None = Field(
         None,
         description="the named group that is the answer; null is the first group that took part in the match, or the "

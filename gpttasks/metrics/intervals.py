@@ -52,6 +52,9 @@ PERCENTILE_SAMPLES = 300
 SKEWED = 1.0
 """The absolute skewness above which values count as skewed."""
 
+TAIL = 25
+"""Resamples beyond each end below which the ends depend on the draw; Efron and Tibshirani (1993) advise 1,000 at 95 %."""
+
 LEAST_ICC = 0.1
 """The correlation within groups that a share's effective sample size allows for at least: few groups underrate it."""
 
@@ -121,7 +124,7 @@ def interval_of(
         found = _t(units, level, count)
     else:
         found = _resampled(units, total, level, resamples, seed, count)
-    return _with_caution(found, units, count)
+    return _with_caution(found, units, count, level, resamples)
 
 
 def _none(groups: int | None, reason: str) -> Interval:
@@ -132,8 +135,8 @@ def _is_binary(rows: np.ndarray) -> bool:
     return bool(((rows[:, 0] == 0) | (rows[:, 0] == 1)).all())
 
 
-def _with_caution(found: Interval, units: Units, groups: int | None) -> Interval:
-    """The interval with what to know about it: few groups, or few samples for its method."""
+def _with_caution(found: Interval, units: Units, groups: int | None, level: float, resamples: int) -> Interval:
+    """The interval with what to know about it: few groups, or few samples or resamples for its method."""
     if found.low is None:
         return found
     cautions = [found.reason] if found.reason else []
@@ -146,6 +149,11 @@ def _with_caution(found: Interval, units: Units, groups: int | None) -> Interval
     elif (resampled and units.effective < FEW_SAMPLES) or skewed_t:
         what = "samples" if groups is None else "groups"
         cautions.append(f"few {what}: an interval from {len(units)} of them{unequal} covers less than its level says")
+    needed = math.ceil(2 * TAIL / (1 - level) - 1e-6)
+    if resampled and resamples < needed:
+        cautions.append(
+            f"few resamples: the ends from {resamples:,} are uncertain, at this level use {needed:,} or more"
+        )
     return Interval(found.low, found.high, found.method, groups, "; ".join(cautions) or None)
 
 

@@ -203,6 +203,19 @@ def test_few_samples_are_said_to_be_few(statistic):
     assert (few.method, few.reason[:12]) == ("bca", "few samples:")
 
 
+@pytest.mark.parametrize(
+
+)
+def test_few_resamples_are_said_to_be_few(level, resamples, needed):
+    rows = column(np.random.default_rng(0).normal(size=120))
+    found = interval_of(rows, mean, "corpus", level=level, resamples=resamples)
+    message = f"few resamples: the ends from {resamples:,} are uncertain, at this level use {needed} or more"
+    assert found.low is None or found.reason == message
+    enough = interval_of(rows, mean, "corpus", level=level, resamples=int(needed.replace(",", "")))
+    assert enough.reason is None
+    assert interval_of(rows, mean, "mean", level=level, resamples=resamples).reason is None  # it is not resampled
+
+
 def test_no_interval_has_no_width():
     for statistic in ("mean", "ratio", "corpus"):
         found = interval_of(np.ones((500, 2)), ratio_of_sums, statistic)

@@ -139,6 +139,11 @@ class TestRandom:
         lengths = Counter(len(answer.text.split()) for answer in found)
         assert set(lengths) == {1, 2, 3, 4, 5}
 
+    def test_a_text_is_one_of_the_choices_where_there_are_any(self):
+        (example,) = heard(("show me", "show"))
+        assert [answer.value for answer in Random().possible(example, "text")] == ["show me", "show"]
+        assert answers("random", [example], "text")[0].value in ("show me", "show")
+
 
 class TestText:
     def test_copy_is_the_passages_or_the_whole_prompt(self):
