@@ -198,7 +198,7 @@ class Metric(Component):
 
 
 def total_of(metric: Metric, rows: np.ndarray) -> float:
-    """``metric.total`` of rows that it cannot change: the interval and the samples' statistics need them as they are."""
+    """``metric.total`` of rows that it cannot change: the interval and the samples need them as they are."""
     fixed = rows.view()
     fixed.flags.writeable = False
     return metric.total(fixed)

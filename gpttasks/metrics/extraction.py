@@ -58,10 +58,7 @@ class Extraction(Options):
         parts = (part for part in map(self._part, re.finditer(self.pattern, text)) if part)
         if self.match == "first":
             return next(parts, None)
-        last = None
-        for last in parts:
-            pass
-        return last
+        return next(iter(list(parts)[-1:]), None)
 
     def _part(self, found: re.Match[str]) -> str:
         if self.group is not None:

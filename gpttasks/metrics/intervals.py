@@ -2,8 +2,8 @@
 
 The kind of statistic that a metric declares chooses the method. Sources: Wilson (1927) for shares; Korn and Graubard
 (1998) for shares over groups; Cameron, Gelbach and Miller (2008) for the cluster-robust t interval; Efron (1987) for
-BCa; Kish (1965) for the effective number of groups; ``bins.py`` names those of calibration errors. ``benchmarks/intervals.py`` measures how often each covers the true
-value.
+BCa; Kish (1965) for the effective number of groups; ``bins.py`` names those of calibration errors.
+``benchmarks/intervals.py`` measures how often each covers the true value.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SKEWED = 1.0
 """The absolute skewness above which values count as skewed."""
 
 TAIL = 25
-"""Resamples beyond each end below which the ends depend on the draw; Efron and Tibshirani (1993) advise 1,000 at 95 %."""
+"""Resamples needed beyond each end; Efron and Tibshirani (1993) advise 1,000 in all at 95 %."""
 
 LEAST_ICC = 0.1
 """The correlation within groups that a share's effective sample size allows for at least: few groups underrate it."""

@@ -43,5 +43,5 @@ def check_total(metric: Metric, rows: np.ndarray, value: float, key: str) -> Non
         raise PluginError(
             f"metric {key!r} (plugin metric {metric.name!r}) gives {value}, expected a value on its scale from "
             f"{lowest} to {highest}",
-            hint="declare in scale the lowest and highest possible value (None where there is none), or correct total()",
+            hint="declare in scale the lowest and highest possible value (None if there is none), or correct total()",
         )

@@ -10,8 +10,8 @@ from gpttasks.metrics import expectation
 from gpttasks.metrics.classification import F1, Accuracy, LogLoss
 from gpttasks.metrics.expectation import expected_score
 from gpttasks.metrics.generation import Distinct
-from gpttasks.metrics.text import ExactMatch, TokenF1
 from gpttasks.metrics.score import score_expected
+from gpttasks.metrics.text import ExactMatch, TokenF1
 from gpttasks.tasks.baselines import Random
 
 

@@ -203,9 +203,10 @@ def test_few_samples_are_said_to_be_few(statistic):
     assert (few.method, few.reason[:12]) == ("bca", "few samples:")
 
 
-@pytest.mark.parametrize(
+FEW_RESAMPLES = [(0.95, 999, "1,000"), (0.99, 1000, "5,000"), (0.8, 5, "250")]
 
-)
+
+@pytest.mark.parametrize(("level", "resamples", "needed"), FEW_RESAMPLES)
 def test_few_resamples_are_said_to_be_few(level, resamples, needed):
     rows = column(np.random.default_rng(0).normal(size=120))
     found = interval_of(rows, mean, "corpus", level=level, resamples=resamples)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gpttasks.errors import DataError
 from gpttasks.example import Example, Part
 from gpttasks.plugins import load_plugins
-from gpttasks.tasks.baselines import LONGEST_RANDOM_SPAN, passage_of
+from gpttasks.tasks.baselines import LONGEST_RANDOM_SPAN, Random, passage_of
 
 WORDS = ("red", "green", "blue", "grey")
 
