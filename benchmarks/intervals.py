@@ -7,6 +7,7 @@
 - Shares of single samples: exactly, by the binomial distribution.
 - Shares over groups: the share of each group is drawn from a beta distribution with the given correlation within groups
   (ICC), then each sample with that share.
+- Groups of unequal size: shares, and means of normal samples.
 - Means: of normal and lognormal samples.
 - Calibration errors: of confidences that are right as often as they say, or less often. The true value is the error of
   the population in the same bins.
@@ -156,6 +157,44 @@ def grouped_shares(trials: int) -> Iterator[Row]:
                     yield simulated(what, count * size, share, draw, "share", trials=trials, beside=trials // 4)
 
 
+UNEQUAL = {
+    "90 and 10 of 1": [90, *[1] * 10],
+    "200 and 19 of 10": [200, *[10] * 19],
+    "20 groups of 200/k": [200 // k for k in range(1, 21)],
+    "50 groups of 500/k": [500 // k for k in range(1, 51)],
+    "5 of 50 and 5 of 1": [50] * 5 + [1] * 5,
+}
+"""Sizes of groups; the k-th of those with ``/k`` has that part of the first."""
+
+
+def unequal_groups(trials: int) -> Iterator[Row]:
+    """Shares and means of normal samples over groups of unequal size."""
+    for name, sizes in UNEQUAL.items():
+        for icc in (0.1, 0.2):
+            for share in (0.5, 0.9):
+                what = f"share {share}, {name}, ICC {icc}"
+                draw = _unequal(sizes, icc, share)
+                yield simulated(what, sum(sizes), share, draw, "share", trials=trials, beside=trials // 8)
+            what, draw = f"mean, normal, {name}, ICC {icc}", _unequal(sizes, icc, None)
+            yield simulated(what, sum(sizes), 0.0, draw, "mean", trials=trials, beside=trials // 8)
+
+
+def _unequal(sizes: list[int], icc: float, share: float | None) -> Draw:
+    """Rows of a share in groups of these sizes or, without a share, of normal values of mean 0."""
+    names: list[str | None] = [str(index) for index, size in enumerate(sizes) for _ in range(size)]
+    strength = (1 - icc) / icc
+
+    def draw(generator: np.random.Generator) -> tuple[np.ndarray, list[str | None] | None]:
+        if share is None:
+            centers = generator.normal(0, math.sqrt(icc), len(sizes))
+            noise = generator.normal(0, math.sqrt(1 - icc), len(names))
+            return column(np.repeat(centers, sizes) + noise), names
+        shares = generator.beta(share * strength, (1 - share) * strength, len(sizes))
+        return column(generator.random(len(names)) < np.repeat(shares, sizes)), names
+
+    return draw
+
+
 def _beta_binomial(count: int, size: int, icc: float, share: float, groups: list[str | None]) -> Draw:
     strength = (1 - icc) / icc  # a + b of the beta distribution whose samples are correlated by the ICC
 
@@ -260,6 +299,7 @@ def _drawn_from(population: np.ndarray, n: int) -> Draw:
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "shares": lambda trials: exact_shares(),
     "groups": grouped_shares,
+    "unequal": unequal_groups,
     "means": means,
     "calibration": calibration_errors,
 }

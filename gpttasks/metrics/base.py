@@ -24,12 +24,13 @@ ANSWER_FIELDS = ("value", "text", "scores", "detail")
 
 
 def _is_scale(value: Any) -> bool:
-    """Whether a value is a pair of numbers, each of which may be None."""
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(one is None or (isinstance(one, (int, float)) and not isinstance(one, bool)) for one in value)
-    )
+    """Whether a value is a pair of finite numbers, the lower first, each of which may be None."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    ends = [end for end in value if end is not None]
+    if not all(isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end) for end in ends):
+        return False
+    return len(ends) < 2 or ends[0] < ends[1]
 
 
 class Metric(Component):
@@ -58,7 +59,8 @@ class Metric(Component):
     version:
         goes into the measure; raise it when a number changes for the same samples.
     scale:
-        the (lowest, highest) possible value, None where unbounded.
+        the (lowest, highest) possible value, None where unbounded. Without it, shares and calibration errors are from
+        0 to 1, and any other metric is unbounded.
     worst:
         the statistics of the worst possible answer, such as ``(0.0,)`` for accuracy; None for a metric without a worst
         value. With ``data.too_long: skip``, examples that do not fit the model get it. If it depends on the example,
@@ -79,7 +81,9 @@ class Metric(Component):
         "statistic": Declaration(f"one of {', '.join(STATISTICS)}", lambda value: value in STATISTICS),
         "version": TEXT,
         "higher_is_better": BOOLEAN,
-        "scale": Declaration("a pair (lowest, highest) of numbers or None, such as (0.0, 1.0)", _is_scale),
+        "scale": Declaration(
+            "a pair (lowest, highest) of finite numbers, the lowest first, or None, such as (0.0, 1.0)", _is_scale
+        ),
         "sample_examples": EXAMPLES,
     }
     required_methods: ClassVar = (("sample",), ("total", "statistic"))
@@ -122,7 +126,7 @@ class Metric(Component):
     @property
     def scale(self) -> tuple[float | None, float | None]:
         """See the class."""
-        return 0.0, 1.0
+        return (0.0, 1.0) if self.statistic in ("share", "calibration") else (None, None)
 
     @property
     def worst(self) -> tuple[float, ...] | None:
@@ -191,6 +195,13 @@ class Metric(Component):
             f"metric {self.name!r} has no total()",
             hint="define total(rows), or declare statistic as share, mean, ratio or calibration",
         )
+
+
+def total_of(metric: Metric, rows: np.ndarray) -> float:
+    """``metric.total`` of rows that it cannot change: the interval and the samples need them as they are."""
+    fixed = rows.view()
+    fixed.flags.writeable = False
+    return metric.total(fixed)
 
 
 def declared_total(metric: Metric, rows: np.ndarray) -> float | None:

@@ -129,6 +129,7 @@ class F1(_Confusion):
     """
 
     name = "f1"
+    scale = (0.0, 1.0)
     Options = F1Options
     options: F1Options
 

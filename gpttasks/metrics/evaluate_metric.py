@@ -11,6 +11,7 @@ from ..answer import Answer
 from ..errors import PluginError, UserError
 from ..example import Example, prompt_text
 from ..tasks.labels import right_labels
+from .base import total_of
 from .rows import sample_rows
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def evaluate_total(metric: Metric, examples: Sequence[Example], answers: Sequenc
     Raises RunFailed and PluginError as :func:`gpttasks.metrics.rows.sample_rows` does.
     """
     if not examples:
-        return metric.total(sample_rows(metric, examples, answers, key=metric.name))
+        return total_of(metric, sample_rows(metric, examples, answers, key=metric.name))
     # A pair has no place for fields that only some examples have, and none for a missing answer.
     pairs_suffice = not metric.optional and not any(answer.is_missing for answer in answers)
     form = (pair_form(metric) if pairs_suffice else None) or _numbered(metric, examples, answers)
@@ -339,4 +340,4 @@ def _pairs_total(metric: Metric, form: PairForm, predictions: list[Any], referen
             raise UserError(f"metric {metric.name!r} cannot read pair {index}: {error}") from error
         examples.append(example)
         answers.append(answer)
-    return metric.total(sample_rows(metric, examples, answers, key=metric.name))
+    return total_of(metric, sample_rows(metric, examples, answers, key=metric.name))

@@ -10,6 +10,7 @@ from ..errors import RunFailed
 from ..hashing import seeded_hash
 from .base import Metric
 from .rows import sample_rows
+from .total_checks import checked_total
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def expected_score(
             raise RunFailed(f"metric {key!r}: the baseline has no answer to example {example.id!r}")
     order = sorted(range(len(examples)), key=lambda index: examples[index].id)
     if type(metric).prepare is not Metric.prepare:  # the statistics of a sample depend on the other answers
-        return _mean_of(_prepared_draws(metric, examples, possible, order, key)), None, _drawn()
+        return _mean_of(_prepared_draws(metric, examples, possible, order, key))
     exact = metric.statistic in ("share", "mean")
     limit = max(LEAST_EACH, MOST_SAMPLES // len(examples))
     kept = [_some(example, answers, limit) for example, answers in zip(examples, possible, strict=True)]
@@ -57,20 +58,24 @@ def expected_score(
     if exact:
         expected: np.ndarray = np.add.reduceat(rows, starts, axis=0) / counts[:, None]
         every = "all" if len(pairs) == sum(map(len, possible)) else f"{len(pairs):,} of the"
-        return metric.total(expected[order]), expected, f"the expected score: the mean over {every} possible answers"
+        how = f"the expected score: the mean over {every} possible answers"
+        return checked_total(metric, expected[order], key), expected, how
     generator = np.random.default_rng(0)
     starts, counts = starts[order], counts[order]
-    totals = [metric.total(rows[starts + generator.integers(0, counts)]) for _ in range(DRAWS)]
-    return _mean_of(totals), None, _drawn()
+    totals = [checked_total(metric, rows[starts + generator.integers(0, counts)], key) for _ in range(DRAWS)]
+    return _mean_of(totals)
 
 
-def _drawn() -> str:
-    return f"the expected score: the mean of {DRAWS:,} draws"
-
-
-def _mean_of(totals: Sequence[float]) -> float:
+def _mean_of(totals: Sequence[float]) -> tuple[float, None, str]:
+    """The mean of the scores of all draws, without statistics of samples, and what to know about it."""
     defined = [total for total in totals if math.isfinite(total)]
-    return math.fsum(defined) / len(defined) if defined else math.nan
+    if not defined:
+        return math.nan, None, f"it has no value on any of {len(totals):,} draws of the baseline's answers"
+    how = f"the expected score: the mean of {len(totals):,} draws"
+    undefined = len(totals) - len(defined)
+    if undefined:
+        how += f", without {undefined:,} on which the score is undefined"
+    return math.fsum(defined) / len(defined), None, how
 
 
 def _some(example: Example, answers: Sequence[Answer], limit: int) -> Sequence[Answer]:
@@ -90,5 +95,5 @@ def _prepared_draws(
     ordered = [examples[index] for index in order]
     for _ in range(DRAWS):
         answers = [possible[index][int(generator.integers(len(possible[index])))] for index in order]
-        totals.append(metric.total(sample_rows(metric, ordered, answers, key=key)))
+        totals.append(checked_total(metric, sample_rows(metric, ordered, answers, key=key), key))
     return totals

@@ -21,7 +21,9 @@ class Extraction(Options):
     """Which part of a text is the answer."""
 
     pattern: str = Field(min_length=1, description="a regular expression of Python's `re` that finds the answer")
-    match: Literal["first", "last"] = Field("first", description="which match counts, if there are several")
+    match: Literal["first", "last"] = Field(
+        "first", description="which match counts, if there are several; one of which nothing is left does not"
+    )
     group: str | None = Field(
         None,
         description="the named group that is the answer; null is the first group that took part in the match, or the "
@@ -49,11 +51,16 @@ class Extraction(Options):
         return self
 
     def find(self, text: str) -> str | None:
-        """The answer in a text, without white space at its ends; None where the pattern does not match."""
-        matches = list(re.finditer(self.pattern, text))
-        if not matches:
-            return None
-        found = matches[0 if self.match == "first" else -1]
+        """The answer in a text, without white space at its ends; None where the pattern finds nothing.
+
+        Matches of which nothing is left do not count: a pattern such as ``[0-9]*`` matches between all characters.
+        """
+        parts = (part for part in map(self._part, re.finditer(self.pattern, text)) if part)
+        if self.match == "first":
+            return next(parts, None)
+        return next(iter(list(parts)[-1:]), None)
+
+    def _part(self, found: re.Match[str]) -> str:
         if self.group is not None:
             part = found[self.group] or ""
         else:

@@ -139,6 +139,7 @@ class Rouge(Metric):
     """
 
     name = "rouge"
+    scale = (0.0, 1.0)
     statistic = "mean"
     version = "2"  # since 2 other scripts are read
     needs = frozenset({"references"})
@@ -179,6 +180,7 @@ class Distinct(Metric):
     """
 
     name = "distinct"
+    scale = (0.0, 1.0)
     statistic = "none"
     takes = frozenset({"text"})
     reads = frozenset({"text"})
@@ -220,6 +222,7 @@ class Repetition(Metric):
     """
 
     name = "repetition"
+    scale = (0.0, 1.0)
     statistic = "ratio"
     takes = frozenset({"text"})
     reads = frozenset({"text"})

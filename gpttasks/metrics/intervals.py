@@ -2,8 +2,8 @@
 
 The kind of statistic that a metric declares chooses the method. Sources: Wilson (1927) for shares; Korn and Graubard
 (1998) for shares over groups; Cameron, Gelbach and Miller (2008) for the cluster-robust t interval; Efron (1987) for
-BCa; ``bins.py`` names those of calibration errors. ``benchmarks/intervals.py`` measures how often each covers the true
-value.
+BCa; Kish (1965) for the effective number of groups; ``bins.py`` names those of calibration errors.
+``benchmarks/intervals.py`` measures how often each covers the true value.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ PERCENTILE_SAMPLES = 300
 
 SKEWED = 1.0
 """The absolute skewness above which values count as skewed."""
+
+TAIL = 25
+"""Resamples needed beyond each end; Efron and Tibshirani (1993) advise 1,000 in all at 95 %."""
 
 LEAST_ICC = 0.1
 """The correlation within groups that a share's effective sample size allows for at least: few groups underrate it."""
@@ -117,11 +120,11 @@ def interval_of(
         found = _calibration(units, level, resamples, seed, count)
     elif len(units) < 2:
         found = _none(count, "no interval from a single sample")
-    elif statistic in ("share", "mean") and not (len(units) >= BCA_SAMPLES and _skewed(units)):
+    elif statistic in ("share", "mean") and not (units.effective >= BCA_SAMPLES and _skewed(units)):
         found = _t(units, level, count)
     else:
         found = _resampled(units, total, level, resamples, seed, count)
-    return _with_caution(found, units, count)
+    return _with_caution(found, units, count, level, resamples)
 
 
 def _none(groups: int | None, reason: str) -> Interval:
@@ -132,41 +135,55 @@ def _is_binary(rows: np.ndarray) -> bool:
     return bool(((rows[:, 0] == 0) | (rows[:, 0] == 1)).all())
 
 
-def _with_caution(found: Interval, units: Units, groups: int | None) -> Interval:
-    """The interval with what to know about it: few groups, or few samples for its method."""
+def _with_caution(found: Interval, units: Units, groups: int | None, level: float, resamples: int) -> Interval:
+    """The interval with what to know about it: few groups, or few samples or resamples for its method."""
     if found.low is None:
         return found
     cautions = [found.reason] if found.reason else []
     resampled = found.method.startswith(("bca", "percentile"))
-    skewed_t = found.method.startswith("t") and len(units) < FEW_SAMPLES and _skewed(units)
-    if groups is not None and groups < FEW_GROUPS:
-        cautions.append(f"few groups: an interval from {groups} of them is uncertain")
-    elif (resampled and len(units) < FEW_SAMPLES) or skewed_t:
+    skewed_t = found.method.startswith("t") and units.effective < FEW_SAMPLES and _skewed(units)
+    alike = units.effective > 0.95 * len(units)
+    unequal = "" if alike else f", as certain as {units.effective:.1f} of equal size,"
+    if groups is not None and units.effective < FEW_GROUPS:
+        cautions.append(f"few groups: an interval from {groups} of them{unequal} is uncertain")
+    elif (resampled and units.effective < FEW_SAMPLES) or skewed_t:
         what = "samples" if groups is None else "groups"
-        cautions.append(f"few {what}: an interval from {len(units)} of them covers less than its level says")
+        cautions.append(f"few {what}: an interval from {len(units)} of them{unequal} covers less than its level says")
+    needed = math.ceil(2 * TAIL / (1 - level) - 1e-6)
+    if resampled and resamples < needed:
+        cautions.append(
+            f"few resamples: the ends from {resamples:,} are uncertain, at this level use {needed:,} or more"
+        )
     return Interval(found.low, found.high, found.method, groups, "; ".join(cautions) or None)
 
 
 def _wilson(units: Units, level: float, groups: int | None) -> Interval:
-    """Wilson's interval of a share; over groups, on the effective number of samples and with t(groups - 1)."""
+    """Wilson's interval of a share; over groups, on the effective number of samples and with t."""
     n, share = len(units.rows), float(units.rows[:, 0].mean())
     effect = 1.0 if groups is None else _design_effect(units, units.rows[:, 0] - share, share * (1 - share) / n)
-    low, high = wilson_ends(share, n / effect, _quantile(level, groups))
+    low, high = wilson_ends(share, n / effect, _quantile(level, units, groups))
     return Interval(low, high, "wilson" if groups is None else "wilson-groups", groups)
 
 
 def _calibration(units: Units, level: float, resamples: int, seed: int, groups: int | None) -> Interval:
-    """The interval of a calibration error; over groups, with a design effect and t(groups - 1)."""
+    """The interval of a calibration error; over groups, with a design effect and t."""
     effect = 1.0 if groups is None else _design_effect(units, *unexplained(units.rows))
-    ends = calibration_ends(units.rows, level, _quantile(level, groups), effect, resamples, seed)
+    ends = calibration_ends(units.rows, level, _quantile(level, units, groups), effect, resamples, seed)
     return Interval(*ends, "bins" if groups is None else "bins-groups", groups)
 
 
-def _quantile(level: float, groups: int | None) -> float:
-    """The quantile of the level: of the normal distribution or, over groups, of t(groups - 1)."""
-    from scipy.special import ndtri, stdtrit
+def _quantile(level: float, units: Units, groups: int | None) -> float:
+    """The quantile of the level: of the normal distribution or, over groups, of t."""
+    from scipy.special import ndtri
 
-    return float(ndtri((1 + level) / 2) if groups is None else stdtrit(groups - 1, (1 + level) / 2))
+    return float(ndtri((1 + level) / 2)) if groups is None else _t_quantile(level, units)
+
+
+def _t_quantile(level: float, units: Units) -> float:
+    """The quantile of t with the effective number of units less 1 (at least 1) as its degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(max(1.0, units.effective - 1), (1 + level) / 2))
 
 
 def _design_effect(units: Units, residuals: np.ndarray, independent: float) -> float:
@@ -174,28 +191,30 @@ def _design_effect(units: Units, residuals: np.ndarray, independent: float) -> f
 
     Few groups underrate their correlation, by chance down to none: it is taken to be at least LEAST_ICC.
     """
-    least = 1 + LEAST_ICC * (len(units.rows) / len(units) - 1)
+    least = 1 + LEAST_ICC * (len(units.rows) / units.effective - 1)
     return max(least, _group_variance(units, residuals) / independent) if independent > 0 else least
 
 
 def _group_variance(units: Units, residuals: np.ndarray) -> float:
-    """The variance of a mean that allows for dependence within units (CR1), from each row's deviation from it."""
+    """The variance of a mean that allows for dependence within units, from each row's deviation from it.
+
+    It is CR1 with the effective number of units as their count: a large group pulls the mean to itself, and its
+    deviation is then too small.
+    """
     import numpy as np
 
-    n, count = len(units.rows), len(units)
+    n, count = len(units.rows), units.effective
     return float(np.sum(units.sums(residuals) ** 2)) / n**2 * count / (count - 1)
 
 
 def _t(units: Units, level: float, groups: int | None) -> Interval:
-    """The t interval of a mean; over groups with the cluster-robust variance CR1 and t(groups - 1)."""
-    from scipy.special import stdtrit
-
+    """The t interval of a mean; over groups with the cluster-robust variance."""
     mean = float(units.rows[:, 0].mean())
     error = math.sqrt(_group_variance(units, units.rows[:, 0] - mean))
     if error <= 1e-12 * max(1.0, abs(mean)):
         what = "samples" if groups is None else "groups"
         return _none(groups, f"no interval: all {len(units):,} {what} have the same value")
-    half = float(stdtrit(len(units) - 1, (1 + level) / 2)) * error
+    half = _t_quantile(level, units) * error
     return Interval(mean - half, mean + half, "t" if groups is None else "t-groups", groups)
 
 

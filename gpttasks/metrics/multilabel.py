@@ -24,6 +24,7 @@ class _Labels(Metric):
 
     needs = frozenset({"choices", "labels"})
     takes = frozenset({"labels"})
+    scale = (0.0, 1.0)
 
     _first: Example | None = None
 

@@ -44,6 +44,11 @@ class Units:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    @property
+    def effective(self) -> float:
+        """Kish's effective number of units, n² / Σ nᵢ²: their number if all have the same size, else fewer."""
+        return len(self.rows) ** 2 / float((self.sizes.astype(float) ** 2).sum())
+
     def drawn(self, units: np.ndarray) -> np.ndarray:
         """The rows of these units, in their order; a unit may occur several times."""
         import numpy as np

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError, RunFailed, one_line
-from .base import declared_total
+from .base import total_of
 from .evaluate_metric import evaluate_total
 from .expectation import expected_score
 from .intervals import Interval, interval_of
 from .rows import sample_rows
+from .total_checks import check_total
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,12 +97,12 @@ def score_samples(
     rows = sample_rows(metric, examples, answers, key=key)
     order = sorted(range(len(rows)), key=lambda index: examples[index].id)
     ordered, in_order = [examples[index] for index in order], rows[order]
-    value = _evaluated(ordered, [answers[index] for index in order], metric, metric.total(in_order), key)
+    value = _evaluated(ordered, [answers[index] for index in order], metric, total_of(metric, in_order), key)
     if math.isfinite(value):
-        _check_statistic(metric, in_order, value, key)
+        check_total(metric, in_order, value, key)
         interval = interval_of(
             in_order,
-            metric.total,
+            partial(total_of, metric),
             metric.statistic,
             groups=groups_of(ordered),
             level=level,
@@ -129,20 +131,9 @@ def score_expected(
     :func:`~gpttasks.metrics.expectation.expected_score` does.
     """
     value, rows, how = expected_score(metric, examples, possible, key=key)
-    interval = Interval(None, None, "none", None, how)
+    reason = how if math.isfinite(value) else f"{key} is undefined on these samples: {how}"
+    interval = Interval(None, None, "none", None, reason)
     return _score(metric, value, interval, level, len(examples), split, measure, way), rows
-
-
-def _check_statistic(metric: Metric, rows: np.ndarray, value: float, key: str) -> None:
-    """Raises PluginError where the total is not what the metric declares, as its interval supposes."""
-    total = declared_total(metric, rows)
-    if total is not None and not math.isclose(value, total, rel_tol=1e-9, abs_tol=1e-12):
-        of_which = "calibration error" if metric.statistic == "calibration" else "mean of the first numbers"
-        raise PluginError(
-            f"metric {key!r} declares statistic {metric.statistic!r}, but its total is {value} and the {of_which} "
-            f"of its samples is {total}",
-            hint='declare statistic = "corpus" for any other function of the samples',
-        )
 
 
 def groups_of(examples: Sequence[Example]) -> list[str | None] | None:

@@ -58,6 +58,7 @@ class _BestMatch(Metric):
     takes = frozenset({"text", "span"})
     reads = frozenset({"text"})
     worst = (0.0,)
+    scale = (0.0, 1.0)
     Options = MatchOptions
     version = "2"  # since 2 the default is words, and white space at the ends never counts
     options: MatchOptions

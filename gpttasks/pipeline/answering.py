@@ -13,7 +13,7 @@ from ..answer import Answer, AnswerKind, no_answer
 from ..errors import PluginError
 from ..example import Example
 from ..heads.base import Head
-from ..metrics.base import Metric
+from ..metrics.base import Metric, total_of
 from ..metrics.extraction import errors_as_read
 from ..metrics.rows import sample_rows
 from ..metrics.score import Score, groups_of, score_expected, score_samples
@@ -182,7 +182,7 @@ def quick_scores(metrics: Mapping[str, Metric], answered: Sequence[Answered]) ->
     scores = {}
     for key, metric in metrics.items():
         with blamed(metric, "total"):
-            scores[key] = float(metric.total(sample_rows(metric, examples, answers, key=key)))
+            scores[key] = float(total_of(metric, sample_rows(metric, examples, answers, key=key)))
     return scores
 
 

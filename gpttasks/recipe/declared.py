@@ -26,6 +26,7 @@ class Declared:
     asks: frozenset[type] = frozenset()
     takes: frozenset[str] = frozenset()
     reads: frozenset[str] = frozenset()
+    statistic: str | None = None
     has_worst: bool = False
     needs_training: bool = False
     prompted: bool = True
@@ -36,7 +37,7 @@ class Declared:
         return gives <= self.takes and (fields is None or self.needs <= fields)
 
 
-_READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "has_worst", "needs_training", "prompted")
+_READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "statistic", "has_worst", "needs_training", "prompted")
 
 
 def declared(component: type[Component], options: Options) -> Declared:

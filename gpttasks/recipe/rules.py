@@ -176,6 +176,14 @@ class _Rules:
                 f"the metric {use.name!r} reads fields that only a model's answers have, so it cannot score a baseline"
             )
             yield self.document.problem(message, (*location, "baseline"), hint="remove baseline, or score accuracy")
+        elif use.baseline is not None and use.baseline.name == "random" and metric.statistic == "calibration":
+            message = (
+                f"the baseline 'random' gives all choices the same confidence, so the metric {use.name!r} would be "
+                "the same for each random answer"
+            )
+            yield self.document.problem(
+                message, (*location, "baseline"), hint="score accuracy with the baseline random, or use majority"
+            )
         elif use.baseline is not None:
             yield from self._baseline_fit(use.baseline, (*location, "baseline"))
         elif self.data is not None and self.data.too_long == "skip" and not metric.has_worst:

@@ -132,7 +132,10 @@ class ScoreOptions(Section):
     )
     level: float = Field(0.95, gt=0, lt=1, description="the confidence level of the intervals")
     resamples: int = Field(
-        1000, ge=1, description="number of bootstrap resamples per interval, of metrics whose interval is resampled"
+        1000,
+        ge=1,
+        description="number of bootstrap resamples per interval, of metrics whose interval is resampled; below "
+        "50 / (1 - level), which is 1,000 at 95 %, the score says that they are few",
     )
 
 

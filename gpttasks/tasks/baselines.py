@@ -115,7 +115,7 @@ class Majority(Baseline):
 
 
 class Random(Baseline):
-    """A random choice, or a random span of 1 to 5 words of the passage.
+    """A random choice or, where an example has none, a random span of 1 to 5 words of the passage.
 
     Its score is the expected one over all of them; a single answer is drawn by the example's id.
     """
@@ -129,7 +129,12 @@ class Random(Baseline):
         return [_drawn(example, self.possible(example, kind)) for example in examples]
 
     def possible(self, example: Example, kind: str) -> Sequence[Answer]:
-        """Each choice, with equal probabilities for all, or each span."""
+        """Each choice, with equal probabilities for all, or each span.
+
+        A text is one of the choices too where the example has them, such as the hypotheses of a recogniser.
+        """
+        if kind == "text" and example.choices:
+            return _texts(example.choices)
         if kind != "label":
             return _Spans(passage_of(example), kind)
         choices = _choices(example)

@@ -11,7 +11,7 @@ from ..answer import Answer, AnswerKind, no_answer
 from ..backbones.mock import Mock
 from ..errors import PluginError, one_line
 from ..example import Example
-from ..metrics.base import declared_total
+from ..metrics.base import declared_total, total_of
 from ..metrics.evaluate_metric import needed_fields, read_fields
 from ..metrics.rows import sample_rows
 from .faults import Fault, error_text, is_refusal, rule, run_rules
@@ -44,7 +44,7 @@ class MetricSubject:
 
     def total(self, answers: Sequence[Answer], order: Sequence[int] | None = None) -> float:
         """The score of answers to the examples, optionally in another order."""
-        return float(self.metric.total(self.rows(answers, order)))
+        return float(total_of(self.metric, self.rows(answers, order)))
 
     def rows(self, answers: Sequence[Answer], order: Sequence[int] | None = None) -> np.ndarray:
         """The statistics of the samples."""
@@ -86,7 +86,7 @@ def deterministic(subject: MetricSubject) -> Iterator[str]:
     first, again = subject.rows(subject.drawn), subject.rows(subject.drawn)
     if first.shape != again.shape or (first != again).any():
         yield "got different statistics for the same answers, expected the same"
-    elif not _same(float(subject.metric.total(first)), float(subject.metric.total(first))):
+    elif not _same(float(total_of(subject.metric, first)), float(total_of(subject.metric, first))):
         yield "got a different total of the same rows, expected the same"
 
 
@@ -106,7 +106,7 @@ def bounds(subject: MetricSubject) -> Iterator[str]:
     for answers in (subject.gold, subject.drawn):
         rows = subject.rows(answers)
         for part in (rows, rows[:1], rows[-1:], rows[:7]):
-            value = float(subject.metric.total(part))
+            value = float(total_of(subject.metric, part))
             if _is_outside(value, low, high):
                 yield f"got {value} from {len(part)} samples, expected it in the scale {low} to {high}"
                 return
@@ -118,7 +118,7 @@ def statistic_as_declared(subject: MetricSubject) -> Iterator[str]:
     metric, statistic = subject.metric, subject.metric.statistic
     rows = subject.rows(subject.drawn)
     parts = (rows, rows[: len(rows) // 2], rows[::3], subject.rows(subject.gold))
-    is_mean = all(_same(float(metric.total(part)), float(part[:, 0].mean())) for part in parts)
+    is_mean = all(_same(float(total_of(metric, part)), float(part[:, 0].mean())) for part in parts)
     is_binary = all(((part[:, 0] == 0) | (part[:, 0] == 1)).all() for part in parts)
     if statistic == "calibration":
         yield from _other_than_calibration(metric, parts)
@@ -129,7 +129,7 @@ def statistic_as_declared(subject: MetricSubject) -> Iterator[str]:
     elif statistic == "corpus" and is_mean:
         better = '"share" or "mean"' if is_binary else '"mean"'
         yield f"got a total that is the mean of the first numbers of the samples, expected statistic = {better}"
-    elif statistic == "ratio" and not _same(float(metric.total(2 * rows)), float(metric.total(rows))):
+    elif statistic == "ratio" and not _same(float(total_of(metric, 2 * rows)), float(total_of(metric, rows))):
         yield "got another total for doubled numbers, expected the same for a ratio of two sums"
 
 
@@ -140,7 +140,7 @@ def _other_than_calibration(metric: Metric, parts: Sequence[np.ndarray]) -> Iter
         except PluginError as error:
             yield one_line(error)
             return
-        if not _same(float(metric.total(part)), float(expected or 0.0)):
+        if not _same(float(total_of(metric, part)), float(expected or 0.0)):
             yield f"got a total that is not the calibration error {expected} of its samples"
             return
 
@@ -204,7 +204,9 @@ def hard_texts(subject: MetricSubject) -> Iterator[str]:
         one = replace(subject.examples[0], references=(text or "nothing",), target=text)
         answer = Answer([0, len(text)] if "text" not in subject.metric.takes else text, text)
         try:
-            value = float(subject.metric.total(sample_rows(subject.metric, [one], [answer], key=subject.metric.name)))
+            value = float(
+                total_of(subject.metric, sample_rows(subject.metric, [one], [answer], key=subject.metric.name))
+            )
         except Exception as error:
             if not (is_refusal(error) and isinstance(error.__cause__, ValueError)):
                 yield f"{what} text: got {error_text(error)}, expected a score or ValueError"
@@ -231,12 +233,12 @@ def worst_is_worst(subject: MetricSubject) -> Iterator[str]:
     sign = 1 if metric.higher_is_better else -1
     for rows in (drawn, gold):
         for place in range(len(rows)):
-            lowest, other = (float(metric.total(one[place : place + 1])) for one in (worst, rows))
+            lowest, other = (float(total_of(metric, one[place : place + 1])) for one in (worst, rows))
             if sign * (lowest - other) > SAME:
                 id = subject.examples[place].id
                 yield f"got {other} for an answer to example {id}, which is worse than the worst value {lowest}"
                 return
-    lowest, best = float(metric.total(worst)), float(metric.total(gold))
+    lowest, best = float(total_of(metric, worst)), float(total_of(metric, gold))
     if sign * (lowest - best) >= 0:
         yield f"got {best} for right answers and the worst value {lowest}, expected right answers to score better"
 

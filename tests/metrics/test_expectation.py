@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from gpttasks.answer import Answer
-from gpttasks.errors import RunFailed
+from gpttasks.errors import PluginError, RunFailed
 from gpttasks.example import Example
 from gpttasks.metrics import expectation
 from gpttasks.metrics.classification import F1, Accuracy, LogLoss
 from gpttasks.metrics.expectation import expected_score
 from gpttasks.metrics.generation import Distinct
+from gpttasks.metrics.score import score_expected
 from gpttasks.metrics.text import ExactMatch, TokenF1
 from gpttasks.tasks.baselines import Random
 
@@ -29,6 +30,40 @@ def test_accuracy_is_expected_to_be_one_by_the_number_of_choices():
     assert value == pytest.approx(np.mean([1 / 4, 1 / 4, 1 / 2, 1 / 5]))
     assert rows[:, 0].tolist() == pytest.approx([1 / 4, 1 / 4, 1 / 2, 1 / 5])
     assert how == "the expected score: the mean over all possible answers"
+
+
+def test_an_undefined_score_says_that_it_is_and_why():
+    class Undefined(F1):
+        def total(self, rows):
+            return float("nan")
+
+    examples = labelled(3, 3)
+    score, _ = score_expected(
+        Undefined(), examples, possible(examples), key="f1", split="test", measure="m:m", way="baseline:random"
+    )
+    assert (score.value, score.reason) == (
+        None,
+        "f1 is undefined on these samples: it has no value on any of 1,000 draws of the baseline's answers",
+    )
+
+
+def test_draws_without_a_score_are_counted():
+    class OftenUndefined(F1):
+        def total(self, rows):
+            return float("nan") if rows[0, 1] else 1.0
+
+    examples = labelled(2)
+    value, _, how = expected_score(OftenUndefined(), examples, possible(examples), key="f1")
+    undefined = int(how.split("without ")[1].split()[0])
+    assert value == 1.0
+    assert 400 < undefined < 600
+
+
+@pytest.mark.parametrize("statistic", ["share", "mean"])
+def test_a_total_other_than_declared_is_refused(statistic):
+    metric = type("Twice", (Accuracy,), {"statistic": statistic, "total": lambda self, rows: 2 * rows[:, 0].mean()})()
+    with pytest.raises(PluginError, match=f"declares statistic '{statistic}', but its total is 1.0"):
+        expected_score(metric, labelled(2, 2), possible(labelled(2, 2)), key="twice")
 
 
 def test_log_loss_is_the_logarithm_of_the_number_of_choices():

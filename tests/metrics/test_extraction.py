@@ -36,6 +36,12 @@ def test_first_and_last_are_those_of_re(text):
         ({"pattern": r"(?P<why>.*) so (?P<answer>\w+)", "group": "answer"}, "two so four", "four"),
         ({"pattern": r"A|B"}, "the answer is B", "B"),
         ({"pattern": r"answer: (?P<a>A)?"}, "answer: ", "answer:"),
+        ({"pattern": "[0-9]*"}, "I think it is 100 apples", "100"),
+        ({"pattern": "[0-9]*", "match": "last"}, "I think it is 100 apples", "100"),
+        ({"pattern": r"(?:answer is )?([0-9]*)", "match": "last"}, "I think it is 100 apples", "100"),
+        ({"pattern": r"-?[0-9.,]*", "match": "last", "remove": "[.,]"}, "7 apples, he said.", "7"),
+        ({"pattern": "[0-9]*"}, "no number", None),
+        ({"pattern": r"answer:(?P<a>.*)", "group": "a"}, "answer:  ", None),
     ],
 )
 def test_what_is_extracted(options, text, expected):
@@ -58,6 +64,17 @@ def test_wrong_patterns_are_refused(options, message):
 def rows(metric, answers, references):
     examples = [Example("?", references=tuple(each), id=str(place)) for place, each in enumerate(references)]
     return sample_rows(metric, examples, [Answer(text, text) for text in answers], key="m")[:, 0].tolist()
+
+
+@pytest.mark.parametrize("pattern", ["[0-9]*", "-?[0-9.,]*", "(?:answer is )?([0-9]*)"])
+def test_empty_matches_are_not_right_answers(pattern):
+    metric = ExactMatch(MatchOptions(extract={"pattern": pattern, "match": "last"}))
+    assert rows(metric, ["I think it is 100 apples", "it is 0", "nothing"], [["#### 0"], ["#### 0"], ["#### 0"]]) == [
+        0.0,
+        1.0,
+        0.0,
+    ]
+    assert without_match(metric, [Answer("nothing", "nothing"), Answer("7", "7")]) == 1
 
 
 def test_answers_and_references_are_extracted_alike():

@@ -61,12 +61,17 @@ def test_a_mean_has_the_t_interval_of_scipy(values, level):
 
 
 def naive_group_variance(values, groups):
-    """CR1: squared sums of residuals of each group, over n squared, times G / (G - 1)."""
+    """CR1 with the effective number of groups: squared sums of residuals, over n squared, times G / (G - 1)."""
     center = sum(values) / len(values)
     sums = dict.fromkeys(groups, 0.0)
     for value, group in zip(values, groups, strict=True):
         sums[group] += value - center
-    return sum(each**2 for each in sums.values()) / len(values) ** 2 * len(sums) / (len(sums) - 1)
+    return sum(each**2 for each in sums.values()) / len(values) ** 2 / (1 - 1 / effective_number(groups))
+
+
+def effective_number(groups):
+    """Kish's: the inverse of the sum of the squared shares of the groups."""
+    return 1 / sum((list(groups).count(group) / len(groups)) ** 2 for group in set(groups))
 
 
 @pytest.mark.parametrize("count", [6, 12])
@@ -75,7 +80,7 @@ def test_a_mean_over_groups_has_the_cluster_robust_t_interval(count):
     groups = [f"g{index}" for index in generator.integers(0, count, 60)]
     values = generator.normal(size=60) + np.array([hash_free(group) for group in groups])
     found = interval_of(column(values), mean, "mean", groups=groups)
-    half = stats.t.ppf(0.975, count - 1) * math.sqrt(naive_group_variance(values, groups))
+    half = stats.t.ppf(0.975, effective_number(groups) - 1) * math.sqrt(naive_group_variance(values, groups))
     assert ends(found) == pytest.approx([values.mean() - half, values.mean() + half])
     assert (found.method, found.groups) == ("t-groups", count)
     assert bool(found.reason) == (count < 10)
@@ -112,6 +117,29 @@ def test_one_group_has_no_interval_and_few_have_a_caution(statistic):
     assert (found.low, found.reason) == (None, "no interval from a single group")
     few = interval_of(rows, ratio_of_sums, statistic, groups=[f"g{index % 9 // 2}" for index in range(40)])
     assert few.reason.startswith("few groups: an interval from 5 of them")
+
+
+SIZES = [[90] + [1] * 10, [200] + [10] * 19, [200 // k for k in range(1, 21)]]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("statistic", ["share", "mean"])
+def test_groups_of_unequal_size_cover_and_are_said_to_be_few(statistic, sizes):
+    generator, covered = np.random.default_rng(2), 0
+    groups = [f"g{index}" for index, size in enumerate(sizes) for _ in range(size)]
+    for _ in range(200):
+        if statistic == "share":  # beta(4.5, 4.5): the samples of a group correlate by 0.1
+            values, truth = generator.random(len(groups)) < np.repeat(generator.beta(4.5, 4.5, len(sizes)), sizes), 0.5
+        else:
+            centers = np.repeat(generator.normal(0, 0.1**0.5, len(sizes)), sizes)
+            values, truth = centers + generator.normal(0, 0.9**0.5, len(groups)), 0.0
+        found = interval_of(column(values), mean, statistic, groups=groups)
+        covered += found.low <= truth <= found.high
+    assert covered >= 0.90 * 200  # 92 %, less the chance of 200 draws
+    effective = effective_number(groups)
+    assert found.reason == (
+        f"few groups: an interval from {len(sizes)} of them, as certain as {effective:.1f} of equal size, is uncertain"
+    )
 
 
 def test_a_row_without_a_group_is_its_own():
@@ -173,6 +201,20 @@ def test_few_samples_are_said_to_be_few(statistic):
     assert interval_of(rows, ratio_of_sums, statistic).reason is None
     few = interval_of(rows[:99], ratio_of_sums, statistic)
     assert (few.method, few.reason[:12]) == ("bca", "few samples:")
+
+
+FEW_RESAMPLES = [(0.95, 999, "1,000"), (0.99, 1000, "5,000"), (0.8, 5, "250")]
+
+
+@pytest.mark.parametrize(("level", "resamples", "needed"), FEW_RESAMPLES)
+def test_few_resamples_are_said_to_be_few(level, resamples, needed):
+    rows = column(np.random.default_rng(0).normal(size=120))
+    found = interval_of(rows, mean, "corpus", level=level, resamples=resamples)
+    message = f"few resamples: the ends from {resamples:,} are uncertain, at this level use {needed} or more"
+    assert found.low is None or found.reason == message
+    enough = interval_of(rows, mean, "corpus", level=level, resamples=int(needed.replace(",", "")))
+    assert enough.reason is None
+    assert interval_of(rows, mean, "mean", level=level, resamples=resamples).reason is None  # it is not resampled
 
 
 def test_no_interval_has_no_width():

@@ -127,6 +127,47 @@ def test_a_score_refuses_nan_infinity_and_silence(field, number):
         Score(**{**fields, field: number}, higher_is_better=True, **PLACE)
 
 
+def of_value(number, **declared):
+    body = {"sample": lambda self, example, answer: (number,), "statistic": "mean", "needs": frozenset({"label"})}
+    return type("Made", (Metric,), {"name": "made", "takes": frozenset({"label"}), **body, **declared})()
+
+
+def test_a_metric_without_a_scale_is_not_clamped():
+    examples, answers = labelled([(0, 0), (1, 1), (1, 0), (0, 0)])
+
+    class Lengths(Metric):
+        name, statistic, needs, takes = "lengths", "mean", frozenset({"label"}), frozenset({"label"})
+
+        def sample(self, example, answer):
+            return (3.0 + 2 * example.label,)
+
+    score, _ = score_samples(Lengths(), examples, answers, key="lengths", **PLACE)
+    assert score.scale == (None, None)
+    assert score.low < score.value == 4.0 < score.high
+
+
+@pytest.mark.parametrize("declared", [{"scale": (0.0, 1.0)}, {"scale": (5.0, None)}, {"statistic": "share"}])
+def test_a_value_outside_its_scale_is_the_plugins_fault(declared):
+    examples, answers = labelled([(0, 0), (1, 1)])
+    with pytest.raises(PluginError, match=r"'m' \(plugin metric 'made'\) gives 4.0, expected a value on its scale"):
+        score_samples(of_value(4.0, **declared), examples, answers, key="m", **PLACE)
+
+
+def test_a_total_cannot_change_its_rows():
+    def total(self, rows):
+        rows[:, 0] *= 2
+        return float(rows[:, 0].mean())
+
+    examples, answers = labelled([(0, 0), (1, 1)])
+    with pytest.raises(ValueError, match="read-only"):
+        score_samples(of_value(1.0, statistic="corpus", total=total), examples, answers, key="m", **PLACE)
+
+
+@pytest.mark.parametrize("scale", [(1.0, 0.0), (0.0, math.nan), (0.0, math.inf), (1.0, 1.0)])
+def test_a_scale_is_two_finite_numbers_in_order(scale):
+    assert not Metric.declarations["scale"].fits(scale)
+
+
 def test_nothing_to_score_fails():
     with pytest.raises(RunFailed, match="'accuracy': nothing to score"):
         score_samples(Accuracy(), [], [], key="accuracy", **PLACE)

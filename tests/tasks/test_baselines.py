@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gpttasks.errors import DataError
 from gpttasks.example import Example, Part
 from gpttasks.plugins import load_plugins
-from gpttasks.tasks.baselines import LONGEST_RANDOM_SPAN, passage_of
+from gpttasks.tasks.baselines import LONGEST_RANDOM_SPAN, Random, passage_of
 
 WORDS = ("red", "green", "blue", "grey")
 
@@ -138,6 +138,11 @@ class TestRandom:
         assert {word for answer in found for word in answer.text.split()} == set(examples[0].prompt[1].text.split())
         lengths = Counter(len(answer.text.split()) for answer in found)
         assert set(lengths) == {1, 2, 3, 4, 5}
+
+    def test_a_text_is_one_of_the_choices_where_there_are_any(self):
+        (example,) = heard(("show me", "show"))
+        assert [answer.value for answer in Random().possible(example, "text")] == ["show me", "show"]
+        assert answers("random", [example], "text")[0].value in ("show me", "show")
 
 
 class TestText:
