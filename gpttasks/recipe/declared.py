@@ -37,7 +37,18 @@ class Declared:
         return gives <= self.takes and (fields is None or self.needs <= fields)
 
 
-_READ = ("fields", "needs", "trains_on", "asks", "takes", "reads", "statistic", "has_worst", "needs_training", "prompted")
+_READ = (
+    "fields",
+    "needs",
+    "trains_on",
+    "asks",
+    "takes",
+    "reads",
+    "statistic",
+    "has_worst",
+    "needs_training",
+    "prompted",
+)
 
 
 def declared(component: type[Component], options: Options) -> Declared:
