@@ -182,6 +182,16 @@ def intervals() -> str:
     return table(("", "n", "method", "coverage", "percentile bootstrap", "no interval", "draws"), rows)
 
 
+def time_left() -> str:
+    """The predicted time left, divided by the real one."""
+    shares = ("10%", "30%", "50%")
+    rows = [
+        (name, f"{row['seconds']:.0f} s", *(f"{row[share]:.2f}" for share in shares))
+        for name, row in read("time_left").items()
+    ]
+    return table(("", "time", *(f"after {share.replace('%', ' %')}" for share in shares)), rows)
+
+
 def percent(share: float) -> str:
     """``95.2 %``."""
     return f"{100 * share:.1f} %"
@@ -274,6 +284,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "intervals": intervals,
     "versions": versions,
+    "time left": time_left,
     "author's path": authors_path,
 }
 FRONT = {"results": front_page}

@@ -1,8 +1,8 @@
-"""Is the time left, as the progress shows it, right after a tenth of the work?
+"""Is the time left, as the progress of scoring shows it, right after a tenth of the work?
 
     python benchmarks/time_left.py --data DATA --models MODELS
 
-For each run, the predicted time left after 10, 30 and 50 % of the time, divided by the time that was really left.
+For each run, the predicted time left after 10, 30 and 50 % of the work, divided by the time that was really left.
 MODELS holds smollm2, a folder as transformers saves it; without it, its rows are left out. Writes JSON.
 """
 
@@ -30,7 +30,7 @@ RUNS: dict[str, list[str]] = {
         "imdb-zero-shot",
         "backbone=nano",
         "task.data.path={data}/imdb",
-        "score.limit=4000",
+        "score.limit=1500",
     ],
     "options after 16 shots": ["sst2-few-shot", "backbone=nano", "task.data.path={data}/sst2"],
     "generation after captions": [
@@ -62,9 +62,9 @@ SHARES = (0.1, 0.3, 0.5)
 
 
 class Recorded(Progress):
-    """A progress that remembers the time left that it would have shown, and when, in seconds."""
+    """Remembers at each step the share that was done, the seconds, and the seconds left that the progress shows."""
 
-    shown: ClassVar[list[tuple[float, float]]] = []
+    shown: ClassVar[list[tuple[float, float, float]]] = []
 
     def __enter__(self) -> Recorded:
         self.shown.clear()
@@ -74,8 +74,10 @@ class Recorded(Progress):
     def advance(self, done: int, tokens: int = 0) -> None:
         """See :class:`~gpttasks.progress.Progress`."""
         super().advance(done, tokens)
-        if (left := self.seconds_left) is not None:
-            self.shown.append((self.seconds, left))
+        left, seconds_left = self.tokens_left, self.seconds_left
+        if seconds_left is not None:
+            share = self.done / self.total if left is None else self.tokens / (self.tokens + left)
+            self.shown.append((share, self.seconds, seconds_left))
 
 
 def measured(overrides: list[str]) -> dict[str, Any]:
@@ -83,11 +85,11 @@ def measured(overrides: list[str]) -> dict[str, Any]:
     recipe, *changes = overrides
     with tempfile.TemporaryDirectory() as folder:
         gpttasks.run(recipe, *changes, "runtime.cache=false", out=Path(folder, "run"))
-    end = Recorded.shown[-1][0]
+    end = Recorded.shown[-1][1]
     ratios = {}
-    for share in SHARES:
-        seconds, left = next(pair for pair in Recorded.shown if pair[0] >= share * end)
-        ratios[f"{share:.0%}"] = round(left / max(end - seconds, 1e-9), 2)
+    for wanted in SHARES:
+        seconds, left = next((at, left) for share, at, left in Recorded.shown if share >= wanted)
+        ratios[f"{wanted:.0%}"] = round(left / max(end - seconds, 1e-9), 2)
     return {"seconds": round(end, 1), **ratios}
 
 

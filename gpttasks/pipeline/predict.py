@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 class Prediction:
     """A row, its answer as text, and the probability of each choice if the head has choices.
 
+    value:
+        the answer's value in its stored form.
     columns:
         what the kind of the answer adds, such as the nats of a likelihood.
     empty:
@@ -47,6 +49,7 @@ class Prediction:
     cut_tokens: int = 0
     empty: bool = False
     columns: Mapping[str, Any] = field(default_factory=dict)
+    value: Any = None
 
 
 class Predictor:
@@ -108,7 +111,7 @@ class Predictor:
             for row, one in zip(rows, answered, strict=True):
                 choices = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()
                 scores = dict(zip(choices, one.answer.scores, strict=False))
-                yield Prediction(row, one.shown, scores, one.cut_tokens, one.empty, one.columns)
+                yield Prediction(row, one.shown, scores, one.cut_tokens, one.empty, one.columns, one.stored)
 
     def _loaded(self, session: Session, given: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
         """The run as the backbone of itself: nothing is trained, and the rows are what is scored, with its shots."""

@@ -118,7 +118,8 @@ def _find_split(source: Source, data: SplitOptions, role: Role) -> str | None:
     named = data.splits.get(role)
     if named is not None:
         return _named(source, named, f"task.data.splits.{role}")
-    return next((name for name in (role, *ALIASES.get(role, ())) if name in source.splits), None)
+    taken = {split for other, split in data.splits.items() if other != role}
+    return next((name for name in (role, *ALIASES.get(role, ())) if name in source.splits and name not in taken), None)
 
 
 def _named(source: Source, split: str, key: str) -> str:

@@ -93,10 +93,14 @@ class TrialRun:
         options = dict(self.keys["head"])
         component: Any = self.session.plugins.get("head", options.pop("use"))
         head: Head = component(component.Options.model_validate(options))
-        key = "value" if self.session.plugins.answer_kinds[head.gives].measures else "text"
+        measures = self.session.plugins.answer_kinds[head.gives].measures
         with _quietly():
             predictions = list(Predictor(self.run.folder, self.session.plugins, self.session).predict(placed))
-        return [{key: one.text} | ({"scores": list(one.scores.values())} if one.scores else {}) for one in predictions]
+        return [
+            ({"value": one.value} if measures else {"text": one.text})
+            | ({"scores": list(one.scores.values())} if one.scores else {})
+            for one in predictions
+        ]
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def test_quoted_tsv_read_without_quoting(tmp_path: Path) -> None:
     """pandas writes TSV with quoting; a field that looks quoted is an error that names both values of data.quoting."""
     file = tmp_path / "test.tsv"
     file.write_text('sentence\tlabel\n"He said ""yes"" today"\t1\n')
-    with pytest.raises(DataError, match=r"test.tsv:2: .*looks quoted as in CSV.*quoting: csv.*quoting: none"):
+    with pytest.raises(DataError, match=r"test.tsv:2: .*looks quoted as in CSV.*quoting=csv.*quoting=none"):
         read(file, "train")
     assert read(file, "train", quoting="csv") == [['He said "yes" today', "1"]]
     assert read(file, "train", quoting="none") == [['"He said ""yes"" today"', "1"]]

@@ -75,7 +75,7 @@ def test_check_data_suggests_a_group(one_file: Path, capsys: pytest.CaptureFixtu
     prompt = "task.prompt='{{ story | passage }} {{ text }}'"
     assert main(["check", str(one_file), "--data", prompt]) == 0
     hint = re.search(
-        r"warning: 100% of the rows share their 'story' .*; (task.data.group=story)", capsys.readouterr().out
+        r"warning: 100% of the rows share their 'story' .*; (task.data.group=story)", "".join(capsys.readouterr())
     )
     assert hint
     assert main(["check", str(one_file), "--data", prompt, hint[1]]) == 0
