@@ -113,7 +113,7 @@ def test_predict_reads_them_too(recipe: str, capsys: pytest.CaptureFixture[str])
     assert json.loads(capsys.readouterr().out)["text"] == "fine"
     Path("new.pears").write_text("good:fine\n")
     assert main(["predict", "out", "--input", "new.pears", "--plugin", "loud.py"]) == 2
-    assert "files that can be read: .csv .tsv .jsonl .txt .pairs" in capsys.readouterr().err
+    assert "files that can be read: .csv .tsv .jsonl .json .txt .parquet .pairs" in capsys.readouterr().err
 
 
 def test_check_needs_the_plugin(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
