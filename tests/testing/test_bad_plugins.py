@@ -36,6 +36,7 @@ from gpttasks import Metric, hookimpl
 
 class Share(Metric):
     name = "share"
+    scale = (0.0, 1.0)
     needs = frozenset({"label"})
     takes = frozenset({"label"})
 
