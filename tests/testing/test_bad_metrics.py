@@ -24,6 +24,7 @@ class ByOrder(Accuracy):
 
 class OutOfBounds(Accuracy):
     statistic = "corpus"
+    scale = (0.0, 1.0)
 
     def total(self, rows):
         return float(100 * rows[:, 0].mean())
