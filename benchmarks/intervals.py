@@ -261,7 +261,7 @@ def _answered(
 ) -> Draw:
     """Rows of a calibration error; with ``count`` groups, whose shares of right answers differ by up to 0.3."""
     edges = np.linspace(0, 1, CalibrationErrorOptions().bins + 1)[1:-1]
-    groups = None if count is None else [str(index * count // n) for index in range(n)]
+    groups: list[str | None] | None = None if count is None else [str(index * count // n) for index in range(n)]
 
     def draw(generator: np.random.Generator) -> tuple[np.ndarray, list[str | None] | None]:
         sure = confidence(generator, n)
