@@ -127,6 +127,8 @@ def _shares(
             kept[divider.role_of(example)].add(example)
     else:
         rest = list(examples)
+        if any(example.group is not None for example in rest):  # the task's own groups stay whole
+            repeated = None
         left = 1.0
         for role, fraction in held.items() if rest else ():
             rest, taken = hold_out(rest, fraction / left, seed=seed, salt=role)

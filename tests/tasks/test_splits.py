@@ -35,6 +35,13 @@ class Labelled(Task):
         return Example(row["text"], choices=("no", "yes"), label=None if label is None else int(label))
 
 
+class Grouped(Labelled):
+    """A task that names the group of each row itself."""
+
+    def example(self, row):
+        return replace(super().example(row), group=row["story"])
+
+
 def write(folder, name, count, labels=2):
     lines = [json.dumps({"text": f"{name} {i}", "label": i % labels, "doc": str(i // 5)}) for i in range(count)]
     (folder / f"{name}.jsonl").write_text("\n".join(lines))
@@ -119,8 +126,11 @@ def test_roles_without_a_split_are_all_named(tmp_path):
 
 def test_two_roles_cannot_be_one_split(tmp_path):
     write(tmp_path, "train", 4)
-    with pytest.raises(DataError, match="the roles train and test use the same split 'train'"):
+    hint = r"hold it out of 'train': task.data.holdout=\{train: 0.5\}"
+    with pytest.raises(DataError, match=f"has no split for train; the splits are 'train'; {hint}"):
         load(tmp_path, ["train", "test"], splits={"test": "train"})
+    divided = load(tmp_path, ["train", "test"], splits={"test": "train"}, holdout={"train": 0.5})
+    assert [len(divided[role].examples) for role in ("train", "test")] == [2, 2]
     assert len(load(tmp_path, ["test"], splits={"test": "train"})["test"].examples) == 4
 
 
@@ -467,6 +477,7 @@ def test_a_text_that_many_rows_share_suggests_a_group(tmp_path):
     assert warning.endswith("; task.data.group=story keeps such rows together")
     assert [load(tmp_path, roles, group="story")[role].warning for role in roles] == ["", ""]
     assert load(tmp_path, ["train"])["train"].warning == ""
+    assert load_examples(Grouped(), DataOptions(path=str(tmp_path)), roles, seed=1)["train"].warning == ""
     repeated = [{"text": f"the same question in many rows, number {i // 4}", "label": i % 2} for i in range(40)]
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, repeated)))
     assert load(tmp_path, roles)["train"].warning == ""
