@@ -48,7 +48,7 @@ class Progress:
         if self.stream.isatty():
             self._bar = _terminal_bar(self.stream)
             total = self.total_tokens or self.most_tokens or self.total
-            self._task = self._bar.add_task(self.what, total=total, note="")
+            self._task = self._bar.add_task(self.what, total=total, note="", left="")
             self._bar.start()
         return self
 
@@ -68,11 +68,12 @@ class Progress:
         self.tokens += tokens
         self._free += 0 if tokens else done
         if self._bar is not None:
-            left = self.tokens_left
-            if left is None:
-                self._bar.update(self._task, completed=self.done, note=self._speed())
+            remaining, seconds = self.tokens_left, self.seconds_left
+            shown = {"note": self._speed(), "left": "" if seconds is None else f"{duration(seconds)} left"}
+            if remaining is None:
+                self._bar.update(self._task, completed=self.done, **shown)
             else:
-                self._bar.update(self._task, completed=self.tokens, total=self.tokens + left, note=self._speed())
+                self._bar.update(self._task, completed=self.tokens, total=self.tokens + remaining, **shown)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             print(self.line(), file=self.stream, flush=True)
@@ -133,7 +134,7 @@ class Progress:
 
 def _terminal_bar(stream: TextIO) -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
     return RichProgress(
@@ -142,8 +143,7 @@ def _terminal_bar(stream: TextIO) -> Any:
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
         console=Console(file=stream),
     )
 

@@ -73,5 +73,26 @@ def test_a_bar_on_a_terminal():
         for _ in range(4):
             progress.advance(1, 10)
     assert "training" in stream.getvalue()
+    assert "0 s left" in stream.getvalue()
     assert "4/4" in stream.getvalue()
     assert "loss 0.250" in stream.getvalue()
+
+
+def test_the_time_left_is_that_of_the_tokens(clock):
+    """One of two units is a book; what a cache answered had no tokens to read."""
+    with Progress("scoring", 4, "requests", io.StringIO(), total_tokens=4000) as progress:
+        progress.advance(2)
+        assert progress.seconds_left is None
+        clock.now += 10
+        progress.advance(0, 500)
+        assert progress.seconds_left == 30
+        assert progress.line() == "scoring: 2/4 requests, 500 of 2,000 tokens, 50 tokens/s, 30 s left"
+
+
+def test_how_many_tokens_will_be_written_is_estimated(clock):
+    with Progress("scoring", 10, "requests", io.StringIO(), most_tokens=1000) as progress:
+        clock.now += 10
+        progress.advance(0, 100)
+        assert progress.seconds_left == 90  # as long as nothing is finished: the most that there can be
+        progress.advance(5, 100)
+        assert progress.tokens_left == 200  # 40 tokens for each of the 5 finished texts and the 5 others

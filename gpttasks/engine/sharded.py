@@ -24,8 +24,12 @@ class ShardedEngine:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if another process failed."""
         shares = share_out(requests, self.processes.count)
 
+        def report(done: int, tokens: int) -> None:
+            if advance:
+                advance(done, tokens * self.processes.count)  # the others read about as much at the same time
+
         def answer_first() -> tuple[list[Reply], dict[str, Any]]:
-            return answer_share(self.inner, requests, shares[0], advance)
+            return answer_share(self.inner, requests, shares[0], report)
 
         results = self.processes.together(("answer", (requests, shares)), answer_first)
         replies: dict[int, Reply] = {}
