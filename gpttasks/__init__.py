@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         UserError,
         did_you_mean,
     )
-    from .example import Example, Media, Part, Prompt, as_prompt
+    from .example import Example, Media, Part, Prompt, as_prompt, prompt_text, special_places
     from .heads.base import Head
     from .heads.text import TextHead
     from .item import Item, rows_of_items, target_starts
@@ -137,12 +137,14 @@ __all__ = [
     "hookimpl",
     "near_tie",
     "normalised_transcript",
+    "prompt_text",
     "read_run",
     "row_with_answer",
     "rows_of_items",
     "rows_of_request",
     "rows_of_text",
     "run",
+    "special_places",
     "target_starts",
     "word_errors",
 ]
@@ -169,7 +171,7 @@ _MODULES = {
         "UserError",
         "did_you_mean",
     ),
-    ".example": ("Example", "Media", "Part", "Prompt", "as_prompt"),
+    ".example": ("Example", "Media", "Part", "Prompt", "as_prompt", "prompt_text", "special_places"),
     ".heads.base": ("Head",),
     ".heads.text": ("TextHead",),
     ".item": ("Item", "rows_of_items", "target_starts"),

@@ -70,9 +70,10 @@ def _print_schema(plugins: Plugins) -> None:
 
 
 def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: bool) -> None:
+    from ..pipeline.expected_reading import expected_scoring
     from ..pipeline.session import Session
     from .check_data import data_text
-    from .check_model import check_model, examples_refused, expected_scoring, refuse_examples
+    from .check_model import check_model, examples_refused, refuse_examples
     from .check_prompts import prompts_text, reader_of
 
     with Session(plugins) as session:

@@ -12,7 +12,6 @@ from ..progress import duration
 from .output import counted, say
 
 if TYPE_CHECKING:
-    from ..pipeline.expected_reading import ExpectedReading
     from ..pipeline.expected_training import ExpectedTraining
     from ..pipeline.parts import RunParts
     from ..pipeline.session import Session
@@ -44,16 +43,6 @@ def refuse_examples(parts: RunParts, refused: Mapping[str, Refused]) -> None:
 
     refuse_or_skip(parts, refused)
     check_choices(parts)
-
-
-def expected_scoring(parts: RunParts) -> ExpectedReading:
-    """How many tokens the scoring of a run will read, counted with the tokenizer of :func:`examples_refused`."""
-    from ..pipeline.answering import add_shots
-    from ..pipeline.expected_reading import expect_reading
-
-    skipped = parts.too_long.get(parts.scored_role, {})
-    asked = add_shots(parts.scored, parts.shots, parts.recipe.score.shots, parts.head.separator)
-    return expect_reading(parts.head, [one for one in asked if one.id not in skipped])
 
 
 def check_model(session: Session, parts: RunParts, *, examples_checked: bool) -> None:

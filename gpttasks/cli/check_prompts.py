@@ -55,18 +55,17 @@ def reader_of(parts: RunParts, plugins: Plugins) -> Reader | None:
 
 def prompts_text(parts: RunParts, count: int, reader: Reader | None) -> str:
     """The first prompts of the scored split, with their shots, in the backbone's tokens if they are known."""
-    from ..pipeline.answering import add_shots
+    from ..pipeline.answering import with_their_shots
     from ..tokens.byte_tokenizer import ByteTokenizer
 
-    name, score = parts.recipe.backbone.name, parts.recipe.score
-    examples = parts.scored[:count]
+    name, examples = parts.recipe.backbone.name, parts.scored[:count]
     # A head may read the backbone's tokenizer and context. Without a tokenizer nothing is cut.
     stand_in: Any = reader or Reader(name, ByteTokenizer(), sys.maxsize)
     parts.head.backbone = stand_in
     lines = []
     if reader is None:
         lines.append(f"backbone {name!r} has no tokenizer before it is loaded: token boundaries and cuts are not shown")
-    for number, example in enumerate(add_shots(examples, parts.shots, score.shots, parts.head.separator), 1):
+    for number, example in enumerate(with_their_shots(parts, examples), 1):
         lines.append(f"--- prompt {number} of {len(examples)}: {example.id}, right answer: {example.gold_text}")
         lines += _tokens(parts.head, example, reader) if reader is not None else _prompt_texts(parts.head, example)
     return "\n".join(lines)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ..component import Options
 from .readers import READERS, Quoting
@@ -19,6 +18,7 @@ ALIASES: dict[str, tuple[str, ...]] = {"validation": ("valid", "val", "dev")}
 STANDARD_INPUT = "-"
 
 DEFAULT_HOLDOUT: dict[Role, float] = {"validation": 0.1}
+"""What is held out for a role that a recipe does not name in ``holdout``, if it is needed and has no split."""
 
 
 class _PlaceOptions(Options):
@@ -53,11 +53,10 @@ class SplitOptions(Options):
 
     splits: dict[Role, str] = Field({}, description="the split or file for a role, if its name is not the role's")
     holdout: dict[Role, Holdout | None] = Field(
-        dict(DEFAULT_HOLDOUT),
-        validate_default=True,
+        {},
         description="the fraction of a split to hold out for a role, such as `{test: 0.2}` or `{train: {fraction: 0.5, "
-        "of: validation}}`. A role named here does not use a split of its own name. The default, which stays beside "
-        "what is named, is used only if the data have no validation split; null switches it off",
+        "of: validation}}`. A role named here does not use a split of its own name. If `validation` is not named, it "
+        "gets a tenth where it is needed and has no split; null holds out nothing",
     )
     id: str | None = Field(None, description="the column with a unique id per row")
     group: str | None = Field(
@@ -78,24 +77,18 @@ class SplitOptions(Options):
         "examples, or the reverse; `allow` is recorded with the scores",
     )
 
-    @field_validator("holdout", mode="before")
-    @classmethod
-    def _extends_the_default(cls, value: Any) -> Any:
-        return {**DEFAULT_HOLDOUT, **value} if isinstance(value, dict) else value
-
     @property
     def held_out(self) -> dict[Role, HoldoutOptions]:
-        """What is held out, by role, in alphabetical order."""
+        """What is held out, the default included, by role in alphabetical order."""
         return {
             role: value if isinstance(value, HoldoutOptions) else HoldoutOptions(fraction=value)
-            for role, value in sorted(self.holdout.items())
+            for role, value in sorted({**DEFAULT_HOLDOUT, **self.holdout}.items())
             if value is not None
         }
 
     def holds_out(self, role: Role) -> bool:
         """Whether the recipe itself, and not only the default, holds out examples for a role."""
-        value = self.holdout.get(role)
-        return value is not None and value != DEFAULT_HOLDOUT.get(role)
+        return self.holdout.get(role) is not None
 
     @model_validator(mode="after")
     def _no_leaks(self) -> SplitOptions:
@@ -105,18 +98,16 @@ class SplitOptions(Options):
                 raise ValueError(
                     f"the roles {' and '.join(roles)} use the same split {split!r}: scores would be meaningless"
                 )
-        total: dict[str | None, float] = defaultdict(float)
         for name, held in self.held_out.items():
             if not 0 < held.fraction < 1:
                 got = f"{held.fraction:g}"
                 raise ValueError(f"holdout.{name}: got {got}, expected a fraction between 0 and 1, such as 0.1")
             if name in self.splits and self.holds_out(name):
                 raise ValueError(f"holdout.{name}: splits.{name} names a split for the same role; remove one of them")
-            total[held.of] += held.fraction
-        for divided, fraction in total.items():
-            if fraction >= 1:
-                of = f" of {divided!r}" if divided else ""
-                raise ValueError(f"holdout: the fractions{of} add up to {fraction:g}, which leaves nothing to train on")
+        alike = {name: held.fraction for name, held in self.held_out.items() if held.of is None}
+        total = sum(fraction for name, fraction in alike.items() if self.holds_out(name))
+        if total >= 1:  # of one split, whichever it is; those of other splits are added up when the data are opened
+            raise ValueError(f"holdout: the fractions add up to {total:g}, which leaves nothing to train on")
         return self
 
 

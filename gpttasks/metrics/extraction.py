@@ -55,10 +55,8 @@ class Extraction(Options):
 
         Matches of which nothing is left do not count: a pattern such as ``[0-9]*`` matches between all characters.
         """
-        parts = (part for part in map(self._part, re.finditer(self.pattern, text)) if part)
-        if self.match == "first":
-            return next(parts, None)
-        return next(iter(list(parts)[-1:]), None)
+        parts = [part for part in map(self._part, re.finditer(self.pattern, text)) if part]
+        return parts[0 if self.match == "first" else -1] if parts else None
 
     def _part(self, found: re.Match[str]) -> str:
         if self.group is not None:

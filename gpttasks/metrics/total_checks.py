@@ -41,7 +41,6 @@ def check_total(metric: Metric, rows: np.ndarray, value: float, key: str) -> Non
     margin = ROUNDING * max(1.0, abs(value)) if math.isfinite(value) else 0.0
     if (lowest is not None and value < lowest - margin) or (highest is not None and value > highest + margin):
         raise PluginError(
-            f"metric {key!r} (plugin metric {metric.name!r}) gives {value}, expected a value on its scale from "
-            f"{lowest} to {highest}",
+            f"the total of metric {key!r} is {value}, expected a value on its scale from {lowest} to {highest}",
             hint="declare in scale the lowest and highest possible value (None if there is none), or correct total()",
         )

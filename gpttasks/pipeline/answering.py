@@ -20,15 +20,16 @@ from ..metrics.score import Score, groups_of, score_expected, score_samples
 from ..metrics.signature import component_text, examples_digest, format_signature, measure_of
 from ..plugins.faults import blamed
 from ..progress import Progress
-from ..requests import Engine, Reply
+from ..requests import NOTHING_CUT, Cut, Engine, Reply, RollingReply
 from ..tasks.baselines import Baseline
-from ..tasks.shots import ShotPool, with_shots
+from ..tasks.shots import with_shots
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..recipe.schema import ScoreOptions
     from .expected_reading import ExpectedReading
+    from .parts import RunParts
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,21 @@ class Answered:
     @property
     def cut_tokens(self) -> int:
         """The largest number of passage tokens that any of its requests left out."""
-        return max((reply.cut.tokens for reply in self.replies if hasattr(reply, "cut")), default=0)
+        return max(cut.tokens for cut in self._cuts)
 
     @property
     def cut_at_start(self) -> int:
         """The largest number of tokens that any of its requests cut at the start of passages."""
-        return max((reply.cut.at_start for reply in self.replies if hasattr(reply, "cut")), default=0)
+        return max(cut.at_start for cut in self._cuts)
 
     @property
     def cut_shots(self) -> int:
         """The largest number of shots that any of its requests left out."""
-        return max((reply.cut.shots for reply in self.replies if hasattr(reply, "cut")), default=0)
+        return max(cut.shots for cut in self._cuts)
+
+    @property
+    def _cuts(self) -> list[Cut]:
+        return [NOTHING_CUT, *(reply.cut for reply in self.replies if not isinstance(reply, RollingReply))]
 
     @property
     def shots(self) -> int:
@@ -86,11 +91,12 @@ class Answered:
         return sum(part.kind == "shot" for part in self.asked.prompt) - self.cut_shots
 
 
-def add_shots(examples: Sequence[Example], pool: ShotPool | None, shots: int, separator: str) -> list[Example]:
-    """The examples with their shots in front; unchanged if there is no pool."""
+def with_their_shots(parts: RunParts, examples: Sequence[Example]) -> list[Example]:
+    """The examples with the shots of the recipe in front, each with those drawn for it; unchanged if it has none."""
+    pool, shots = parts.shots, parts.recipe.score.shots
     if pool is None or not shots:
         return list(examples)
-    return [with_shots(example, pool.draw(example, shots), separator) for example in examples]
+    return [with_shots(example, pool.draw(example, shots), parts.head.separator) for example in examples]
 
 
 def ask(
@@ -219,23 +225,34 @@ def score_all(
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
-        baseline, answers, possible = baselines.get(key), head_answers, None
-        if baseline is not None:
-            possible = possible_answers(baseline, examples, kind)
-            answers = [] if possible else baseline_answers(baseline, examples, kind, metric)
-        place = {
-            "key": key,
-            "split": split,
-            "measure": measured(metric=metric, library=metric.signature(examples)),
-            "way": way if baseline is None else format_signature({"baseline": component_text(baseline)}),
-        }
-        with blamed(metric, "total"):
-            if possible:
-                scores[key], found = score_expected(metric, examples, possible, level=options.level, **place)
-            else:
+        measure = measured(metric=metric, library=metric.signature(examples))
+        place: dict[str, Any] = {"key": key, "split": split, "measure": measure, "level": options.level}
+        if key in baselines:
+            scores[key], found = _score_baseline(metric, examples, baselines[key], kind, options, seed, place)
+        else:
+            with blamed(metric, "total"):
                 scores[key], found = score_samples(
-                    metric, examples, answers, level=options.level, resamples=options.resamples, seed=seed, **place
+                    metric, examples, head_answers, resamples=options.resamples, seed=seed, way=way, **place
                 )
         if found is not None:
             rows[key] = found
     return scores, rows
+
+
+def _score_baseline(
+    metric: Metric,
+    examples: Sequence[Example],
+    baseline: Baseline,
+    kind: str,
+    options: ScoreOptions,
+    seed: int,
+    place: dict[str, Any],
+) -> tuple[Score, np.ndarray | None]:
+    """The score of a baseline's answers; the expected one if it draws them."""
+    place = {**place, "way": format_signature({"baseline": component_text(baseline)})}
+    possible = possible_answers(baseline, examples, kind)
+    answers = [] if possible else baseline_answers(baseline, examples, kind, metric)
+    with blamed(metric, "total"):
+        if possible:
+            return score_expected(metric, examples, possible, **place)
+        return score_samples(metric, examples, answers, resamples=options.resamples, seed=seed, **place)

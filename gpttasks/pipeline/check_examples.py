@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import DataError, Problem
 from ..example import Example
 from ..heads.base import Head
-from ..tasks.splits import ExampleSet, scored_set
+from ..tasks.splits import ExampleSet
 from .find_row import placed_problem
 from .parts import RunParts
 
@@ -40,7 +40,7 @@ def check_examples(parts: RunParts) -> None:
 def _checks(parts: RunParts) -> Iterator[_Check]:
     head, train = parts.head, parts.recipe.train
     component = f"head {head.name!r}"
-    yield from _scoring(parts, scored_set(parts.sets, parts.recipe.score.split))
+    yield from _scoring(parts, parts.sets[parts.scored_role])
     if parts.adaptation.trains and train is not None:
         yield _Check(parts.sets["train"], component, "be trained on", _head_check(parts, head.check_to_train))
         validation = parts.sets.get("validation")

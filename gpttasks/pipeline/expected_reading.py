@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..example import Example, prompt_text
 from ..heads.base import Head
 from ..requests import Generate, LogLikelihood, Request, Rolling
+from .answering import with_their_shots
+
+if TYPE_CHECKING:
+    from .parts import RunParts
 
 COUNTED_CHARACTERS = 500_000
 """With more characters of short texts than this, the tokens of a part of the examples are counted."""
@@ -39,6 +44,12 @@ class ExpectedReading:
         windows = f" in {self.windows:,} windows" if self.windows else ""
         written = f", and at most {self.written:,} tokens to write" if self.written else ""
         return f"{about}{self.tokens:,} tokens to read{windows}{written}"
+
+
+def expected_scoring(parts: RunParts) -> ExpectedReading:
+    """The work of scoring the examples that are not skipped; the head has a backbone, or its tokenizer and context."""
+    skipped = parts.too_long.get(parts.scored_role, {})
+    return expect_reading(parts.head, with_their_shots(parts, [one for one in parts.scored if one.id not in skipped]))
 
 
 def expect_reading(head: Head, examples: Sequence[Example]) -> ExpectedReading:

@@ -16,9 +16,9 @@ from ..metrics.base import Metric
 from ..requests import Engine
 from ..runtime import Precision
 from ..tasks.baselines import Baseline
-from ..tasks.overlap import Overlap, refused_overlaps
+from ..tasks.overlap import Overlap, refused_overlaps, scored_role
 from ..tasks.shots import ShotPool
-from ..tasks.splits import ExampleSets, scored_set
+from ..tasks.splits import ExampleSets
 from ..tasks.task import Task
 from .trained_files import tuned_by_run
 
@@ -65,12 +65,12 @@ class RunParts:
     @property
     def scored(self) -> tuple[Example, ...]:
         """The examples of the split that is scored."""
-        return scored_set(self.sets, self.recipe.score.split).examples
+        return self.sets[self.scored_role].examples
 
     @property
     def scored_role(self) -> str:
         """The key of the set that is scored."""
-        return "scored" if "scored" in self.sets else self.recipe.score.split
+        return scored_role(self.sets, self.recipe.score.split)
 
     @property
     def overlap_allowed(self) -> bool:

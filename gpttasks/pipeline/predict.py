@@ -22,7 +22,7 @@ from ..tasks.reading import ExampleReader
 from ..tasks.shots import ShotPool
 from ..tasks.splits import ExampleSet
 from ..tasks.task import Task
-from .answering import add_shots, answer_all
+from .answering import answer_all, with_their_shots
 from .check_examples import check_examples
 from .parts import PreparedRun
 from .session import Session
@@ -105,8 +105,7 @@ class Predictor:
 
     def _answers(self, session: Session, given: ExampleSet, rows: list[Row]) -> Iterator[Prediction]:
         with self._loaded(session, given, rows) as prepared:
-            shots = prepared.recipe.score.shots
-            asked = add_shots(given.examples, prepared.shots, shots, prepared.head.separator)
+            asked = with_their_shots(prepared, given.examples)
             answered = answer_all(prepared.head, prepared.engine, given.examples, asked, what="predicting")
             for row, one in zip(rows, answered, strict=True):
                 choices = one.example.choices if len(one.example.choices) == len(one.answer.scores) else ()

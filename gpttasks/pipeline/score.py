@@ -22,9 +22,9 @@ from ..requests import Engine
 from ..tasks.shots import question_and_answer
 from ..training.checkpoint import trained_parameters
 from .active_run import ActiveRun
-from .answering import Answered, add_shots, answer_all, score_all
+from .answering import Answered, answer_all, score_all, with_their_shots
 from .class_warnings import length_warning, never_answered
-from .expected_reading import ExpectedReading, expect_reading
+from .expected_reading import ExpectedReading, expected_scoring
 from .parts import PreparedRun
 from .resumable_replies import kept_in_run
 from .special_token_warnings import spelt_tokens_warning
@@ -46,9 +46,7 @@ def announce_scoring(run: ActiveRun, prepared: PreparedRun) -> ExpectedReading |
     """Print how many tokens the scoring will read; None for a backbone that is its own engine."""
     if prepared.backbone.lm is None:
         return None
-    skipped = prepared.too_long.get(prepared.scored_role, {})
-    asked = add_shots(prepared.scored, prepared.shots, prepared.recipe.score.shots, prepared.head.separator)
-    expected = expect_reading(prepared.head, [one for one in asked if one.id not in skipped])
+    expected = expected_scoring(prepared)
     run.say(f"scoring: {expected}")
     return expected
 
@@ -56,7 +54,7 @@ def announce_scoring(run: ActiveRun, prepared: PreparedRun) -> ExpectedReading |
 def score_split(run: ActiveRun, prepared: PreparedRun, expected: ExpectedReading | None = None) -> Scored:
     """Answer and score the split that the recipe names; counts and scores go into the record."""
     score = prepared.recipe.score
-    asked = add_shots(prepared.scored, prepared.shots, score.shots, prepared.head.separator)
+    asked = with_their_shots(prepared, prepared.scored)
     if prepared.shots is not None:
         run.record.shots = [shot_record(shot) for shot in prepared.shots.needed(score.shots)]
     digests = model_digests(prepared)

@@ -25,7 +25,7 @@ from ..training.plan import different_items
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
 from .accelerator import tracked_accelerator
 from .active_run import ActiveRun
-from .answering import add_shots, answer_all, quick_scores
+from .answering import answer_all, quick_scores, with_their_shots
 from .check_saved import use_what_was_saved
 from .expected_training import FEW_STEPS, TimeLeft, expected_work, few_steps_text
 from .parts import PreparedRun
@@ -258,7 +258,7 @@ def _validate(prepared: PreparedRun) -> dict[str, float]:
     """The scores on the validation examples."""
     examples = prepared.sets["validation"].examples
     score = prepared.recipe.score
-    asked = add_shots(examples, prepared.shots, score.shots, prepared.head.separator)
+    asked = with_their_shots(prepared, examples)
     metrics = {use.key: prepared.metrics[use.key] for use in score.metrics if use.baseline is None}
     with computing_as_scored(prepared):
         skipped = prepared.too_long.get("validation", {})

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import DataError, Problem
 from ..example import Example, input_key
-from .splits import ExampleSets
+
+if TYPE_CHECKING:
+    from .splits import ExampleSets
 
 _USES = {"train": "training or shots", "validation": "validation", "pool": "shots"}
 _HINT = "use other examples, or write task.data.overlap=allow if this is intended"
@@ -51,13 +54,18 @@ class Overlap:
         return f"{text}; the first: {mine}" + (f" ({theirs} in {self.other})" if theirs != mine else "")
 
 
+def scored_role(sets: ExampleSets, split: str) -> str:
+    """The key of the scored set among those of a run whose recipe scores ``split``."""
+    return "scored" if "scored" in sets else split
+
+
 def overlaps(sets: ExampleSets, split: str) -> tuple[Overlap, ...]:
     """The overlap, empty or not, of each pair of sets of a run that must not share inputs.
 
     ``split`` is the role that the recipe scores. Scored examples are compared with those for training, validation and
     shots; validation examples are compared with training examples.
     """
-    scored = "scored" if "scored" in sets else split
+    scored = scored_role(sets, split)
     pairs = [(scored, other) for other in ("train", "validation", "pool") if other in sets and other != scored]
     if "validation" in sets and "train" in sets and "validation" != scored != "train":
         pairs.append(("validation", "train"))

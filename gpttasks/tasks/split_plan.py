@@ -51,6 +51,7 @@ def plan_splits(source: Source, data: SplitOptions, roles: Sequence[Role]) -> It
             if base is not None:
                 held.setdefault(base, {})[role] = holdout.fraction
     _refuse_missing(source, split_of, held, roles)
+    _refuse_whole(held)
     used = {role: split for role, split in split_of.items() if split and (role in roles or split in held)}
     _refuse_shared(source, data, used)
     for role, split in used.items():
@@ -70,6 +71,15 @@ def _base(source: Source, data: SplitOptions, split_of: Mapping[Role, str | None
     train = data.held_out["train"].of if "train" in data.held_out else None
     splits = (split_of[name] or _find_split(source, data, name) for name in ("train", "test", "validation"))
     return train or next((split for split in splits if split), None)
+
+
+def _refuse_whole(held: Mapping[str, Mapping[Role, float]]) -> None:
+    """Raises DataError if a whole split would be held out."""
+    for split, divided in held.items():
+        if sum(divided.values()) >= 1:
+            parts = ", ".join(f"{role} {fraction:g}" for role, fraction in divided.items())
+            message = f"the fractions of the split {split!r} add up to {sum(divided.values()):g}: {parts}"
+            raise DataError(Problem(message, key="task.data.holdout", hint="lower them: something has to be left"))
 
 
 def _refuse_missing(
@@ -97,7 +107,7 @@ def _refuse_shared(source: Source, data: SplitOptions, splits: Mapping[Role, str
         others = [other for other, name in splits.items() if name == split and other != role]
         if others:
             message = f"the roles {role} and {others[0]} use the same split {split!r}: scores would be meaningless"
-            hint = f"hold one of them out of it: task.data.holdout={{{others[0]}: 0.5}}"
+            hint = "divide it with data.holdout"
             raise DataError(Problem(message, key="task.data.splits", hint=hint))
     if data.overlap != "refuse":
         return
@@ -110,7 +120,7 @@ def _refuse_shared(source: Source, data: SplitOptions, splits: Mapping[Role, str
             other = seen.setdefault((status.st_dev, status.st_ino), role)
             if other != role:
                 message = f"the roles {other} and {role} read the same file {file}: scores would be meaningless"
-                hint = "divide it with data.holdout, or write data.overlap: allow if this is intended"
+                hint = "divide it with data.holdout, or write task.data.overlap=allow if this is intended"
                 raise DataError(Problem(message, key="task.data.splits", hint=hint))
 
 
@@ -133,9 +143,9 @@ def _named(source: Source, split: str, key: str) -> str:
 def _no_split(source: Source, role: Role, taken: set[str]) -> tuple[Problem, str | None]:
     """The problem of a role without a split, with an override that works as its hint, and the split that this names."""
     free = next((split for split in source.splits if split not in taken), None)
-    ways = [f"name the split: task.data.splits={{{role}: {free}}}"] if free else []
+    ways = [f"name the split: task.data.splits.{role}={free}"] if free else []
     if taken:
         fraction = 0.5 if role == "train" else 0.1
-        ways.append(f"hold it out of {sorted(taken)[0]!r}: task.data.holdout={{{role}: {fraction}}}")
+        ways.append(f"hold it out of {sorted(taken)[0]!r}: task.data.holdout.{role}={fraction}")
     message = f"{source.name} has no split for {role}; the splits are {quoted_list(source.splits)}"
     return Problem(message, key="task.data.splits", hint=", or ".join(ways) or None), free

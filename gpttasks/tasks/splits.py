@@ -59,11 +59,6 @@ ExampleSets: TypeAlias = Mapping[str, ExampleSet]
 also used for training or validation."""
 
 
-def scored_set(sets: ExampleSets, split: Role) -> ExampleSet:
-    """The scored set among those of a run whose recipe scores ``split``."""
-    return sets.get("scored", sets[split])
-
-
 def source_of(task: Task, data: SplitOptions) -> Source:
     """The task's own source if it has one, else the source that the options name. Raises DataError."""
     if task.own_data:

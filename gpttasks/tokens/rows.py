@@ -170,12 +170,10 @@ def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, contex
     row = row_after(request.prompt)
     if request.prompts:
         row = _with_equal_shots(row, request, row_after)
-    if request.preferred:
-        row = replace(row, preferred=True)
-    if not request.without_prompt:
-        return [row]
-    start = list(tokenizer.starts_with) or [_fallback_start(tokenizer)]
-    return [TokenRow([*start, *row.ids[row.start :]], len(start), row.bytes, row.crosses, family=())]
+    if request.without_prompt:
+        start = list(tokenizer.starts_with) or [_fallback_start(tokenizer)]
+        row = TokenRow([*start, *row.ids[row.start :]], len(start), row.bytes, row.crosses, family=())
+    return [replace(row, preferred=True) if request.preferred else row]
 
 
 def _with_equal_shots(row: TokenRow, request: LogLikelihood, row_after: Callable[[Prompt], TokenRow]) -> TokenRow:

@@ -8,7 +8,19 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from gpttasks import Example, Options, Part, Row, Task, Template, TemplateText, UnusableRow
+from gpttasks import (
+    Example,
+    Options,
+    Part,
+    Row,
+    Task,
+    Template,
+    TemplateText,
+    UnusableRow,
+    as_prompt,
+    prompt_text,
+    special_places,
+)
 
 
 class LanguageModelingOptions(Options):
@@ -30,16 +42,6 @@ class LanguageModelingOptions(Options):
         if self.document is not None and self.join is None:
             raise ValueError("document: is read only with join; give join: '\\n', for instance")
         return self
-
-
-def _as_passage(parts: Iterable[Part]) -> Part:
-    """The texts of parts as one passage, with their special tokens."""
-    texts, special, length = list[str](), list[tuple[int, int]](), 0
-    for part in parts:
-        texts.append(part.text)
-        special += [(length + first, length + last) for first, last in part.special]
-        length += len(part.text)
-    return Part("".join(texts), "passage", special=tuple(special))
 
 
 class LanguageModeling(Task):
@@ -81,8 +83,9 @@ class LanguageModeling(Task):
             return
         for name, lines in groupby(rows, key=self._document_of):
             between = Part.with_special_tokens(join) if join.strip() else Part(join)
-            parts = [part for line in lines for part in (between, *self._template.render(line))]
-            yield Example([_as_passage(parts[1:])], id="" if name is None else str(name))
+            parts = as_prompt([part for line in lines for part in (between, *self._template.render(line))][1:])
+            document = Part(prompt_text(parts), "passage", special=special_places(parts))
+            yield Example([document], id="" if name is None else str(name))
 
     def _document_of(self, row: Row) -> Any:
         return None if self.options.document is None else row[self.options.document]

@@ -149,7 +149,7 @@ def test_a_metric_without_a_scale_is_not_clamped():
 @pytest.mark.parametrize("declared", [{"scale": (0.0, 1.0)}, {"scale": (5.0, None)}, {"statistic": "share"}])
 def test_a_value_outside_its_scale_is_the_plugins_fault(declared):
     examples, answers = labelled([(0, 0), (1, 1)])
-    with pytest.raises(PluginError, match=r"'m' \(plugin metric 'made'\) gives 4.0, expected a value on its scale"):
+    with pytest.raises(PluginError, match=r"total of metric 'm' is 4.0, expected a value on its scale"):
         score_samples(of_value(4.0, **declared), examples, answers, key="m", **PLACE)
 
 

@@ -60,12 +60,21 @@ def test_the_hints_work_as_they_are_written(one_file: Path, role: str, capsys: p
         if main(["check", str(one_file), "--data", *changes]) == 0:
             break
         hint = re.search(
-            r"(?:name the split|hold it out of '\w+'): (task\.data\.\w+=\{[^}]*\})", capsys.readouterr().err
+            r"(?:name the split|hold it out of '\w+'): (task\.data\.\w+\.\w+=[\w.]+)", capsys.readouterr().err
         )
         assert hint
         changes.append(hint[1])
     assert main(["run", str(one_file), *changes, "--out", str(one_file.with_name("out"))]) == 0
-    assert any(change.startswith("task.data.holdout") for change in changes)
+    assert any(change.startswith("task.data.holdout.") for change in changes)
+
+
+def test_a_hint_keeps_what_the_recipe_holds_out(one_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one_file.write_text(one_file.read_text("utf-8").replace("{test: 0.25}", "{validation: 0.5}"), "utf-8")
+    assert main(["check", str(one_file), "--data"]) == 2
+    hint = re.search(r"(task\.data\.holdout\.test=[\d.]+)", capsys.readouterr().err)
+    assert hint
+    assert main(["check", str(one_file), "--data", hint[1]]) == 0
+    assert "validation: 20 examples (50 % of train" in capsys.readouterr().err
 
 
 def test_check_data_suggests_a_group(one_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -187,7 +187,7 @@ class TestLanguageModeling:
         task = modeling(prompt="<s>{{ text }}", join="</s>")
         (found,) = read(task, {"text": "One <s>."}, {"text": "Two."})
         assert prompt_text(found.prompt) == "<s>One <s>.</s><s>Two."
-        assert [found.prompt[0].text[first:last] for first, last in found.prompt[0].special] == ["<s>", "</s>", "<s>"]
+        assert [found.prompt[0].text[first:last] for first, last in found.prompt[0].special] == ["<s>", "</s><s>"]
 
     @pytest.mark.parametrize("join", [None, "\n"])
     def test_a_missing_column_is_named(self, join):

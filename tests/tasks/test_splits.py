@@ -118,15 +118,15 @@ def test_roles_without_a_split_are_all_named(tmp_path):
     assert "has no split for test; the splits are 'reviews'" in str(caught.value)
     hints = [problem.hint for problem in caught.value.problems]
     assert hints == [
-        "name the split: task.data.splits={train: reviews}",
-        "hold it out of 'reviews': task.data.holdout={test: 0.1}",
+        "name the split: task.data.splits.train=reviews",
+        "hold it out of 'reviews': task.data.holdout.test=0.1",
     ]
     assert load(tmp_path, ["train", "test"], splits={"train": "reviews"}, holdout={"test": 0.5})
 
 
 def test_two_roles_cannot_be_one_split(tmp_path):
     write(tmp_path, "train", 4)
-    hint = r"hold it out of 'train': task.data.holdout=\{train: 0.5\}"
+    hint = r"hold it out of 'train': task.data.holdout.train=0.5"
     with pytest.raises(DataError, match=f"has no split for train; the splits are 'train'; {hint}"):
         load(tmp_path, ["train", "test"], splits={"test": "train"})
     divided = load(tmp_path, ["train", "test"], splits={"test": "train"}, holdout={"train": 0.5})
@@ -481,3 +481,19 @@ def test_a_text_that_many_rows_share_suggests_a_group(tmp_path):
     repeated = [{"text": f"the same question in many rows, number {i // 4}", "label": i % 2} for i in range(40)]
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, repeated)))
     assert load(tmp_path, roles)["train"].warning == ""
+
+
+def test_a_hold_out_that_is_written_out_counts_even_if_it_is_the_default(tmp_path):
+    for name in ("train", "validation"):
+        write(tmp_path, name, 40)
+    assert load(tmp_path, ["validation"])["validation"].split == "validation"
+    found = load(tmp_path, ["train", "validation"], holdout={"validation": 0.1})
+    assert [(one.split, len(one.examples)) for one in found.values()] == [("train", 36), ("train", 4)]
+    assert len(load(tmp_path, ["train"], holdout={"validation": 0.1})["train"].examples) == 36
+
+
+def test_fractions_of_one_split_are_added_up_however_it_is_named(tmp_path):
+    write(tmp_path, "train", 40)
+    holdout = {"test": 0.6, "validation": {"fraction": 0.5, "of": "train"}}
+    with pytest.raises(DataError, match=r"the fractions of the split 'train' add up to 1.1: test 0.6, validation 0.5"):
+        load(tmp_path, ["train", "test"], holdout=holdout)
