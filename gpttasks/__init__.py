@@ -63,7 +63,8 @@ if TYPE_CHECKING:
     )
     from .tasks.baselines import Baseline
     from .tasks.task import Task
-    from .tasks.template import ListColumn, PlainTemplateText, Template, TemplateText, TextList
+    from .tasks.template import Template
+    from .tasks.template_options import ListColumn, PlainTemplateText, TemplateText, TextList
     from .tasks.transcripts import normalised_transcript, word_errors
     from .tokens.rows import TokenRow, row_with_answer, rows_of_request, rows_of_text
     from .tokens.tokenizer import Tokenizer
@@ -203,7 +204,8 @@ _MODULES = {
     ),
     ".tasks.baselines": ("Baseline",),
     ".tasks.task": ("Task",),
-    ".tasks.template": ("ListColumn", "PlainTemplateText", "Template", "TemplateText", "TextList"),
+    ".tasks.template": ("Template",),
+    ".tasks.template_options": ("ListColumn", "PlainTemplateText", "TemplateText", "TextList"),
     ".tasks.transcripts": ("normalised_transcript", "word_errors"),
     ".tokens.rows": ("TokenRow", "row_with_answer", "rows_of_request", "rows_of_text"),
     ".tokens.tokenizer": ("Tokenizer",),

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from ..errors import BackboneError, DataError, TooLong
+from ..errors import DataError, TooLong
 from ..example import Prompt, Spans, as_prompt, prompt_text
 from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
+from .byte_counts import bytes_after, utf8_length
 from .cut import fit, without_first_shots
 from .marked_text import Beginning, MarkedText, beginning, begins_with, one_start, refuse_media, text_of
 from .passage import place_passage, tokens_in_span
@@ -238,12 +239,12 @@ def _joined(
         boundary = min(common_length(before, ids), len(ids) - 1, boundary)
     if not start and boundary == 0:
         start = [_fallback_start(tokenizer)]
-    rest = _bytes_after(tokenizer, stripped, before, boundary) + _utf8_length(text[len(stripped.text) :])
+    rest = bytes_after(tokenizer, stripped, before, boundary) + utf8_length(text[len(stripped.text) :])
     return {
         continuation: TokenRow(
             start + ids,
             len(start) + boundary,
-            rest + _utf8_length(continuation),
+            rest + utf8_length(continuation),
             crosses=boundary < len(before),
             cut=cut,
             family=family,
@@ -305,14 +306,14 @@ def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenR
 def _rows_of_rolling(tokenizer: Tokenizer, request: Rolling, context: int) -> list[TokenRow]:
     rows = list(rows_of_text(tokenizer, request.prompt, context, stride=request.stride, fill_last=True))
     if rows:
-        rows[0] = replace(rows[0], bytes=_utf8_length(prompt_text(request.prompt)) - _start_bytes(tokenizer, request))
+        rows[0] = replace(rows[0], bytes=utf8_length(prompt_text(request.prompt)) - _start_bytes(tokenizer, request))
     return rows
 
 
 def _start_bytes(tokenizer: Tokenizer, request: Rolling) -> int:
     """The number of bytes with which a text spells the start token, which is not predicted."""
     start: str | None = getattr(tokenizer, "bos_text", None)
-    return _utf8_length(start) if start and request.prompt and begins_with(request.prompt[0], start) else 0
+    return utf8_length(start) if start and request.prompt and begins_with(request.prompt[0], start) else 0
 
 
 _ROWS: dict[type, Callable[[Tokenizer, Any, int], list[TokenRow]]] = {
@@ -381,33 +382,3 @@ def _fallback_start(tokenizer: Tokenizer) -> int:
     if tokenizer.fallback_start is None:
         raise DataError("nothing comes before the text, and the tokenizer has neither a BOS nor an end token")
     return tokenizer.fallback_start
-
-
-def _bytes_after(tokenizer: Tokenizer, text: MarkedText, ids: Sequence[int], count: int) -> int:
-    """The number of UTF-8 bytes of a text after its first ``count`` ids, which may end within a character."""
-    byte_length = getattr(tokenizer, "byte_length", None)
-    if byte_length is not None and 0 < count < len(ids):
-        offsets = text.offsets(tokenizer)
-        if offsets[count - 1][1] > offsets[count][0]:  # only tokens that are bytes share a character
-            return sum(map(byte_length, ids[count:]))
-    characters = _characters(tokenizer, text, ids, count)
-    return _utf8_length(text.text[characters:])
-
-
-def _utf8_length(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
-
-
-def _characters(tokenizer: Tokenizer, text: MarkedText, ids: Sequence[int], count: int) -> int:
-    """The number of characters in the first ``count`` ids of a text."""
-    if count in (0, len(ids)):
-        return len(text.text) if count else 0
-    try:
-        offsets = text.offsets(tokenizer)
-    except BackboneError:  # a tokenizer without offsets: any place is possible
-        first, last = 0, len(text.text)
-    else:  # offsets may exclude white space at either end of a token
-        first, last = offsets[count - 1][1], offsets[count][0]
-    ends = (end for end in range(last, first - 1, -1) if text.first(end).ids(tokenizer) == ids[:count])
-    # A mark in front of the text may have the place of the first character, which the next token then contains.
-    return next(ends, min(first, last))

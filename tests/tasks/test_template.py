@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from gpttasks.data.rows import Row
 from gpttasks.errors import DataError
 from gpttasks.example import Part, prompt_text
-from gpttasks.tasks.template import ListColumn, Template, TemplateText, TextList
+from gpttasks.tasks.template import Template
+from gpttasks.tasks.template_options import ListColumn, TemplateText, TextList
 
 PRIVATE = "".join(chr(code) for code in range(0xF0000, 0xF0006))
 
