@@ -110,7 +110,7 @@ def _summary(recipe: Recipe, plugins: Plugins) -> str:
         ("head", use_text(recipe.head)),
         ("adaptation", use_text(recipe.adapt)),
         ("trained", _what_is_trained(recipe, plugins)),
-        ("scored", f"{recipe.score.split}, {_limit(recipe.score.limit)}, {counted(recipe.score.shots, 'shot')}"),
+        ("scored", f"{recipe.score.split}, {_score_limit(recipe, plugins)}, {counted(recipe.score.shots, 'shot')}"),
         ("metrics", ", ".join(_metric_text(use) for use in recipe.score.metrics)),
         *_detectable(recipe, plugins, recipe.score.limit),
         ("run folder", str(default_folder(recipe))),
@@ -141,6 +141,17 @@ def _detectable(recipe: Recipe, plugins: Plugins, n: int | None) -> list[tuple[s
 def _metric_text(use: MetricUse) -> str:
     named = "" if use.key == use.name else f"{use.key}: "
     return named + use_text(use) + (f" of the baseline {use_text(use.baseline)}" if use.baseline else "")
+
+
+def _score_limit(recipe: Recipe, plugins: Plugins) -> str:
+    from ..pipeline.window_limit import limits_windows
+    from ..plugins.faults import create
+
+    limit, head = recipe.score.limit, create(plugins, "head", recipe.head.name, recipe.head.options)
+    if limit is None or not head.reads_windows:
+        return _limit(limit)
+    task = create(plugins, "task", recipe.task.name, recipe.task.options)
+    return f"at most {counted(limit, 'window')}" if limits_windows(head, task) else _limit(limit)
 
 
 def _limit(limit: int | None) -> str:

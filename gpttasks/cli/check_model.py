@@ -26,10 +26,12 @@ def examples_refused(parts: RunParts, reader: Reader) -> dict[str, Refused]:
     """
     from ..pipeline.check_media import check_media
     from ..pipeline.too_long import refused_to_ask, refused_to_train
+    from ..pipeline.window_limit import limit_windows
 
     backbone: Any = reader
     parts.head.backbone = backbone
     check_media(parts, backbone.tokenizer, backbone.context)
+    limit_windows(parts)
     found = refused_to_ask(parts)
     if parts.adaptation.trains:
         found["train"] = refused_to_train(parts)

@@ -41,6 +41,8 @@ class Head(Component):
         whether it is of no use before it was trained (it has modules that start at random).
     prompted:
         whether solved examples in front of the prompt make sense.
+    reads_windows:
+        whether it reads examples without a target as whole texts in windows, which ``score.limit`` then counts.
     tunes_untrained:
         whether ``tune`` is of use where nothing is trained: it then gets all training examples.
     one_item:
@@ -53,6 +55,7 @@ class Head(Component):
     kind = "head"
     sample_examples: ClassVar[Sequence[Example]] = ()
     one_item: bool = False
+    reads_windows: bool = False
     declarations: ClassVar = {
         "needs": FIELDS,
         "optional": FIELDS,
@@ -62,6 +65,7 @@ class Head(Component):
         "separator": TEXT,
         "needs_training": BOOLEAN,
         "prompted": BOOLEAN,
+        "reads_windows": BOOLEAN,
         "tunes_untrained": BOOLEAN,
         "one_item": BOOLEAN,
         "sample_examples": EXAMPLES,

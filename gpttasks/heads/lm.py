@@ -44,6 +44,7 @@ class LanguageModel(TextHead):
     gives = "nll"
     asks = frozenset({LogLikelihood, Rolling})
     prompted = False
+    reads_windows = True
 
     options: LanguageModelOptions
 

@@ -93,7 +93,7 @@ def measure_of(
     examples: str,
     n: int,
     split: str,
-    limit: int | None,
+    limit: int | str | None,
     metric: Metric,
     grouped: bool = False,
     library: str | None = None,

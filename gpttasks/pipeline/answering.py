@@ -203,15 +203,18 @@ def score_all(
     way: str,
     seed: int,
     overlap: bool = False,
+    windows: bool = False,
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 
     There are no statistics where a baseline's score is the mean of many draws.
     ``overlap``: whether ``data.overlap: allow`` made the run possible; the measures then say so.
+    ``windows``: whether the limit counts windows; the measures then say so too.
     A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``; its way says so.
     """
     examples, head_answers = [one.example for one in answered], [one.answer for one in answered]
-    n, split, limit = len(examples), options.split, options.limit
+    n, split = len(examples), options.split
+    limit = f"{options.limit} windows" if windows and options.limit is not None else options.limit
     measured = partial(
         measure_of,
         task=task,

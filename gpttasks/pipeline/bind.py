@@ -16,6 +16,7 @@ from .check_media import check_encoder, check_media
 from .parts import RunParts
 from .too_long import check_lengths
 from .trained_files import load_encoder, load_head
+from .window_limit import limit_windows
 
 
 def load_settings(parts: RunParts, plugins: Plugins, device: str, precision: Precision) -> LoadSettings:
@@ -56,6 +57,7 @@ def bind(parts: RunParts) -> None:
         check_media(parts, backbone.tokenizer, backbone.context)
     check_encoder(parts)
     _bind_head(parts)
+    limit_windows(parts)
     if reads:
         check_lengths(parts)
         check_choices(parts)

@@ -13,6 +13,7 @@ from ..tasks.shots import ShotPool
 from ..tasks.split_plan import NoSplit
 from ..tasks.splits import ExampleSets, divide_pool, limited, load_examples
 from .parts import RunParts
+from .window_limit import limits_windows
 
 if TYPE_CHECKING:
     from ..recipe.schema import Recipe
@@ -50,6 +51,7 @@ def load_sets(parts: RunParts) -> ExampleSets:
     recipe, head = parts.recipe, parts.head
     score, train = recipe.score, recipe.train
     needs = head.needs.union(*(metric.needs for metric in parts.metrics.values()))
+    limit = None if limits_windows(head, parts.task) else score.limit  # windows need the tokenizer: see window_limit
     pooled = score.shots_from == "pool"  # for 0 shots too, so any number of shots scores the same examples
     limits: dict[Role, int | None] = {}
     if parts.adaptation.trains and train is not None:
@@ -59,9 +61,9 @@ def load_sets(parts: RunParts) -> ExampleSets:
             limits["validation"] = train.validate_.limit if train.validate_ else None
     elif parts.tunes_without_training:
         limits["train"] = None
-    shared = limits.get(score.split, score.limit)  # a split that is scored and trained on has two limits
+    shared = limits.get(score.split, limit)  # a split that is scored and trained on has two limits
     twice = score.split in limits
-    limits[score.split] = None if pooled or twice else score.limit
+    limits[score.split] = None if pooled or twice else limit
     others = set(limits)
     if score.shots and score.shots_from != "pool":
         limits.setdefault(score.shots_from, None)
@@ -74,9 +76,9 @@ def load_sets(parts: RunParts) -> ExampleSets:
                 raise _with_pool_named(error, recipe) from error
             raise
     if pooled:
-        rest, sets["pool"] = divide_pool(sets[score.split], None if twice else score.limit, recipe.data_seed)
+        rest, sets["pool"] = divide_pool(sets[score.split], None if twice else limit, recipe.data_seed)
         sets[score.split] = rest
     if twice:
-        sets["scored"] = limited(sets[score.split], score.limit, recipe.data_seed)
+        sets["scored"] = limited(sets[score.split], limit, recipe.data_seed)
         sets[score.split] = limited(sets[score.split], shared, recipe.data_seed)
     return sets

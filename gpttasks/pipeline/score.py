@@ -28,6 +28,7 @@ from .expected_reading import ExpectedReading, expected_scoring
 from .parts import PreparedRun
 from .resumable_replies import kept_in_run
 from .special_token_warnings import spelt_tokens_warning
+from .window_limit import limits_windows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +77,7 @@ def score_split(run: ActiveRun, prepared: PreparedRun, expected: ExpectedReading
         baselines=prepared.baselines,
         way=way_of(run, prepared, answered, digests),
         overlap=prepared.overlap_allowed,
+        windows=limits_windows(prepared.head, prepared.task),
         seed=prepared.recipe.seed,
     )
     run.record.scores = scores

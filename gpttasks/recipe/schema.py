@@ -126,7 +126,12 @@ class ScoreOptions(Section):
         description="the split the shots come from; `pool` holds them out of the scored split and does not score them, "
         "whatever the number of shots",
     )
-    limit: int | None = Field(None, ge=1, description="number of examples to score, chosen by hash; null scores all")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="number of examples to score, chosen by hash; null scores all. Of whole texts, which `lm` reads in "
+        "windows, the number of windows: the last text is cut",
+    )
     metrics: tuple[MetricUse, ...] = Field(
         min_length=1, description="the metrics to compute; their keys must be unique"
     )
