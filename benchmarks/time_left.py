@@ -2,8 +2,9 @@
 
     python benchmarks/time_left.py --data DATA --models MODELS
 
-For each run, the predicted time left after 10, 30 and 50 % of the work, divided by the time that was really left.
-MODELS holds smollm2, a folder as transformers saves it; without it, its rows are left out. Writes JSON.
+For each run, the predicted time left after 10, 30 and 50 % of the tokens (read or, in generation, written), divided by
+the time that was really left. MODELS holds smollm2, a folder as transformers saves it; without it, its rows are left
+out. Writes JSON.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ SHARES = (0.1, 0.3, 0.5)
 
 
 class Recorded(Progress):
-    """Remembers at each step the share that was done, the seconds, and the seconds left that the progress shows."""
+    """Remembers at each step the tokens and the seconds so far, and the seconds left that the progress shows."""
 
-    shown: ClassVar[list[tuple[float, float, float]]] = []
+    shown: ClassVar[list[tuple[int, float, float]]] = []
 
     def __enter__(self) -> Recorded:
         self.shown.clear()
@@ -74,10 +75,9 @@ class Recorded(Progress):
     def advance(self, done: int, tokens: int = 0) -> None:
         """See :class:`~gpttasks.progress.Progress`."""
         super().advance(done, tokens)
-        left, seconds_left = self.tokens_left, self.seconds_left
+        seconds_left = self.seconds_left
         if seconds_left is not None:
-            share = self.done / self.total if left is None else self.tokens / (self.tokens + left)
-            self.shown.append((share, self.seconds, seconds_left))
+            self.shown.append((self.tokens, self.seconds, seconds_left))
 
 
 def measured(overrides: list[str]) -> dict[str, Any]:
@@ -85,10 +85,10 @@ def measured(overrides: list[str]) -> dict[str, Any]:
     recipe, *changes = overrides
     with tempfile.TemporaryDirectory() as folder:
         gpttasks.run(recipe, *changes, "runtime.cache=false", out=Path(folder, "run"))
-    end = Recorded.shown[-1][1]
+    tokens, end, _ = Recorded.shown[-1]
     ratios = {}
     for wanted in SHARES:
-        seconds, left = next((at, left) for share, at, left in Recorded.shown if share >= wanted)
+        seconds, left = next((at, left) for done, at, left in Recorded.shown if done >= wanted * tokens)
         ratios[f"{wanted:.0%}"] = round(left / max(end - seconds, 1e-9), 2)
     return {"seconds": round(end, 1), **ratios}
 

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any, TextIO
 
+from .generation_time import GenerationTime
+
 SECONDS_BETWEEN_LINES = 15.0
 """The interval at which progress is printed as a line, if there is no terminal for a bar."""
 
@@ -19,9 +21,8 @@ class Progress:
     total_tokens:
         the number of tokens that all units have, if that is known: the time left is then that of the remaining tokens,
         since units may be as different as a word and a book.
-    most_tokens:
-        for units whose tokens are written: the largest number that all of them may have. How many there will be is
-        estimated from the units that are done.
+    generation:
+        for units that are texts to generate: how many tokens and how much time they will take.
     """
 
     def __init__(
@@ -31,10 +32,10 @@ class Progress:
         unit: str,
         stream: TextIO | None = None,
         total_tokens: int | None = None,
-        most_tokens: int | None = None,
+        generation: GenerationTime | None = None,
     ) -> None:
         self.what, self.total, self.unit = what, total, unit
-        self.total_tokens, self.most_tokens = total_tokens, most_tokens
+        self.total_tokens, self.generation = total_tokens, generation
         self.stream = stream or sys.stderr
         self.done = 0
         self.tokens = 0
@@ -47,7 +48,7 @@ class Progress:
         self._start = self._last_line = self._first_token = time.monotonic()
         if self.stream.isatty():
             self._bar = _terminal_bar(self.stream)
-            total = self.total_tokens or self.most_tokens or self.total
+            total = self.total_tokens or (round(self.tokens_left or 0) if self.generation else self.total)
             self._task = self._bar.add_task(self.what, total=total, note="", left="")
             self._bar.start()
         return self
@@ -60,8 +61,19 @@ class Progress:
         elif kind is None:
             print(self.line(), file=self.stream, flush=True)
 
+    def __call__(self, done: int, tokens: int = 0) -> None:
+        """The same as ``advance``, so that an engine can take the progress itself."""
+        self.advance(done, tokens)
+
+    def prompts_read(self, tokens: int) -> None:
+        """See :class:`gpttasks.requests.WatchesPrompts`."""
+        if self.generation is not None:
+            self.generation.prompts_read(tokens)
+
     def advance(self, done: int, tokens: int = 0) -> None:
         """Add ``done`` finished units, with ``tokens`` tokens without padding."""
+        if self.generation is not None:
+            self.generation.count(done, tokens)
         if not tokens and not self.tokens:
             self._first_token = time.monotonic()  # what came before, such as encoding texts, is not work of this kind
         self.done += done
@@ -90,19 +102,19 @@ class Progress:
     @property
     def tokens_left(self) -> int | None:
         """The number of tokens that remain, if the total is known; units without tokens, as from a cache, had none."""
-        if self.total_tokens is None and self.most_tokens is None:
+        if self.total_tokens is None and self.generation is None:
             return None
         if self.done >= self.total:
             return 0
-        whole = (self.total_tokens or self.most_tokens or 0) * (1 - self._free / self.total)
-        if self.total_tokens is None and (finished := self.done - self._free):
-            # The best guess of a mean length if some texts are not finished: all tokens by the number of finished ones.
-            whole = min(whole, self.tokens / finished * (self.total - self._free))
-        return max(1, round(whole) - self.tokens)
+        if self.generation is not None:
+            return max(1, round(self.generation.tokens_left))
+        return max(1, round((self.total_tokens or 0) * (1 - self._free / self.total)) - self.tokens)
 
     @property
     def seconds_left(self) -> float | None:
         """The seconds that remain at the speed so far; None as long as that is not known."""
+        if self.generation is not None:
+            return self.generation.seconds_left
         left = self.tokens_left
         if left is not None:
             return (time.monotonic() - self._first_token) / self.tokens * left if self.tokens else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from .example import Prompt, Spans
 from .hashing import seeded_hash
@@ -272,6 +272,20 @@ class Engine(Protocol):
         """One reply per request, in the order of the requests.
 
         ``advance(requests, tokens)`` is called as requests are done, with their number and their tokens without
-        padding.
+        padding. An engine that generates texts together calls it at each step: ``advance(1, 1)`` for each text that
+        ends, and ``advance(0, number)`` for the others; and it tells :class:`WatchesPrompts` when a batch begins.
         """
+        ...
+
+
+@runtime_checkable
+class WatchesPrompts(Protocol):
+    """An ``advance`` that also wants to know when the prompts of a batch were read, to estimate the time left."""
+
+    def __call__(self, requests: int, tokens: int, /) -> None:
+        """See :meth:`Engine.answer`."""
+        ...
+
+    def prompts_read(self, tokens: int) -> None:
+        """The prompts of a batch, of so many tokens, were read since the last call. Texts will now be generated."""
         ...

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from gpttasks.generation_time import GenerationTime
 from gpttasks.progress import Progress
 
 
@@ -90,9 +91,15 @@ def test_the_time_left_is_that_of_the_tokens(clock):
 
 
 def test_how_many_tokens_will_be_written_is_estimated(clock):
-    with Progress("scoring", 10, "requests", io.StringIO(), most_tokens=1000) as progress:
-        clock.now += 10
-        progress.advance(0, 100)
-        assert progress.seconds_left == 90  # as long as nothing is finished: the most that there can be
-        progress.advance(5, 100)
-        assert progress.tokens_left == 200  # 40 tokens for each of the 5 finished texts and the 5 others
+    generation = GenerationTime(10, prompts=200, most=1000, right_answers=[20] * 100)
+    with Progress("scoring", 10, "requests", io.StringIO(), generation=generation) as progress:
+        assert "of 1" in progress.line()
+        for _ in range(5):
+            clock.now += 10
+            progress.advance(1, 40)
+        assert 150 < progress.tokens_left < 250
+        assert progress.seconds_left == pytest.approx(progress.tokens_left / 4, rel=0.01)
+        clock.now += 50
+        progress.advance(5, 200)
+        assert progress.tokens_left == 0
+        assert progress.line() == "scoring: 10/10 requests, 400 of 400 tokens, 4 tokens/s, took 1 min 40 s"

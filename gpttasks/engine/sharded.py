@@ -8,7 +8,7 @@ from typing import Any
 
 from ..example import prompt_text
 from ..parallel.processes import Processes
-from ..requests import Reply, Request
+from ..requests import Reply, Request, WatchesPrompts
 from .plain import LocalEngine
 
 
@@ -23,10 +23,7 @@ class ShardedEngine:
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if another process failed."""
         shares = share_out(requests, self.processes.count)
-
-        def report(done: int, tokens: int) -> None:
-            if advance:
-                advance(done, tokens * self.processes.count)  # the others read about as much at the same time
+        report = _ForAll(advance, self.processes.count, len(requests)) if advance else None
 
         def answer_first() -> tuple[list[Reply], dict[str, Any]]:
             return answer_share(self.inner, requests, shares[0], report)
@@ -35,8 +32,8 @@ class ShardedEngine:
         replies: dict[int, Reply] = {}
         for share, (share_replies, _) in zip(shares, results, strict=True):
             replies.update(zip(share, share_replies, strict=True))
-            if advance and share is not shares[0]:
-                advance(len(share), 0)
+        if report:
+            report.complete()
         self._work = _total_work([work for _, work in results])
         return [replies[index] for index in range(len(requests))]
 
@@ -48,6 +45,27 @@ class ShardedEngine:
     def work(self) -> dict[str, Any]:
         """The work of all processes together; see :meth:`LocalEngine.work`."""
         return {**(self._work or self.inner.work()), "processes": self.processes.count}
+
+
+class _ForAll:
+    """Reports the progress of one process as that of all: the others do about as much at the same time."""
+
+    def __init__(self, advance: Callable[[int, int], None], processes: int, requests: int) -> None:
+        self._advance, self._processes, self._left = advance, processes, requests
+
+    def __call__(self, requests: int, tokens: int, /) -> None:
+        requests = min(requests * self._processes, self._left)
+        self._left -= requests
+        self._advance(requests, tokens * self._processes)
+
+    def prompts_read(self, tokens: int) -> None:
+        """See :class:`gpttasks.requests.WatchesPrompts`."""
+        if isinstance(self._advance, WatchesPrompts):
+            self._advance.prompts_read(tokens * self._processes)
+
+    def complete(self) -> None:
+        """All processes are done, also those that had more requests than the first."""
+        self._advance(self._left, 0)
 
 
 def answer_share(

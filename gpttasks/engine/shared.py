@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.left_padding import PaddedBatch, prefix_fits
 from ..model.tree_attention import compute_prefix, forward_rows
-from ..requests import Generate, GenerateReply
+from ..requests import Generate, GenerateReply, WatchesPrompts
 from ..tokens.prefix import common_beginning
 from ..tokens.rows import TokenRow
 from .batches import TokenBudget
@@ -168,6 +168,8 @@ class SharedEngine(LocalEngine):
             unfinished = [texts[place] for place in batch if texts[place] not in finished]
             for text in unfinished:
                 text.begin()
+            if advance:
+                advance(0, 0)  # what comes before, such as encoding texts, takes no time from reading prompts
             for text in write_together(self.lm, unfinished, shared, cache, self.budget.tokens, advance):
                 finished[text] = text.reply()
                 self.asked += len(text.ids) + len(text.tokens)
@@ -219,10 +221,12 @@ def write_together(
     """Generate all texts together, token by token; yield each text when it is finished.
 
     shared, cache: the length of the common prefix of all prompts, and its keys and values; at_once: the number of
-    prompt tokens that are processed together; advance: called with 0 and the number of tokens of unfinished texts.
+    prompt tokens that are processed together; advance: called with 0 and the number of unfinished texts.
     """
     room = max(len(text.ids) for text in texts) + max(text.request.max_tokens for text in texts)
     batch = PaddedBatch(lm, [text.ids for text in texts], room, shared, cache, at_once)
+    if isinstance(advance, WatchesPrompts):
+        advance.prompts_read(sum(len(text.ids) for text in texts))
     while texts:
         finished = [text.take(token) for text, token in zip(texts, next_tokens(batch.logits), strict=True)]
         yield from (text for text, done in zip(texts, finished, strict=True) if done)

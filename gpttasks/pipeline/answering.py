@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..answer import Answer, AnswerKind, no_answer
 from ..errors import PluginError
 from ..example import Example
+from ..generation_time import GenerationTime
 from ..heads.base import Head
 from ..metrics.base import Metric, total_of
 from ..metrics.extraction import errors_as_read
@@ -105,11 +106,13 @@ def ask(
     """The replies to each example's requests, with progress shown: by tokens if ``expected`` has them."""
     requests = [head.requests(example) for example in examples]
     flat = [request for asked in requests for request in asked]
-    tokens = most = None
-    if expected is not None:
-        tokens, most = (None, expected.written) if expected.written else (expected.tokens, None)
-    with Progress(what, len(flat), "requests", total_tokens=tokens, most_tokens=most) as progress:
-        replies = engine.answer(flat, progress.advance)
+    generation = tokens = None
+    if expected is not None and expected.written:
+        generation = GenerationTime(len(flat), expected.tokens, expected.written, expected.right_answers)
+    elif expected is not None:
+        tokens = expected.tokens
+    with Progress(what, len(flat), "requests", total_tokens=tokens, generation=generation) as progress:
+        replies = engine.answer(flat, progress)
     rest = iter(replies)
     return [tuple(next(rest) for _ in asked) for asked in requests]
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 COUNTED_CHARACTERS = 500_000
 """With more characters of short texts than this, the tokens of a part of the examples are counted."""
+MOST_RIGHT_ANSWERS = 1000
+"""The number of right answers whose lengths are remembered."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class ExpectedReading:
         the largest number of tokens that may be written.
     exact:
         whether all tokens were counted.
+    right_answers:
+        about how many tokens some of the right answers to generation requests have, end token included.
     """
 
     requests: int
@@ -38,6 +42,7 @@ class ExpectedReading:
     windows: int
     written: int
     exact: bool
+    right_answers: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         about = "" if self.exact else "about "
@@ -66,6 +71,7 @@ def expect_reading(head: Head, examples: Sequence[Example]) -> ExpectedReading:
     sample = range(step // 2, len(short), step)
     counted = sum(len(row.ids) for index in sample for request in short[index] for row in head.rows(request))
     share = sum(characters[index] for index in sample) / max(1, sum(characters))
+    a_character = counted / max(1, sum(characters[index] for index in sample))  # in tokens
     rows = [len(row.ids) for request in windowed for row in head.rows(request)]
     return ExpectedReading(
         requests=sum(map(len, requests)),
@@ -73,6 +79,11 @@ def expect_reading(head: Head, examples: Sequence[Example]) -> ExpectedReading:
         windows=len(rows),
         written=sum(request.max_tokens for asked in short for request in asked if isinstance(request, Generate)),
         exact=step == 1,
+        right_answers=tuple(
+            1 + round(len(example.references[0]) * a_character)
+            for example, asked in zip(examples, requests, strict=True)
+            if example.references and any(isinstance(request, Generate) for request in asked)
+        )[:MOST_RIGHT_ANSWERS],
     )
 
 
