@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
 from ..declarations import BOOLEAN, REQUESTS
-from ..model.folder import dtype_name
+from ..model.files import model_files
+from ..model.folder import dtype_name, find_folder
+from ..recipe.paths import path_keys
 from ..requests import Engine, Reply, Request
 from ..runtime import Precision
 from ..tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from torch import nn
 
     from ..model.causal_lm import CausalLM
@@ -66,12 +70,15 @@ class Backbone(Component):
         whether the backbone works with an adaptation other than ``none``, and with heads that have modules.
     takes_media:
         whether the backbone accepts audio and images in prompts, as the embeddings of an encoder.
+    pinned:
+        the commit of a model on the Hub to load, whatever its branch names now; None loads what the options name.
     """
 
     kind = "backbone"
     answers: frozenset[type] = frozenset()
     trainable: bool = False
     takes_media: bool = False
+    pinned: str | None = None
     declarations: ClassVar = {
         "answers": REQUESTS,
         "trainable": BOOLEAN,
@@ -93,6 +100,18 @@ class Backbone(Component):
 
     def to_download(self) -> str | None:
         """What loading would download, such as a Hub id; None if all files are on this machine."""
+        return None
+
+    def files(self, plugins: Plugins) -> dict[str, Path]:
+        """The local files that determine the answers, by name; a run records their digests before it loads them.
+
+        By default those that the options name as paths. Names of a run's own files begin with ``run/``. Raises
+        UserError for files that are not there.
+        """
+        return option_files(self.options)
+
+    def commit(self, plugins: Plugins) -> str | None:
+        """The commit of a model on the Hub; None for any other."""
         return None
 
     def load(self, settings: LoadSettings) -> None:
@@ -141,3 +160,24 @@ class Backbone(Component):
     def capabilities(self) -> dict[str, object]:
         """What the backbone can do, in JSON values, for ``run.json``."""
         return {}
+
+
+def option_files(options: BaseModel) -> dict[str, Path]:
+    """The files that options of the type :data:`~gpttasks.component.RecipePath` name, by name. Nothing is downloaded.
+
+    Raises BackboneError for a local path that does not exist.
+    """
+    found: dict[str, Path] = {}
+    for key in path_keys(type(options)):
+        value = getattr(options, key)
+        for text in value if isinstance(value, (list, tuple)) else [value] if value else []:
+            found |= model_files(_place(str(text), getattr(options, "revision", None)))
+    return found
+
+
+def _place(path: str, revision: str | None) -> Path:
+    """The local file or folder: the path itself, or where the Hub's files were put."""
+    place = Path(path).expanduser()
+    if place.exists():
+        return place
+    return find_folder(path, revision, download=False)

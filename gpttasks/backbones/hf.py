@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from ..component import Options, RecipePath
-from ..model.folder import check_folder, check_source, check_weights, find_folder, is_on_this_machine, load_causal_lm
+from ..model.files import model_files
+from ..model.folder import (
+    check_folder,
+    check_source,
+    check_weights,
+    commit_of,
+    find_folder,
+    is_on_this_machine,
+    load_causal_lm,
+)
 from ..model.loaded import fitting_context
 from ..tokens.tokenizer import TextTokenizer, load_tokenizer
 from .base import LoadSettings
 from .local import LocalBackbone
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
 
 
 class HuggingFaceOptions(Options):
@@ -57,7 +70,15 @@ class HuggingFace(LocalBackbone):
         """Raise BackboneError for a damaged file, and for tensors that are missing or do not fit the config."""
         check_weights(self._folder())
 
+    def files(self, plugins: Plugins) -> dict[str, Path]:
+        """See :meth:`Backbone.files`; the files of a Hub model are downloaded if they are not here."""
+        return model_files(self._folder())
+
+    def commit(self, plugins: Plugins) -> str | None:
+        """The commit of a Hub model."""
+        return commit_of(self._folder())
+
     def _folder(self) -> Path:
-        folder = find_folder(self.options.path, self.options.revision)
+        folder = find_folder(self.options.path, self.pinned or self.options.revision)
         check_folder(folder)
         return folder

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from ..component import Options
+from ..model.files import model_files
 from ..model.folder import check_folder, load_causal_lm
 from ..model.loaded import fitting_context
 from ..tokens.tokenizer import TextTokenizer, load_tokenizer
 from .base import LoadSettings
 from .local import LocalBackbone
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
 
 NANO_FOLDER = Path(__file__).parent / "nano_weights"
 
@@ -33,6 +38,10 @@ class Nano(LocalBackbone):
         check_folder(NANO_FOLDER)
         model = load_causal_lm(NANO_FOLDER, settings.device, settings.dtype)
         self.take(model, load_tokenizer(NANO_FOLDER), self.options.context)
+
+    def files(self, plugins: Plugins) -> dict[str, Path]:
+        """See :meth:`Backbone.files`."""
+        return model_files(NANO_FOLDER)
 
     def load_tokenizer(self) -> tuple[TextTokenizer, int]:
         """The tokenizer and the context from the package."""

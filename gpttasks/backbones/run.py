@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,13 @@ from ..hashing import content_digest, files_digest
 from ..plugins import Plugins, load_plugins
 from ..plugins.faults import create
 from ..plugins.recorded import recorded_plugins_named
+from ..records.dependencies import KINDS, Change, Kind, compare, refuse_changes
 from ..records.folder import ADAPTER, HEAD, HEAD_TUNED, HEAD_WEIGHTS, MODEL, RECIPE
+from ..records.own_files import check_own_files
 from ..records.run import RECORD, read_run
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
+from .dependencies import OWN, dependencies_of
 from .hf import HuggingFace, HuggingFaceOptions
 from .texts import training_texts
 
@@ -38,6 +41,10 @@ class RunOptions(Options):
     """Which run."""
 
     path: RecipePath = Field(description="the folder of a finished run")
+    accept_changed: tuple[Kind, ...] = Field(
+        (),
+        description="what may differ from what the run was made with: " + ", ".join(f"`{kind}`" for kind in KINDS),
+    )
 
 
 class RunBackbone(Backbone):
@@ -49,6 +56,10 @@ class RunBackbone(Backbone):
     name = "run"
     Options = RunOptions
     has_adapter = False
+    changes: Sequence[Change] = ()
+    """What differs from what the run was made with, and was let through; known after ``load``."""
+    unknown: Sequence[str] = ()
+    """What cannot be compared, and why; known after ``load``."""
     # Valid until the run is loaded; underlying() has the declarations of the run's own backbone.
     answers = REQUEST_CLASSES
     trainable = True
@@ -70,6 +81,7 @@ class RunBackbone(Backbone):
         plugins = load_plugins() if settings.plugins is None else settings.plugins
         self.open(plugins)
         inner = self._loaded
+        self._compare(plugins)
         texts_read = False
 
         def texts() -> Iterator[str]:
@@ -92,6 +104,35 @@ class RunBackbone(Backbone):
                 inner.lm.adapter_source = self.options.path
         self.tokenizer, self.context = inner.tokenizer, inner.context
         self.answers, self.trainable, self.takes_media = inner.answers, inner.trainable, inner.takes_media
+
+    def _compare(self, plugins: Plugins) -> None:
+        """Raise FolderError if the run's files, or what the run depends on, are not what it recorded."""
+        folder, inner = Path(self.options.path), self._loaded
+        record = read_run(folder).record
+        check_own_files(folder, record, tuple(f"{name}/" for name in (ADAPTER, MODEL, HEAD)))
+        if record.dependencies is None:
+            self.unknown = [f"{folder} does not record what it depends on: an earlier version made it"]
+            return
+        inner.pinned = record.dependencies.commit
+        kinds: tuple[Kind, ...] = ("base", "tokenizer", "encoder", "plugin", "versions")
+        now = dependencies_of(self.recipe, plugins, inner)
+        self.changes, self.unknown = compare(record.dependencies, now, self.options.accept_changed, kinds=kinds)
+        refuse_changes(self.changes, f"the run {folder} was made", "run the recipe again with --force")
+
+    def files(self, plugins: Plugins) -> dict[str, Path]:
+        """The files that the run trained, and those of its own backbone; see :meth:`Backbone.files`."""
+        folder = Path(self.options.path)
+        recipe = finished_recipe(folder, plugins)
+        below = {} if (folder / MODEL).is_dir() else self._inner(recipe, plugins).files(plugins)
+        below = {f"{OWN}{name}" if name.startswith(OWN) else name: file for name, file in below.items()}
+        own = (file for name in (ADAPTER, MODEL, HEAD) for file in (folder / name).rglob("*"))
+        trained = [file for file in sorted(own) if file.is_file() and file.suffix != ".md"]
+        return below | {f"{OWN}{file.relative_to(folder).as_posix()}": file for file in trained}
+
+    def commit(self, plugins: Plugins) -> str | None:
+        """The commit of the run's own backbone on the Hub."""
+        record = read_run(Path(self.options.path)).record.dependencies
+        return None if record is None else record.commit
 
     @property
     def lm(self) -> CausalLM | None:

@@ -23,4 +23,12 @@ PluginFiles: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="Load a Python file as a plugin; can be repeated."),
 ]
+AcceptChanged: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-changed",
+        metavar="KIND,...",
+        help="What may have changed since the run was made: base, tokenizer, encoder, plugin, data or versions.",
+    ),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .arguments import PluginFiles, RunName
+from .arguments import AcceptChanged, PluginFiles, RunName
 from .output import say
 
 
@@ -24,6 +24,7 @@ def export(
         typer.Option(help="The precision of the merged weights; by default fp32."),
     ] = None,
     plugin: PluginFiles = None,
+    accept_changed: AcceptChanged = None,
 ) -> None:
     """Export the trained weights of a run for other tools.
 
@@ -34,10 +35,12 @@ def export(
     from ..errors import UserError
     from ..pipeline.export import export_run, left_out
     from ..plugins import load_plugins
+    from ..records.dependencies import check_accepted
 
     if precision and merged is None:
         raise UserError("--precision needs --merged")
-    folder = export_run(run, merged, load_plugins(plugin or []), precision or "fp32")
+    accepted = check_accepted((accept_changed or "").split(","))
+    folder = export_run(run, merged, load_plugins(plugin or []), precision or "fp32", accepted)
     say(f"the {'merged model is' if merged else 'trained weights are'} in {folder}")
     if missing := left_out(run):
         say(f"not in {folder}: {', '.join(str(run / name) for name in missing)}; gpttasks predict {run} uses them")

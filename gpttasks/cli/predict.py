@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, Problem, UserError
-from .arguments import AsJson, PluginFiles, RunName
+from .arguments import AcceptChanged, AsJson, PluginFiles, RunName
 from .output import aligned, counted, json_line, on_one_line, say
 from .prediction_files import check_columns, check_output, output_rows, write_rows
 
@@ -45,6 +45,7 @@ def predict(
         Path | None, typer.Option(metavar="FILE", help="Write the rows and their answers to this .csv or .jsonl file.")
     ] = None,
     plugin: PluginFiles = None,
+    accept_changed: AcceptChanged = None,
     as_json: AsJson = False,
 ) -> Mapping[str, Any]:
     """Answer new input with the model of a finished run.
@@ -57,7 +58,7 @@ def predict(
     """
     _check_input(texts, source)
     check_output(output, source)
-    predictions = _predictions(run, texts or [], source, plugin or [])
+    predictions, changes = _predictions(run, texts or [], source, plugin or [], accept_changed)
     answered = output_rows(predictions)
     if output is not None:
         write_rows(answered, output)
@@ -69,6 +70,7 @@ def predict(
         "run": str(run),
         "n": len(answered),
         "output": None if output is None else str(output),
+        "accepted_changes": changes,
         "predictions": answered if output is None else None,
     }
 
@@ -80,20 +82,29 @@ def _check_input(texts: list[str] | None, source: Path | None) -> None:
         raise UserError(Problem(f"got {got}, expected texts or --input FILE", file="command line"))
 
 
-def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list[Path]) -> list[Prediction]:
-    """The answers to the texts, or to the rows of the file. Raises DataError if there are no rows."""
+def _predictions(
+    run: Path, texts: list[str], source: Path | None, plugins: list[Path], accept_changed: str | None
+) -> tuple[list[Prediction], list[str]]:
+    """The answers to the texts, or to the rows of the file, and what has changed since the run was made.
+
+    Raises DataError if there are no rows.
+    """
     from ..pipeline.predict import Predictor
     from ..plugins import load_plugins
+    from ..records.dependencies import check_accepted
 
     loaded = load_plugins(plugins)
-    predictor = Predictor(run, loaded)
+    predictor = Predictor(run, loaded, accepted=check_accepted((accept_changed or "").split(",")))
     rows = list(predictor.text_rows(texts) if source is None else _read(predictor, source, loaded.extensions.readers))
     check_columns(rows)
     predictions = list(predictor.predict(rows))
     if not predictions:
         raise DataError(f"there are no rows in {source}", hint="give a file with rows")
     _mention_cuts_and_blanks(predictions)
-    return predictions
+    changes = [str(change) for change in predictor.changes]
+    for change in changes:
+        say(f"warning: {change} since the run was made")
+    return predictions, changes
 
 
 def _read(predictor: Predictor, source: Path, readers: Mapping[str, FileReader]) -> Iterable[Row]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .arguments import AsJson, Changes, PluginFiles, RecipeName
+from .arguments import AcceptChanged, AsJson, Changes, PluginFiles, RecipeName
 from .output import aligned, say, use_text
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ def run(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Move an existing run folder aside and start again.")] = False,
     plugin: PluginFiles = None,
+    accept_changed: AcceptChanged = None,
     as_json: AsJson = False,
 ) -> Mapping[str, Any]:
     """Train and score a recipe.
 
-    An interrupted run is resumed; a finished run is not repeated, and its scores are shown again. The exit status is 0
+    An interrupted run is resumed; a finished run is not repeated, and its scores are shown again. Both are refused if
+    what the run depends on has changed: the base model, the data, the code of a plugin, versions. The exit status is 0
     if the run is done, 1 if it failed, 2 if the input is wrong, and 130 if it was interrupted.
 
     Example: gpttasks run imdb-lora backbone=nano train.epochs=2
@@ -43,9 +45,9 @@ def run(
     folder = out or default_folder(resolved)
     say(_announcement(resolved, folder))
     with problems_placed(recipe, changes or [], plugins):
-        done = run_recipe(resolved, plugins, out=folder, force=force)
+        done = run_recipe(resolved, plugins, out=folder, force=force, accept_changed=(accept_changed or "").split(","))
     _show_result(done)
-    return done.document
+    return {**done.document, "reused": done.reused}
 
 
 def _announcement(recipe: Recipe, folder: Path) -> str:
@@ -61,6 +63,8 @@ def _show_result(run: Run) -> None:
 
     if run.reused:
         say("This run is already finished; its scores are reused (--force repeats it).")
+    for text in run.unknown:
+        say(f"not compared: {text}")
     say(_score_table(run))
     for key, score in run.scores.items():
         if score.reason:

@@ -98,12 +98,13 @@ def measure_of(
     grouped: bool = False,
     library: str | None = None,
     overlap: bool = False,
+    code: Mapping[str, str] | None = None,
 ) -> str:
     """The measure of a score: two scores compare exactly when theirs are equal.
 
     ``examples`` is their digest, ``grouped`` says whether they have groups, and ``library`` is what
     :meth:`Metric.signature` says. ``overlap``: whether all inputs of a split were seen before, as
-    ``data.overlap: allow`` permits.
+    ``data.overlap: allow`` permits. ``code``: the digests of the plugins that define task and metric.
     """
     return format_signature(
         {
@@ -117,5 +118,6 @@ def measure_of(
             "version": metric.version,
             "interval": interval_rule(metric.statistic, grouped=grouped),
             **({"library": library} if library else {}),
+            **({"code": content_digest(code)[:16]} if code else {}),
         }
     )

@@ -46,8 +46,11 @@ def _without_config(folder: Path) -> Problem:
     return Problem(f"{folder} has no config.json", hint="a backbone needs config.json, *.safetensors and a tokenizer")
 
 
-def find_folder(path: str, revision: str | None = None) -> Path:
-    """The local folder of a model: the path itself, or where the Hub's files were put. Raises BackboneError."""
+def find_folder(path: str, revision: str | None = None, *, download: bool = True) -> Path:
+    """The local folder of a model: the path itself, or where the Hub's files were put. Raises BackboneError.
+
+    With ``download`` False, only files that were downloaded before are found.
+    """
     check_source(path)
     folder = Path(path).expanduser()
     if folder.is_dir():
@@ -56,7 +59,9 @@ def find_folder(path: str, revision: str | None = None) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(path, revision=revision, allow_patterns=FILE_PATTERNS))
+        return Path(
+            snapshot_download(path, revision=revision, allow_patterns=FILE_PATTERNS, local_files_only=not download)
+        )
     except HFValidationError as error:
         raise BackboneError(f"{path!r} is neither a folder nor a valid Hub id: {error}") from error
     except Exception as error:  # the Hub client raises errors of many libraries when the Hub does not answer
@@ -65,6 +70,11 @@ def find_folder(path: str, revision: str | None = None) -> Path:
             f"{one_line(error)}",
             hint="check the name and the connection, or give a folder that holds the model",
         ) from error
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit of a folder where the Hub's files were put; None for any other folder."""
+    return folder.name if folder.parent.name == "snapshots" else None
 
 
 def is_on_this_machine(path: str, revision: str | None = None) -> bool:

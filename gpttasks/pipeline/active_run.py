@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import DataError, Interrupted, full_disk, one_line
-from ..plugins.faults import fault_of_plugin
+from ..backbones.dependencies import dependencies_of
+from ..backbones.run import RunBackbone
+from ..errors import Interrupted, full_disk, one_line
+from ..plugins.faults import failed_plugin, fault_of_plugin
 from ..plugins.hookspecs import PROJECT, RunInfo
 from ..recipe import recipe_as_dict
+from ..records.dependencies import compare, refuse_changes
 from ..records.environment import machine, versions
-from ..records.folder import DATA_DIGESTS, RunFolder
+from ..records.folder import RunFolder
 from ..records.run import (
     BackboneRecord,
     ComponentRecord,
@@ -33,7 +35,7 @@ from ..records.run import (
 if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..recipe.schema import Recipe, Use
-    from .parts import PreparedRun
+    from .parts import PreparedRun, RunParts
 
 Result = TypeVar("Result")
 
@@ -50,6 +52,8 @@ class ActiveRun:
         the monotonic clock when this process started the run.
     failed_hooks:
         (plugin, hook) for each lifecycle hook that has failed.
+    accepted:
+        the kinds of dependencies that may differ from those of an interrupted run.
     """
 
     recipe: Recipe
@@ -60,6 +64,7 @@ class ActiveRun:
     resumed_from: int | None = None
     started: float = field(default_factory=time.monotonic)
     failed_hooks: set[tuple[str, str]] = field(default_factory=set)
+    accepted: Collection[str] = ()
 
     @property
     def info(self) -> RunInfo:
@@ -120,6 +125,22 @@ class ActiveRun:
         seconds = self.seconds_before.get(name, 0.0) + time.monotonic() - start
         self.record.time = {**self.record.time, name: round(seconds, 3)}
 
+    def check_dependencies(self, parts: RunParts) -> None:
+        """Record what the run depends on. Raises FolderError if that has changed since the run was interrupted."""
+        before = self.record.dependencies
+        if before is not None:
+            parts.backbone.pinned = before.commit
+        now = dependencies_of(self.recipe, self.plugins, parts.backbone, parts.data_digests)
+        if before is not None:
+            changes, _ = compare(before, now, self.accepted, self.record.failed_plugin)
+            what = f"the run {self.folder.path} was interrupted"
+            refuse_changes(changes, what, "start again with --force")
+            for change in changes:
+                self.record.changes.append(change)
+                self.warn(f"{change} since {what}")
+        self.record.dependencies, self.record.failed_plugin = now, None
+        self.save("running")
+
     def describe(self, prepared: PreparedRun) -> None:
         """Record what was loaded, and print the device and the precision."""
         recipe, backbone = self.recipe, prepared.backbone
@@ -131,6 +152,12 @@ class ActiveRun:
             self.warn(f"{recipe.backbone.name} has its own code for {name}; transformers' code is used instead")
         if recipe.encoder is not None:
             self.record.encoder = ComponentRecord(**_component(recipe.encoder))
+        if isinstance(backbone, RunBackbone):
+            for text in [*(f"{change} since {backbone.options.path} was made" for change in backbone.changes)]:
+                self.warn(text)
+            for text in backbone.unknown:
+                self.warn(f"not compared: {text}")
+            self.record.changes += backbone.changes
         self._report_slow_paths(prepared, self.record.backbone.capabilities)
         for note in prepared.adaptation.notes:
             self.warn(note)
@@ -158,7 +185,6 @@ class ActiveRun:
             )
 
     def _describe_data(self, prepared: PreparedRun) -> None:
-        self._check_data_unchanged(prepared)
         skipped: dict[str, int] = {}  # by split: several roles may be parts of one split
         for role, part in prepared.sets.items():
             self.record.data[role] = DataRecord(
@@ -201,19 +227,6 @@ class ActiveRun:
             f"{'count as wrong' if scored else 'are left out'}; the first: {first}: {reason}"
         )
 
-    def _check_data_unchanged(self, prepared: PreparedRun) -> None:
-        file = self.folder / DATA_DIGESTS
-        digests = {role: part.digest for role, part in prepared.sets.items()}
-        if file.exists():
-            before = json.loads(file.read_text("utf-8"))
-            changed = sorted(role for role in digests if before.get(role) != digests[role])
-            if changed:
-                raise DataError(
-                    f"the {' and '.join(changed)} data changed since this run was interrupted, so it cannot resume",
-                    hint="restore the data, or start again with --force",
-                )
-        self.folder.write_text(DATA_DIGESTS, json.dumps(digests) + "\n")
-
 
 def _component(use: Use) -> dict[str, Any]:
     return {"name": use.name, "options": use.options.model_dump(mode="json")}
@@ -250,6 +263,8 @@ def failures_recorded(run: ActiveRun) -> Iterator[None]:
         error = _as_gpttasks_error(raised, run.plugins)
         state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
         run.record.error = str(error)
+        if (at_fault := failed_plugin(error, run.plugins)) is not None:
+            run.record.failed_plugin = at_fault.name
         error.run = Run(run.folder.path, run.record)  # type: ignore[attr-defined]
         try:
             run.save(state)

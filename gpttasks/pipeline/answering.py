@@ -207,12 +207,14 @@ def score_all(
     seed: int,
     overlap: bool = False,
     windows: bool = False,
+    code: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 
     There are no statistics where a baseline's score is the mean of many draws.
     ``overlap``: whether ``data.overlap: allow`` made the run possible; the measures then say so.
     ``windows``: whether the limit counts windows; the measures then say so too.
+    ``code``: by metric key, the digests of the plugins of task and metric; the measures name them.
     A metric whose key is among ``baselines`` scores the baseline's answers, of the kind ``kind``; its way says so.
     """
     examples, head_answers = [one.example for one in answered], [one.answer for one in answered]
@@ -231,7 +233,7 @@ def score_all(
     scores: dict[str, Score] = {}
     rows: dict[str, np.ndarray] = {}
     for key, metric in metrics.items():
-        measure = measured(metric=metric, library=metric.signature(examples))
+        measure = measured(metric=metric, library=metric.signature(examples), code=code.get(key))
         place: dict[str, Any] = {"key": key, "split": split, "measure": measure, "level": options.level}
         if key in baselines:
             scores[key], found = _score_baseline(metric, examples, baselines[key], kind, options, seed, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ..files import atomic_folder
 from ..model.folder import dtype_name, load_causal_lm, quiet_transformers
 from ..model.same_model import TOLERANCE, largest_difference, release_weights, rows_to_compare, token_logprobs
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS
+from ..records.own_files import check_own_files
 from ..records.run import read_run
 from ..runtime import Precision
 from .session import Session
@@ -23,15 +24,24 @@ if TYPE_CHECKING:
 
     from ..model.causal_lm import CausalLM
     from ..plugins import Plugins
+    from ..records.dependencies import Kind
 
 
-def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: Precision = "fp32") -> Path:
+def export_run(
+    folder: Path,
+    merged: Path | None,
+    plugins: Plugins,
+    precision: Precision = "fp32",
+    accepted: Sequence[Kind] = (),
+) -> Path:
     """The folder with the part of the backbone that the run trained: its ``adapter/`` or ``model/``, or a merged copy.
 
     merged:
         a new folder for a stock Hugging Face model with the adapter merged into the weights, and the tokenizer.
     precision:
         the precision of the merged weights; the merging itself is done in fp32.
+    accepted:
+        what may differ from what the run was made with, such as ``base``.
 
     Raises UserError if nothing of the backbone was trained, FolderError if ``merged`` is not empty, and RunFailed if
     the merged model, loaded from disk, computes other numbers than the run's.
@@ -41,10 +51,11 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
     if keeps is None:
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
     if merged is None:
+        check_own_files(folder, read_run(folder).record, (f"{keeps}/",))
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")
-    backbone = RunBackbone(RunOptions(path=str(folder)))
+    backbone = RunBackbone(RunOptions(path=str(folder), accept_changed=tuple(accepted)))
     settings = LoadSettings(keep_master=True, plugins=plugins)
     with Session(plugins) as session, session.models.borrow(backbone, settings) as model:
         lm = model.backbone.lm

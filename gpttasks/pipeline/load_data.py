@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..backbones.dependencies import data_digests
 from ..data.options import Role
 from ..errors import DataError
 from ..plugins.faults import blamed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def load_data(parts: RunParts) -> None:
     """Load the examples of every role that the run needs, and the shots. Raises DataError."""
     parts.sets = load_sets(parts)
+    parts.data_digests = data_digests(parts.sets)
     parts.overlaps = overlaps(parts.sets, parts.recipe.score.split)
     if parts.recipe.data.overlap == "refuse":
         refuse_overlap(parts.overlaps, parts.recipe.score.split)

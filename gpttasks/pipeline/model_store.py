@@ -97,6 +97,7 @@ class ModelKey:
 
     kind: type[Backbone]
     options: str
+    pinned: str | None
     device: str
     precision: str
     master: bool
@@ -182,6 +183,7 @@ def _key(backbone: Backbone, settings: LoadSettings, seed: int | None) -> ModelK
     return ModelKey(
         type(backbone),
         backbone.options.model_dump_json(),
+        backbone.pinned,
         settings.device,
         settings.precision,
         settings.keep_master and settings.precision != "fp32",  # fp32 weights are their own master

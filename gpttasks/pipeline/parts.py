@@ -44,6 +44,8 @@ class RunParts:
         the row of each scored example, for rows that do not come from a data set.
     overlaps:
         how many inputs occur in two roles, for each pair of roles that must not share any.
+    data_digests:
+        the digest of the examples of each role as they were read, in their order.
     too_long:
         why examples that do not fit the context were skipped, by role and id.
     """
@@ -60,6 +62,7 @@ class RunParts:
     shots: ShotPool | None = None
     rows: Sequence[Row] = ()
     overlaps: Sequence[Overlap] = ()
+    data_digests: Mapping[str, str] = field(default_factory=dict)
     too_long: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from .session import Session
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
+    from ..records.dependencies import Change, Kind
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,17 @@ class Predictor:
 
     session:
         keeps the model in memory from one call of :meth:`predict` to the next; None loads it for each.
+    accepted:
+        what may differ from what the run was made with, such as ``base``.
+    changes:
+        what differs, and was accepted; known once there are predictions.
     """
 
-    def __init__(self, folder: Path, plugins: Plugins, session: Session | None = None) -> None:
-        self.folder, self.plugins, self.session = folder, plugins, session
+    def __init__(
+        self, folder: Path, plugins: Plugins, session: Session | None = None, accepted: Sequence[Kind] = ()
+    ) -> None:
+        self.folder, self.plugins, self.session, self.accepted = folder, plugins, session, tuple(accepted)
+        self.changes: Sequence[Change] = ()
         self.recipe = finished_recipe(folder, plugins, MODEL_KINDS | {"task", "head", "encoder"})
         self.task: Task = create(plugins, "task", self.recipe.task.name, self.recipe.task.options)
 
@@ -105,6 +113,8 @@ class Predictor:
 
     def _answers(self, session: Session, given: ExampleSet, rows: list[Row]) -> Iterator[Prediction]:
         with self._loaded(session, given, rows) as prepared:
+            if isinstance(prepared.backbone, RunBackbone):
+                self.changes = prepared.backbone.changes
             asked = with_their_shots(prepared, given.examples)
             answered = answer_all(prepared.head, prepared.engine, given.examples, asked, what="predicting")
             for row, one in zip(rows, answered, strict=True):
@@ -116,7 +126,9 @@ class Predictor:
         """The run as the backbone of itself: nothing is trained, and the rows are what is scored, with its shots."""
         recipe = self.recipe.model_copy(
             update={
-                "backbone": Use(name=RunBackbone.name, options=RunOptions(path=str(self.folder))),
+                "backbone": Use(
+                    name=RunBackbone.name, options=RunOptions(path=str(self.folder), accept_changed=self.accepted)
+                ),
                 "adapt": Use(name=NoAdaptation.name, options=NoAdaptation.Options()),
                 "train": None,
                 "data": self.recipe.data.model_copy(update={"too_long": "error"}),

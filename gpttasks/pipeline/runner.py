@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +21,31 @@ def run(
     out: str | Path | None = None,
     force: bool = False,
     plugins: str | Path | Sequence[str | Path] = (),
+    accept_changed: Collection[str] = (),
     **values: Any,
 ) -> Run:
     """Carry out a recipe: a path, or the name of a bundled one.
 
     ``overrides`` are like ``"train.epochs=2"``, ``values`` are overrides by keyword (``backbone="nano"``). ``plugins``
-    are files to load as plugins. Returns the finished run; a run that was finished before is not repeated. To keep the
+    are files to load as plugins. Returns the finished run; a run that was finished before is not repeated, if what it
+    depends on is unchanged. ``accept_changed``: what may have changed under a run, such as ``["data"]``. To keep the
     model in memory for the next run, use :class:`gpttasks.Session`.
 
     Raises UserError for wrong input, RunFailed, and Interrupted on Ctrl-C.
     """
     files = [plugins] if isinstance(plugins, (str, Path)) else plugins
     with Session(load_plugins([Path(file) for file in files])) as session:
-        return session.run(recipe, *overrides, out=out, force=force, **values)
+        return session.run(recipe, *overrides, out=out, force=force, accept_changed=accept_changed, **values)
 
 
-def run_recipe(recipe: Recipe, plugins: Plugins, *, out: Path | None = None, force: bool = False) -> Run:
+def run_recipe(
+    recipe: Recipe,
+    plugins: Plugins,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    accept_changed: Collection[str] = (),
+) -> Run:
     """Carry out a resolved recipe; see :meth:`Session.run_recipe`."""
     with Session(plugins) as session:
-        return session.run_recipe(recipe, out=out, force=force)
+        return session.run_recipe(recipe, out=out, force=force, accept_changed=accept_changed)

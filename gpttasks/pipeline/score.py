@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..backbones.dependencies import code_of, components_of
 from ..engine.cache import CachedEngine, cache_file
 from ..engine.plain import LocalEngine
 from ..engine.sharded import ShardedEngine
@@ -79,6 +80,10 @@ def score_split(run: ActiveRun, prepared: PreparedRun, expected: ExpectedReading
         overlap=prepared.overlap_allowed,
         windows=limits_windows(prepared.head, prepared.task),
         seed=prepared.recipe.seed,
+        code={
+            use.key: code_of([("task", prepared.recipe.task.name), ("metric", use.name)], run.plugins)
+            for use in prepared.recipe.score.metrics
+        },
     )
     run.record.scores = scores
     _warn_of_groups(run, scores)
@@ -114,12 +119,17 @@ def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) ->
     engine, file = prepared.engine, cache_file()
     if prepared.backbone.lm is None:
         backbone = prepared.recipe.backbone
-        served = {**digests, "backbone": [backbone.name, backbone.options.model_dump(mode="json")]}
+        served = {
+            **digests,
+            "code": answering_code(run, prepared),
+            "backbone": [backbone.name, backbone.options.model_dump(mode="json")],
+        }
         return kept_in_run(engine, served, run.folder)
     if file is None or not prepared.recipe.runtime.cache:
         return engine
     model = {
         **digests,
+        "code": answering_code(run, prepared),
         "adapt": [prepared.recipe.adapt.name, prepared.recipe.adapt.options.model_dump(mode="json")],
         **({"encoder": [use.name, use.options.model_dump(mode="json")]} if (use := prepared.recipe.encoder) else {}),
         "versions": {name: run.record.versions[name] for name in ("torch", "transformers", "peft")},
@@ -128,6 +138,13 @@ def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) ->
         "context": prepared.backbone.context,
     }
     return CachedEngine(engine, model, file)
+
+
+def answering_code(run: ActiveRun, prepared: PreparedRun) -> dict[str, str]:
+    """The digests of the plugins whose code gives the replies, and what heads make of them."""
+    kinds = ("backbone", "encoder", "head", "adaptation")
+    named = [(kind, use.name) for kind, use in components_of(prepared.recipe) if kind in kinds]
+    return code_of(named, run.plugins)
 
 
 def note_cache(run: ActiveRun, engine: CachedEngine) -> None:
@@ -241,6 +258,11 @@ def _warn_of_groups(run: ActiveRun, scores: Mapping[str, Score]) -> None:
         )
 
 
+def _accepted(run: ActiveRun) -> set[str]:
+    """The kinds of what has changed under the run, and was let through by name."""
+    return {change.kind for change in run.record.changes if change.allowed == "accepted"}
+
+
 def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], digests: Mapping[str, str]) -> str:
     """The way part of the signature: everything that may change the scores while the measure stays the same."""
     recipe = prepared.recipe
@@ -255,6 +277,8 @@ def way_of(run: ActiveRun, prepared: PreparedRun, answered: list[Answered], dige
             **{name: digest[:16] for name, digest in digests.items()},
             "adapt": recipe.adapt.name,
             "head": recipe.head.name,
+            **({"code": content_digest(code)[:16]} if (code := answering_code(run, prepared)) else {}),
+            **({"changed": ",".join(sorted(changed))} if (changed := _accepted(run)) else {}),
             "prompts": prompts[:16],
             "shots": recipe.score.shots,
             **({"skipped": skipped} if (skipped := sum(one.answer.is_missing for one in answered)) else {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Self
 
 from ..allocator import keep_freed_memory
+from ..backbones.dependencies import dependencies_of
 from ..engine.sharded import ShardedEngine
+from ..errors import UserError, one_line
 from ..parallel.launch import is_helper
 from ..parallel.processes import Processes
 from ..plugins import load_plugins
 from ..plugins.faults import create
+from ..records.dependencies import Dependencies, check_accepted
 from ..records.folder import default_folder
 from ..records.run import Run, read_run
 from ..runtime import Precision, choose_device, choose_precision
@@ -67,7 +70,13 @@ class Session:
             _set_threads(self._threads)
 
     def run(
-        self, recipe: str | Path, *overrides: str, out: str | Path | None = None, force: bool = False, **values: Any
+        self,
+        recipe: str | Path,
+        *overrides: str,
+        out: str | Path | None = None,
+        force: bool = False,
+        accept_changed: Collection[str] = (),
+        **values: Any,
     ) -> Run:
         """Carry out a recipe; see :func:`gpttasks.run`."""
         from ..recipe import load_recipe, problems_placed
@@ -75,47 +84,82 @@ class Session:
         changes = [*overrides, *(f"{key}={_as_yaml(value)}" for key, value in values.items())]
         resolved = load_recipe(str(recipe), changes, self.plugins)
         with problems_placed(str(recipe), changes, self.plugins):
-            return self.run_recipe(resolved, out=Path(out) if out else None, force=force)
+            folder = Path(out) if out else None
+            return self.run_recipe(resolved, out=folder, force=force, accept_changed=accept_changed)
 
-    def run_recipe(self, recipe: Recipe, *, out: Path | None = None, force: bool = False) -> Run:
+    def run_recipe(
+        self, recipe: Recipe, *, out: Path | None = None, force: bool = False, accept_changed: Collection[str] = ()
+    ) -> Run:
         """Carry out a resolved recipe in ``out``. An error that stops the run has the run as ``error.run``.
 
         If ``torchrun`` started several processes, the first carries out the run and the others answer requests for it.
         """
         processes = join_processes(recipe)  # before the first process locks the folder
         folder = out or default_folder(recipe)
-        prepare = partial(self.prepared, recipe, processes)
+        accepted = check_accepted(accept_changed)
+        stages = partial(
+            run_stages,
+            recipe,
+            self.plugins,
+            folder,
+            lambda check: self.prepared(recipe, processes, check),
+            partial(self.dependencies, recipe),
+            force=force,
+            accepted=accepted,
+        )
         if processes is None:
-            return run_stages(recipe, self.plugins, folder, prepare, force=force)
+            return stages()
         if is_helper():
             help_first_process(processes, partial(self.prepared, recipe))
             return read_run(folder)
         with processes.leading():
-            return run_stages(recipe, self.plugins, folder, prepare, force=force)
+            return stages()
 
     @contextmanager
-    def prepared(self, recipe: Recipe, processes: Processes | None = None) -> Iterator[PreparedRun]:
+    def prepared(
+        self,
+        recipe: Recipe,
+        processes: Processes | None = None,
+        check: Callable[[RunParts], None] = lambda parts: None,
+    ) -> Iterator[PreparedRun]:
         """A run that is ready to train or to score. Helper processes prepare the same run.
 
-        The run has its model for the duration of the block. Raises UserError for parts that do not fit each other.
+        ``check`` is called with the components and examples before the model is loaded. The run has its model for the
+        duration of the block. Raises UserError for parts that do not fit each other.
         """
         with ExitStack() as stack:
             if processes is None:
-                yield stack.enter_context(self._prepared(recipe))
+                yield stack.enter_context(self._prepared(recipe, check))
                 return
             ready: list[PreparedRun] = []
-            processes.together(("load", None), lambda: ready.append(stack.enter_context(self._prepared(recipe))))
+            processes.together(("load", None), lambda: ready.append(stack.enter_context(self._prepared(recipe, check))))
             (run,) = ready
             run.engine = ShardedEngine(process_engine(run), processes)
             yield run
 
     @contextmanager
-    def _prepared(self, recipe: Recipe) -> Iterator[PreparedRun]:
+    def _prepared(self, recipe: Recipe, check: Callable[[RunParts], None]) -> Iterator[PreparedRun]:
         check_before_data(recipe, self.plugins)
         device, precision = self.set_up(recipe.runtime)
         check_trackers(recipe.runtime.trackers)
-        with self.loaded(self.with_examples(recipe), device, precision) as run:
+        parts = self.with_examples(recipe)
+        check(parts)
+        with self.loaded(parts, device, precision) as run:
             yield run
+
+    def dependencies(self, recipe: Recipe) -> Dependencies:
+        """What a run of the recipe depends on now. The model is not loaded, and what cannot be read is ``missing``."""
+        problem = None
+        try:
+            parts = self.parts(recipe)
+            load_data(parts)
+            data = parts.data_digests
+        except (UserError, OSError) as error:
+            data, problem = {}, one_line(error)
+        found = dependencies_of(recipe, self.plugins, self.create("backbone", recipe.backbone), data)
+        if problem is not None:
+            found.missing["data"] = problem
+        return found
 
     def set_up(self, runtime: RuntimeOptions) -> tuple[str, Precision]:
         """The device and the precision; also sets torch's number of threads. Raises UserError for a missing device."""

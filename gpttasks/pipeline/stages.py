@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from ..records.folder import CHECKPOINTS, RECIPE, open_folder
+from ..records.dependencies import Dependencies, Kind, compare, refuse_changes
+from ..records.folder import CHECKPOINTS, RECIPE, nothing_done, open_folder
+from ..records.own_files import check_own_files
 from ..records.run import Run, read_run
 from ..training.checkpoint import LAST, saved_step
 from .active_run import ActiveRun, failures_recorded, new_record
 from .finish import finish
-from .parts import PreparedRun
+from .parts import PreparedRun, RunParts
 from .score import announce_scoring, score_split
 from .train import train
 from .tune import tune_without_training
@@ -22,29 +24,44 @@ if TYPE_CHECKING:
     from ..plugins import Plugins
     from ..recipe.schema import Recipe
 
+Prepare: TypeAlias = Callable[[Callable[[RunParts], None]], AbstractContextManager[PreparedRun]]
+
 
 def run_stages(
     recipe: Recipe,
     plugins: Plugins,
     folder: Path,
-    prepare: Callable[[], AbstractContextManager[PreparedRun]],
+    prepare: Prepare,
+    dependencies: Callable[[], Dependencies],
     *,
     force: bool = False,
+    accepted: Collection[Kind] = (),
 ) -> Run:
     """Carry out a run in its folder, or return the finished run that the folder already holds.
 
-    ``prepare`` loads data and model. An error that stops the run has the run as ``error.run``.
+    An error that stops the run has the run as ``error.run``.
+
+    prepare:
+        loads data and model; it calls its argument with the data, before it loads the model.
+    dependencies:
+        returns what the run depends on now, without loading the model.
+    accepted:
+        the kinds of dependencies that may differ from those of a run that the folder holds.
+
+    Raises FolderError if another one differs, or if files of the finished run are damaged.
     """
     from ..recipe import dump_recipe, recipe_digest
 
     digest = recipe_digest(recipe)
     with open_folder(folder, digest, force=force) as (opened, found):
         if found is not None and found.state == "finished":
-            shutil.rmtree(opened / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
-            return Run(found.folder, found.record, reused=True)
-        run = ActiveRun(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path))
+            return _reused(found, dependencies(), accepted)
+        run = ActiveRun(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path), accepted=accepted)
         if found is not None:
             run.seconds_before = found.record.time
+            if not nothing_done(opened.path):
+                for name in ("dependencies", "changes", "failed_plugin"):
+                    setattr(run.record, name, getattr(found.record, name))
             run.resumed_from = saved_step(opened / CHECKPOINTS / LAST)
         with failures_recorded(run):
             run.save("running")  # first, so that the folder is a run folder from its first file on
@@ -56,10 +73,23 @@ def run_stages(
         return read_run(opened.path)
 
 
-def _carry_out(run: ActiveRun, prepare: Callable[[], AbstractContextManager[PreparedRun]]) -> None:
+def _reused(found: Run, now: Dependencies, accepted: Collection[Kind]) -> Run:
+    """The finished run, if its files are complete and what it depended on is unchanged. Raises FolderError."""
+    check_own_files(found.folder, found.record)
+    shutil.rmtree(found.folder / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
+    before = found.record.dependencies
+    if before is None:
+        return Run(found.folder, found.record, True, ("what it depends on: an earlier version did not record that",))
+    changes, unknown = compare(before, now, accepted)
+    refuse_changes(changes, f"the run {found.folder} was finished", "repeat the run with --force")
+    accepted_now = [f"{change}, which --accept-changed allows" for change in changes if change.allowed == "accepted"]
+    return Run(found.folder, found.record, True, (*unknown, *accepted_now))
+
+
+def _carry_out(run: ActiveRun, prepare: Prepare) -> None:
     """Prepare, train or tune, score, and write the results."""
     with ExitStack() as stack:
-        prepared = run.timed("preparing", lambda: stack.enter_context(prepare()))
+        prepared = run.timed("preparing", lambda: stack.enter_context(prepare(run.check_dependencies)))
         run.describe(prepared)
         expected = announce_scoring(run, prepared)
         run.call_hook("gpttasks_run_started")

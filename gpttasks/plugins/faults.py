@@ -230,6 +230,17 @@ def fault_of_plugin(error: BaseException, plugins: Plugins) -> PluginError | Non
     return PluginError(Problem(f"the {owner.title} failed: {one_line(error)}", file, line, hint=FIX_PLUGIN))
 
 
+def failed_plugin(error: BaseException, plugins: Plugins) -> PluginRecord | None:
+    """The third-party plugin whose code raised an error, or an error from which it was made; None if none did."""
+    named = (record for record in plugins.records if record.distribution != PROJECT and record.title in str(error))
+    cause: BaseException | None = error
+    while cause is not None:
+        if (culprit := plugins.culprit(cause)) is not None:
+            return culprit
+        cause = cause.__cause__
+    return next(named, None) if isinstance(error, GpttasksError) else None
+
+
 @contextmanager
 def looking_at(example: Example) -> Iterator[None]:
     """Inside the ``with`` block, calls of an encoder are about this example."""

@@ -20,7 +20,7 @@ RECIPE, EVENTS, REPORT = "recipe.yaml", "events.jsonl", "report.html"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 DATA_DIGESTS = "data.json"
-"""The digests of the data that an unfinished run started with; removed at the end, when run.json has them."""
+"""In unfinished runs of earlier versions, the digests of the data; removed at the end."""
 REPLIES = "replies.sqlite"
 """The replies of a backbone that is its own engine to an unfinished run; removed at the end."""
 NOTHING_DONE = frozenset({LOCK, RECIPE, RECORD, DATA_DIGESTS, REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"})
@@ -122,6 +122,11 @@ def _locked(path: Path) -> Iterator[None]:
     finally:
         (path / LOCK).unlink(missing_ok=True)  # before the release, so that another process's new lock is not removed
         lock.release()
+
+
+def nothing_done(path: Path) -> bool:
+    """Whether a run stopped before anything was trained or scored, so that nothing depends on its inputs yet."""
+    return {entry.name for entry in path.iterdir() if not is_unfinished(entry)} <= NOTHING_DONE
 
 
 def _existing(path: Path, digest: str) -> Run | None:

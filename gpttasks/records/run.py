@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import FolderError
 from ..example import Example, Part
 from ..metrics.score import Score
+from .dependencies import Change, Dependencies
 from .samples import Sample, read_samples
 
 SCHEMA = "gpttasks.run/1"
@@ -248,6 +249,13 @@ class RunRecord(Section):
         the SHA-256 of each file of the finished run but ``run.json``.
     shots:
         the solved examples from which each prompt took its shots, in the order in which they are drawn.
+    dependencies:
+        what determines the numbers beside the recipe, recorded before the first step; None in records of versions that
+        did not keep it.
+    changes:
+        the dependencies that changed under the run and were let through.
+    failed_plugin:
+        the name of the plugin whose error stopped the run.
     hooks:
         what plugins added by the hook ``gpttasks_add_to_record``, by the plugin's name.
     """
@@ -277,6 +285,9 @@ class RunRecord(Section):
     overlaps: list[OverlapRecord] = Field(default_factory=list)
     plugins: list[PluginUse] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
+    dependencies: Dependencies | None = None
+    changes: list[Change] = Field(default_factory=list)
+    failed_plugin: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
     error: str | None = None
     hooks: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -296,11 +307,14 @@ class Run:
 
     reused:
         whether the run was finished before, so that nothing was computed.
+    unknown:
+        what could not be compared with what a reused run depended on, and why.
     """
 
     folder: Path
     record: RunRecord
     reused: bool = False
+    unknown: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
