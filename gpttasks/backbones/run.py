@@ -20,7 +20,7 @@ from ..records.own_files import check_own_files
 from ..records.run import RECORD, read_run
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
-from .dependencies import OWN, dependencies_of
+from .dependencies import ANSWERING, OWN, dependencies_of
 from .hf import HuggingFace, HuggingFaceOptions
 from .texts import training_texts
 
@@ -114,9 +114,13 @@ class RunBackbone(Backbone):
             self.unknown = [f"{folder} does not record what it depends on: an earlier version made it"]
             return
         inner.pinned = record.dependencies.commit
-        kinds: tuple[Kind, ...] = ("base", "tokenizer", "encoder", "plugin", "versions")
-        now = dependencies_of(self.recipe, plugins, inner)
-        self.changes, self.unknown = compare(record.dependencies, now, self.options.accept_changed, kinds=kinds)
+        whole = (folder / MODEL).is_dir()  # then nothing depends on the base model any more
+        kinds: tuple[Kind, ...] = ("encoder", "plugin", "versions")
+        now = dependencies_of(self.recipe, plugins, inner, kinds=ANSWERING)
+        kinds = kinds if whole else ("base", "tokenizer", *kinds)
+        changes, self.unknown = compare(record.dependencies, now, self.options.accept_changed, kinds=kinds)
+        # A plugin that is missing is either not needed, or its component is reported.
+        self.changes = [change for change in changes if change.kind != "plugin" or change.now is not None]
         refuse_changes(self.changes, f"the run {folder} was made", "run the recipe again with --force")
 
     def files(self, plugins: Plugins) -> dict[str, Path]:

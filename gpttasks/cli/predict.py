@@ -101,9 +101,9 @@ def _predictions(
     if not predictions:
         raise DataError(f"there are no rows in {source}", hint="give a file with rows")
     _mention_cuts_and_blanks(predictions)
-    changes = [str(change) for change in predictor.changes]
+    changes = [change.since(f"the run {run} was made") for change in predictor.changes]
     for change in changes:
-        say(f"warning: {change} since the run was made")
+        say(f"warning: {change}")
     return predictions, changes
 
 

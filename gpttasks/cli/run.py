@@ -63,8 +63,8 @@ def _show_result(run: Run) -> None:
 
     if run.reused:
         say("This run is already finished; its scores are reused (--force repeats it).")
-    for text in run.unknown:
-        say(f"not compared: {text}")
+    for note in run.notes:
+        say(f"warning: {note}")
     say(_score_table(run))
     for key, score in run.scores.items():
         if score.reason:

@@ -133,11 +133,11 @@ class ActiveRun:
         now = dependencies_of(self.recipe, self.plugins, parts.backbone, parts.data_digests)
         if before is not None:
             changes, _ = compare(before, now, self.accepted, self.record.failed_plugin)
-            what = f"the run {self.folder.path} was interrupted"
-            refuse_changes(changes, what, "start again with --force")
+            event = f"the run {self.folder.path} was interrupted"
+            refuse_changes(changes, event, "start again with --force")
             for change in changes:
                 self.record.changes.append(change)
-                self.warn(f"{change} since {what}")
+                self.warn(change.since(event))
         self.record.dependencies, self.record.failed_plugin = now, None
         self.save("running")
 
@@ -153,8 +153,8 @@ class ActiveRun:
         if recipe.encoder is not None:
             self.record.encoder = ComponentRecord(**_component(recipe.encoder))
         if isinstance(backbone, RunBackbone):
-            for text in [*(f"{change} since {backbone.options.path} was made" for change in backbone.changes)]:
-                self.warn(text)
+            for change in backbone.changes:
+                self.warn(change.since(f"the run {backbone.options.path} was made"))
             for text in backbone.unknown:
                 self.warn(f"not compared: {text}")
             self.record.changes += backbone.changes
@@ -236,6 +236,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
     """The record of a run that starts."""
     names = ("name", "distribution", "version", "origin", "sha256")
     return RunRecord(
+        state="running",
         name=recipe.name,
         folder=str(folder),
         digest=digest,

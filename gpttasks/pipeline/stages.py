@@ -79,11 +79,17 @@ def _reused(found: Run, now: Dependencies, accepted: Collection[Kind]) -> Run:
     shutil.rmtree(found.folder / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
     before = found.record.dependencies
     if before is None:
-        return Run(found.folder, found.record, True, ("what it depends on: an earlier version did not record that",))
+        return Run(
+            found.folder,
+            found.record,
+            True,
+            ("not compared: an earlier version made the run, which did not record what it depends on",),
+        )
     changes, unknown = compare(before, now, accepted)
-    refuse_changes(changes, f"the run {found.folder} was finished", "repeat the run with --force")
-    accepted_now = [f"{change}, which --accept-changed allows" for change in changes if change.allowed == "accepted"]
-    return Run(found.folder, found.record, True, (*unknown, *accepted_now))
+    event = f"the run {found.folder} was finished"
+    refuse_changes(changes, event, "repeat the run with --force")
+    notes = [*(f"not compared: {text}" for text in unknown), *(change.since(event) for change in changes)]
+    return Run(found.folder, found.record, True, tuple(notes))
 
 
 def _carry_out(run: ActiveRun, prepare: Prepare) -> None:

@@ -261,7 +261,7 @@ class RunRecord(Section):
     """
 
     schema_: Literal["gpttasks.run/1"] = Field("gpttasks.run/1", alias="schema")
-    state: State = "running"
+    state: State
     name: str
     folder: str
     digest: str
@@ -307,14 +307,14 @@ class Run:
 
     reused:
         whether the run was finished before, so that nothing was computed.
-    unknown:
-        what could not be compared with what a reused run depended on, and why.
+    notes:
+        what differs from what a reused run depended on, and what could not be compared.
     """
 
     folder: Path
     record: RunRecord
     reused: bool = False
-    unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:

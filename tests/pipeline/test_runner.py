@@ -15,7 +15,7 @@ from small_runs import run, samples, write_reviews
 
 import gpttasks
 from gpttasks import Run
-from gpttasks.errors import DataError, FolderError, Interrupted, RunFailed, UserError
+from gpttasks.errors import FolderError, Interrupted, RunFailed, UserError
 from gpttasks.model import self_tests
 from gpttasks.model.capabilities import unless
 from gpttasks.pipeline.predict import Predictor
@@ -197,7 +197,7 @@ class TestResume:
             run(recipe, "out")
         monkeypatch.undo()
         write_reviews(recipe.parent / "data" / "train.csv", 25)
-        with pytest.raises(DataError, match="train data changed"):
+        with pytest.raises(FolderError, match=r"the train data changed since the run .* was interrupted"):
             run(recipe, "out")
 
     def test_a_full_disk_is_told_and_the_run_goes_on_later(self, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

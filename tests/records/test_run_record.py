@@ -14,7 +14,8 @@ SCORE = Score(0.5, 0.25, 0.75, 0.95, 8, None, (0.0, None), True, "test", "task:t
 
 
 def record(**more) -> RunRecord:
-    return RunRecord(name="r", folder="runs/r", digest="ab" * 32, seed=1, started="2026-11-27T10:00:00+00:00", **more)
+    fields = {"state": "running", "name": "r", "folder": "runs/r", "digest": "ab" * 32, "seed": 1}
+    return RunRecord(**{**fields, "started": "2026-11-27T10:00:00+00:00", **more})
 
 
 def test_it_is_read_back(tmp_path):
