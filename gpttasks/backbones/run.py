@@ -109,7 +109,7 @@ class RunBackbone(Backbone):
         """Raise FolderError if the run's files, or what the run depends on, are not what it recorded."""
         folder, inner = Path(self.options.path), self._loaded
         record = read_run(folder).record
-        check_own_files(folder, record, tuple(f"{name}/" for name in (ADAPTER, MODEL, HEAD)))
+        check_own_files(folder, record.files, tuple(f"{name}/" for name in (ADAPTER, MODEL, HEAD)))
         if record.dependencies is None:
             self.unknown = [f"{folder} does not record what it depends on: an earlier version made it"]
             return
@@ -230,6 +230,7 @@ def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = MOD
         raise FolderError(
             f"the run {folder} is {run.state}, expected a finished one", hint="run its recipe again to finish it"
         )
+    check_own_files(folder, run.record.files, (RECIPE,))
     if (folder / MODEL).is_dir():  # it replaces the backbone
         needed -= {"backbone"}
     return load_recipe(str(folder / RECIPE), [], plugins, needed)

@@ -51,7 +51,7 @@ def export_run(
     if keeps is None:
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
     if merged is None:
-        check_own_files(folder, read_run(folder).record, (f"{keeps}/",))
+        check_own_files(folder, read_run(folder).record.files, (f"{keeps}/",))
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")

@@ -119,11 +119,8 @@ def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) ->
     engine, file = prepared.engine, cache_file()
     if prepared.backbone.lm is None:
         backbone = prepared.recipe.backbone
-        served = {
-            **digests,
-            "code": answering_code(run, prepared),
-            "backbone": [backbone.name, backbone.options.model_dump(mode="json")],
-        }
+        # Not the code of plugins: the record of dependencies has been compared, and a mended plugin keeps paid replies.
+        served = {**digests, "backbone": [backbone.name, backbone.options.model_dump(mode="json")]}
         return kept_in_run(engine, served, run.folder)
     if file is None or not prepared.recipe.runtime.cache:
         return engine

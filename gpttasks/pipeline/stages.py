@@ -75,7 +75,7 @@ def run_stages(
 
 def _reused(found: Run, now: Dependencies, accepted: Collection[Kind]) -> Run:
     """The finished run, if its files are complete and what it depended on is unchanged. Raises FolderError."""
-    check_own_files(found.folder, found.record)
+    check_own_files(found.folder, found.record.files)
     shutil.rmtree(found.folder / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
     before = found.record.dependencies
     if before is None:

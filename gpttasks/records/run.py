@@ -14,6 +14,7 @@ from ..errors import FolderError
 from ..example import Example, Part
 from ..metrics.score import Score
 from .dependencies import Change, Dependencies
+from .own_files import check_own_files
 from .samples import Sample, read_samples
 
 SCHEMA = "gpttasks.run/1"
@@ -332,7 +333,11 @@ class Run:
         return self.record.as_json()
 
     def samples(self) -> list[Sample]:
-        """The scored samples. Raises FolderError if the run has none yet, or its file cannot be read."""
+        """The scored samples.
+
+        Raises FolderError if the run has none yet, or its file cannot be read or is not the one that the run wrote.
+        """
+        check_own_files(self.folder, self.record.files, (SAMPLES,))
         return read_samples(self.folder / SAMPLES)
 
 

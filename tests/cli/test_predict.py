@@ -28,9 +28,10 @@ class FakePredictor:
 
     cut_tokens = 0
     quoting = None
+    changes = ()
 
-    def __init__(self, folder, plugins):
-        pass
+    def __init__(self, folder, plugins, accepted):
+        assert accepted == ()
 
     def text_rows(self, texts):
         return [Row({"text": text}) for text in texts]

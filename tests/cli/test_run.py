@@ -75,16 +75,16 @@ def test_a_run_shows_scores_with_intervals_and_the_report(folder, capsys):
 def test_json_is_the_finished_record_and_nothing_else(folder, capsys):
     assert main(["run", "small.yaml", "--json", "--out", "here"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document == json.loads((folder / "here" / "run.json").read_text())
+    assert document == {**json.loads((folder / "here" / "run.json").read_text()), "reused": False}
     assert document["state"] == "finished"
 
 
 def test_a_finished_run_is_not_repeated_unless_forced(folder, capsys):
     assert main(["run", "small.yaml", "--out", "here", "--json"]) == 0
-    first = capsys.readouterr().out
+    first = json.loads(capsys.readouterr().out)
     assert main(["run", "small.yaml", "--out", "here", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert out == first
+    assert json.loads(out) == {**first, "reused": True}
     assert "This run is already finished; its scores are reused" in err
     assert main(["run", "small.yaml", "--out", "here", "--force"]) == 0
     assert "reused" not in capsys.readouterr().err

@@ -302,7 +302,7 @@ def test_a_lifecycle_hook_that_fails_loses_no_run(folder: Path, hook: str, train
     record = finished(capsys, "out", *training)
     warning = f"the plugin 'faulty' ({file}) failed in gpttasks_{hook}; the run continues without it: KeyError: 'lost'"
     assert [text for text in record["warnings"] if "failed" in text] == [warning]
-    assert read_run("out").document == record
+    assert {**read_run("out").document, "reused": False} == record
     assert finished(capsys, "out", *training)["scores"] == record["scores"]
 
 
@@ -376,7 +376,10 @@ def test_predict_names_the_plugin_too(folder: Path, training: list[str], capsys)
     write(folder)
     finished(capsys, "out", *training)
     file = write(folder, "head answer", 2)
-    assert main(["predict", "out", "--input", "data/test.csv", "--plugin", "faulty.py"]) == 2
+    predict = ["predict", "out", "--input", "data/test.csv", "--plugin", "faulty.py"]
+    assert main(predict) == 2
+    assert "the plugin faulty changed since the run out was made" in capsys.readouterr().err
+    assert main([*predict, "--accept-changed", "plugin"]) == 2
     err = capsys.readouterr().err
     assert "Traceback" not in err
     assert f"the head 'pick' of the plugin 'faulty' ({file}) failed in answer(), on example" in err.splitlines()[-1]

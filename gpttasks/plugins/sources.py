@@ -1,0 +1,91 @@
+"""The source files of a plugin, and their digest."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..hashing import bytes_digest, content_digest
+from .registry import PluginRecord
+
+_INSTALLED = tuple(
+    {str(Path(path).resolve()) for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib")}
+)
+_SITE = ("site-packages", "dist-packages")
+
+
+def source_digest(plugin: PluginRecord) -> str:
+    """The SHA-256, in hex, of the names and contents of the plugin's Python files.
+
+    Modules that they import count too, if they belong neither to Python nor to an installed distribution: a helper
+    beside a plugin file, or a package that is not installed.
+    """
+    return content_digest([[name, bytes_digest(file.read_bytes())] for name, file in sorted(source_files(plugin))])
+
+
+def source_files(plugin: PluginRecord) -> list[tuple[str, Path]]:
+    """The plugin's Python files, with names that do not depend on where the plugin is."""
+    file = Path(plugin.origin)
+    if plugin.sha256 is not None and file.is_file():
+        named = {file.resolve(): ""}  # the file may be renamed
+    else:
+        named = {path.resolve(): name for path, name in _names(_module_files(plugin.package))}
+    queue = list(named)
+    while queue:
+        for module in _imports(queue.pop()):
+            for path, name in _names(_local_files(module)):
+                if path.resolve() not in named:
+                    named[path.resolve()] = name
+                    queue.append(path.resolve())
+    return [(name, path) for path, name in named.items()]
+
+
+def _names(files: list[Path]) -> Iterator[tuple[Path, str]]:
+    """The files, with their paths from the folder of their package."""
+    top = files[0].parent if files else Path()
+    for file in files:
+        yield file, file.relative_to(top).as_posix() if file.is_relative_to(top) else file.name
+
+
+def _module_files(module: str) -> list[Path]:
+    """The Python files of a top-level module or package; empty if it has none."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations:
+        return sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.py"))
+    return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
+
+
+@functools.cache
+def _local_files(module: str) -> list[Path]:
+    """The Python files of a module that nobody installed; empty for any other."""
+    if module in sys.stdlib_module_names or module == "gpttasks":
+        return []
+    files = _module_files(module)
+    return [] if any(_is_installed(file) for file in files) else files
+
+
+def _is_installed(file: Path) -> bool:
+    return any(part in _SITE for part in file.parts) or str(file.resolve()).startswith(_INSTALLED)
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """The top-level modules that a file imports, in functions too; without those of relative imports."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.partition(".")[0]
