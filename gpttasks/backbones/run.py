@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..component import Options, RecipePath
 from ..errors import BackboneError, FolderError
-from ..hashing import content_digest, files_digest
+from ..hashing import content_digest, file_digest, files_digest
 from ..plugins import Plugins, load_plugins
 from ..plugins.faults import create
 from ..plugins.recorded import recorded_plugins_named
@@ -121,6 +121,8 @@ class RunBackbone(Backbone):
         changes, self.unknown = compare(record.dependencies, now, self.options.accept_changed, kinds=kinds)
         # A plugin that is missing is either not needed, or its component is reported.
         self.changes = [change for change in changes if change.kind != "plugin" or change.now is not None]
+        if record.files.get(RECIPE) != file_digest(folder / RECIPE):  # people correct a path in it
+            self.unknown = [*self.unknown, f"{folder / RECIPE} is not the file that the run wrote"]
         refuse_changes(self.changes, f"the run {folder} was made", "run the recipe again with --force")
 
     def files(self, plugins: Plugins) -> dict[str, Path]:
@@ -230,7 +232,6 @@ def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = MOD
         raise FolderError(
             f"the run {folder} is {run.state}, expected a finished one", hint="run its recipe again to finish it"
         )
-    check_own_files(folder, run.record.files, (RECIPE,))
     if (folder / MODEL).is_dir():  # it replaces the backbone
         needed -= {"backbone"}
     return load_recipe(str(folder / RECIPE), [], plugins, needed)

@@ -102,8 +102,8 @@ def _predictions(
         raise DataError(f"there are no rows in {source}", hint="give a file with rows")
     _mention_cuts_and_blanks(predictions)
     changes = [change.since(f"the run {run} was made") for change in predictor.changes]
-    for change in changes:
-        say(f"warning: {change}")
+    for text in (*changes, *(f"not compared: {text}" for text in predictor.unknown)):
+        say(f"warning: {text}")
     return predictions, changes
 
 

@@ -62,6 +62,8 @@ class Predictor:
         what may differ from what the run was made with, such as ``base``.
     changes:
         what differs, and was accepted; known once there are predictions.
+    unknown:
+        what could not be compared, and why; known once there are predictions.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Predictor:
     ) -> None:
         self.folder, self.plugins, self.session, self.accepted = folder, plugins, session, tuple(accepted)
         self.changes: Sequence[Change] = ()
+        self.unknown: Sequence[str] = ()
         self.recipe = finished_recipe(folder, plugins, MODEL_KINDS | {"task", "head", "encoder"})
         self.task: Task = create(plugins, "task", self.recipe.task.name, self.recipe.task.options)
 
@@ -114,7 +117,7 @@ class Predictor:
     def _answers(self, session: Session, given: ExampleSet, rows: list[Row]) -> Iterator[Prediction]:
         with self._loaded(session, given, rows) as prepared:
             if isinstance(prepared.backbone, RunBackbone):
-                self.changes = prepared.backbone.changes
+                self.changes, self.unknown = prepared.backbone.changes, prepared.backbone.unknown
             asked = with_their_shots(prepared, given.examples)
             answered = answer_all(prepared.head, prepared.engine, given.examples, asked, what="predicting")
             for row, one in zip(rows, answered, strict=True):

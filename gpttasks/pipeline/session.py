@@ -147,8 +147,11 @@ class Session:
         with self.loaded(parts, device, precision) as run:
             yield run
 
-    def dependencies(self, recipe: Recipe) -> Dependencies:
-        """What a run of the recipe depends on now. The model is not loaded, and what cannot be read is ``missing``."""
+    def dependencies(self, recipe: Recipe, commit: str | None = None) -> Dependencies:
+        """What a run of the recipe depends on now, with this commit of a backbone on the Hub.
+
+        The model is not loaded, and what cannot be read is ``missing``.
+        """
         problem = None
         try:
             parts = self.parts(recipe)
@@ -156,7 +159,9 @@ class Session:
             data = parts.data_digests
         except (UserError, OSError) as error:
             data, problem = {}, one_line(error)
-        found = dependencies_of(recipe, self.plugins, self.create("backbone", recipe.backbone), data)
+        backbone = self.create("backbone", recipe.backbone)
+        backbone.pinned = commit
+        found = dependencies_of(recipe, self.plugins, backbone, data)
         if problem is not None:
             found.missing["data"] = problem
         return found

@@ -32,7 +32,7 @@ def run_stages(
     plugins: Plugins,
     folder: Path,
     prepare: Prepare,
-    dependencies: Callable[[], Dependencies],
+    dependencies: Callable[[str | None], Dependencies],
     *,
     force: bool = False,
     accepted: Collection[Kind] = (),
@@ -44,7 +44,7 @@ def run_stages(
     prepare:
         loads data and model; it calls its argument with the data, before it loads the model.
     dependencies:
-        returns what the run depends on now, without loading the model.
+        returns what the run depends on now, with this commit of a backbone on the Hub; the model is not loaded.
     accepted:
         the kinds of dependencies that may differ from those of a run that the folder holds.
 
@@ -55,7 +55,8 @@ def run_stages(
     digest = recipe_digest(recipe)
     with open_folder(folder, digest, force=force) as (opened, found):
         if found is not None and found.state == "finished":
-            return _reused(found, dependencies(), accepted)
+            before = found.record.dependencies
+            return _reused(found, dependencies(before and before.commit), accepted)
         run = ActiveRun(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path), accepted=accepted)
         if found is not None:
             run.seconds_before = found.record.time

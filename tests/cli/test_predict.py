@@ -29,6 +29,7 @@ class FakePredictor:
     cut_tokens = 0
     quoting = None
     changes = ()
+    unknown = ()
 
     def __init__(self, folder, plugins, accepted):
         assert accepted == ()
