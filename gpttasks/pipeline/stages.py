@@ -56,7 +56,7 @@ def run_stages(
     with open_folder(folder, digest, force=force) as (opened, found):
         if found is not None and found.state == "finished":
             before = found.record.dependencies
-            return _reused(found, dependencies(before and before.commit), accepted)
+            return _reused(found, dependencies(None if before is None else before.commit), accepted)
         run = ActiveRun(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path), accepted=accepted)
         if found is not None:
             run.seconds_before = found.record.time
