@@ -192,6 +192,12 @@ def time_left() -> str:
     return table(("", "time", *(f"after {share.replace('%', ' %')}" for share in shares)), rows)
 
 
+def identity() -> str:
+    """What it costs that a run knows what it depends on."""
+    rows = [(what, f"{1000 * seconds:,.1f} ms") for what, seconds in read("identity").items()]
+    return table(("", "time"), rows)
+
+
 def percent(share: float) -> str:
     """``95.2 %``."""
     return f"{100 * share:.1f} %"
@@ -285,6 +291,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "intervals": intervals,
     "versions": versions,
     "time left": time_left,
+    "identity": identity,
     "author's path": authors_path,
 }
 FRONT = {"results": front_page}

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from small_runs import run, write_reviews
+from wrong_metric import write_wrong
 
+import gpttasks
 from gpttasks.cli import main
 from gpttasks.errors import FolderError, Interrupted, UserError
 from gpttasks.pipeline.export import export_run
@@ -230,6 +232,21 @@ def test_a_run_that_a_plugin_stopped_takes_its_new_code(recipe, tmp_path):
     plugin.write_text(PLUGIN.replace("FAULT", "other = 1"))
     with pytest.raises(FolderError, match=r"the plugin plug changed since the run .* was finished"):
         run(recipe, "out", *mine, plugins=plugin)
+
+
+def test_the_code_of_a_metric_is_in_the_measure(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_wrong(tmp_path)
+    measures = []
+    for number, name in enumerate(("wrong.py", "moved.py", "moved.py")):
+        done = gpttasks.run("r.yaml", out=f"out{number}", plugins=name)
+        measures.append({key: score.measure for key, score in done.scores.items()})
+        if number == 0:
+            (tmp_path / "wrong.py").rename("moved.py")
+        (tmp_path / "moved.py").write_text((tmp_path / "moved.py").read_text() + "# changed\n" * number)
+    assert measures[0] == measures[1]
+    assert measures[1]["wrong"] != measures[2]["wrong"]
+    assert measures[1]["accuracy"] == measures[2]["accuracy"]
 
 
 def test_the_code_of_a_head_is_in_the_key_of_the_cache_and_in_the_way(recipe, tmp_path, monkeypatch):
