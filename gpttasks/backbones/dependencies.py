@@ -74,13 +74,13 @@ def _content(example: Example) -> list[object]:
     return [example.id, example.input_digest, example.group, *right]
 
 
-def code_of(uses: Iterable[tuple[str, str]], plugins: Plugins) -> dict[str, str]:
-    """The digests of the third-party plugins that registered some components, by the plugins' names.
+def code_of(uses: Iterable[tuple[str, str]], plugins: Plugins) -> list[str]:
+    """The sorted digests of the third-party plugins that registered some components.
 
     uses: kinds and names, such as ``("head", "choice")``.
     """
     owners = [plugins.owner(kind, name) for kind, name in uses]
-    return {owner.name: source_digest(owner) for owner in owners if owner.distribution != PROJECT}
+    return sorted({source_digest(owner) for owner in owners if owner.distribution != PROJECT})
 
 
 def components_of(recipe: Recipe) -> Iterator[tuple[str, Use]]:

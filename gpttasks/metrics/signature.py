@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
@@ -98,7 +98,7 @@ def measure_of(
     grouped: bool = False,
     library: str | None = None,
     overlap: bool = False,
-    code: Mapping[str, str] | None = None,
+    code: Sequence[str] | None = None,
 ) -> str:
     """The measure of a score: two scores compare exactly when theirs are equal.
 

@@ -207,7 +207,7 @@ def score_all(
     seed: int,
     overlap: bool = False,
     windows: bool = False,
-    code: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    code: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """The scores with their intervals and signatures, and each sample's statistics, by metric key.
 

@@ -137,7 +137,7 @@ def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) ->
     return CachedEngine(engine, model, file)
 
 
-def answering_code(run: ActiveRun, prepared: PreparedRun) -> dict[str, str]:
+def answering_code(run: ActiveRun, prepared: PreparedRun) -> list[str]:
     """The digests of the plugins whose code gives the replies, and what heads make of them."""
     kinds = ("backbone", "encoder", "head", "adaptation")
     named = [(kind, use.name) for kind, use in components_of(prepared.recipe) if kind in kinds]
