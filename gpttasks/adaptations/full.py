@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..model.tensors import check_finite
 from .base import Adaptation
 from .merge import merge_adapter
 
@@ -34,9 +33,7 @@ class Full(Adaptation):
         backbone.tokenizer.save(folder)
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
-        """Replace the weights with the trained ones. Raises BackboneError for weights that are not finite."""
+        """Replace the weights with the trained ones."""
         from ..model.folder import load_causal_lm
 
-        model = load_causal_lm(folder, str(backbone.device))
-        check_finite(model.state_dict(), folder)
-        backbone.replace_weights(model)
+        backbone.replace_weights(load_causal_lm(folder, str(backbone.device)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..backbones.dependencies import dependencies_of
 from ..backbones.run import RunBackbone
 from ..errors import Interrupted, full_disk, one_line
-from ..hashing import content_digest
 from ..plugins.faults import failed_plugin, fault_of_plugin
 from ..plugins.hookspecs import PROJECT, RunInfo
 from ..recipe import recipe_as_dict
@@ -141,8 +139,6 @@ class ActiveRun:
                 self.record.changes.append(change)
                 self.warn(change.since(event))
         self.record.dependencies, self.record.failed_plugin = now, None
-        identity = content_digest([self.record.id, self.record.digest, now.model_dump(mode="json")])
-        self.record.identities = [*(one for one in self.record.identities if one != identity), identity]
         self.save("running")
 
     def describe(self, prepared: PreparedRun) -> None:
@@ -244,7 +240,6 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
         name=recipe.name,
         folder=str(folder),
         digest=digest,
-        id=secrets.token_hex(8),
         seed=recipe.seed,
         data_seed=recipe.data_seed,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),

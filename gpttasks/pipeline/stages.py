@@ -12,7 +12,7 @@ from ..records.dependencies import Dependencies, Kind, compare, refuse_changes
 from ..records.folder import CHECKPOINTS, RECIPE, nothing_done, open_folder
 from ..records.own_files import check_own_files
 from ..records.run import Run, read_run
-from ..training.checkpoint import saved_step
+from ..training.checkpoint import LAST, saved_step
 from .active_run import ActiveRun, failures_recorded, new_record
 from .finish import finish
 from .parts import PreparedRun, RunParts
@@ -61,9 +61,9 @@ def run_stages(
         if found is not None:
             run.seconds_before = found.record.time
             if not nothing_done(opened.path):
-                for name in ("id", "identities", "dependencies", "changes", "failed_plugin"):
+                for name in ("dependencies", "changes", "failed_plugin"):
                     setattr(run.record, name, getattr(found.record, name))
-            run.resumed_from = saved_step(opened / CHECKPOINTS)
+            run.resumed_from = saved_step(opened / CHECKPOINTS / LAST)
         with failures_recorded(run):
             run.save("running")  # first, so that the folder is a run folder from its first file on
             opened.write_text(RECIPE, dump_recipe(recipe))

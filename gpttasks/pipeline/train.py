@@ -19,6 +19,7 @@ from ..model.folder import dtype_name
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
 from ..records.run import TrainingRecord, sides_cut
+from ..training.checkpoint import LAST, save_checkpoint
 from ..training.items import LazyItems
 from ..training.plan import different_items
 from ..training.trainer import Trainer, TrainerSettings, TrainingState
@@ -56,8 +57,8 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
         settings = _settings(run, prepared, accelerator, stop_requested)
         trainer = Trainer(lm, prepared.head, options, accelerator, settings, prepared.modules())
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
-        if trainer.checkpoints.any:
-            run.say(f"going on from {trainer.last_checkpoint.parent}")
+        if trainer.last_checkpoint.exists():
+            run.say(f"going on from {trainer.last_checkpoint}")
         work = expected_work(items, len(items), options).text
         run.say(f"training {trained:,} parameters on {len(items):,} items, in {work}")
         with kept_if_a_plugin_fails(trainer):
@@ -95,7 +96,8 @@ def kept_if_a_plugin_fails(trainer: Trainer) -> Iterator[None]:
         yield
     except PluginError:
         if trainer.state.step:
-            trainer.save()
+            state = asdict(trainer.state)
+            save_checkpoint(trainer.last_checkpoint, trainer.parameters, trainer.raw_optimizer, state)
         raise
 
 
@@ -231,6 +233,9 @@ def _settings(
         with time_left.paused():
             return _validate(prepared)
 
+    last = run.folder / CHECKPOINTS / LAST
+    if not last.exists():
+        run.folder.keep_events_until(0)
     best = validation.best if validation else None
     return TrainerSettings(
         seed=recipe.seed,
@@ -241,9 +246,6 @@ def _settings(
         best_is_higher=prepared.metrics[best].higher_is_better if best else True,
         tokens_per_batch=recipe.runtime.tokens_per_batch,
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
-        identity=run.record.identities[-1],
-        earlier_identities=run.record.identities[:-1],
-        warn=run.warn,
         resumed=run.folder.keep_events_until,
     )
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..backbones.run import RunBackbone
-from ..errors import BackboneError, FolderError
+from ..errors import BackboneError, FolderError, one_line
 from ..files import atomic_file
-from ..model.tensors import check_tensors, read_tensors
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RECIPE
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from ..encoders.base import Encoder
@@ -50,12 +51,21 @@ def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
 
     Raises BackboneError if the run has no encoder of this kind, or one of other sizes.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     file = check_encoder_of_run(encoder.name, backbone)
     modules = encoder.modules()
-    tensors, _ = read_tensors(file)
-    hint = "the encoder was trained with other options, or for a backbone of another hidden size"
-    check_tensors(tensors, modules.state_dict(), file, hint)
-    modules.load_state_dict(tensors)
+    try:
+        tensors = load_file(file)
+        if misfit := _misfit(tensors, modules.state_dict()):
+            raise BackboneError(
+                f"the encoder in {file} does not fit: {misfit}",
+                hint="it was trained with other options, or for a backbone of another hidden size",
+            )
+        modules.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise BackboneError(f"the encoder in {file} cannot be loaded: {one_line(error)}") from error
 
 
 def check_encoder_of_run(name: str, backbone: RunBackbone) -> Path:
@@ -68,6 +78,15 @@ def check_encoder_of_run(name: str, backbone: RunBackbone) -> Path:
             hint="choose an adaptation other than none, or a run with this encoder",
         )
     return file
+
+
+def _misfit(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
+    """The first tensor that is not there, is not expected or has another shape; None if all fit."""
+    for name in sorted({*found, *expected}):
+        got, needed = (str(list(some[name].shape)) if name in some else "nothing" for some in (found, expected))
+        if got != needed:
+            return f"{name} has the shape {got}, expected {needed}"
+    return None
 
 
 def load_head(head: Head, backbone: RunBackbone) -> None:
@@ -106,12 +125,15 @@ def tuned_by_run(backbone: Use, head: Head) -> bool:
 
 
 def _load_modules(head: Head, file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
     modules = head.modules()
     assert modules is not None
-    tensors, metadata = read_tensors(file)
     try:
-        trained_for = json.loads(metadata.get(FITS, "{}"))
-    except ValueError as error:
+        with safe_open(file, framework="pt") as opened:
+            trained_for = json.loads((opened.metadata() or {}).get(FITS, "{}"))
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError) as error:
         raise FolderError(f"{file} cannot be read: {error}") from error
     expected = json.loads(json.dumps(head.fits()))
     if trained_for != expected:
@@ -119,8 +141,10 @@ def _load_modules(head: Head, file: Path) -> None:
             f"the head in {file} was trained for {_in_words(trained_for)}, and this task has {_in_words(expected)}",
             hint="to train a new head on what the run learned, use gpttasks export RUN --merged DIR as the backbone",
         )
-    check_tensors(tensors, modules.state_dict(), file, "the head was trained for another backbone")
-    modules.load_state_dict(tensors)
+    try:
+        modules.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BackboneError(f"the head in {file} does not fit this backbone: {one_line(error)}") from error
 
 
 def _in_words(fits: dict[str, object]) -> str:

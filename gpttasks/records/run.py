@@ -240,10 +240,6 @@ class ShotRecord(Section):
 class RunRecord(Section):
     """The content of ``run.json``. What is not known yet is None, zero or empty.
 
-    id:
-        a random name of the run, which it keeps when it is resumed; empty in records of earlier versions.
-    identities:
-        digests of the id, the recipe and the dependencies, one more for each change that was let through.
     digest:
         the recipe's, SHA-256 in hex; ``seed`` and ``data_seed`` are the recipe's too.
     started:
@@ -270,8 +266,6 @@ class RunRecord(Section):
     name: str
     folder: str
     digest: str
-    id: str = ""
-    identities: list[str] = Field(default_factory=list)
     seed: int
     data_seed: int = 1
     started: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,8 @@ from ..heads.base import Head
 from ..item import Item, rows_of_items
 from ..model.causal_lm import CausalLM
 from ..progress import Progress
-from .checkpoint import LAST, trained_parameters, trained_tensors
+from .checkpoint import LAST, load_checkpoint, save_checkpoint, trained_parameters
 from .plan import Plan, learning_rate, micro_batches
-from .resume import Checkpoints
 
 if TYPE_CHECKING:
     import torch
@@ -34,9 +33,7 @@ class TrainerSettings:
     """The settings of the trainer in addition to the recipe's ``train`` section.
 
     checkpoints:
-        The folder for ``last.safetensors``, ``previous.safetensors`` and ``best.safetensors``.
-    identity, earlier_identities, warn:
-        See :class:`~gpttasks.training.resume.Checkpoints`.
+        The folder for ``last.safetensors`` and ``best.safetensors``.
     validate:
         Returns the metrics on the validation examples by key; None without validation.
     best_is_higher:
@@ -58,9 +55,6 @@ class TrainerSettings:
     best_is_higher: bool = True
     tokens_per_batch: int | None = None
     checkpoint_minutes: float = 10.0
-    identity: str = ""
-    earlier_identities: Collection[str] = ()
-    warn: Callable[[str], None] = print
 
 
 @dataclass
@@ -130,9 +124,6 @@ class Trainer:
             [group for group in groups if group["params"]], lr=options.learning_rate, betas=options.betas
         )
         self.optimizer = accelerator.prepare(self.raw_optimizer)
-        self.checkpoints = Checkpoints(
-            settings.checkpoints, settings.identity, settings.earlier_identities, settings.warn
-        )
         self.tokens_per_batch = settings.tokens_per_batch or default_tokens(str(backbone.device))
         self.state = TrainingState()
 
@@ -140,10 +131,6 @@ class Trainer:
     def last_checkpoint(self) -> Path:
         """The file of the latest state."""
         return self.settings.checkpoints / LAST
-
-    @property
-    def _trained(self) -> dict[str, torch.Tensor]:
-        return trained_tensors(self.backbone.model, self.modules)
 
     def fit(self, items: Sequence[Item]) -> TrainingState:
         """Train on the items, from the last checkpoint if there is one.
@@ -170,16 +157,16 @@ class Trainer:
                 self.state.owes_validation = self._validates_now(len(step))
                 if self.state.owes_validation:
                     self._validate()
-                    last_saved = self.save()
+                    last_saved = self._save()
                 elif time.monotonic() - last_saved > 60 * self.settings.checkpoint_minutes:
-                    last_saved = self.save()
+                    last_saved = self._save()
                 if self.settings.stop_asked() and not self._done():
-                    self.save()
+                    self._save()
                     raise Interrupted(
                         f"stopped after step {self.state.step}, {self._share():.0%} of the training; "
                         "the same command resumes it"
                     )
-        self.save()
+        self._save()
         self._restore_best()
         return self.state
 
@@ -223,11 +210,10 @@ class Trainer:
         return time.perf_counter() - began
 
     def _resume(self) -> None:
-        state = self.checkpoints.resume(self._trained, self.raw_optimizer)
-        if state is not None:
-            self.state = TrainingState(**state)
+        if self.last_checkpoint.exists():
+            self.state = TrainingState(**load_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer))
             self.state.resumed_at.append(self.state.step)
-        self.settings.resumed(self.state.step)
+            self.settings.resumed(self.state.step)
         self._began = time.monotonic() - self.state.seconds
 
     def _share(self) -> float:
@@ -295,7 +281,7 @@ class Trainer:
         return rate, norm
 
     def _diverged(self, message: str) -> RunFailed:
-        self.save()
+        self._save()
         return RunFailed(
             message,
             hint="lower train.learning_rate, set train.clip, or use runtime.precision=fp32; "
@@ -362,22 +348,22 @@ class Trainer:
         sign = 1 if self.settings.best_is_higher else -1
         if not math.isnan(value) and (state.best_value is None or sign * value > sign * state.best_value):
             state.best_value, state.best_step, state.bad_validations = value, state.step, 0
-            self.checkpoints.save_best(self._trained, state.step)
+            save_checkpoint(self.settings.checkpoints / "best.safetensors", self.parameters, None, {"step": state.step})
             return
         state.bad_validations += 1
         if validate.patience is not None and state.bad_validations >= validate.patience:
             state.stopped_early = True
             self.settings.log({"event": "early stop", "step": state.step, "best_step": state.best_step})
 
-    def save(self) -> float:
-        """Write a checkpoint; returns the time of the monotonic clock."""
+    def _save(self) -> float:
         self.state.seconds = time.monotonic() - self._began
-        self.checkpoints.save(self._trained, self.raw_optimizer, asdict(self.state))
+        save_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer, asdict(self.state))
         return time.monotonic()
 
     def _restore_best(self) -> None:
+        best = self.settings.checkpoints / "best.safetensors"
         if self.state.best_step is not None and self.state.best_step != self.state.step:
-            self.checkpoints.restore_best(self._trained, self.state.best_step)
+            load_checkpoint(best, self.parameters)
 
 
 def counts_of(items: Sequence[Item]) -> Counter[str]:
