@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from typing_extensions import Self
+
+from .trust import OWN_CODE, CodeOrigin
 
 if TYPE_CHECKING:
     from .declarations import Declaration
@@ -28,6 +31,8 @@ class Options(BaseModel):
     former_keys: ClassVar[Mapping[str, str]] = MappingProxyType({})
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
+    _code_origin: CodeOrigin = PrivateAttr(OWN_CODE)
+
     @model_validator(mode="wrap")
     @classmethod
     def _no_conversion(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
@@ -38,6 +43,21 @@ class Options(BaseModel):
             if isinstance(data, Mapping) and key in data and _is_converted(data[key], getattr(options, name)):
                 raise ValueError(f"{key}: got {data[key]!r}, which is not converted; write {getattr(options, name)!r}")
         return options
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def with_origin(options: AnyOptions, origin: CodeOrigin) -> AnyOptions:
+    """A copy of options that were written at ``origin``."""
+    copied = options.model_copy()
+    copied._code_origin = origin
+    return copied
+
+
+def origin_of(options: Any) -> CodeOrigin:
+    """Where a component's options were written; the user's own for a model that is no :class:`Options`."""
+    return options._code_origin if isinstance(options, Options) else OWN_CODE
 
 
 def _is_converted(raw: Any, value: Any) -> bool:
@@ -83,3 +103,11 @@ class Component:
 
     def __init__(self, options: BaseModel | None = None) -> None:
         self.options = self.Options() if options is None else options
+
+    def announce_code(self, code: Path | str, named_by: str) -> None:
+        """Call this before Python code that an option names is imported: a file, or a module by its name.
+
+        The code is listed on stderr. ``named_by`` says where it is named, as messages put it. Raises UserError if the
+        code came with a run folder, unless the user trusts it (``--trust-code``).
+        """
+        origin_of(self.options).announce(code, named_by)

@@ -23,4 +23,10 @@ PluginFiles: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="Load a Python file as a plugin; can be repeated."),
 ]
+TrustCode: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="Run Python code that a run folder brings or names; without it, that is refused."
+    ),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

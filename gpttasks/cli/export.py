@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .arguments import PluginFiles, RunName
+from .arguments import PluginFiles, RunName, TrustCode
 from .output import say
 
 
@@ -24,6 +24,7 @@ def export(
         typer.Option(help="The precision of the merged weights; by default fp32."),
     ] = None,
     plugin: PluginFiles = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Export the trained weights of a run for other tools.
 
@@ -37,7 +38,7 @@ def export(
 
     if precision and merged is None:
         raise UserError("--precision needs --merged")
-    folder = export_run(run, merged, load_plugins(plugin or []), precision or "fp32")
+    folder = export_run(run, merged, load_plugins(plugin or []), precision or "fp32", trust_code=trust_code)
     say(f"the {'merged model is' if merged else 'trained weights are'} in {folder}")
     if missing := left_out(run):
         say(f"not in {folder}: {', '.join(str(run / name) for name in missing)}; gpttasks predict {run} uses them")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, Problem, UserError
-from .arguments import AsJson, PluginFiles, RunName
+from .arguments import AsJson, PluginFiles, RunName, TrustCode
 from .output import aligned, counted, json_line, on_one_line, say
 from .prediction_files import check_columns, check_output, output_rows, write_rows
 
@@ -44,7 +44,9 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the rows and their answers to this .csv or .jsonl file.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the --output file if it exists.")] = False,
     plugin: PluginFiles = None,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> Mapping[str, Any]:
     """Answer new input with the model of a finished run.
@@ -56,8 +58,8 @@ def predict(
     Example: gpttasks predict runs/imdb-lora-0a1b2c3d4e5f "A film to remember."
     """
     _check_input(texts, source)
-    check_output(output, source)
-    predictions = _predictions(run, texts or [], source, plugin or [])
+    check_output(output, source, force=force)
+    predictions = _predictions(run, texts or [], source, plugin or [], trust_code)
     answered = output_rows(predictions)
     if output is not None:
         write_rows(answered, output)
@@ -80,13 +82,15 @@ def _check_input(texts: list[str] | None, source: Path | None) -> None:
         raise UserError(Problem(f"got {got}, expected texts or --input FILE", file="command line"))
 
 
-def _predictions(run: Path, texts: list[str], source: Path | None, plugins: list[Path]) -> list[Prediction]:
+def _predictions(
+    run: Path, texts: list[str], source: Path | None, plugins: list[Path], trust_code: bool
+) -> list[Prediction]:
     """The answers to the texts, or to the rows of the file. Raises DataError if there are no rows."""
     from ..pipeline.predict import Predictor
     from ..plugins import load_plugins
 
     loaded = load_plugins(plugins)
-    predictor = Predictor(run, loaded)
+    predictor = Predictor(run, loaded, trust_code=trust_code)
     rows = list(predictor.text_rows(texts) if source is None else _read(predictor, source, loaded.extensions.readers))
     check_columns(rows)
     predictions = list(predictor.predict(rows))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..adaptations.merge import merge_adapter
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
+from ..component import with_origin
 from ..errors import FolderError, RunFailed, UserError, full_disk
 from ..files import atomic_folder
 from ..model.folder import dtype_name, load_causal_lm, quiet_transformers
@@ -16,6 +17,7 @@ from ..model.same_model import TOLERANCE, largest_difference, release_weights, r
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS
 from ..records.run import read_run
 from ..runtime import Precision
+from ..trust import CodeOrigin
 from .session import Session
 
 if TYPE_CHECKING:
@@ -25,18 +27,27 @@ if TYPE_CHECKING:
     from ..plugins import Plugins
 
 
-def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: Precision = "fp32") -> Path:
+def export_run(
+    folder: Path,
+    merged: Path | None,
+    plugins: Plugins,
+    precision: Precision = "fp32",
+    *,
+    trust_code: bool = False,
+) -> Path:
     """The folder with the part of the backbone that the run trained: its ``adapter/`` or ``model/``, or a merged copy.
 
     merged:
         a new folder for a stock Hugging Face model with the adapter merged into the weights, and the tokenizer.
     precision:
         the precision of the merged weights; the merging itself is done in fp32.
+    trust_code:
+        whether Python code may be run that the run's recipe names or that lies in its folder.
 
     Raises UserError if nothing of the backbone was trained, FolderError if ``merged`` is not empty, and RunFailed if
     the merged model, loaded from disk, computes other numbers than the run's.
     """
-    recipe = finished_recipe(folder, plugins)
+    recipe = finished_recipe(folder, plugins, trust_code=trust_code)
     keeps: str | None = getattr(plugins.get("adaptation", recipe.adapt.name), "keeps", None)
     if keeps is None:
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
@@ -44,7 +55,7 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")
-    backbone = RunBackbone(RunOptions(path=str(folder)))
+    backbone = RunBackbone(with_origin(RunOptions(path=str(folder)), CodeOrigin(trusted=trust_code)))
     settings = LoadSettings(keep_master=True, plugins=plugins)
     with Session(plugins) as session, session.models.borrow(backbone, settings) as model:
         lm = model.backbone.lm

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..adaptations.none import NoAdaptation
 from ..backbones.run import MODEL_KINDS, RunBackbone, RunOptions, finished_recipe
+from ..component import with_origin
 from ..data.options import DataOptions
 from ..data.readers import Quoting
 from ..data.rows import Row
@@ -22,6 +23,7 @@ from ..tasks.reading import ExampleReader
 from ..tasks.shots import ShotPool
 from ..tasks.splits import ExampleSet
 from ..tasks.task import Task
+from ..trust import CodeOrigin
 from .answering import answer_all, with_their_shots
 from .check_examples import check_examples
 from .parts import PreparedRun
@@ -57,11 +59,16 @@ class Predictor:
 
     session:
         keeps the model in memory from one call of :meth:`predict` to the next; None loads it for each.
+    trust_code:
+        whether Python code may be run that the run's recipe names or that lies in its folder.
     """
 
-    def __init__(self, folder: Path, plugins: Plugins, session: Session | None = None) -> None:
-        self.folder, self.plugins, self.session = folder, plugins, session
-        self.recipe = finished_recipe(folder, plugins, MODEL_KINDS | {"task", "head", "encoder"})
+    def __init__(
+        self, folder: Path, plugins: Plugins, session: Session | None = None, *, trust_code: bool = False
+    ) -> None:
+        self.folder, self.plugins, self.session, self.trust_code = folder, plugins, session, trust_code
+        needed = MODEL_KINDS | {"task", "head", "encoder"}
+        self.recipe = finished_recipe(folder, plugins, needed, trust_code=trust_code)
         self.task: Task = create(plugins, "task", self.recipe.task.name, self.recipe.task.options)
 
     @property
@@ -114,9 +121,10 @@ class Predictor:
 
     def _loaded(self, session: Session, given: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
         """The run as the backbone of itself: nothing is trained, and the rows are what is scored, with its shots."""
+        options = with_origin(RunOptions(path=str(self.folder)), CodeOrigin(trusted=self.trust_code))
         recipe = self.recipe.model_copy(
             update={
-                "backbone": Use(name=RunBackbone.name, options=RunOptions(path=str(self.folder))),
+                "backbone": Use(name=RunBackbone.name, options=options),
                 "adapt": Use(name=NoAdaptation.name, options=NoAdaptation.Options()),
                 "train": None,
                 "data": self.recipe.data.model_copy(update={"too_long": "error"}),

@@ -21,19 +21,20 @@ def run(
     out: str | Path | None = None,
     force: bool = False,
     plugins: str | Path | Sequence[str | Path] = (),
+    trust_code: bool = False,
     **values: Any,
 ) -> Run:
     """Carry out a recipe: a path, or the name of a bundled one.
 
     ``overrides`` are like ``"train.epochs=2"``, ``values`` are overrides by keyword (``backbone="nano"``). ``plugins``
-    are files to load as plugins. Returns the finished run; a run that was finished before is not repeated. To keep the
+    are files to load as plugins. ``trust_code`` allows Python code that comes with a run folder. Returns the finished run; a run that was finished before is not repeated. To keep the
     model in memory for the next run, use :class:`gpttasks.Session`.
 
     Raises UserError for wrong input, RunFailed, and Interrupted on Ctrl-C.
     """
     files = [plugins] if isinstance(plugins, (str, Path)) else plugins
     with Session(load_plugins([Path(file) for file in files])) as session:
-        return session.run(recipe, *overrides, out=out, force=force, **values)
+        return session.run(recipe, *overrides, out=out, force=force, trust_code=trust_code, **values)
 
 
 def run_recipe(recipe: Recipe, plugins: Plugins, *, out: Path | None = None, force: bool = False) -> Run:

@@ -67,13 +67,19 @@ class Session:
             _set_threads(self._threads)
 
     def run(
-        self, recipe: str | Path, *overrides: str, out: str | Path | None = None, force: bool = False, **values: Any
+        self,
+        recipe: str | Path,
+        *overrides: str,
+        out: str | Path | None = None,
+        force: bool = False,
+        trust_code: bool = False,
+        **values: Any,
     ) -> Run:
         """Carry out a recipe; see :func:`gpttasks.run`."""
         from ..recipe import load_recipe, problems_placed
 
         changes = [*overrides, *(f"{key}={_as_yaml(value)}" for key, value in values.items())]
-        resolved = load_recipe(str(recipe), changes, self.plugins)
+        resolved = load_recipe(str(recipe), changes, self.plugins, trust_code=trust_code)
         with problems_placed(str(recipe), changes, self.plugins):
             return self.run_recipe(resolved, out=Path(out) if out else None, force=force)
 

@@ -19,7 +19,8 @@ class HarnessTaskOptions(Options):
 
     task: str = Field(description="the name of the task in the harness, such as hellaswag")
     include: RecipePath | list[RecipePath] | None = Field(
-        None, description="one or more folders with YAML files of tasks; Python code that they name is run"
+        None,
+        description="one or more folders with YAML files of tasks; Python code that they name is run, and listed before",
     )
     shots: int | None = Field(
         None,
@@ -40,8 +41,10 @@ class HarnessTask(Task):
     so that other heads can be trained on it. Their prompt is what the harness would show: shots that do not fit are
     dropped, then the document's own text is cut at its end; head ``lm-eval`` cuts at the beginning, as the harness.
 
-    A folder named with ``include`` may hold Python code (``!function``, ``class``), which is run: it is your own. Data
-    sets on the Hub are downloaded, as the task's description says; metrics that are code on the Hub are refused.
+    A folder named with ``include`` may hold Python code (``!function``, ``class``), which is named on stderr and run: it
+    is your own. Code that came with a run folder is refused without ``--trust-code``. Templates are rendered in a
+    sandbox. Data sets on the Hub are downloaded, as the task's description says; metrics that are code on the Hub are
+    refused.
     """
 
     name = "lm-eval"
@@ -60,7 +63,7 @@ class HarnessTask(Task):
         """The harness's task, with its data. Raises DataError for one that cannot be used."""
         include = self.options.include or []
         folders = [Path(folder) for folder in ([include] if isinstance(include, str) else include)]
-        return Harness(self.options.task, folders, self.options.shots, self.options.seed)
+        return Harness(self.options.task, folders, self.announce_code, self.options.shots, self.options.seed)
 
     def source(self) -> Source:
         """The harness's documents."""
