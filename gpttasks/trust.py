@@ -41,14 +41,11 @@ class CodeOrigin:
         Call this before the code is imported. Raises UserError if the code lies in a run folder, or the options that
         name it do, unless the user trusts it.
         """
-        folder = self.run_folder or (run_folder_of(code) if isinstance(code, Path) else None)
-        if folder is not None and not self.trusted:
-            raise UserError(
-                Problem(
-                    f"the Python code in {code} is not run: {named_by} names it, and that came with the run {folder}",
-                    hint=f"read the code; if you trust it, add {FLAG}",
-                )
-            )
+        inside = run_folder_of(code) if isinstance(code, Path) else None
+        if not self.trusted and (inside or self.run_folder):
+            whose = f"and it came with the run {inside}" if inside else f"for a recipe of the run {self.run_folder}"
+            message = f"the Python code in {code} is not run: {named_by} names it, {whose}"
+            raise UserError(Problem(message, hint=f"read the code; if you trust it, add {FLAG}"))
         print(f"gpttasks: the code in {code} is run, since {named_by} names it", file=sys.stderr)
 
 

@@ -13,18 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "gpttasks"
 # From the ground up; a module may import from its own floor and from those below.
 FLOORS = (
     {"errors", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
-    {
-        "component",
-        "hashing",
-        "files",
-        "generation_time",
-        "markdown",
-        "progress",
-        "runtime",
-        "allocator",
-        "scripts",
-        "trust",
-    },
+    {"component", "hashing", "files", "generation_time", "markdown", "progress", "runtime", "allocator"}
+    | {"scripts", "trust"},
     {"example", "requests", "answer", "answer_kinds", "declarations", "parallel"},
     {"data"},
     {"plugins", "tasks"},

@@ -27,8 +27,9 @@ def run(
     """Carry out a recipe: a path, or the name of a bundled one.
 
     ``overrides`` are like ``"train.epochs=2"``, ``values`` are overrides by keyword (``backbone="nano"``). ``plugins``
-    are files to load as plugins. ``trust_code`` allows Python code that comes with a run folder. Returns the finished run; a run that was finished before is not repeated. To keep the
-    model in memory for the next run, use :class:`gpttasks.Session`.
+    are files to load as plugins. ``trust_code`` allows Python code that comes with a run folder. Returns the finished
+    run; a run that was finished before is not repeated. To keep the model in memory for the next run, use
+    :class:`gpttasks.Session`.
 
     Raises UserError for wrong input, RunFailed, and Interrupted on Ctrl-C.
     """

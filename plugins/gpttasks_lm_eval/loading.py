@@ -186,7 +186,7 @@ def _is_downloaded(metric: Any) -> bool:
 def _downloaded(name: str, metric: str) -> DataError:
     return _unfit(
         name,
-        f"its metric {metric!r} is code that the harness would look for in a folder and download from the Hub",
+        f"its metric {metric!r} is code that the harness would download from the Hub or find in a folder",
         "copy its YAML into a folder of yours without that metric, and name the folder with task.include",
     )
 

@@ -20,7 +20,7 @@ class HarnessTaskOptions(Options):
     task: str = Field(description="the name of the task in the harness, such as hellaswag")
     include: RecipePath | list[RecipePath] | None = Field(
         None,
-        description="one or more folders with YAML files of tasks; Python code that they name is run, and listed before",
+        description="one or more folders with YAML files of tasks; Python code that they name is listed, then run",
     )
     shots: int | None = Field(
         None,
@@ -41,10 +41,10 @@ class HarnessTask(Task):
     so that other heads can be trained on it. Their prompt is what the harness would show: shots that do not fit are
     dropped, then the document's own text is cut at its end; head ``lm-eval`` cuts at the beginning, as the harness.
 
-    A folder named with ``include`` may hold Python code (``!function``, ``class``), which is named on stderr and run: it
-    is your own. Code that came with a run folder is refused without ``--trust-code``. Templates are rendered in a
-    sandbox. Data sets on the Hub are downloaded, as the task's description says; metrics that are code on the Hub are
-    refused.
+    A folder named with ``include`` may hold Python code (``!function``, ``class``), which is listed on stderr and then
+    run: it is your own. Code that came with a run folder is refused without ``--trust-code``. Templates are rendered
+    in a sandbox. Data sets on the Hub are downloaded, as the task's description says; metrics that are code on the Hub
+    are refused.
     """
 
     name = "lm-eval"

@@ -69,7 +69,7 @@ def samples(finished):
 def harness_of(folder, name, **options):
     from gpttasks_lm_eval.harness import Harness
 
-    harness = Harness(name, [Path(folder)], **options)
+    harness = Harness(name, [Path(folder)], lambda code, named_by: None, **options)
     harness.begin()
     return harness
 
