@@ -74,7 +74,7 @@ def test_code_in_a_run_folder_is_refused_whoever_names_it(run_folder):
 
 def test_code_that_a_run_names_is_refused_wherever_it_lies(run_folder, tmp_path):
     for code in (tmp_path / "elsewhere.py", "os.path"):
-        with pytest.raises(UserError, match="names it, for a recipe of the run .*; read the code; .* --trust-code"):
+        with pytest.raises(UserError, match=r"names it, for a recipe of the run .*; read the code; .* --trust-code"):
             CodeOrigin(run_folder).announce(code, "the task")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import Problem, RecipeError, did_you_mean
+from .aliases import too_much
 
 Location: TypeAlias = "tuple[str | int, ...]"
 """The path of a value: ``("score", "metrics", 1, "average")``; a number is the index of a list entry."""
@@ -167,14 +168,14 @@ class _Builder:
         self._open: list[Any] = []
 
     def compose(self, text: str) -> Any:
-        """The root node, None for an empty text. Raises RecipeError for a syntax error."""
+        """The root node, None for an empty text. Raises RecipeError for wrong syntax or too many aliases."""
         from ruamel.yaml import YAML
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
         from ruamel.yaml.reader import ReaderError
 
         self._yaml = YAML(typ="safe", pure=True)
         try:
-            return self._yaml.compose(text)
+            root = self._yaml.compose(text)
         except MarkedYAMLError as error:
             raise RecipeError(self._syntax_problem(error, text)) from error
         except ReaderError as error:
@@ -184,6 +185,12 @@ class _Builder:
             raise RecipeError(Problem(message, self.file, before.count("\n") + 1, column)) from error
         except (YAMLError, ValueError) as error:
             raise RecipeError(Problem(" ".join(str(error).split()), file=self.file)) from error
+        if root is not None and (found := too_much(root)):
+            node, message = found
+            mark = self._mark(node)
+            hint = "write the values out, or name fewer of them"
+            raise RecipeError(Problem(message, mark.file, mark.line, mark.column, hint=hint))
+        return root
 
     def build(self, node: Any, location: Location, key: Any = None) -> Any:
         """The value of a node at ``location``; ``key`` is the node of its key."""

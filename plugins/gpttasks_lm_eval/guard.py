@@ -59,12 +59,15 @@ def _install() -> None:
             return
         import lm_eval.api.task as task_module
         import lm_eval.tasks._yaml_loader as loader
+        import yaml
         from lm_eval import utils
 
         try:
             loader._mk_function_ctor = _announcing(loader._mk_function_ctor, Path(loader.__file__).resolve().parent)
             task_module.get_metric = _own_metrics_only(task_module.get_metric)
             utils.env = _sandbox(utils.env)
+            if loader._Base is yaml.FullLoader:  # it knows tags for Python objects
+                loader._Base = yaml.SafeLoader
         except AttributeError as error:
             message = f"this version of lm-evaluation-harness keeps its code elsewhere: {error}"
             raise PluginError(message, hint="pip install 'gpttasks[lm-eval]'") from error

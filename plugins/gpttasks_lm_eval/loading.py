@@ -20,6 +20,9 @@ OUTPUT_TYPES = ("multiple_choice", "loglikelihood", "loglikelihood_rolling", "ge
 SHOWN = 30
 """The most members of a group that a message lists."""
 
+MAX_CHARACTERS = 1_000_000
+"""The most characters that the aliases in a description may stand for."""
+
 _KEY = "task.task"
 _CACHES = {"__pycache__", ".ipynb_checkpoints"}
 
@@ -125,7 +128,8 @@ def _defined_in(include: Sequence[Path]) -> dict[str, Path]:
                 continue
             try:
                 node = yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                problems += _too_many_aliases(file, node)
+            except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
                 problems.append(_broken(file, error))
                 continue
             for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
@@ -141,6 +145,26 @@ def _broken(file: Path, error: Exception) -> Problem:
     reason = getattr(error, "problem", None) or first_line(error)
     place = {"line": mark.line + 1, "column": mark.column + 1} if mark else {}
     return Problem(f"cannot be read as YAML: {reason}", file=str(file), **place)
+
+
+def _too_many_aliases(file: Path, root: Any) -> Iterator[Problem]:
+    """A problem if the aliases of a description stand for too many characters."""
+    known: dict[int, int] = {}
+
+    def characters(node: Any) -> int:
+        """The characters of a node with its aliases expanded; those of an alias to itself do not count."""
+        if id(node) not in known:
+            known[id(node)] = 0
+            if isinstance(node.value, str):
+                known[id(node)] = 1 + len(node.value)
+            else:
+                inner = (child for item in node.value for child in (item if isinstance(item, tuple) else (item,)))
+                known[id(node)] = 1 + sum(characters(child) for child in inner)
+        return known[id(node)]
+
+    if root is not None and (total := characters(root)) > MAX_CHARACTERS + file.stat().st_size:
+        message = f"its aliases stand for {total:,} characters, expected at most {MAX_CHARACTERS:,}"
+        yield Problem(message, file=str(file), hint="write the values out, or name fewer of them")
 
 
 def _group(name: str, manager: Any) -> DataError:
