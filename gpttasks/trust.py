@@ -56,7 +56,7 @@ OWN_CODE = CodeOrigin()
 def run_folder_of(path: Path) -> Path | None:
     """The innermost run folder that a file or folder lies in, also through symbolic links; None if there is none."""
     for place in dict.fromkeys((path.absolute(), path.resolve())):
-        found = next((folder for folder in (place, *place.parents) if _is_run(folder)), None)
+        found = next((folder for folder in (place, *place.parents) if is_run_folder(folder)), None)
         if found is not None:
             return found
     return None
@@ -68,7 +68,8 @@ def origin_of_files(files: Iterable[str], *, trusted: bool) -> CodeOrigin:
     return CodeOrigin(next((folder for folder in folders if folder is not None), None), trusted)
 
 
-def _is_run(folder: Path) -> bool:
+def is_run_folder(folder: Path) -> bool:
+    """Whether a folder has a run's record, or its recipe beside other files that only runs have."""
     if (folder / RUN_RECORD).exists():
         return True
     return (folder / _RECIPE).is_file() and any((folder / name).exists() for name in _BESIDE_RECIPE)
