@@ -25,10 +25,11 @@ class HarnessTaskOptions(Options):
     shots: int | None = Field(
         None,
         ge=0,
+        le=1000,
         description="number of solved documents before each prompt, drawn by the harness; null uses the number in "
         "the task",
     )
-    seed: int = Field(1234, description="the seed of these draws; the default is that of the harness")
+    seed: int = Field(1234, ge=0, lt=2**32, description="the seed of these draws; the default is that of the harness")
 
 
 class HarnessTask(Task):
