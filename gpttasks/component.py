@@ -21,7 +21,8 @@ KINDS = ("task", "head", "metric", "backbone", "encoder", "adaptation", "baselin
 class Options(BaseModel):
     """The options of a component: a pydantic model that rejects unknown keys and values of the wrong type.
 
-    Numbers and booleans are not converted: ``true`` is not a number, and ``"3"`` is not an integer. A subclass has one
+    Numbers and booleans are not converted: ``true`` is not a number, and ``"3"`` is not an integer. Numbers are finite,
+    and integers have at most 64 bits. A subclass has one
     annotated field per option, with a ``description`` that ``gpttasks show`` prints.
 
     former_keys:
@@ -29,7 +30,7 @@ class Options(BaseModel):
     """
 
     former_keys: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True, allow_inf_nan=False)
 
     _code_origin: CodeOrigin = PrivateAttr(OWN_CODE)
 
@@ -40,6 +41,8 @@ class Options(BaseModel):
         options = handler(data)
         for name, field in cls.model_fields.items():
             key = field.alias or name
+            if isinstance(data, Mapping) and key in data and _is_beyond_sense(data[key]):
+                raise ValueError(f"{key}: got an integer of more than 64 bits, expected fewer digits")
             if isinstance(data, Mapping) and key in data and _is_converted(data[key], getattr(options, name)):
                 raise ValueError(f"{key}: got {data[key]!r}, which is not converted; write {getattr(options, name)!r}")
         return options
@@ -69,6 +72,15 @@ def _is_converted(raw: Any, value: Any) -> bool:
     if isinstance(value, dict) and isinstance(raw, dict):
         return any(_is_converted(raw[key], inner) for key, inner in value.items() if key in raw)
     return False
+
+
+def _is_beyond_sense(value: Any) -> bool:
+    """Whether there is an integer that no library can read as a number of 64 bits."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_beyond_sense, value))
+    if isinstance(value, dict):
+        return any(map(_is_beyond_sense, value.values()))
+    return isinstance(value, int) and abs(value) >= 2**63
 
 
 class PathMarker:

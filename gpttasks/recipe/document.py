@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +16,6 @@ Location: TypeAlias = "tuple[str | int, ...]"
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 # YAML 1.2 has neither dates nor merge keys: values that look like them are text.
 _TEXT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
-MAX_INTEGER = 2**63 - 1
-"""The greatest integer of a recipe: no library that reads one has greater ones."""
-
 _QUOTES_HINT = "text that begins with {{ needs quotes around it"
 
 
@@ -255,19 +251,10 @@ class _Builder:
             self.complain(node, "an escape from \\ud800 to \\udfff is not a character", hint="write it as \\U0001F600")
             return None
         try:
-            value = self._yaml.constructor.construct_object(node)
+            return self._yaml.constructor.construct_object(node)
         except ValueError:
             self.complain(node, f"{_shortened(node.value)} is not a valid {_short_tag(node)}")
             return None
-        if isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
-            message = f"got {_shortened(node.value)}, expected an integer from -2^63 + 1 to 2^63 - 1"
-            self.complain(node, message, hint="put quotes around it if it is text")
-            return None
-        if isinstance(value, float) and not math.isfinite(value):
-            message = f"got {_shortened(node.value)}, expected a finite number"
-            self.complain(node, message, hint="put quotes around it if it is text")
-            return None
-        return value
 
     def _mark(self, node: Any) -> Mark:
         if not self.positions:

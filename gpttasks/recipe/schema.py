@@ -94,7 +94,7 @@ class TrainOptions(Section):
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Field(strict=False)
     ] = Field((0.9, 0.999), description="the two momentum coefficients of AdamW")
     clip: float | None = Field(
-        1.0, ge=1e-9, le=1_000_000_000, description="the maximum norm of the gradient; null does not clip it"
+        1.0, ge=1e-12, le=1e12, description="the maximum norm of the gradient; null does not clip it"
     )
     dropout: bool = Field(
         False,
