@@ -14,6 +14,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter, safe_range
 
 from .limits import (
+    CALL,
     LOOP,
     SEARCH,
     charge,
@@ -52,7 +53,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
     def call(self, context: Context, function: Any, /, *arguments: Any, **named: Any) -> Any:
         """``function(...)`` in a template: it is charged before it is called, and for what it has made."""
         through = sum(map(went_through, (getattr(function, "__self__", None), *arguments)))
-        charge(steps=1 + through, characters=method_makes(function, (*arguments, *named.values())))
+        charge(steps=CALL + through, characters=method_makes(function, (*arguments, *named.values())))
         return made(super().call(context, function, *arguments, **named))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:

@@ -24,6 +24,8 @@ _MORE_PER_VALUE = 20
 """A large row allows this number of steps and characters more for each character and each value in it."""
 _MAX_BITS = 10_000
 """The bits of an integer that a template may compute."""
+CALL = 4
+"""The steps of a call, which takes as long as some turns of a loop."""
 _FAST = 1000
 """The number of characters that count as one step where a text is gone through."""
 
@@ -215,9 +217,13 @@ def charge_operator(operator: str, left: Any, right: Any) -> None:
 
 def percent_width(text: str, given: Any) -> int:
     """The characters that ``"%9d" % value`` makes at least."""
-    widths = [width for pair in _PERCENT.findall(text) for width in pair if width]
+    found = _PERCENT.findall(text)
+    widths = [width for pair in found for width in pair if width]
     stars = sum(abs(one) for one in given if isinstance(one, int)) if "*" in widths else 0
-    return stars + sum(_number(width) for width in widths if width != "*") + len(text)
+    named = [one for value in given if isinstance(value, Mapping) for one in value.values()]
+    texts = len(found) * max((len(one) for one in named if isinstance(one, (str, bytes))), default=0)
+    texts += sum(len(one) for one in given if isinstance(one, (str, bytes)))
+    return stars + sum(_number(width) for width in widths if width != "*") + len(text) + texts
 
 
 def spec_width(spec: str) -> int:
