@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from pathlib import Path
 
 SUFFIX = ".tmp"
 """While a file or folder is being written, its name begins with a dot and ends with this suffix."""
+
+_NAME_KEPT = 40
+"""The characters of a name that its temporary name repeats, so that a long name still has one."""
 
 
 def is_unfinished(path: Path) -> bool:
@@ -26,8 +30,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
-    aside.touch()
-    mode = aside.stat().st_mode
+    handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    mode = os.fstat(handle).st_mode
+    os.close(handle)
     aside.unlink()  # a block that writes nothing is an error
     try:
         yield aside
@@ -48,7 +53,6 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
-    shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
         yield aside
@@ -56,7 +60,9 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if file.is_file():
                 file.chmod(aside.stat().st_mode & 0o666)  # as the umask says, see atomic_file
                 _flush(file)
-        if target.exists():
+        if target.is_symlink():  # what it leads to is kept
+            target.unlink()
+        elif target.exists():
             shutil.rmtree(target)
         os.replace(aside, target)
     except BaseException:
@@ -72,7 +78,8 @@ def write_text(target: Path, text: str) -> None:
 
 
 def _aside(target: Path) -> Path:
-    return target.with_name(f".{target.name}{SUFFIX}")
+    """A new name beside ``target`` that cannot be guessed, so that nobody can put a symbolic link there before."""
+    return target.with_name(f".{target.name[:_NAME_KEPT]}.{secrets.token_hex(8)}{SUFFIX}")
 
 
 def _flush(path: Path) -> None:

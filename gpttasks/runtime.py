@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .errors import Problem, UserError
+from .errors import Problem, UserError, one_line
 
 
 def choose_device(device: str) -> str:
@@ -14,9 +14,9 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
-        reason = str(error).splitlines()[0]
+        torch.zeros(1, device=device).item()  # the device "meta" has tensors, but no numbers
+    except Exception as error:  # RuntimeError, AssertionError or ImportError, depending on the backend that torch lacks
+        reason = one_line(error).partition(". ")[0]  # the first of many sentences
         problem = Problem(f"{device!r} cannot be used: {reason}", key="runtime.device", hint="use auto or cpu")
         raise UserError(problem) from error
     return device

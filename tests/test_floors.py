@@ -24,6 +24,7 @@ FLOORS = (
         "runtime",
         "allocator",
         "scripts",
+        "trust",
         "user_cache",
     },
     {"example", "requests", "answer", "answer_kinds", "declarations", "parallel"},

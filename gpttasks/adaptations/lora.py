@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class LoraOptions(Options):
     """The most common LoRA options; ``peft`` takes all others."""
 
-    rank: int = Field(8, ge=1, description="the rank of the update matrices")
-    alpha: float = Field(16, gt=0, description="the update is scaled by alpha / rank")
+    rank: int = Field(8, ge=1, le=100_000, description="the rank of the update matrices")
+    alpha: float = Field(16, ge=1e-6, le=1_000_000, description="the update is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of the update")
     targets: str | list[str] = Field(
         "all-linear", description="all-linear, a list of module names, or a regular expression over their full names"

@@ -33,7 +33,7 @@ class HuggingFaceOptions(Options):
     path: RecipePath = Field(description="a Hub id, or a folder with config.json, *.safetensors and a tokenizer")
     revision: str | None = Field(None, description="the Hub revision: a branch, tag or commit")
     context: int | None = Field(
-        None, ge=8, description="the maximum number of tokens in a row; null uses the model's limit"
+        None, ge=8, le=100_000_000, description="the maximum number of tokens in a row; null uses the model's limit"
     )
 
 

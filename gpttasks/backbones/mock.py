@@ -59,8 +59,8 @@ class MockOptions(Options):
         description="the answers that are not in the script: from a hash of all preceding text; 1/256 per byte (and "
         "generated texts from a hash); or an error",
     )
-    seed: int = Field(1, description="the seed of the hash")
-    context: int = Field(4096, ge=8, description="the maximum number of bytes in a row")
+    seed: int = Field(1, ge=0, lt=2**32, description="the seed of the hash")
+    context: int = Field(4096, ge=8, le=100_000_000, description="the maximum number of bytes in a row")
 
     @model_validator(mode="after")
     def _has_a_script(self) -> MockOptions:

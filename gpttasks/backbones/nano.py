@@ -24,7 +24,9 @@ NANO_FOLDER = Path(__file__).parent / "nano_weights"
 class NanoOptions(Options):
     """How much of the context to use."""
 
-    context: int | None = Field(None, ge=8, description="the maximum number of tokens in a row; null uses all 512")
+    context: int | None = Field(
+        None, ge=8, le=100_000_000, description="the maximum number of tokens in a row; null uses all 512"
+    )
 
 
 class Nano(LocalBackbone):

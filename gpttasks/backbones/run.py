@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ..component import Options, RecipePath
+from ..component import Options, RecipePath, origin_of
 from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, file_digest, files_digest
 from ..plugins import Plugins, load_plugins
@@ -70,7 +70,7 @@ class RunBackbone(Backbone):
 
         Raises FolderError for a folder that is not a finished run.
         """
-        self.recipe = finished_recipe(Path(self.options.path), plugins)
+        self.recipe = self._recipe_of_run(plugins)
         self._loaded = self._inner(self.recipe, plugins)
         if isinstance(self._loaded, RunBackbone):
             self._loaded.open(plugins)
@@ -151,7 +151,10 @@ class RunBackbone(Backbone):
 
     def underlying(self, plugins: Plugins) -> Backbone:
         """The backbone that the run's recipe names, or a model folder if the run has trained all weights."""
-        return self._inner(finished_recipe(Path(self.options.path), plugins), plugins).underlying(plugins)
+        return self._inner(self._recipe_of_run(plugins), plugins).underlying(plugins)
+
+    def _recipe_of_run(self, plugins: Plugins) -> Recipe:
+        return finished_recipe(Path(self.options.path), plugins, trust_code=origin_of(self.options).trusted)
 
     def _inner(self, recipe: Recipe, plugins: Plugins) -> Backbone:
         adaptation: Any = plugins.get("adaptation", recipe.adapt.name)
@@ -219,9 +222,12 @@ def _check_reproduced(folder: Path, digests: dict[str, str]) -> None:
         )
 
 
-def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = MODEL_KINDS) -> Recipe:
+def finished_recipe(
+    folder: Path, plugins: Plugins, needed: frozenset[str] = MODEL_KINDS, *, trust_code: bool = False
+) -> Recipe:
     """The recipe of a finished run; ``needed`` are the kinds of its components that will be used.
 
+    ``trust_code`` says whether Python code may be run that the recipe names or that lies in the folder.
     Raises FolderError if the folder is not a run, or the run is unfinished, and RecipeError for a component that is
     needed and whose plugin is missing.
     """
@@ -234,4 +240,4 @@ def finished_recipe(folder: Path, plugins: Plugins, needed: frozenset[str] = MOD
         )
     if (folder / MODEL).is_dir():  # it replaces the backbone
         needed -= {"backbone"}
-    return load_recipe(str(folder / RECIPE), [], plugins, needed)
+    return load_recipe(str(folder / RECIPE), [], plugins, needed, trust_code=trust_code)

@@ -27,8 +27,10 @@ class ScratchOptions(Options):
     config: dict[str, Any] = Field(
         default_factory=dict, description="the fields of the config of that type, as transformers names them"
     )
-    vocabulary: int = Field(4096, ge=300, description="the vocabulary size of the byte-level BPE tokenizer")
-    context: int = Field(512, ge=8, description="the maximum number of tokens in a row")
+    vocabulary: int = Field(
+        4096, ge=300, le=1_000_000, description="the vocabulary size of the byte-level BPE tokenizer"
+    )
+    context: int = Field(512, ge=8, le=1_000_000, description="the maximum number of tokens in a row")
 
 
 class Scratch(LocalBackbone):

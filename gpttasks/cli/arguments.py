@@ -31,4 +31,10 @@ AcceptChanged: TypeAlias = Annotated[
         help="What may have changed since the run was made: base, tokenizer, encoder, plugin, data or versions.",
     ),
 ]
+TrustCode: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="Run Python code that a run folder brings or names; without it, that is refused."
+    ),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

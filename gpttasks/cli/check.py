@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import Problem, UserError
-from .arguments import RECIPE_HELP, Changes, PluginFiles
+from .arguments import RECIPE_HELP, Changes, PluginFiles, TrustCode
 from .output import aligned, counted, say, use_text
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def check(
         bool, typer.Option("--schema", help="Print the JSON Schema of recipes on stdout, for editors, and stop.")
     ] = False,
     plugin: PluginFiles = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Check a recipe without running it.
 
@@ -53,7 +54,7 @@ def check(
     from ..pipeline.before_data import check_before_data
     from ..recipe import load_recipe, problems_placed
 
-    resolved = load_recipe(recipe, changes or [], plugins)
+    resolved = load_recipe(recipe, changes or [], plugins, trust_code=trust_code)
     with problems_placed(recipe, changes or [], plugins):
         check_before_data(resolved, plugins)
         say(_summary(resolved, plugins))

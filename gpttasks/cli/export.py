@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .arguments import AcceptChanged, PluginFiles, RunName
+from .arguments import AcceptChanged, PluginFiles, RunName, TrustCode
 from .output import say
 
 
@@ -25,6 +25,7 @@ def export(
     ] = None,
     plugin: PluginFiles = None,
     accept_changed: AcceptChanged = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Export the trained weights of a run for other tools.
 
@@ -40,7 +41,8 @@ def export(
     if precision and merged is None:
         raise UserError("--precision needs --merged")
     accepted = check_accepted((accept_changed or "").split(","))
-    folder = export_run(run, merged, load_plugins(plugin or []), precision or "fp32", accepted)
+    plugins = load_plugins(plugin or [])
+    folder = export_run(run, merged, plugins, precision or "fp32", accepted, trust_code=trust_code)
     say(f"the {'merged model is' if merged else 'trained weights are'} in {folder}")
     if missing := left_out(run):
         say(f"not in {folder}: {', '.join(str(run / name) for name in missing)}; gpttasks predict {run} uses them")

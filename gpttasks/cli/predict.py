@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DataError, Problem, UserError
-from .arguments import AcceptChanged, AsJson, PluginFiles, RunName
+from .arguments import AcceptChanged, AsJson, PluginFiles, RunName, TrustCode
 from .output import aligned, counted, json_line, on_one_line, say
 from .prediction_files import check_columns, check_output, output_rows, write_rows
 
@@ -44,8 +44,10 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the rows and their answers to this .csv or .jsonl file.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the --output file if it exists.")] = False,
     plugin: PluginFiles = None,
     accept_changed: AcceptChanged = None,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> Mapping[str, Any]:
     """Answer new input with the model of a finished run.
@@ -57,8 +59,9 @@ def predict(
     Example: gpttasks predict runs/imdb-lora-0a1b2c3d4e5f "A film to remember."
     """
     _check_input(texts, source)
-    check_output(output, source)
-    predictions, changes = _predictions(run, texts or [], source, plugin or [], accept_changed)
+    check_output(output, source, force=force)
+    accepted = (accept_changed or "").split(",")
+    predictions, changes = _predictions(run, texts or [], source, plugin or [], accepted, trust_code)
     answered = output_rows(predictions)
     if output is not None:
         write_rows(answered, output)
@@ -83,7 +86,12 @@ def _check_input(texts: list[str] | None, source: Path | None) -> None:
 
 
 def _predictions(
-    run: Path, texts: list[str], source: Path | None, plugins: list[Path], accept_changed: str | None
+    run: Path,
+    texts: list[str],
+    source: Path | None,
+    plugins: list[Path],
+    accept_changed: list[str],
+    trust_code: bool,
 ) -> tuple[list[Prediction], list[str]]:
     """The answers to the texts, or to the rows of the file, and what has changed since the run was made.
 
@@ -94,7 +102,7 @@ def _predictions(
     from ..records.dependencies import check_accepted
 
     loaded = load_plugins(plugins)
-    predictor = Predictor(run, loaded, accepted=check_accepted((accept_changed or "").split(",")))
+    predictor = Predictor(run, loaded, accepted=check_accepted(accept_changed), trust_code=trust_code)
     rows = list(predictor.text_rows(texts) if source is None else _read(predictor, source, loaded.extensions.readers))
     check_columns(rows)
     predictions = list(predictor.predict(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
@@ -20,8 +21,11 @@ PREDICTION = "prediction"
 SUFFIXES = (".csv", ".jsonl")
 
 
-def check_output(output: Path | None, source: Path | None) -> None:
-    """Raises UserError for an output file that cannot be written, before anything is loaded."""
+def check_output(output: Path | None, source: Path | None, *, force: bool) -> None:
+    """Raises UserError for an output file that cannot be written, before anything is loaded.
+
+    A file that exists is replaced only with ``force``, and anything else of that name never.
+    """
     if output is None:
         return
     if output.suffix.lower() not in SUFFIXES:
@@ -30,6 +34,12 @@ def check_output(output: Path | None, source: Path | None) -> None:
         raise UserError(Problem(f"the folder {output.parent} does not exist", key="--output"))
     if source is not None and source.exists() and output.exists() and output.samefile(source):
         raise UserError(Problem(f"{output} is also the input", key="--output", hint="choose another name"))
+    if os.path.lexists(output) and (output.is_symlink() or not output.is_file()):
+        kind = "a symbolic link" if output.is_symlink() else "not a file"
+        raise UserError(Problem(f"{output} exists and is {kind}", key="--output", hint="choose another name"))
+    if output.exists() and not force:
+        hint = "choose another name, or replace the file with --force"
+        raise UserError(Problem(f"{output} exists, and would be overwritten", key="--output", hint=hint))
 
 
 def check_columns(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .arguments import AcceptChanged, AsJson, Changes, PluginFiles, RecipeName
+from .arguments import AcceptChanged, AsJson, Changes, PluginFiles, RecipeName, TrustCode
 from .output import aligned, say, use_text
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Move an existing run folder aside and start again.")] = False,
     plugin: PluginFiles = None,
     accept_changed: AcceptChanged = None,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> Mapping[str, Any]:
     """Train and score a recipe.
@@ -41,7 +42,7 @@ def run(
     from ..records.folder import default_folder
 
     plugins = load_plugins(plugin or [])
-    resolved = load_recipe(recipe, changes or [], plugins)
+    resolved = load_recipe(recipe, changes or [], plugins, trust_code=trust_code)
     folder = out or default_folder(resolved)
     say(_announcement(resolved, folder))
     with problems_placed(recipe, changes or [], plugins):

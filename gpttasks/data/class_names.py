@@ -88,8 +88,8 @@ def names_in_card(folder: Path) -> ClassNames:
     for config in info if isinstance(info, list) else [info]:
         features = config.get("features") if isinstance(config, dict) else None
         for feature in features if isinstance(features, list) else ():
-            if isinstance(feature, dict) and (names := _in_card_feature(feature)):
-                found.setdefault(str(feature.get("name")), set()).add(names)
+            if isinstance(feature, dict) and _is_name(feature.get("name")) and (names := _in_card_feature(feature)):
+                found.setdefault(str(feature["name"]), set()).add(names)
     return _telling({column: names.pop() for column, names in found.items() if len(names) == 1})
 
 
@@ -99,12 +99,18 @@ def _in_card_feature(feature: Mapping[str, Any]) -> tuple[str, ...]:
         label = kind.get("class_label") if isinstance(kind, dict) else None
         names = label.get("names") if isinstance(label, dict) else None
         if isinstance(names, dict):
-            named = {int(number): str(name) for number, name in names.items() if str(number).isdigit()}
+            pairs = ((number, name) for number, name in names.items() if _is_name(number) and _is_name(name))
+            named = {int(number): str(name) for number, name in pairs if str(number).isdigit()}
             numbers = range(len(names))
             return tuple(named[number] for number in numbers) if named.keys() == set(numbers) else ()
         if isinstance(names, list):
-            return tuple(map(str, names))
+            return tuple(map(str, names)) if all(map(_is_name, names)) else ()
     return ()
+
+
+def _is_name(value: object) -> bool:
+    """Whether a value of YAML can be a name. A list can not, and aliases in it may stand for any number of values."""
+    return isinstance(value, (str, int, float))
 
 
 def joined_names(in_file: ClassNames, in_card: ClassNames, file: Path) -> ClassNames:

@@ -17,12 +17,18 @@ from ..requests import Generate, GenerateReply, Reply, Request
 from ..tokens.rows import row_with_answer
 from .text import TextHead
 
+LEAST_TEMPERATURE = 1e-4
+"""The lowest temperature at which logits can be divided by it in single precision."""
+
 
 class GenerateOptions(Options):
     """How text is written, and on what it is trained."""
 
     max_tokens: int = Field(
-        64, ge=1, description="the maximum number of tokens of an answer; the prompt is cut so that they fit"
+        64,
+        ge=1,
+        le=1_000_000,
+        description="the maximum number of tokens of an answer; the prompt is cut so that they fit",
     )
     stop: list[str] = Field(
         default_factory=list,
@@ -30,17 +36,22 @@ class GenerateOptions(Options):
         "White space and the separator in front of an answer do not end it",
     )
     temperature: float = Field(
-        0.0, ge=0, description="0 always takes the most likely token; above 0, tokens are sampled"
+        0.0, ge=0, le=100, description="0 always takes the most likely token; above 0, tokens are sampled"
     )
-    top_k: int | None = Field(None, ge=1, description="sample from this number of most likely tokens")
+    top_k: int | None = Field(None, ge=1, le=1_000_000, description="sample from this number of most likely tokens")
     top_p: float = Field(
         1.0, gt=0, le=1, description="sample from the smallest set of tokens with at least this total probability"
     )
     seed: int = Field(
-        1, description="the seed for sampling; each example's own seed is derived from it and the id of the example"
+        1,
+        ge=0,
+        lt=2**32,
+        description="the seed for sampling; each example's own seed is derived from it and the id of the example",
     )
-    beams: int = Field(1, ge=1, description="the number of beams; more than 1 is beam search")
-    length_penalty: float = Field(1.0, description="beams are ranked by log-probability / length ** length_penalty")
+    beams: int = Field(1, ge=1, le=1000, description="the number of beams; more than 1 is beam search")
+    length_penalty: float = Field(
+        1.0, ge=-100, le=100, description="beams are ranked by log-probability / length ** length_penalty"
+    )
     separator: str = Field(
         " ", description="the text between prompt and answer, unless one of them has white space there"
     )
@@ -54,6 +65,9 @@ class GenerateOptions(Options):
             raise ValueError(f"stop: got an empty text among {self.stop}, which would end every answer at once")
         if self.temperature == 0 and (self.top_k is not None or self.top_p < 1):
             raise ValueError("top_k and top_p: nothing is drawn at temperature 0; set a temperature")
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            got = f"got {self.temperature:g}, expected 0 or at least {LEAST_TEMPERATURE:g}"
+            raise ValueError(f"temperature: {got}: below, the most likely token is always drawn")
         if self.beams > 1 and self.temperature:
             raise ValueError(
                 f"beams: got {self.beams} with temperature {self.temperature}; beams draw nothing: write "

@@ -27,7 +27,7 @@ class LinearOptions(Options):
     """How the layer is trained, and what it reads."""
 
     lm_weight: float = Field(
-        0.0, ge=0, description="the weight of an additional language-modeling loss; GPT-1 used 0.5"
+        0.0, ge=0, le=1000, description="the weight of an additional language-modeling loss; GPT-1 used 0.5"
     )
     dropout: float = Field(
         0.0,

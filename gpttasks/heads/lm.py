@@ -22,6 +22,7 @@ class LanguageModelOptions(Options):
     stride: int | None = Field(
         None,
         ge=1,
+        le=1_000_000,
         description="the number of tokens that each window of a long text predicts, with as much context before "
         "them as fits; null uses windows that share one token. Only for scoring",
     )

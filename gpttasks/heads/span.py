@@ -38,9 +38,12 @@ class SpanOptions(Options):
     """How long passages are read, and which spans count."""
 
     overlap: int = Field(
-        64, ge=0, description="the number of tokens that a window of a long passage shares with the previous one"
+        64,
+        ge=0,
+        le=1_000_000,
+        description="the number of tokens that a window of a long passage shares with the previous one",
     )
-    max_tokens: int = Field(30, ge=1, description="the maximum number of tokens of an answer")
+    max_tokens: int = Field(30, ge=1, le=1_000_000, description="the maximum number of tokens of an answer")
     no_answer: bool = Field(
         False, description="whether a question may have no answer; the threshold is tuned on the validation examples"
     )

@@ -5,7 +5,8 @@
 
 Versions of the harness after 0.4.13 find the model through an entry point: ``lm-eval run --model gpttasks`` is enough.
 The command line is the harness's own. With ``--model gpttasks``, ``--model_args`` accepts ``path`` (a Hub id, a folder,
-``nano``, or a run of gpttasks), ``context``, ``precision``, ``device``, ``tokens_per_batch`` and ``sharing``.
+``nano``, or a run of gpttasks), ``context``, ``precision``, ``device``, ``tokens_per_batch``, ``sharing`` and
+``trust_code`` (run Python code that a run folder brings or names).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 from gpttasks_lm_eval.requests import generate_request, left_cuts, likelihood_request, longest_text
 
 from ..backbones.base import Backbone, LoadSettings
+from ..component import Options, with_origin
 from ..errors import UserError
 from ..example import Part, Prompt, as_prompt
 from ..hashing import seeded_hash
@@ -34,6 +36,7 @@ from ..progress import Progress
 from ..recipe.schema import RuntimeOptions, Use
 from ..records.run import RECORD
 from ..requests import Generate, GenerateReply, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
+from ..trust import CodeOrigin
 
 Answer = TypeVar("Answer")
 
@@ -53,6 +56,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
         seed: int = 1,
+        trust_code: bool = False,
         **unknown: Any,
     ) -> None:
         # batch_size and max_batch_size are ignored: they count rows, but batches here are made by tokens.
@@ -64,7 +68,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         self._open = ExitStack()  # kept open until the harness ends
         session = self._open.enter_context(Session())
         settings = LoadSettings(*session.set_up(runtime), plugins=session.plugins)
-        model = self._open.enter_context(session.models.borrow(_backbone(session, path, context), settings))
+        model = self._open.enter_context(session.models.borrow(_backbone(session, path, context, trust_code), settings))
         if model.backbone.lm is None:
             raise UserError(
                 f"--model_args: path: the backbone {model.backbone.name!r} is not a model in memory",
@@ -170,7 +174,7 @@ def _check_start(path: str, unknown: Mapping[str, Any]) -> None:
         )
 
 
-def _backbone(session: Session, path: str, context: int | None) -> Backbone:
+def _backbone(session: Session, path: str, context: int | None, trust_code: bool) -> Backbone:
     """The backbone for ``path``, as in a recipe: a registered name, a run, a Hub id or a folder; not loaded yet."""
     options: dict[str, Any] = {}
     name = path
@@ -180,7 +184,8 @@ def _backbone(session: Session, path: str, context: int | None) -> Backbone:
     if context is not None:
         options["context"] = context
     with _model_args_checked():
-        use = Use(name=name, options=session.plugins.get("backbone", name).Options(**options))
+        checked: Options = session.plugins.get("backbone", name).Options(**options)
+        use = Use(name=name, options=with_origin(checked, CodeOrigin(trusted=trust_code)))
     backbone: Backbone = session.create("backbone", use)
     return backbone
 

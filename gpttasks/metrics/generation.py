@@ -170,7 +170,7 @@ class Rouge(Metric):
 class DistinctOptions(Options):
     """The options of :class:`Distinct`."""
 
-    n: int = Field(2, ge=1, description="the length of the n-grams, in words")
+    n: int = Field(2, ge=1, le=1000, description="the length of the n-grams, in words")
 
 
 class Distinct(Metric):
@@ -212,7 +212,7 @@ class Distinct(Metric):
 class RepetitionOptions(Options):
     """The options of :class:`Repetition`."""
 
-    n: int = Field(4, ge=1, description="the length of the n-grams, in words")
+    n: int = Field(4, ge=1, le=1000, description="the length of the n-grams, in words")
 
 
 class Repetition(Metric):

@@ -81,7 +81,7 @@ class BleuOptions(TextMetricOptions):
         "exp", description="how n-gram orders without matches are smoothed"
     )
     smooth_value: float | None = Field(
-        None, ge=0, description="the number that is added, with floor (default 0.1) and add-k (default 1) only"
+        None, ge=0, le=1000, description="the number that is added, with floor (default 0.1) and add-k (default 1) only"
     )
     effective_order: bool = Field(
         False,
@@ -130,7 +130,7 @@ class ChrfOptions(TextMetricOptions):
 
     char_order: int = Field(6, ge=1, le=100, description="the maximum length of character n-grams")
     word_order: int = Field(0, ge=0, le=100, description="the maximum length of word n-grams; 2 gives chrF++")
-    beta: int = Field(2, ge=1, description="how many times more recall counts than precision")
+    beta: int = Field(2, ge=1, le=1000, description="how many times more recall counts than precision")
     lowercase: bool = Field(False, description="whether to ignore case")
     eps_smoothing: bool = Field(
         False, description="whether n-gram orders for which a text is too short count, as in chrF++.py, NLTK and Moses"

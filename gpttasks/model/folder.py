@@ -109,6 +109,11 @@ def check_folder(folder: Path) -> None:
             f"{folder} has the model type {config.get('model_type')!r}, which transformers does not know{code}",
             hint="gpttasks never runs code that comes with a model; use a model type that transformers has built in",
         )
+    if kernel := _hub_kernel(config):
+        raise BackboneError(
+            f"{config_file} names {kernel!r}, code on the Hub with which transformers would compute",
+            hint="gpttasks never runs code that comes with a model; remove the key, or write sdpa or eager",
+        )
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in folder.glob(pattern))
         weights = f"only pickle weights ({', '.join(pickles)})" if pickles else "no weights"
@@ -116,6 +121,21 @@ def check_folder(folder: Path) -> None:
             f"{folder} has {weights}, expected *.safetensors",
             hint="pickle files can run code when they are loaded; convert them with model.save_pretrained(folder)",
         )
+
+
+def _hub_kernel(config: object) -> str | None:
+    """The first kernel on the Hub that a config asks transformers for: a name with a slash under a key such as
+    ``attn_implementation``, of the model or of a part of it. None if there is none."""
+    if isinstance(config, list):
+        config = dict(enumerate(config))
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if str(key).endswith(("_implementation", "_implementation_internal")):
+            names = value.values() if isinstance(value, dict) else (value,)
+            if found := next((name for name in names if isinstance(name, str) and "/" in name), None):
+                return found
+        if found := _hub_kernel(value):
+            return found
+    return None
 
 
 def load_causal_lm(folder: Path, device: str = "cpu", dtype: str = "float32") -> PreTrainedModel:

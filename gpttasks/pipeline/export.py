@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..adaptations.merge import merge_adapter
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
+from ..component import with_origin
 from ..errors import FolderError, RunFailed, UserError, full_disk
 from ..files import atomic_folder
 from ..model.folder import dtype_name, load_causal_lm, quiet_transformers
@@ -17,6 +18,7 @@ from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS
 from ..records.own_files import check_own_files
 from ..records.run import read_run
 from ..runtime import Precision
+from ..trust import CodeOrigin
 from .session import Session
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ def export_run(
     plugins: Plugins,
     precision: Precision = "fp32",
     accepted: Sequence[Kind] = (),
+    *,
+    trust_code: bool = False,
 ) -> Path:
     """The folder with the part of the backbone that the run trained: its ``adapter/`` or ``model/``, or a merged copy.
 
@@ -42,11 +46,13 @@ def export_run(
         the precision of the merged weights; the merging itself is done in fp32.
     accepted:
         what may differ from what the run was made with, such as ``base``.
+    trust_code:
+        whether Python code may be run that the run's recipe names or that lies in its folder.
 
     Raises UserError if nothing of the backbone was trained, FolderError if ``merged`` is not empty, and RunFailed if
     the merged model, loaded from disk, computes other numbers than the run's.
     """
-    recipe = finished_recipe(folder, plugins)
+    recipe = finished_recipe(folder, plugins, trust_code=trust_code)
     keeps: str | None = getattr(plugins.get("adaptation", recipe.adapt.name), "keeps", None)
     if keeps is None:
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
@@ -55,7 +61,8 @@ def export_run(
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")
-    backbone = RunBackbone(RunOptions(path=str(folder), accept_changed=tuple(accepted)))
+    options = RunOptions(path=str(folder), accept_changed=tuple(accepted))
+    backbone = RunBackbone(with_origin(options, CodeOrigin(trusted=trust_code)))
     settings = LoadSettings(keep_master=True, plugins=plugins)
     with Session(plugins) as session, session.models.borrow(backbone, settings) as model:
         lm = model.backbone.lm

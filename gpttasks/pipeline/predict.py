@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..adaptations.none import NoAdaptation
 from ..backbones.run import MODEL_KINDS, RunBackbone, RunOptions, finished_recipe
+from ..component import with_origin
 from ..data.options import DataOptions
 from ..data.readers import Quoting
 from ..data.rows import Row
@@ -22,6 +23,7 @@ from ..tasks.reading import ExampleReader
 from ..tasks.shots import ShotPool
 from ..tasks.splits import ExampleSet
 from ..tasks.task import Task
+from ..trust import CodeOrigin
 from .answering import answer_all, with_their_shots
 from .check_examples import check_examples
 from .parts import PreparedRun
@@ -60,6 +62,8 @@ class Predictor:
         keeps the model in memory from one call of :meth:`predict` to the next; None loads it for each.
     accepted:
         what may differ from what the run was made with, such as ``base``.
+    trust_code:
+        whether Python code may be run that the run's recipe names or that lies in its folder.
     changes:
         what differs, and was accepted; known once there are predictions.
     unknown:
@@ -67,12 +71,20 @@ class Predictor:
     """
 
     def __init__(
-        self, folder: Path, plugins: Plugins, session: Session | None = None, accepted: Sequence[Kind] = ()
+        self,
+        folder: Path,
+        plugins: Plugins,
+        session: Session | None = None,
+        accepted: Sequence[Kind] = (),
+        *,
+        trust_code: bool = False,
     ) -> None:
-        self.folder, self.plugins, self.session, self.accepted = folder, plugins, session, tuple(accepted)
+        self.folder, self.plugins, self.session, self.trust_code = folder, plugins, session, trust_code
+        self.accepted = tuple(accepted)
         self.changes: Sequence[Change] = ()
         self.unknown: Sequence[str] = ()
-        self.recipe = finished_recipe(folder, plugins, MODEL_KINDS | {"task", "head", "encoder"})
+        needed = MODEL_KINDS | {"task", "head", "encoder"}
+        self.recipe = finished_recipe(folder, plugins, needed, trust_code=trust_code)
         self.task: Task = create(plugins, "task", self.recipe.task.name, self.recipe.task.options)
 
     @property
@@ -127,11 +139,11 @@ class Predictor:
 
     def _loaded(self, session: Session, given: ExampleSet, rows: list[Row]) -> AbstractContextManager[PreparedRun]:
         """The run as the backbone of itself: nothing is trained, and the rows are what is scored, with its shots."""
+        own = RunOptions(path=str(self.folder), accept_changed=self.accepted)
+        options = with_origin(own, CodeOrigin(trusted=self.trust_code))
         recipe = self.recipe.model_copy(
             update={
-                "backbone": Use(
-                    name=RunBackbone.name, options=RunOptions(path=str(self.folder), accept_changed=self.accepted)
-                ),
+                "backbone": Use(name=RunBackbone.name, options=options),
                 "adapt": Use(name=NoAdaptation.name, options=NoAdaptation.Options()),
                 "train": None,
                 "data": self.recipe.data.model_copy(update={"too_long": "error"}),

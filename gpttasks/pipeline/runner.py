@@ -22,20 +22,30 @@ def run(
     force: bool = False,
     plugins: str | Path | Sequence[str | Path] = (),
     accept_changed: Collection[str] = (),
+    trust_code: bool = False,
     **values: Any,
 ) -> Run:
     """Carry out a recipe: a path, or the name of a bundled one.
 
     ``overrides`` are like ``"train.epochs=2"``, ``values`` are overrides by keyword (``backbone="nano"``). ``plugins``
-    are files to load as plugins. Returns the finished run; a run that was finished before is not repeated, if what it
-    depends on is unchanged. ``accept_changed``: what may have changed under a run, such as ``["data"]``. To keep the
-    model in memory for the next run, use :class:`gpttasks.Session`.
+    are files to load as plugins. ``trust_code`` allows Python code that comes with a run folder. Returns the finished
+    run; a run that was finished before is not repeated, if what it depends on is unchanged. ``accept_changed``: what
+    may have changed under a run, such as ``["data"]``. To keep the model in memory for the next run, use
+    :class:`gpttasks.Session`.
 
     Raises UserError for wrong input, RunFailed, and Interrupted on Ctrl-C.
     """
     files = [plugins] if isinstance(plugins, (str, Path)) else plugins
     with Session(load_plugins([Path(file) for file in files])) as session:
-        return session.run(recipe, *overrides, out=out, force=force, accept_changed=accept_changed, **values)
+        return session.run(
+            recipe,
+            *overrides,
+            out=out,
+            force=force,
+            accept_changed=accept_changed,
+            trust_code=trust_code,
+            **values,
+        )
 
 
 def run_recipe(

@@ -76,13 +76,14 @@ class Session:
         out: str | Path | None = None,
         force: bool = False,
         accept_changed: Collection[str] = (),
+        trust_code: bool = False,
         **values: Any,
     ) -> Run:
         """Carry out a recipe; see :func:`gpttasks.run`."""
         from ..recipe import load_recipe, problems_placed
 
         changes = [*overrides, *(f"{key}={_as_yaml(value)}" for key, value in values.items())]
-        resolved = load_recipe(str(recipe), changes, self.plugins)
+        resolved = load_recipe(str(recipe), changes, self.plugins, trust_code=trust_code)
         with problems_placed(str(recipe), changes, self.plugins):
             folder = Path(out) if out else None
             return self.run_recipe(resolved, out=folder, force=force, accept_changed=accept_changed)

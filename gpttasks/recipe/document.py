@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import Problem, RecipeError, did_you_mean
+from .aliases import too_much
 
 Location: TypeAlias = "tuple[str | int, ...]"
 """The path of a value: ``("score", "metrics", 1, "average")``; a number is the index of a list entry."""
@@ -167,14 +168,14 @@ class _Builder:
         self._open: list[Any] = []
 
     def compose(self, text: str) -> Any:
-        """The root node, None for an empty text. Raises RecipeError for a syntax error."""
+        """The root node, None for an empty text. Raises RecipeError for wrong syntax or too many aliases."""
         from ruamel.yaml import YAML
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
         from ruamel.yaml.reader import ReaderError
 
         self._yaml = YAML(typ="safe", pure=True)
         try:
-            return self._yaml.compose(text)
+            root = self._yaml.compose(text)
         except MarkedYAMLError as error:
             raise RecipeError(self._syntax_problem(error, text)) from error
         except ReaderError as error:
@@ -184,6 +185,12 @@ class _Builder:
             raise RecipeError(Problem(message, self.file, before.count("\n") + 1, column)) from error
         except (YAMLError, ValueError) as error:
             raise RecipeError(Problem(" ".join(str(error).split()), file=self.file)) from error
+        if root is not None and (found := too_much(root)):
+            node, message = found
+            mark = self._mark(node)
+            hint = "write the values out, or name fewer of them"
+            raise RecipeError(Problem(message, mark.file, mark.line, mark.column, hint=hint))
+        return root
 
     def build(self, node: Any, location: Location, key: Any = None) -> Any:
         """The value of a node at ``location``; ``key`` is the node of its key."""
@@ -246,7 +253,7 @@ class _Builder:
         try:
             return self._yaml.constructor.construct_object(node)
         except ValueError:
-            self.complain(node, f"{node.value!r} is not a valid {_short_tag(node)}")
+            self.complain(node, f"{_shortened(node.value)} is not a valid {_short_tag(node)}")
             return None
 
     def _mark(self, node: Any) -> Mark:
@@ -269,6 +276,10 @@ class _Builder:
         elif "{{" in text[: mark.index].rpartition("\n")[2]:
             hint = _QUOTES_HINT
         return Problem(message, self.file, mark.line + 1, mark.column + 1, hint=hint)
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 def _short_tag(node: Any) -> str:

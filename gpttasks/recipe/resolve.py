@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..component import KINDS, Component, Options
+from ..component import KINDS, Component, Options, with_origin
 from ..data.options import DataOptions, SplitOptions
 from ..errors import PluginError, Problem, RecipeError, did_you_mean
 from ..plugins import Plugins, load_plugins
 from ..plugins.recorded import name_recorded_plugins
+from ..trust import RUN_RECORD, CodeOrigin, origin_of_files
 from .assemble import assemble
 from .document import Document, Location, find_recipe
 from .foreign_names import metric_hint
@@ -38,9 +39,6 @@ KEYS = ("name", "backbone", "encoder", "task", "head", "adapt", "train", "score"
 HUB_BACKBONE = "hf"
 """The backbone for names that are not registered: its option ``path`` is a Hub id or a folder."""
 
-RUN_RECORD = "run.json"
-"""The file that marks a folder as a run, whose backbone is :data:`RUN_BACKBONE`."""
-
 ALL_KINDS = frozenset(KINDS)
 
 _REQUIRED = {
@@ -58,12 +56,16 @@ def load_recipe(
     overrides: Iterable[str] = (),
     plugins: Plugins | None = None,
     needed: frozenset[str] = ALL_KINDS,
+    *,
+    trust_code: bool = False,
 ) -> Recipe:
     """The recipe in a file, or the bundled one of that name, with ``KEY=VALUE`` overrides applied.
 
     needed:
         the kinds of components that will be used. If a component of another kind cannot be resolved, because its
         plugin is missing or has changed, a stand-in with its name takes its place; using it is a PluginError.
+    trust_code:
+        whether Python code may be run that a recipe in a run folder names, or that lies in one.
 
     Raises RecipeError with every problem. Opens no files except the recipe and its task file. If the recipe of a run
     has a problem, it also opens the run's record, to name the plugins that the run was made with.
@@ -72,7 +74,7 @@ def load_recipe(
     file = find_recipe(str(name), plugins.recipes())
     document, problems = assemble(file, overrides)
     try:
-        recipe = _Resolver(document, plugins, needed).recipe()
+        recipe = _Resolver(document, plugins, needed, trust_code).recipe()
     except RecipeError as error:
         problems += error.problems
     if problems:
@@ -105,8 +107,11 @@ class UnresolvedOptions(Options):
 class _Resolver:
     """Resolves one document. A part that cannot be resolved is None, and ``problems`` holds the reason."""
 
-    def __init__(self, document: Document, plugins: Plugins, needed: frozenset[str] = ALL_KINDS) -> None:
+    def __init__(
+        self, document: Document, plugins: Plugins, needed: frozenset[str] = ALL_KINDS, trust_code: bool = False
+    ) -> None:
         self.needed = needed
+        self.trust_code = trust_code
         self.of_run = Path(document.file).with_name(RUN_RECORD).is_file()
         """Whether a run has written the document."""
         self.document = document
@@ -307,13 +312,21 @@ class _Resolver:
             if key in options:
                 options[key] = self._path(options[key], at, may_be_hub_id)
         try:
-            return self._checked(component.Options, options, location)
+            checked = self._checked(component.Options, options, location)
         except Exception as error:  # from a validator of the plugin
             message = (
                 f"the {component.kind} {component.name!r} failed on these options: {type(error).__name__}: {error}"
             )
             self.problems.append(self.document.problem(message, location))
             return None
+        return None if checked is None else with_origin(checked, self._origin(location))
+
+    def _origin(self, location: Location) -> CodeOrigin:
+        """Where the options at a location were written: in the recipe, and perhaps partly in a task file."""
+        at = len(location)
+        places = (place.value for where, place in self.document.places.items() if where[:at] == location)
+        files = {mark.file for mark in places if mark.line is not None}  # values of the command line have no line
+        return origin_of_files([self.document.file, *sorted(files)], trusted=self.trust_code)
 
     def _path(self, value: Any, location: Location, may_be_hub_id: bool = False) -> Any:
         """A path, or each of a list of paths, made absolute; other values are left to the check of their type."""

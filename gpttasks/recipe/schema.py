@@ -44,13 +44,20 @@ def default_key(metric: str, baseline: Use | None) -> str:
 class ValidateOptions(Section):
     """When to validate while training, and what to do about it."""
 
-    every: int | None = Field(None, ge=1, description="steps between validations; null validates once per epoch")
-    limit: int | None = Field(500, ge=1, description="number of validation examples to score; null scores all")
+    every: int | None = Field(
+        None, ge=1, le=1_000_000_000, description="steps between validations; null validates once per epoch"
+    )
+    limit: int | None = Field(
+        500, ge=1, le=1_000_000_000_000, description="number of validation examples to score; null scores all"
+    )
     best: str | None = Field(
         None, description="the key of the metric that decides which validated weights are kept; null keeps the last"
     )
     patience: int | None = Field(
-        None, ge=1, description="stop after this number of validations in a row without improvement; needs `best`"
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="stop after this number of validations in a row without improvement; needs `best`",
     )
 
     @model_validator(mode="after")
@@ -63,27 +70,40 @@ class ValidateOptions(Section):
 class TrainOptions(Section):
     """How to train."""
 
-    epochs: float | None = Field(1.0, gt=0, description="passes over the training examples; null if `steps` is given")
-    steps: int | None = Field(None, ge=1, description="number of optimiser steps, instead of `epochs`")
-    limit: int | None = Field(
-        None, ge=1, description="number of training examples to use, chosen by hash; null uses all"
+    epochs: float | None = Field(
+        1.0, ge=1e-6, le=1_000_000, description="passes over the training examples; null if `steps` is given"
     )
-    learning_rate: float = Field(2e-4, gt=0, le=100, description="the peak learning rate")
+    steps: int | None = Field(
+        None, ge=1, le=1_000_000_000, description="number of optimiser steps, instead of `epochs`"
+    )
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000_000_000,
+        description="number of training examples to use, chosen by hash; null uses all",
+    )
+    learning_rate: float = Field(2e-4, ge=1e-12, le=100, description="the peak learning rate")
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="how the learning rate changes after the warm-up"
     )
-    warmup: float = Field(0.05, ge=0, description="a fraction of all steps if below 1, otherwise a number of steps")
-    weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW, applied to matrices only")
+    warmup: float = Field(
+        0.05, ge=0, le=1_000_000_000, description="a fraction of all steps if below 1, otherwise a number of steps"
+    )
+    weight_decay: float = Field(0.0, ge=0, le=1000, description="weight decay of AdamW, applied to matrices only")
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Field(strict=False)
     ] = Field((0.9, 0.999), description="the two momentum coefficients of AdamW")
-    clip: float | None = Field(1.0, gt=0, description="the maximum norm of the gradient; null does not clip it")
+    clip: float | None = Field(
+        1.0, ge=1e-12, le=1e12, description="the maximum norm of the gradient; null does not clip it"
+    )
     dropout: bool = Field(
         False,
         description="train with the backbone's own dropout; its random numbers depend on the micro-batches, so "
         "runtime.tokens_per_batch then affects the result",
     )
-    tokens_per_step: int = Field(8192, ge=1, description="tokens per optimiser step, summed over all processes")
+    tokens_per_step: int = Field(
+        8192, ge=1, le=1_000_000_000, description="tokens per optimiser step, summed over all processes"
+    )
     # Pydantic's models have a method called validate, so the field must not.
     validate_: ValidateOptions | None = Field(
         None, alias="validate", description="validation during training; null does not validate"
@@ -120,7 +140,7 @@ class ScoreOptions(Section):
     """How to score."""
 
     split: Role = Field("test", description="the split to score, by its role")
-    shots: int = Field(0, ge=0, description="number of solved examples placed before every prompt")
+    shots: int = Field(0, ge=0, le=10_000, description="number of solved examples placed before every prompt")
     shots_from: Literal["train", "validation", "pool"] = Field(
         "train",
         description="the split the shots come from; `pool` holds them out of the scored split and does not score them, "
@@ -129,16 +149,18 @@ class ScoreOptions(Section):
     limit: int | None = Field(
         None,
         ge=1,
+        le=1_000_000_000_000,
         description="number of examples to score, chosen by hash; null scores all. Of whole texts, which `lm` reads in "
         "windows, the number of windows: the last text is cut",
     )
     metrics: tuple[MetricUse, ...] = Field(
         min_length=1, description="the metrics to compute; their keys must be unique"
     )
-    level: float = Field(0.95, gt=0, lt=1, description="the confidence level of the intervals")
+    level: float = Field(0.95, ge=0.01, le=0.9999, description="the confidence level of the intervals")
     resamples: int = Field(
         1000,
         ge=1,
+        le=100_000,
         description="number of bootstrap resamples per interval, of metrics whose interval is resampled; below "
         "50 / (1 - level), which is 1,000 at 95 %, the score says that they are few",
     )
@@ -152,7 +174,7 @@ class RuntimeOptions(Section):
     )
     device: str = Field("auto", pattern=r"^[a-z]+(:\d+)?$", description="`auto`, `cpu`, `cuda`, `cuda:0`, `mps`, ...")
     tokens_per_batch: int | None = Field(
-        None, ge=1, description="maximum tokens per forward pass; null finds a fast number"
+        None, ge=1, le=1_000_000_000, description="maximum tokens per forward pass; null finds a fast number"
     )
     sharing: bool = Field(
         True,
@@ -162,11 +184,14 @@ class RuntimeOptions(Section):
         True,
         description="reuse replies from a cache outside the run (GPTTASKS_CACHE, or the user's cache folder)",
     )
-    checkpoint_minutes: float = Field(10.0, gt=0, description="maximum minutes between checkpoints")
+    checkpoint_minutes: float = Field(10.0, ge=1e-6, le=1_000_000, description="maximum minutes between checkpoints")
     trackers: list[str] = Field([], description="trackers of Accelerate to log to, such as `tensorboard`")
-    threads: int | None = Field(None, ge=1, description="number of CPU threads; null lets PyTorch choose")
+    threads: int | None = Field(None, ge=1, le=1024, description="number of CPU threads; null lets PyTorch choose")
     processes: int | None = Field(
-        None, ge=1, description="the number of processes that torchrun must have started; null accepts any number"
+        None,
+        ge=1,
+        le=100_000,
+        description="the number of processes that torchrun must have started; null accepts any number",
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FolderError, full_disk
 from ..files import is_unfinished, write_text
+from ..trust import is_run_folder
 from .run import RECORD, Run, RunRecord, read_run
 
 if TYPE_CHECKING:
@@ -85,12 +87,12 @@ def read_events(folder: Path) -> Iterator[dict[str, Any]]:
 def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFolder, Run | None]]:
     """The folder for a run with this recipe digest, locked, and the run that it already holds, if any.
 
-    With ``force`` an existing folder is moved aside, to the same name with a number. Raises FolderError if another
-    process works in the folder, or if it holds another recipe's run or files that are not a run's.
+    With ``force`` a folder that holds a run is moved aside, to the same name with a number. Raises FolderError if
+    another process works in the folder, if it holds another recipe's run or files that are not a run's, or if a
+    symbolic link in it leads elsewhere: nothing is written through one.
     """
-    if force and path.exists():
-        with _locked(path):
-            path.rename(_free_name(path))
+    if force and path.is_dir() and _names(path) - {LOCK}:
+        _move_aside(path)
     if path.exists() and not path.is_dir():
         raise FolderError(f"{path} is a file", hint="give a folder with --out")
     try:
@@ -104,12 +106,56 @@ def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFo
         yield RunFolder(path), _existing(path, digest)
 
 
+def _names(path: Path) -> set[str]:
+    """The names in a folder, without what a killed process left half-written."""
+    return {entry.name for entry in path.iterdir() if not is_unfinished(entry)}
+
+
+def _move_aside(path: Path) -> None:
+    """Rename a folder that holds a run. Raises FolderError for another folder, and if it cannot be renamed."""
+    if not _holds_run(path):
+        message = f"{path} has files, but is not a run folder, and --force moves only a run aside"
+        raise FolderError(message, hint="give an empty or a new folder with --out")
+    if Path.cwd().is_relative_to(path.resolve()):
+        message = f"{path} cannot be moved aside, since the working directory is in it"
+        raise FolderError(message, hint="run the command in another folder")
+    with _locked(path):
+        aside = _free_name(path)
+        try:
+            Path(os.path.abspath(path)).rename(aside)
+        except OSError as error:
+            raise FolderError(f"{path} cannot be moved to {aside}: {error.strerror or error}") from error
+
+
+def _holds_run(path: Path) -> bool:
+    """Whether a folder holds a run, whose record may be damaged if the other files of a run are there."""
+    try:
+        document = json.loads((path / RECORD).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict) and str(document.get("schema")).startswith("gpttasks.run/"):
+        return True
+    return (path / RECIPE).is_file() and is_run_folder(path)
+
+
+def _refuse_links(path: Path, names: Iterable[str]) -> None:
+    """Raise FolderError if one of these files of a run folder is, or a folder of them holds, a symbolic link."""
+    for name in sorted(names):
+        entry = path / name
+        inside = entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else ()
+        for file in (entry, *inside):
+            if file.is_symlink():
+                message = f"{file} is a symbolic link, and a run writes only in its own folder"
+                raise FolderError(message, hint="remove the link, or put what it leads to in its place")
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     if not path.is_dir():
         raise FolderError(f"{path} is a file", hint="give a folder with --out")
+    _refuse_links(path, [LOCK])
     lock = FileLock(path / LOCK)
     try:
         lock.acquire(timeout=0)
@@ -130,12 +176,14 @@ def nothing_done(path: Path) -> bool:
 
 
 def _existing(path: Path, digest: str) -> Run | None:
-    names = {entry.name for entry in path.iterdir() if not is_unfinished(entry)}
+    names = _names(path)
     if names <= {LOCK}:
         return None
     if not (path / RECORD).exists():
         raise FolderError(f"{path} has files, but is not a run folder", hint="give an empty or a new folder with --out")
     run = read_run(path)
+    if run.state != "finished":
+        _refuse_links(path, names)
     if run.record.digest != digest and run.state != "finished" and names <= NOTHING_DONE:
         print(
             f"{path} held a run of another recipe that had not started its work; this run replaces it", file=sys.stderr
@@ -152,8 +200,8 @@ def _existing(path: Path, digest: str) -> Run | None:
 
 
 def _free_name(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+    path, number = Path(os.path.abspath(path)), 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.old-{number}")):
         number += 1
     return aside
 

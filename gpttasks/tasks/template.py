@@ -22,6 +22,7 @@ from ..errors import (
 from ..example import Part, Prompt, as_prompt
 from .extensions import Extensions, current_extensions
 from .filters import FilterFailed, PromptMarks, TemplateFilter, marking
+from .limits import LOOP, SEARCH, TooMuch, charged_filter, limited, mark_work
 from .own_text import BEGIN, END, mark_own_text, with_special_places, without_marks
 from .text_values import NotText, check_concatenations, decoded
 
@@ -60,6 +61,7 @@ class Template:
             tree = environment.parse(source)
             checked = environment.parse(source)
             check_concatenations(checked)
+            mark_work(checked)
             self._has_own_marks = mark_own_text(checked)
             self._template = environment.from_string(checked)
         except TemplateSyntaxError as error:
@@ -109,7 +111,7 @@ class Template:
         try:
             # What Template.render does, without making a mapping of the globals anew for each row.
             context = self._template.new_context({**self._globals, **values}, shared=True)
-            with marking(marks):
+            with marking(marks), limited(values):
                 return "".join(self._template.root_render_func(context))
         except UndefinedError as error:
             missing = sorted(self.columns - row.keys())
@@ -125,6 +127,9 @@ class Template:
             raise type(error)([_placed(row, problem) for problem in error.problems]) from error
         except GpttasksError:
             raise
+        except TooMuch as error:
+            hint = "show less, or prepare the data before: a template is not a program"
+            raise _failure(row, f"{self._line(error)} {error}", hint) from error
         except NotText as error:
             raise self._not_text(row, values, error) from error
         except SecurityError as error:
@@ -178,13 +183,15 @@ def _environment(extensions: Extensions) -> ImmutableSandboxedEnvironment:
     from .environment import PromptEnvironment  # Jinja takes a tenth of a second: only when there is a template
 
     environment = PromptEnvironment()
-    environment.filters.update({name: _as_jinja_filter(one) for name, one in extensions.filters.items()})
+    added = {name: _as_jinja_filter(one) for name, one in extensions.filters.items()}
+    environment.filters.update({name: charged_filter(name, function) for name, function in added.items()})
     return environment
 
 
 def filters() -> Mapping[str, Callable[..., Any]]:
     """The filters that a template may use, by name."""
-    return _environment(current_extensions()).filters
+    known = _environment(current_extensions()).filters
+    return {name: function for name, function in known.items() if name not in (LOOP, SEARCH)}
 
 
 def _as_jinja_filter(template_filter: TemplateFilter) -> Callable[..., object]:

@@ -95,7 +95,9 @@ class TrialRun:
         head: Head = component(component.Options.model_validate(options))
         measures = self.session.plugins.answer_kinds[head.gives].measures
         with _quietly():
-            predictions = list(Predictor(self.run.folder, self.session.plugins, self.session).predict(placed))
+            predictions = list(
+                Predictor(self.run.folder, self.session.plugins, self.session, trust_code=True).predict(placed)
+            )
         return [
             ({"value": one.value} if measures else {"text": one.text})
             | ({"scores": list(one.scores.values())} if one.scores else {})

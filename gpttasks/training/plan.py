@@ -41,7 +41,7 @@ class Plan:
     def total_items(self) -> int | None:
         """The items of all epochs; None if the training ends after a number of steps."""
         # Rounded first: 1.1 epochs of 10 items are slightly more than 11 in floating point, which must not become 12.
-        return None if self.epochs is None else math.ceil(round(self.epochs * self.items, 6))
+        return None if self.epochs is None else max(1, math.ceil(round(self.epochs * self.items, 6)))
 
     def estimate(self, lengths: Sequence[int]) -> tuple[int, int]:
         """The estimated number of steps and tokens of the training, from the lengths of some or all of its items.

@@ -16,6 +16,7 @@ from typing import Any
 from gpttasks import DataError, Part, Problem, Prompt, Row, Source
 
 from .example import HarnessExample
+from .guard import Announce
 from .loading import first_line, load_task
 
 _DOCUMENTS = {"train": "training_docs", "validation": "validation_docs", "test": "test_docs"}
@@ -36,11 +37,16 @@ class DocumentRow(Row):
 class Harness(Source):
     """A task of the harness: its splits as rows, each document's requests, and its filters and metrics.
 
+    announce:
+        called for each piece of Python code that the folders of ``include`` name, before it is imported.
+
     Raises DataError for a task that cannot be used, or not with ``shots`` shots (None: as many as the task says).
     """
 
-    def __init__(self, name: str, include: Sequence[Path] = (), shots: int | None = None, seed: int = 1234) -> None:
-        self.inner = load_task(name, include)
+    def __init__(
+        self, name: str, include: Sequence[Path], announce: Announce, shots: int | None = None, seed: int = 1234
+    ) -> None:
+        self.inner = load_task(name, include, announce)
         self.task_name = name
         has = {
             "train": self.inner.has_training_docs(),

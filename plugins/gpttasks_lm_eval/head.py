@@ -42,6 +42,8 @@ class HarnessHeadOptions(Options):
     )
     seed: int = Field(
         1,
+        ge=0,
+        lt=2**32,
         description="the seed for sampled texts; each example's own seed is derived from it and the id of the example",
     )
 

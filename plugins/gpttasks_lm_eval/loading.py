@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import inspect
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpttasks import DataError, PluginError, Problem, did_you_mean
+from gpttasks import DataError, GpttasksError, PluginError, Problem, did_you_mean
+
+from .guard import Announce, guarded, is_own_metric
 
 OUTPUT_TYPES = ("multiple_choice", "loglikelihood", "loglikelihood_rolling", "generate_until")
 SHOWN = 30
 """The most members of a group that a message lists."""
+
+MAX_CHARACTERS = 1_000_000
+"""The most characters that the aliases in a description may stand for."""
 
 _KEY = "task.task"
 _CACHES = {"__pycache__", ".ipynb_checkpoints"}
@@ -30,15 +33,20 @@ def require_harness() -> None:
         raise PluginError("lm-evaluation-harness is not installed", hint="pip install 'gpttasks[lm-eval]'")
 
 
-def load_task(name: str, include: Sequence[Path] = ()) -> Any:
+def load_task(name: str, include: Sequence[Path], announce: Announce) -> Any:
     """The harness's own object for its task ``name``, which a folder of ``include`` or the harness itself describes.
 
-    Its data are read, from the Hub if its description says so. The Python code that a description names is run, since
-    a folder of the user's holds the user's own code; the files that are run are named on stderr.
+    Its data are read, from the Hub if its description says so. ``announce`` is called for the Python code that a
+    description in a folder names, before it is imported, and may refuse it with a UserError.
 
     Raises DataError for a name, a folder, a file or a data set that cannot be used; PluginError without the harness.
     """
     require_harness()
+    with guarded(_once(announce), lambda metric: _downloaded(name, metric)):
+        return _loaded(name, include)
+
+
+def _loaded(name: str, include: Sequence[Path]) -> Any:
     defined = _defined_in(include)
     manager = _manager_with(name, include, defined)
     if name in manager.all_groups or name in manager.all_tags:
@@ -47,14 +55,26 @@ def load_task(name: str, include: Sequence[Path] = ()) -> Any:
     _refuse(name, config)
     try:
         (inner,) = manager.load(name)["tasks"].values()
+    except GpttasksError:
+        raise
     except Exception as error:  # whatever the harness, its data sets and the code of its tasks raise
         raise _unloadable(name, manager.task_index[name].yaml_path, config, error) from error
     if inner.OUTPUT_TYPE not in OUTPUT_TYPES:
         raise _unfit(name, f"it is of the type {inner.OUTPUT_TYPE!r}", f"these can be: {', '.join(OUTPUT_TYPES)}")
     _refuse(name, {"unsafe_code": getattr(inner, "UNSAFE_CODE", False)})
-    for file in _own_code(inner, include):
-        print(f"lm-eval: the code in {file} is run, since the task {name!r} names it", file=sys.stderr)
     return inner
+
+
+def _once(announce: Announce) -> Announce:
+    """``announce`` for each file or module only once: a description may name several functions of it."""
+    announced: set[Path | str] = set()
+
+    def call(code: Path | str, named_by: str) -> None:
+        if code not in announced:
+            announce(code, named_by)
+            announced.add(code)
+
+    return call
 
 
 @cache
@@ -76,6 +96,8 @@ def _manager_with(name: str, include: Sequence[Path], defined: Mapping[str, Path
     if name in defined:  # the manager leaves out, without a word, what it cannot read
         try:
             _own_manager().load(str(defined[name]))
+        except GpttasksError:
+            raise
         except Exception as error:
             raise _unloadable(name, defined[name], {}, error) from error
     if name in _own_manager().all_tasks:
@@ -106,7 +128,8 @@ def _defined_in(include: Sequence[Path]) -> dict[str, Path]:
                 continue
             try:
                 node = yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                problems += _too_many_aliases(file, node)
+            except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
                 problems.append(_broken(file, error))
                 continue
             for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
@@ -122,6 +145,26 @@ def _broken(file: Path, error: Exception) -> Problem:
     reason = getattr(error, "problem", None) or first_line(error)
     place = {"line": mark.line + 1, "column": mark.column + 1} if mark else {}
     return Problem(f"cannot be read as YAML: {reason}", file=str(file), **place)
+
+
+def _too_many_aliases(file: Path, root: Any) -> Iterator[Problem]:
+    """A problem if the aliases of a description stand for too many characters."""
+    known: dict[int, int] = {}
+
+    def characters(node: Any) -> int:
+        """The characters of a node with its aliases expanded; those of an alias to itself do not count."""
+        if id(node) not in known:
+            known[id(node)] = 0
+            if isinstance(node.value, str):
+                known[id(node)] = 1 + len(node.value)
+            else:
+                inner = (child for item in node.value for child in (item if isinstance(item, tuple) else (item,)))
+                known[id(node)] = 1 + sum(characters(child) for child in inner)
+        return known[id(node)]
+
+    if root is not None and (total := characters(root)) > MAX_CHARACTERS + file.stat().st_size:
+        message = f"its aliases stand for {total:,} characters, expected at most {MAX_CHARACTERS:,}"
+        yield Problem(message, file=str(file), hint="write the values out, or name fewer of them")
 
 
 def _group(name: str, manager: Any) -> DataError:
@@ -154,21 +197,22 @@ def _refuse(name: str, config: Mapping[str, Any]) -> None:
         raise _unfit(name, "it shows images or sounds", "only tasks of text can be used")
     for metric in () if config.get("process_results") else config.get("metric_list") or ():
         if _is_downloaded(metric):
-            raise _unfit(
-                name,
-                f"its metric {metric['metric']!r} is code that the harness would download from the Hub",
-                "copy its YAML into a folder of yours without that metric, and name the folder with task.include",
-            )
+            raise _downloaded(name, metric["metric"])
 
 
 def _is_downloaded(metric: Any) -> bool:
-    import lm_eval.api.metrics  # noqa: F401 - registers the harness's metrics
-    from lm_eval.api.registry import metric_registry
-
     name = metric.get("metric") if isinstance(metric, Mapping) else None
-    if not isinstance(name, str) or Path(name).is_absolute():  # a function is its file's path here
+    if not isinstance(name, str) or Path(name).is_absolute():  # a function is its file's path here; see guard.py
         return False
-    return metric.get("hf_evaluate") is True or name not in metric_registry
+    return metric.get("hf_evaluate") is True or not is_own_metric(name)
+
+
+def _downloaded(name: str, metric: str) -> DataError:
+    return _unfit(
+        name,
+        f"its metric {metric!r} is code that the harness would download from the Hub or find in a folder",
+        "copy its YAML into a folder of yours without that metric, and name the folder with task.include",
+    )
 
 
 def _unfit(name: str, reason: str, hint: str) -> DataError:
@@ -187,27 +231,6 @@ def _unloadable(name: str, file: Path | None, config: Mapping[str, Any], error: 
         return DataError(Problem(message, key=_KEY, hint=hint))
     message = f"the harness cannot load its task {name!r}: {type(error).__name__}: {reason}"
     return DataError(Problem(message, file=str(file)) if file else Problem(message, key=_KEY))
-
-
-def _own_code(inner: Any, include: Sequence[Path]) -> list[Path]:
-    """The files of Python in the folders that the task's functions come from."""
-    config = vars(inner.config)
-    shots = config.get("fewshot_config")
-    metrics = (value for metric in config.get("metric_list") or () for value in metric.values())
-    values = (type(inner), *config.values(), *(vars(shots).values() if shots else ()), *metrics)
-    folders = [folder.resolve() for folder in include]
-    files = {file for value in values if callable(value) for file in _source_file(value)}
-    return sorted(file for file in files if any(file.is_relative_to(folder) for folder in folders))
-
-
-def _source_file(function: Any) -> Iterator[Path]:
-    inner = getattr(function, "func", function)  # of a functools.partial
-    try:
-        file = inspect.getsourcefile(inspect.unwrap(inner))
-    except (TypeError, OSError):  # an object of a class, or what is built in
-        return
-    if file is not None:
-        yield Path(file).resolve()
 
 
 def first_line(error: Exception) -> str:

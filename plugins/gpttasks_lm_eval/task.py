@@ -19,15 +19,17 @@ class HarnessTaskOptions(Options):
 
     task: str = Field(description="the name of the task in the harness, such as hellaswag")
     include: RecipePath | list[RecipePath] | None = Field(
-        None, description="one or more folders with YAML files of tasks; Python code that they name is run"
+        None,
+        description="one or more folders with YAML files of tasks; Python code that they name is listed, then run",
     )
     shots: int | None = Field(
         None,
         ge=0,
+        le=1000,
         description="number of solved documents before each prompt, drawn by the harness; null uses the number in "
         "the task",
     )
-    seed: int = Field(1234, description="the seed of these draws; the default is that of the harness")
+    seed: int = Field(1234, ge=0, lt=2**32, description="the seed of these draws; the default is that of the harness")
 
 
 class HarnessTask(Task):
@@ -40,8 +42,10 @@ class HarnessTask(Task):
     so that other heads can be trained on it. Their prompt is what the harness would show: shots that do not fit are
     dropped, then the document's own text is cut at its end; head ``lm-eval`` cuts at the beginning, as the harness.
 
-    A folder named with ``include`` may hold Python code (``!function``, ``class``), which is run: it is your own. Data
-    sets on the Hub are downloaded, as the task's description says; metrics that are code on the Hub are refused.
+    A folder named with ``include`` may hold Python code (``!function``, ``class``), which is listed on stderr and then
+    run: it is your own. Code that came with a run folder is refused without ``--trust-code``. Templates are rendered
+    in a sandbox. Data sets on the Hub are downloaded, as the task's description says; metrics that are code on the Hub
+    are refused.
     """
 
     name = "lm-eval"
@@ -60,7 +64,7 @@ class HarnessTask(Task):
         """The harness's task, with its data. Raises DataError for one that cannot be used."""
         include = self.options.include or []
         folders = [Path(folder) for folder in ([include] if isinstance(include, str) else include)]
-        return Harness(self.options.task, folders, self.options.shots, self.options.seed)
+        return Harness(self.options.task, folders, self.announce_code, self.options.shots, self.options.seed)
 
     def source(self) -> Source:
         """The harness's documents."""

@@ -243,7 +243,7 @@ def test_a_classifier_without_training(folder: Path, capsys) -> None:
 def test_a_loss_that_is_no_number_is_status_1_and_names_the_step(folder: Path, tiny_gpt2_folder: Path, capsys) -> None:
     model = f"backbone={tiny_gpt2_folder}"
     text = refused(
-        capsys, model, "adapt=full", "train={learning_rate: 1, weight_decay: 1.0e+30, epochs: 9, clip: null}", status=1
+        capsys, model, "adapt=full", "train={learning_rate: 100, weight_decay: 1000, epochs: 9, clip: null}", status=1
     )
     assert "step" in text
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import sys
 from datetime import date, datetime
 from decimal import Decimal
@@ -31,7 +33,7 @@ class FakePredictor:
     changes = ()
     unknown = ()
 
-    def __init__(self, folder, plugins, accepted):
+    def __init__(self, folder, plugins, accepted=(), trust_code=False):
         assert accepted == ()
 
     def text_rows(self, texts):
@@ -232,11 +234,37 @@ def test_wrong_input_and_output(arguments, message, folder, capsys):
     assert sorted(folder.iterdir()) == before
 
 
-def test_an_output_that_cannot_be_written_is_status_1(folder, capsys):
-    (folder / "out.csv").mkdir()
+def test_an_output_that_cannot_be_written_is_status_1(folder, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.replace", full)
     assert main(["predict", "runs/x", "a film", "--output", "out.csv"]) == 1
     assert capsys.readouterr().err.startswith("out.csv cannot be written: ")
-    assert [path.name for path in folder.iterdir()] == ["out.csv"]
+    assert list(folder.iterdir()) == []
+
+
+def test_an_output_that_exists_is_replaced_only_with_force(folder, capsys):
+    (folder / "out.csv").write_text("precious")
+    assert main(["predict", "runs/x", "a film", "--output", "out.csv"]) == 2
+    message = (
+        "--output: out.csv exists, and would be overwritten; choose another name, or replace the file with --force"
+    )
+    assert capsys.readouterr().err == f"{message}\n"
+    assert (folder / "out.csv").read_text() == "precious"
+    assert main(["predict", "runs/x", "a film", "--output", "out.csv", "--force"]) == 0
+    assert "A FILM" in (folder / "out.csv").read_text()
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_an_output_that_is_no_file_is_never_replaced(force, folder, capsys):
+    (folder / "folder.csv").mkdir()
+    (folder / "link.csv").symlink_to("nowhere.csv")
+    for name, kind in (("folder.csv", "not a file"), ("link.csv", "a symbolic link")):
+        assert main(["predict", "runs/x", "a film", "--output", name, *force]) == 2
+        assert capsys.readouterr().err == f"--output: {name} exists and is {kind}; choose another name\n"
+    assert (folder / "link.csv").is_symlink()
+    assert not (folder / "nowhere.csv").exists()
 
 
 def test_a_folder_that_is_no_run(tmp_path, capsys):

@@ -129,3 +129,11 @@ def test_a_copy_of_a_row_keeps_all_but_the_values():
     assert (row, row.digest) == ({"a": 1}, digest)
     placed = Row({"a": 1}, file="x.csv", line=4).with_values({"b": 2})
     assert (placed, placed.file, placed.line, placed.place) == ({"a": 1, "b": 2}, "x.csv", 4, "x.csv:4")
+
+
+def test_names_that_are_lists_of_aliases_are_not_expanded(tmp_path):
+    lists = ["- &a0 [x, x, x]"] + [f"- &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
+    names = "\n".join(f"        {line}" for line in lists)
+    feature = "  - name: label\n    dtype:\n      class_label:\n        names:\n"
+    (tmp_path / "README.md").write_text(f"---\ndataset_info:\n  features:\n{feature}{names}\n---\n")
+    assert names_in_card(tmp_path) == {}

@@ -279,3 +279,12 @@ def test_the_harness_that_looks_for_models_finds_ours():
 
     (found,) = (point for point in entry_points(group="lm_eval.models") if point.name == "gpttasks")
     assert found.load().__name__ == "GpttasksLM"
+
+
+@needs_harness
+def test_aliases_that_stand_for_too_much_are_refused(refused, tmp_path):
+    lines = ["task: b", "a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    broken = written(tmp_path / "broken", "b.yaml", "\n".join(lines))
+    said = refused(f"task.include={broken}", "task.task=b")
+    assert f"{broken / 'b.yaml'}: its aliases stand for " in said

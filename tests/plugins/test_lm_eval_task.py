@@ -69,7 +69,7 @@ def samples(finished):
 def harness_of(folder, name, **options):
     from gpttasks_lm_eval.harness import Harness
 
-    harness = Harness(name, [Path(folder)], **options)
+    harness = Harness(name, [Path(folder)], lambda code, named_by: None, **options)
     harness.begin()
     return harness
 
@@ -260,7 +260,7 @@ def test_settings_of_generation_are_replaced_and_drawn_texts_repeated(model, fol
 
 def test_the_code_of_a_folder_is_named(model, folder, tmp_path, capsys):
     run(recipe(model, folder, "tiny-code"), tmp_path / "run")
-    assert f"lm-eval: the code in {folder / 'films.py'} is run" in capsys.readouterr().err
+    assert f"gpttasks: the code in {folder / 'films.py'} is run" in capsys.readouterr().err
 
 
 def test_the_measure_says_what_was_computed(model, folder, tmp_path):

@@ -35,7 +35,7 @@ NUMBER = st.floats(1e-12, 1e12)
 NAMES = st.from_regex(re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}\Z"), fullmatch=True)
 HUB_IDS = st.from_regex(re.compile(r"[a-z]{1,8}/[a-z]{1,8}\Z"), fullmatch=True)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpttasks.errors import RecipeError
-from gpttasks.recipe.document import find_recipe, parse_document, read_document
+from gpttasks.recipe.document import find_recipe, parse_document, parse_value, read_document
 
 BASE = Path("/base")
 
@@ -205,3 +205,49 @@ class TestFiles:
             find_recipe(str(tmp_path), {})
         with pytest.raises(RecipeError, match="cannot be read: Is a directory"):
             read_document(tmp_path)
+
+
+def laughs(levels: int, width: int = 9) -> str:
+    """A list of ``width ** levels`` entries, written with aliases."""
+    lines = [f"a0: &a0 [{', '.join(['x'] * width)}]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("levels", [7, 50, 2000])
+def test_aliases_are_counted_before_they_are_expanded(levels, tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        parse_document(laughs(levels), "a.yaml", tmp_path)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.column) == ("a.yaml", 5, 5)
+    assert "the aliases in this value stand for 66," in problem.message
+    assert "expected at most 10,000" in problem.message
+
+
+def test_mappings_keys_and_long_texts_count_too(tmp_path):
+    mappings = "a0: &a0 {b: c}\n" + "".join(
+        f"a{n}: &a{n} {{{', '.join(f'k{m}: *a{n - 1}' for m in range(9))}}}\n" for n in range(1, 8)
+    )
+    with pytest.raises(RecipeError, match=r"the aliases in this value stand for .* values"):
+        parse_document(mappings, "a.yaml", tmp_path)
+    long = f"a: &a {'x' * 20_000}\nb: [{', '.join(['*a'] * 60)}]\n"
+    with pytest.raises(RecipeError, match="stand for 1,180,000 characters, expected at most 1,000,000"):
+        parse_document(long, "a.yaml", tmp_path)
+
+
+def test_aliases_of_a_sensible_document_are_expanded(tmp_path):
+    document = parse_document(laughs(3), "a.yaml", tmp_path)
+    assert document.data["a2"] == [[["x"] * 9] * 9] * 9
+    labels = "names: &names [" + ", ".join(f"n{n}" for n in range(3000)) + "]\nlabels: *names\nother: *names\n"
+    assert len(parse_document(labels, "a.yaml", tmp_path).data["other"]) == 3000
+
+
+def test_an_alias_within_its_own_value_is_counted_once(tmp_path):
+    with pytest.raises(RecipeError, match="this alias is inside the value that it refers to"):
+        parse_document("a: &a [1, *a, *a]\n", "a.yaml", tmp_path)
+
+
+def test_aliases_on_the_command_line_are_counted(tmp_path):
+    items = ", ".join(["&a0 [x, x, x]"] + [f"&a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 20)])
+    with pytest.raises(RecipeError, match=r"score\.metrics: cannot read .* the aliases in this value stand for"):
+        parse_value(f"[{items}]", tmp_path, ("score", "metrics"), "command line")

@@ -224,7 +224,7 @@ def test_all_at_once_in_the_order_of_the_file():
         ("head: choice", "head: classifier\nseeds: 3", ["12:1: seeds: unknown key; did you mean 'seed'?"]),
         ("epochs: 2", "epochs: 2, steps: 3", ["13:27: train.steps: give epochs or steps, not both; with steps write"]),
         ("epochs: 2", "epochs: null", ["13:17: train.epochs: give epochs or steps, both are null"]),
-        ("epochs: 2", "epochs: 0", ["13:17: train.epochs: got 0, expected a number above 0"]),
+        ("epochs: 2", "epochs: 0", ["13:17: train.epochs: got 0, expected at least 1e-06"]),
         ("epochs: 2", "epochs: true", ["13:17: train.epochs: got true, expected a number"]),
         ("epochs: 2", 'epochs: "2"', ["13:17: train.epochs: got '2', expected a number"]),
         (

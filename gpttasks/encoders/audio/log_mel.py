@@ -27,13 +27,18 @@ QUIET = 1e-10
 class LogMelOptions(Options):
     """The options of the encoder ``log-mel``."""
 
-    sample_rate: int = Field(16000, ge=1000, description="samples per second; audio with another rate is resampled")
-    mels: int = Field(80, ge=1, description="the number of mel bands")
-    window: float = Field(0.025, gt=0, description="the length of a frame in seconds")
-    hop: float = Field(0.010, gt=0, description="the seconds from one frame to the next")
-    channels: int = Field(256, ge=1, description="the number of channels of the convolutions")
+    sample_rate: int = Field(
+        16000, ge=1000, le=1_000_000, description="samples per second; audio with another rate is resampled"
+    )
+    mels: int = Field(80, ge=1, le=1000, description="the number of mel bands")
+    window: float = Field(0.025, ge=0.001, le=10, description="the length of a frame in seconds")
+    hop: float = Field(0.010, ge=0.001, le=10, description="the seconds from one frame to the next")
+    channels: int = Field(256, ge=1, le=100_000, description="the number of channels of the convolutions")
     max_seconds: float = Field(
-        30.0, gt=0, description="the maximum length of audio in seconds; longer audio is an error and is never cut"
+        30.0,
+        ge=0.01,
+        le=1_000_000,
+        description="the maximum length of audio in seconds; longer audio is an error and is never cut",
     )
 
 

@@ -33,9 +33,12 @@ class PretrainedAudioOptions(Options):
     )
     revision: str | None = Field(None, description="the Hub revision: a branch, tag or commit")
     tune: bool = Field(False, description="train the encoder as well as the projector")
-    stack: int = Field(4, ge=1, description="the number of frames that are combined into one embedding")
+    stack: int = Field(4, ge=1, le=1000, description="the number of frames that are combined into one embedding")
     max_seconds: float = Field(
-        30.0, gt=0, description="the maximum length of audio in seconds; longer audio is an error and is never cut"
+        30.0,
+        ge=0.01,
+        le=1_000_000,
+        description="the maximum length of audio in seconds; longer audio is an error and is never cut",
     )
 
 
