@@ -19,7 +19,7 @@ class Watch:
 def test_one_process_reports_for_all():
     """Of 10 requests, 3 are its own, and the others do as much at the same time."""
     watch = Watch()
-    report = _ForAll(watch, 3, 10)
+    report = _ForAll(watch, 3, 10, range(4))
     report.prompts_read(50)
     for _ in range(3):
         report(1, 7)
