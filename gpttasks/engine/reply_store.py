@@ -23,6 +23,9 @@ from .reply_text import checksum
 LIVE_SECONDS = 600.0
 """A process counts as live if it has reported within this time."""
 
+OTHER_FILES_KEPT = 30 * 86_400.0
+"""The seconds for which the files of other versions, and damaged ones, stay in the cache's folder."""
+
 KEPT_FRACTION = 0.9
 """The fraction of the limit to which a file is shortened, so that not every transaction has to remove replies."""
 
@@ -118,10 +121,12 @@ class ReplyStore:
         """This process has all of its replies: they may be removed from the file now."""
         self._with_file(lambda connection: connection.execute("DELETE FROM live WHERE id = ?", (self._id,)))
         self.shorten()
+        if self.private:
+            remove_other_files(self.file, OTHER_FILES_KEPT)
 
     def shorten(self) -> None:
         """Remove the oldest replies if the file is above its limit, but none that a live process needs."""
-        if self.limit is not None:
+        if self.limit is not None and self.problem is None:
             self._with_file(lambda connection: _shorten(connection, self.limit or 0))
 
     def clear(self) -> int:
@@ -211,6 +216,22 @@ def make_private(file: Path) -> None:
 def is_reply_file(path: Path) -> bool:
     """Whether a file in the cache's folder was made by the cache, of this or another version."""
     return path.name.startswith("replies-") and ".sqlite" in path.name
+
+
+def other_files(file: Path) -> list[Path]:
+    """The files beside the cache file that damage or another version of gpttasks has left."""
+    own = {file.name, f"{file.name}-wal", f"{file.name}-shm"}
+    if not file.parent.is_dir():
+        return []
+    return sorted(path for path in file.parent.iterdir() if is_reply_file(path) and path.name not in own)
+
+
+def remove_other_files(file: Path, older_than: float = 0.0) -> None:
+    """Delete :func:`other_files` that were not changed for ``older_than`` seconds."""
+    for path in other_files(file):
+        with suppress(OSError):  # another process may have deleted it just now
+            if time.time() - path.stat().st_mtime >= older_than:
+                path.unlink()
 
 
 def set_aside(file: Path) -> Path:

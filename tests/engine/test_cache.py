@@ -5,7 +5,10 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+import stat
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,11 +19,11 @@ from small_runs import run, samples
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.engine import cache
-from gpttasks.engine.cache import CachedEngine, Pace, cache_file
+from gpttasks.engine.cache import CachedEngine, Pace, cache_file, cache_limit
 from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.reply_store import ReplyStore
 from gpttasks.engine.reply_text import REPLY_OF, reply_of, text_of
-from gpttasks.errors import RunFailed
+from gpttasks.errors import RunFailed, UserError
 from gpttasks.example import Media, Part, as_prompt
 from gpttasks.requests import (
     Cut,
@@ -396,7 +399,7 @@ def test_the_size_of_the_cache(monkeypatch, text, size):
 @pytest.mark.parametrize("text", ["big", "-5", "1e9", "5 PB", "\N{ARABIC-INDIC DIGIT FIVE}", "9" * 400])
 def test_a_size_that_is_not_one(monkeypatch, text):
     monkeypatch.setenv("GPTTASKS_CACHE_SIZE", text)
-    with pytest.raises(UserError, match="GPTTASKS_CACHE_SIZE is .*expected a size such as 500MB"):
+    with pytest.raises(UserError, match=r"GPTTASKS_CACHE_SIZE is .*expected a size such as 500MB"):
         cache_limit()
 
 
