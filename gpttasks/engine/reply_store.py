@@ -109,9 +109,9 @@ class ReplyStore:
             connection.executemany(
                 "INSERT OR REPLACE INTO replies (key, reply, checksum, used) VALUES (?, ?, ?, ?)", rows
             )
+            self._shorten(connection)
 
         self._with_file(write)
-        self.shorten()
 
     def report_live(self) -> None:
         """Tell the other processes that this one is still working."""
@@ -119,15 +119,14 @@ class ReplyStore:
 
     def done(self) -> None:
         """This process has all of its replies: they may be removed from the file now."""
-        self._with_file(lambda connection: connection.execute("DELETE FROM live WHERE id = ?", (self._id,)))
-        self.shorten()
+
+        def end(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM live WHERE id = ?", (self._id,))
+            self._shorten(connection)
+
+        self._with_file(end)
         if self.private:
             remove_other_files(self.file, OTHER_FILES_KEPT)
-
-    def shorten(self) -> None:
-        """Remove the oldest replies if the file is above its limit, but none that a live process needs."""
-        if self.limit is not None and self.problem is None:
-            self._with_file(lambda connection: _shorten(connection, self.limit or 0))
 
     def clear(self) -> int:
         """Remove all replies but those that a live process needs; return the number of those removed."""
@@ -146,6 +145,12 @@ class ReplyStore:
 
         result: StoreState | None = self._with_file(state)
         return result
+
+    def _shorten(self, connection: sqlite3.Connection) -> None:
+        """Remove the oldest replies if the file is above its limit, but none that a live process needs."""
+        if self.limit is not None:
+            connection.commit()
+            _shorten(connection, self.limit)
 
     def _report(self, connection: sqlite3.Connection) -> None:
         connection.execute("INSERT OR REPLACE INTO live VALUES (?, ?, ?)", (self._id, self._began, time.time()))
@@ -267,8 +272,9 @@ def _size(connection: sqlite3.Connection) -> int:
 
 
 def _shorten(connection: sqlite3.Connection, limit: int) -> None:
-    if _size(connection) > limit:
-        _remove(connection, int(limit * KEPT_FRACTION))
+    while _size(connection) > limit:  # the bytes of a row are an estimate
+        if not _remove(connection, int(limit * KEPT_FRACTION)):
+            break
 
 
 def _remove(connection: sqlite3.Connection, wanted: int) -> int:
@@ -289,5 +295,5 @@ def _remove(connection: sqlite3.Connection, wanted: int) -> int:
         ages.append((age,))
     connection.executemany("DELETE FROM replies WHERE age = ?", ages)
     connection.commit()
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.executescript("PRAGMA incremental_vacuum")  # execute() would free a single page
     return len(ages)
