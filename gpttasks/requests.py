@@ -6,7 +6,7 @@ and cache requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -274,6 +274,7 @@ class Engine(Protocol):
         ``advance(requests, tokens)`` is called as requests are done, with their number and their tokens without
         padding. An engine that generates texts together calls it at each step: ``advance(1, 1)`` for each text that
         ends, and ``advance(0, number)`` for the others; and it tells :class:`WatchesPrompts` when a batch begins.
+        :class:`KeepsReplies` is given each reply as soon as it is final.
         """
         ...
 
@@ -289,3 +290,25 @@ class WatchesPrompts(Protocol):
     def prompts_read(self, tokens: int) -> None:
         """The prompts of a batch, of so many tokens, were read since the last call. Texts will now be generated."""
         ...
+
+
+@runtime_checkable
+class KeepsReplies(Protocol):
+    """An ``advance`` that also wants each reply as soon as it is final, so that an interruption loses little work.
+
+    An engine that does not report its replies is given fewer requests at a time.
+    """
+
+    def __call__(self, requests: int, tokens: int, /) -> None:
+        """See :meth:`Engine.answer`."""
+        ...
+
+    def finished(self, replies: Mapping[int, Reply]) -> None:
+        """These replies are final; the keys are the indices of their requests among those given to ``answer``."""
+        ...
+
+
+def report_finished(advance: Callable[[int, int], None] | None, replies: Mapping[int, Reply]) -> None:
+    """Give final replies to an ``advance`` that keeps them; see :class:`KeepsReplies`."""
+    if replies and isinstance(advance, KeepsReplies):
+        advance.finished(replies)

@@ -26,6 +26,7 @@ from ..requests import (
     Request,
     Rolling,
     RollingReply,
+    report_finished,
 )
 from ..tokens.byte_tokenizer import BYTES, ByteTokenizer
 from ..tokens.rows import TokenRow, rows_of_request
@@ -104,9 +105,10 @@ class Mock(Backbone):
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`. Raises BackboneError for an answer that is missing in the script."""
         replies: list[Reply] = []
-        for request in requests:
+        for index, request in enumerate(requests):
             reply, tokens = self._answer(request)
             replies.append(reply)
+            report_finished(advance, {index: reply})
             if advance:
                 advance(1, tokens)
         return replies

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 import typer.main
 
+from .cache import cache
 from .check import check
 from .export import export
 from .listing import list_names
@@ -24,7 +25,7 @@ def build() -> Any:
     # Plain help texts take a quarter of the time of rich ones.
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(gpttasks)
-    for verb in (run, check, predict, export, show):
+    for verb in (run, check, predict, export, show, cache):
         app.command()(verb)
     app.command("list")(list_names)
     new = typer.Typer(rich_markup_mode=None, help="Create a recipe or a plugin package.")

@@ -10,28 +10,37 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sqlite3
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import full_disk
-from ..hashing import bytes_digest
-from ..requests import Cut, Engine, GenerateReply, LogLikelihoodReply, ReadoutReply, Reply, Request, RollingReply
+from ..errors import Problem, UserError
+from ..requests import Engine, Reply, Request, WatchesPrompts
+from .reply_store import ReplyStore
+from .reply_text import json_value, reply_of, text_of
 
-VERSION = 6
+VERSION = 7
 """The version of the engines' numbers and of this file's layout. Raise it when either changes: older replies are then
 ignored."""
 
 SWITCH = "GPTTASKS_CACHE"
 """The environment variable that names the folder of the cache file; ``off`` disables the cache."""
 
-WRITTEN_AT_ONCE = 4096
-"""The default number of requests whose replies are written in one transaction."""
+SIZE = "GPTTASKS_CACHE_SIZE"
+"""The environment variable that sets the largest size of the cache file, such as ``500MB``."""
 
-_REPLIES = {kind.__name__: kind for kind in (LogLikelihoodReply, RollingReply, ReadoutReply, GenerateReply)}
+DEFAULT_SIZE = 1_000_000_000
+"""The largest size of the cache file in bytes, unless :data:`SIZE` sets another: some millions of replies."""
+
+KEPT_EVERY = 2.0
+"""The seconds after which finished replies are written: a kill loses what was finished since."""
+
+ASKED_AT_ONCE = 4096
+"""The most requests that the inner engine gets at once."""
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def cache_file() -> Path | None:
@@ -43,128 +52,181 @@ def cache_file() -> Path | None:
     return Path(named or Path(base, "gpttasks")).expanduser() / f"replies-{VERSION}.sqlite"
 
 
+def cache_limit() -> int:
+    """The largest size of the cache file in bytes. Raises UserError if ``GPTTASKS_CACHE_SIZE`` is not a size."""
+    text = os.environ.get(SIZE, "").strip()
+    if not text:
+        return DEFAULT_SIZE
+    size = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([KMGT]?B)?", text.upper(), re.ASCII)
+    if size is None:
+        expected = f"expected a size such as 500MB or {DEFAULT_SIZE // 10**9}GB"
+        raise UserError(Problem(f"{SIZE} is {text[:40]!r}, {expected}", hint=f"{SWITCH}=off disables the cache"))
+    return int(float(size[1]) * _UNITS["" if size[2] in (None, "B") else size[2]])
+
+
 class CachedEngine:
-    """Takes replies from the cache file, passes only the other requests to the inner engine, and stores its replies.
+    """Takes replies from a file, passes only the other requests to the inner engine, and stores its replies.
+
+    Replies are stored as soon as the engine has finished them, :data:`KEPT_EVERY` seconds after the last ones. An
+    engine that does not report them (see :class:`gpttasks.requests.KeepsReplies`) gets only as many requests at a time
+    as it answers within some seconds.
 
     model:
         everything that the replies depend on apart from the request, as JSON values.
+    file:
+        where the replies are, or the store itself.
+    at_once:
+        the most requests for the inner engine at first; as many as :data:`ASKED_AT_ONCE` as soon as it reports replies.
     hits, asked:
         the number of replies that came from the file, and the number of requests.
-    problem:
-        why the file cannot be used; None if it can. With a problem, every reply comes from the inner engine.
-    at_once:
-        the number of requests whose replies are written in one transaction; a kill loses at most that many.
+    damaged:
+        the number of replies in the file that were not as written, and were asked again.
     """
 
-    def __init__(self, inner: Engine, model: Mapping[str, Any], file: Path, at_once: int | None = None) -> None:
+    def __init__(
+        self, inner: Engine, model: Mapping[str, Any], file: Path | ReplyStore, at_once: int = ASKED_AT_ONCE
+    ) -> None:
         self.inner = inner
-        self.file = file
-        self.at_once = at_once or WRITTEN_AT_ONCE
-        self.hits = self.asked = 0
-        self.problem: str | None = None
+        self.store = file if isinstance(file, ReplyStore) else ReplyStore(file)
+        self.hits = self.asked = self.damaged = 0
+        self._pace = Pace(at_once)
         self._model = json.dumps([VERSION, model], sort_keys=True)
+
+    @property
+    def file(self) -> Path:
+        """Where the replies are."""
+        return self.store.file
+
+    @property
+    def problem(self) -> str | None:
+        """Why replies could not be stored, or were lost; None if all went well."""
+        return self.store.problem or self.store.set_aside
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`."""
-        replies: list[Reply] = []
-        for first in range(0, len(requests), self.at_once):
-            replies += self._answer_some(requests[first : first + self.at_once], advance)
-        return replies
-
-    def _answer_some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
         keys = [self.key(request) for request in requests]
-        known = self._read(keys)
-        missing = [index for index, key in enumerate(keys) if key not in known]
+        replies = self._known(keys, requests)
+        missing = [index for index, key in enumerate(keys) if key not in replies]
         self.asked += len(requests)
         self.hits += len(requests) - len(missing)
         if advance and len(missing) < len(requests):
             advance(len(requests) - len(missing), 0)
-        new_replies = self.inner.answer([requests[index] for index in missing], advance) if missing else []
-        new = {keys[index]: reply for index, reply in zip(missing, new_replies, strict=True)}
-        self._write(new)
-        return [known[key] if key in known else new[key] for key in keys]
+        first = 0
+        while first < len(missing):
+            some = missing[first : first + self._pace.size]
+            first += len(some)
+            answered = self._ask([requests[index] for index in some], [keys[index] for index in some], advance)
+            replies.update(zip((keys[index] for index in some), answered, strict=True))
+        self.store.done()
+        return [replies[key] for key in keys]
 
     def key(self, request: Request) -> bytes:
         """The key of a request's reply."""
-        text = json.dumps([type(request).__name__, _json_value(request)], sort_keys=True, ensure_ascii=True)
+        text = json.dumps([type(request).__name__, json_value(request)], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(f"{self._model}\n{text}".encode()).digest()
 
-    def _read(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
-        def read(connection: sqlite3.Connection) -> dict[bytes, Reply]:
-            replies = {}
-            for key in dict.fromkeys(keys):
-                row = connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
-                if row is not None:
-                    replies[key] = reply_of(row[0])
-            return replies
+    def _known(self, keys: Sequence[bytes], requests: Sequence[Request]) -> dict[bytes, Reply]:
+        """The replies in the file; those that are not as they were written are counted and left out."""
+        texts, damaged = self.store.read(keys)
+        self.damaged += damaged
+        replies = {}
+        for key, request in dict(zip(keys, requests, strict=True)).items():
+            if key in texts:
+                reply = _reply_or_none(texts.pop(key), request)
+                if reply is None:
+                    self.damaged += 1
+                else:
+                    replies[key] = reply
+        return replies
 
-        return self._with_file(read) or {}
-
-    def _write(self, replies: Mapping[bytes, Reply]) -> None:
-        rows = [(key, text_of(reply)) for key, reply in replies.items()]
-        if rows:
-            insert = "INSERT OR REPLACE INTO replies VALUES (?, ?)"
-            self._with_file(lambda connection: connection.executemany(insert, rows))
-
-    def _with_file(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """The result of ``work``; None, with ``problem`` set, if the file cannot be used. A damaged file is renamed."""
-        if self.problem is not None:
-            return None
+    def _ask(
+        self, requests: Sequence[Request], keys: Sequence[bytes], advance: Callable[[int, int], None] | None
+    ) -> list[Reply]:
+        """The inner engine's replies, which are in the file afterwards; after an error, those that it reported."""
+        keeper = _Keeper(self.store, keys, advance)
+        began = time.monotonic()
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            # Wait up to a minute for another run that is writing. Transactions are short, so the wait is short too.
-            with closing(sqlite3.connect(self.file, timeout=60)) as connection, connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID"
-                )
-                return work(connection)
-        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
-            locked = isinstance(error, sqlite3.OperationalError)
-            self.problem = f"{self.file}: {error}"
-            if not locked:
-                aside = set_aside(self.file)
-                self.problem = f"{self.file} is damaged ({error}) and was renamed to {aside.name}"
-        except OSError as error:
-            self.problem = str(full_disk(error) or f"{self.file}: {error.strerror}")
+            replies = self.inner.answer(requests, keeper)
+        finally:
+            keeper.write()
+        if keeper.kept:
+            self._pace.size = ASKED_AT_ONCE
+        else:
+            self._pace.took(len(requests), time.monotonic() - began)
+        keeper.finished({index: reply for index, reply in enumerate(replies) if index not in keeper.kept})
+        keeper.write()
+        return replies
+
+
+def _reply_or_none(text: bytes, request: Request) -> Reply | None:
+    try:
+        return reply_of(text, request)
+    except ValueError:
         return None
 
 
-def set_aside(file: Path) -> Path:
-    """Rename a damaged file, delete SQLite's files beside it, and return the new path."""
-    number = 1
-    while (aside := file.with_name(f"{file.name}.damaged-{number}")).exists():
-        number += 1
-    with suppress(FileNotFoundError):  # another run may have renamed it just now
-        file.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        file.with_name(file.name + suffix).unlink(missing_ok=True)
-    return aside
+class Pace:
+    """How many requests an engine gets at once that does not report its replies.
+
+    About as many as it answers in :data:`KEPT_EVERY` seconds, but not so few that it answers fewer in a second.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._rates: dict[int, float] = {}
+
+    def took(self, requests: int, seconds: float) -> None:
+        """So many requests took so long."""
+        rate = requests / max(seconds, 1e-9)
+        if requests < self.size:  # the last ones say little about a whole batch
+            return
+        self._rates[self.size] = rate
+        if seconds < KEPT_EVERY:
+            self.size = min(ASKED_AT_ONCE, 2 * self.size)
+        elif self._rates.get(2 * self.size, 0) * 0.8 > rate:
+            self.size *= 2  # the engine works at several requests together
+        elif seconds > 2 * KEPT_EVERY and self._rates.get(self.size // 2, rate) >= 0.8 * rate:
+            self.size = max(1, self.size // 2)
 
 
-def text_of(reply: Reply) -> str:
-    """A reply as JSON."""
-    return json.dumps([type(reply).__name__, _json_value(reply)], ensure_ascii=True, allow_nan=False)
+class _Keeper:
+    """Stores replies as the engine reports them, and passes its progress on.
 
+    kept: the indices of the requests whose replies were reported.
+    """
 
-def reply_of(text: str) -> Reply:
-    """A reply from its JSON text. Raises ValueError, KeyError or TypeError for any other text."""
-    name, values = json.loads(text)
-    values = {key: _tuples(value) for key, value in values.items()}
-    if "cut" in values:
-        values["cut"] = Cut(**values["cut"])
-    reply: Reply = _REPLIES[name](**values)
-    return reply
+    def __init__(self, store: ReplyStore, keys: Sequence[bytes], advance: Callable[[int, int], None] | None) -> None:
+        self._store, self._keys, self._advance = store, keys, advance
+        self._prompts_read = advance.prompts_read if isinstance(advance, WatchesPrompts) else None
+        self._waiting: list[tuple[bytes, Reply]] = []
+        self._written = self._live = time.monotonic()
+        self.kept: set[int] = set()
 
+    def __call__(self, requests: int, tokens: int, /) -> None:
+        now = time.monotonic()
+        if self._waiting and now - self._written >= KEPT_EVERY:
+            self.write()
+        elif now - self._live >= 60:
+            self._live = now
+            self._store.report_live()
+        if self._advance is not None:
+            self._advance(requests, tokens)
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+    def prompts_read(self, tokens: int) -> None:
+        """See :class:`gpttasks.requests.WatchesPrompts`."""
+        if self._prompts_read is not None:
+            self._prompts_read(tokens)
 
+    def finished(self, replies: Mapping[int, Reply]) -> None:
+        """See :class:`gpttasks.requests.KeepsReplies`."""
+        self.kept.update(replies)
+        self._waiting += [(self._keys[index], reply) for index, reply in replies.items()]
+        if time.monotonic() - self._written >= KEPT_EVERY:
+            self.write()
 
-def _json_value(value: Any) -> Any:
-    """A request or reply as JSON values; bytes (of audio or images) become their digest."""
-    if is_dataclass(value):
-        return {field.name: _json_value(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, (tuple, list)):
-        return [_json_value(item) for item in value]
-    return bytes_digest(value) if isinstance(value, bytes) else value
+    def write(self) -> None:
+        """Write the replies that wait."""
+        if self._waiting:
+            self._store.write([(key, text_of(reply)) for key, reply in self._waiting])
+            self._waiting = []
+        self._written = self._live = time.monotonic()

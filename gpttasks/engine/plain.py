@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from ..requests import (
     Request,
     Rolling,
     RollingReply,
+    WatchesPrompts,
+    report_finished,
 )
 from ..tokens.rows import TokenRow, rows_of_request
 from .batches import TokenBudget
@@ -94,11 +96,11 @@ class LocalEngine:
         Requests are tokenised and answered some thousands at a time: the first replies come soon, and memory stays
         bounded.
         """
-        return [
-            reply
-            for first in range(0, len(requests), REQUESTS_AT_ONCE)
-            for reply in self._answer_some(requests[first : first + REQUESTS_AT_ONCE], advance)
-        ]
+        replies: list[Reply] = []
+        for first in range(0, len(requests), REQUESTS_AT_ONCE):
+            report = None if advance is None else _From(first, advance)
+            replies += self._answer_some(requests[first : first + REQUESTS_AT_ONCE], report)
+        return replies
 
     def _answer_some(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None) -> list[Reply]:
         import torch
@@ -112,25 +114,24 @@ class LocalEngine:
                     rows += rows_of_request(self.lm.tokenizer, request, self.lm.context)
                 owners += [index] * (len(rows) - len(owners))
         self.asked += sum(len(row.ids) for row in rows)
-        rows_left = Counter(owners)
-        if advance:
-            advance(len(requests) - len(rows_left) - len(to_write), 0)  # a text without tokens to predict has no rows
+        replies = _RepliesFromRows(requests, rows, owners, self.lm.tokenizer)
+        if advance:  # a text without tokens to predict has no rows
+            advance(len(requests) - len(replies.rows_left) - len(to_write), 0)
 
-        def report(done: Sequence[int]) -> None:
+        def report(done: Mapping[int, RowReply]) -> None:
+            finished = replies.take(done)
+            report_finished(advance, finished)
             if advance:
-                rows_left.subtract(owners[index] for index in done)
-                finished = {owners[index] for index in done if not rows_left[owners[index]]}
                 advance(len(finished), sum(len(rows[index].ids) for index in done))
 
         media = self.lm.media.encoder.modules() if self.lm.media else None
         with torch.inference_mode(), _evaluating(self.lm.model, self.modules, media):
-            replies = self._read_rows(rows, report)
+            self._read_rows(rows, report)
             texts = self._write(to_write, advance)
-        return texts_and_replies(requests, texts, zip(owners, rows, replies, strict=True), self.lm.tokenizer)
+        return [texts[index] if index in texts else replies.of(index) for index in range(len(requests))]
 
-    def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
-        """The reply to each row; ``report`` is called with the indices of the rows that are done."""
-        replies = [RowReply()] * len(rows)
+    def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Mapping[int, RowReply]], None]) -> None:
+        """Call ``report`` with the replies to the rows, by index, a batch at a time; each row is reported once."""
 
         def read(batch: list[int]) -> tuple[int, tuple[list[int], list[RowReply]]]:
             batch_rows = [rows[index] for index in batch]
@@ -138,19 +139,17 @@ class LocalEngine:
             return outputs.ids.numel(), (batch, self._read(outputs, batch_rows))
 
         for batch, batch_replies in self.budget.spend([len(row.ids) for row in rows], read):
-            for index, reply in zip(batch, batch_replies, strict=True):
-                replies[index] = reply
-            report(batch)
-        return replies
+            report(dict(zip(batch, batch_replies, strict=True)))
 
     def _write(
         self, requests: Mapping[int, Generate], advance: Callable[[int, int], None] | None
     ) -> dict[int, GenerateReply]:
         """The generated text for each request, one after another."""
-        texts = {}
+        texts: dict[int, GenerateReply] = {}
         for index, request in requests.items():
             with shown_in_errors(request):
                 texts[index] = generate(self.lm, request)
+            report_finished(advance, {index: texts[index]})
             if advance:
                 advance(1, texts[index].tokens)
         return texts
@@ -236,28 +235,70 @@ def first_misses(rows: Sequence[TokenRow], greedy: torch.Tensor, counts: Sequenc
     return misses
 
 
-def texts_and_replies(
-    requests: Sequence[Request],
-    texts: Mapping[int, Reply],
-    answered: Iterable[tuple[int, TokenRow, RowReply]],
-    tokenizer: TextTokenizer,
-) -> list[Reply]:
-    """One reply for each request: the generated text, or one made from the replies to its rows.
+class _From:
+    """Reports the replies to the requests from ``first`` on, which an engine numbers from 0."""
 
-    Raises RunFailed for numbers that are not finite.
+    def __init__(self, first: int, advance: Callable[[int, int], None]) -> None:
+        self._first, self._advance = first, advance
+        self._prompts_read = advance.prompts_read if isinstance(advance, WatchesPrompts) else None
+
+    def __call__(self, requests: int, tokens: int, /) -> None:
+        self._advance(requests, tokens)
+
+    def prompts_read(self, tokens: int) -> None:
+        """See :class:`gpttasks.requests.WatchesPrompts`."""
+        if self._prompts_read is not None:
+            self._prompts_read(tokens)
+
+    def finished(self, replies: Mapping[int, Reply]) -> None:
+        """See :class:`gpttasks.requests.KeepsReplies`."""
+        report_finished(self._advance, {self._first + index: reply for index, reply in replies.items()})
+
+
+class _RepliesFromRows:
+    """The replies to requests, each made when all of its rows were read.
+
+    owners: the index of each row's request; rows_left: the number of rows that are not read yet, by request.
     """
-    by_request: list[list[tuple[TokenRow, RowReply]]] = [[] for _ in requests]
-    for index, row, reply in answered:
-        if not all(math.isfinite(value) for value in (reply.logprob, *reply.values)):
-            raise RunFailed(
-                f"the model gave a number that is not finite: {reply}",
-                hint=f"the prompt ends {prompt_text(requests[index].prompt)[-80:]!r}; try precision fp32",
-            )
-        by_request[index].append((row, reply))
-    return [
-        texts[index] if index in texts else _REPLIES[type(request)](by_request[index], tokenizer)
-        for index, request in enumerate(requests)
-    ]
+
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        rows: Sequence[TokenRow],
+        owners: Sequence[int],
+        tokenizer: TextTokenizer,
+    ) -> None:
+        self._requests, self._rows, self._owners, self._tokenizer = requests, rows, owners, tokenizer
+        self._rows_of: dict[int, list[int]] = {}
+        for row, owner in enumerate(owners):
+            self._rows_of.setdefault(owner, []).append(row)
+        self.rows_left = Counter(owners)
+        self._read: dict[int, RowReply] = {}
+        self._replies: dict[int, Reply] = {}
+
+    def take(self, read: Mapping[int, RowReply]) -> dict[int, Reply]:
+        """The replies that are complete with these rows. Raises RunFailed for numbers that are not finite."""
+        for row, reply in read.items():
+            if not all(math.isfinite(value) for value in (reply.logprob, *reply.values)):
+                prompt = self._requests[self._owners[row]].prompt
+                raise RunFailed(
+                    f"the model gave a number that is not finite: {reply}",
+                    hint=f"the prompt ends {prompt_text(prompt)[-80:]!r}; try precision fp32",
+                )
+            self.rows_left[self._owners[row]] -= 1
+        self._read.update(read)
+        finished = {owner for row in read if not self.rows_left[owner := self._owners[row]]}
+        replies = {index: self._made(index) for index in finished}
+        self._replies.update(replies)
+        return replies
+
+    def of(self, index: int) -> Reply:
+        """The reply to a request, also to one without rows."""
+        return self._replies[index] if index in self._replies else self._made(index)
+
+    def _made(self, index: int) -> Reply:
+        answered = [(self._rows[row], self._read.pop(row)) for row in self._rows_of.get(index, ())]
+        return _REPLIES[type(self._requests[index])](answered, self._tokenizer)
 
 
 def _log_likelihood_reply(answered: list[tuple[TokenRow, RowReply]], tokenizer: TextTokenizer) -> Reply:

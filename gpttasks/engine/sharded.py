@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..example import prompt_text
 from ..parallel.processes import Processes
-from ..requests import Reply, Request, WatchesPrompts
+from ..requests import Reply, Request, WatchesPrompts, report_finished
 from .plain import LocalEngine
 
 
@@ -23,7 +23,7 @@ class ShardedEngine:
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
         """See :class:`gpttasks.requests.Engine`. Raises RunFailed if another process failed."""
         shares = share_out(requests, self.processes.count)
-        report = _ForAll(advance, self.processes.count, len(requests)) if advance else None
+        report = _ForAll(advance, self.processes.count, len(requests), shares[0]) if advance else None
 
         def answer_first() -> tuple[list[Reply], dict[str, Any]]:
             return answer_share(self.inner, requests, shares[0], report)
@@ -50,8 +50,10 @@ class ShardedEngine:
 class _ForAll:
     """Reports the progress of one process as that of all: the others do about as much at the same time."""
 
-    def __init__(self, advance: Callable[[int, int], None], processes: int, requests: int) -> None:
-        self._advance, self._processes, self._left = advance, processes, requests
+    def __init__(
+        self, advance: Callable[[int, int], None], processes: int, requests: int, share: Sequence[int]
+    ) -> None:
+        self._advance, self._processes, self._left, self._share = advance, processes, requests, share
 
     def __call__(self, requests: int, tokens: int, /) -> None:
         requests = min(requests * self._processes, self._left)
@@ -62,6 +64,10 @@ class _ForAll:
         """See :class:`gpttasks.requests.WatchesPrompts`."""
         if isinstance(self._advance, WatchesPrompts):
             self._advance.prompts_read(tokens * self._processes)
+
+    def finished(self, replies: Mapping[int, Reply]) -> None:
+        """See :class:`gpttasks.requests.KeepsReplies`; the replies are those of the first process."""
+        report_finished(self._advance, {self._share[index]: reply for index, reply in replies.items()})
 
     def complete(self) -> None:
         """All processes are done, also those that had more requests than the first."""

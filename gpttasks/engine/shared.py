@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.left_padding import PaddedBatch, prefix_fits
 from ..model.tree_attention import compute_prefix, forward_rows
-from ..requests import Generate, GenerateReply, WatchesPrompts
+from ..requests import Generate, GenerateReply, WatchesPrompts, report_finished
 from ..tokens.prefix import common_beginning
 from ..tokens.rows import TokenRow
 from .batches import TokenBudget
@@ -46,17 +46,21 @@ class SharedEngine(LocalEngine):
         """The most tokens of prompts and answers held during generation; each step processes only a few of them."""
         return self.budget.tokens if self.budget.fixed else 16 * self.budget.tokens
 
-    def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Sequence[int]], None]) -> list[RowReply]:
-        """The reply to each row; ``report`` is called with the indices of the rows that are done."""
+    def _read_rows(self, rows: Sequence[TokenRow], report: Callable[[Mapping[int, RowReply]], None]) -> None:
+        """See :meth:`LocalEngine._read_rows`."""
         if not self.lm.supports.sharing:
-            return super()._read_rows(rows, report)
+            super()._read_rows(rows, report)
+            return
         # The fast paths return only the states of the last layer, for rows with one set of rotary factors.
         apart = [index for index, row in enumerate(rows) if row.layer != -1 or not self.lm.keeps_rope(len(row.ids))]
-        plain = super()._read_rows([rows[index] for index in apart], lambda done: report([apart[one] for one in done]))
-        replies: dict[int, RowReply] = dict(zip(apart, plain, strict=True))
+        super()._read_rows(
+            [rows[index] for index in apart],
+            lambda done: report({apart[index]: reply for index, reply in done.items()}),
+        )
+        read_apart = set(apart)
         equal_rows: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
-            if index in replies:
+            if index in read_apart:
                 continue
             equal_rows[(tuple(row.ids), row.start, row.module, row.at, row.groups, row.pooling, row.preferred)].append(
                 index
@@ -69,10 +73,7 @@ class SharedEngine(LocalEngine):
             families[index if family is None else family].append(index)  # None: a window of a long text, by itself
         for block in into_blocks(group_paths(paths, list(families.values())), paths):
             for batch_replies in self._read_block(block, paths, rows):
-                done = {index: reply for first, reply in batch_replies.items() for index in duplicates[first]}
-                replies.update(done)
-                report(list(done))
-        return [replies[index] for index in range(len(rows))]
+                report({index: reply for first, reply in batch_replies.items() for index in duplicates[first]})
 
     def _read_block(
         self, block: Block, paths: Mapping[int, TokenRow], rows: Sequence[TokenRow]
@@ -162,6 +163,7 @@ class SharedEngine(LocalEngine):
         written = super()._write(apart, advance)
         shared, cache = self._common_prompt(texts)
         lengths = [len(text.ids) - shared + text.request.max_tokens for text in texts]
+        places = dict(zip(texts, indices, strict=True))
         finished: dict[Text, GenerateReply] = {}
 
         def write(batch: list[int]) -> tuple[int, None]:
@@ -172,6 +174,7 @@ class SharedEngine(LocalEngine):
                 advance(0, 0)  # what comes before, such as encoding texts, takes no time from reading prompts
             for text in write_together(self.lm, unfinished, shared, cache, self.budget.tokens, advance):
                 finished[text] = text.reply()
+                report_finished(advance, {places[text]: finished[text]})
                 self.asked += len(text.ids) + len(text.tokens)
                 self.budget.add(len(text.ids) - shared + len(text.tokens))
                 if advance:

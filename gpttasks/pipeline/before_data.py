@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backbones.base import Backbone
 from ..backbones.run import RunBackbone
+from ..engine.cache import cache_file, cache_limit
 from ..errors import Problem, UserError
 from ..plugins.faults import create
 from ..training.trackers import missing_trackers
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 def check_before_data(recipe: Recipe, plugins: Plugins) -> None:
     """Raises UserError, with all problems, for what no data can put right.
 
-    These are a backbone or an encoder without its files, a run that lacks the trained head or encoder, a backbone that
+    These are a wrong size of the cache, a backbone or an encoder without its files, a run that lacks the trained head or encoder, a backbone that
     cannot be in several processes, and a tracker that is not installed. Neither torch nor transformers is imported.
     """
-    errors = [*_missing_sources(recipe, plugins)]
+    errors = [*_missing_sources(recipe, plugins), *_wrong_cache_size(recipe)]
     if not errors:
         errors += [*_processes(recipe, plugins), *_untrained(recipe, plugins)]
     errors += missing_trackers(recipe.runtime.trackers)
@@ -43,6 +44,14 @@ def _missing_sources(recipe: Recipe, plugins: Plugins) -> Iterator[UserError]:
             component.check_source()
         except UserError as error:
             yield _at(kind, error)
+
+
+def _wrong_cache_size(recipe: Recipe) -> Iterator[UserError]:
+    if recipe.runtime.cache and cache_file() is not None:
+        try:
+            cache_limit()
+        except UserError as error:
+            yield error
 
 
 def _processes(recipe: Recipe, plugins: Plugins) -> Iterator[UserError]:

@@ -39,7 +39,7 @@ def finish(run: ActiveRun, prepared: PreparedRun, scored: Scored) -> None:
         judged=judged_by_first_metric(prepared, scored),
     )
     run.folder.write_text(REPORT, page)
-    for name in (DATA_DIGESTS, REPLIES):
+    for name in (DATA_DIGESTS, REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"):
         (run.folder / name).unlink(missing_ok=True)
     run.record.files = file_digests(run.folder.path)
     run.save("finished")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.dependencies import code_of, components_of
-from ..engine.cache import CachedEngine, cache_file
+from ..engine.cache import CachedEngine, cache_file, cache_limit
 from ..engine.plain import LocalEngine
+from ..engine.reply_store import ReplyStore
 from ..engine.sharded import ShardedEngine
 from ..example import Example, Part, input_key, prompt_text, special_places
 from ..hashing import content_digest
@@ -115,15 +116,16 @@ def model_digests(prepared: PreparedRun) -> dict[str, str]:
 
 
 def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) -> Engine:
-    """The engine with a cache of replies: the user's cache for a local model, the run folder for any other backbone."""
+    """The engine with its replies kept: in the user's cache, or in the run folder.
+
+    The run folder keeps them, until the run is finished, for a backbone that is its own engine and with the cache off.
+    """
     engine, file = prepared.engine, cache_file()
     if prepared.backbone.lm is None:
         backbone = prepared.recipe.backbone
         # Not the code of plugins: the record of dependencies has been compared, and a mended plugin keeps paid replies.
         served = {**digests, "backbone": [backbone.name, backbone.options.model_dump(mode="json")]}
-        return kept_in_run(engine, served, run.folder)
-    if file is None or not prepared.recipe.runtime.cache:
-        return engine
+        return kept_in_run(engine, served, run.folder, own_engine=True)
     model = {
         **digests,
         "code": answering_code(run, prepared),
@@ -134,7 +136,9 @@ def cached(run: ActiveRun, prepared: PreparedRun, digests: Mapping[str, str]) ->
         "device": prepared.device.partition(":")[0],
         "context": prepared.backbone.context,
     }
-    return CachedEngine(engine, model, file)
+    if file is None or not prepared.recipe.runtime.cache:
+        return kept_in_run(engine, model, run.folder, own_engine=False)
+    return CachedEngine(engine, model, ReplyStore(file, limit=cache_limit(), private=True))
 
 
 def answering_code(run: ActiveRun, prepared: PreparedRun) -> list[str]:
@@ -148,12 +152,16 @@ def note_cache(run: ActiveRun, engine: CachedEngine) -> None:
     """Record and print how many replies came from the cache."""
     in_run = engine.file.parent == run.folder.path  # and removed when the run is finished
     if not in_run:
-        run.record.cache = CacheRecord(file=str(engine.file), hits=engine.hits, asked=engine.asked)
+        run.record.cache = CacheRecord(
+            file=str(engine.file), hits=engine.hits, asked=engine.asked, damaged=engine.damaged
+        )
     if engine.hits:
         source = "kept from before the interruption" if in_run else f"found in the cache {engine.file}"
         run.say(f"{engine.hits:,} of {engine.asked:,} replies were {source}")
     if engine.problem:
-        run.warn(f"replies could not be stored: {engine.problem}")
+        run.warn(f"replies could not be kept: {engine.problem}")
+    if engine.damaged:
+        run.warn(f"{engine.damaged:,} replies in {engine.file} were not as they were written, and were asked again")
 
 
 def count_from_here(run: ActiveRun, engine: Engine) -> None:

@@ -135,11 +135,16 @@ class SavedRecord(Section):
 
 
 class CacheRecord(Section):
-    """The reply cache: its file, the number of replies that came from it, and of requests."""
+    """The reply cache: its file, the number of replies that came from it, and of requests.
+
+    damaged:
+        the number of replies in the file that were not as they were written, and were asked again.
+    """
 
     file: str
     hits: int
     asked: int
+    damaged: int = 0
 
 
 class EngineRecord(Section):

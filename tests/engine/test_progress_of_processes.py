@@ -19,7 +19,7 @@ class Watch:
 def test_one_process_reports_for_all():
     """Of 10 requests, 3 are its own, and the others do as much at the same time."""
     watch = Watch()
-    report = _ForAll(watch, 3, 10)
+    report = _ForAll(watch, 3, 10, range(4))
     report.prompts_read(50)
     for _ in range(3):
         report(1, 7)
@@ -30,7 +30,7 @@ def test_one_process_reports_for_all():
 @pytest.mark.parametrize("own", [1, 2, 4, 5])
 def test_every_request_is_counted_once(own):
     calls = []
-    report = _ForAll(lambda requests, tokens: calls.append(requests), 3, 10)
+    report = _ForAll(lambda requests, tokens: calls.append(requests), 3, 10, range(4))
     report.prompts_read(50)  # a plain function does not learn about prompts
     for _ in range(own):
         report(1, 7)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpttasks.cli import main
+from gpttasks.engine import cache
 from gpttasks.pipeline import resumable_replies as replies
 from gpttasks.plugins.faults import Watch
 from gpttasks.records.folder import read_events
@@ -223,7 +224,8 @@ def test_the_traceback_is_shown_where_it_is_asked_for(folder: Path, capsys, monk
 
 
 def test_replies_of_a_backbone_are_kept(folder: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replies, "KEPT_AT_ONCE", 5)
+    monkeypatch.setattr(replies, "AT_FIRST", 5)
+    monkeypatch.setattr(cache, "ASKED_AT_ONCE", 5)
     write(folder, "backbone answer", 4)
     failed(capsys)
     assert (folder / "asked.txt").read_text().split() == ["5", "5", "5"], "of 12 rows with two choices each"

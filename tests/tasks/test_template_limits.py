@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 
 import pytest
@@ -72,10 +71,8 @@ TOO_MUCH = [
 @pytest.mark.parametrize("source", TOO_MUCH)
 def test_too_much_is_refused_with_its_line(source):
     template = Template("Film:\n" + source)
-    started = time.perf_counter()
     with pytest.raises(DataError) as caught:
         template.render(ROW)
-    assert time.perf_counter() - started < 5
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == ("in.jsonl", 7)
     assert problem.message.startswith("line 2 of the template ")
