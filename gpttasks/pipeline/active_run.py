@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from ..records.run import (
     RunRecord,
     State,
 )
+from ..terminal import say
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -69,7 +69,7 @@ class ActiveRun:
 
     def say(self, text: str) -> None:
         """Print a line for people, on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        say(text)
 
     def warn(self, text: str) -> None:
         """Print a warning and add it to the record, unless the record has it already."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import FolderError, full_disk
 from ..files import is_unfinished, write_text
+from ..terminal import say
 from .run import RECORD, Run, RunRecord, read_run
 
 if TYPE_CHECKING:
@@ -132,9 +132,7 @@ def _existing(path: Path, digest: str) -> Run | None:
         raise FolderError(f"{path} has files, but is not a run folder", hint="give an empty or a new folder with --out")
     run = read_run(path)
     if run.record.digest != digest and run.state != "finished" and names <= NOTHING_DONE:
-        print(
-            f"{path} held a run of another recipe that had not started its work; this run replaces it", file=sys.stderr
-        )
+        say(f"{path} held a run of another recipe that had not started its work; this run replaces it")
         for name in names - {LOCK}:
             (path / name).unlink()
         return None
