@@ -11,12 +11,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import DataError, Interrupted, full_disk, one_line
+from ..errors import DataError, Interrupted, RunFailed, file_error, full_disk, one_line
+from ..interrupts import pressed, raise_if_pressed
 from ..plugins.faults import fault_of_plugin
 from ..plugins.hookspecs import PROJECT, RunInfo
 from ..recipe import recipe_as_dict
 from ..records.environment import machine, versions
-from ..records.folder import DATA_DIGESTS, RunFolder
+from ..records.folder import DATA_DIGESTS, RunFolder, folder_gone
+from ..records.plain_files import read_json_object
 from ..records.run import (
     BackboneRecord,
     ComponentRecord,
@@ -110,6 +112,7 @@ class ActiveRun:
 
     def timed(self, stage: str, work: Callable[[], Result]) -> Result:
         """The result of ``work()``; its seconds go into the record under the stage's name."""
+        raise_if_pressed()
         start = time.monotonic()
         try:
             return work()
@@ -205,7 +208,7 @@ class ActiveRun:
         file = self.folder / DATA_DIGESTS
         digests = {role: part.digest for role, part in prepared.sets.items()}
         if file.exists():
-            before = json.loads(file.read_text("utf-8"))
+            before = read_json_object(file, hint="start again with --force")
             changed = sorted(role for role in digests if before.get(role) != digests[role])
             if changed:
                 raise DataError(
@@ -247,23 +250,31 @@ def failures_recorded(run: ActiveRun) -> Iterator[None]:
     try:
         yield
     except BaseException as raised:
-        error = _as_gpttasks_error(raised, run.plugins)
+        error = _as_gpttasks_error(raised, run)
         state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
         run.record.error = str(error)
         error.run = Run(run.folder.path, run.record)  # type: ignore[attr-defined]
         try:
             run.save(state)
-        except OSError as second:  # a full disk: the first error matters more, but report both
-            run.say(f"run.json could not be updated: {second}")
+        except (OSError, RunFailed) as second:  # a full disk: the first error matters more, but report both
+            if run.folder.is_present():
+                run.say(f"run.json could not be updated: {second}")
         if run.call_hook("gpttasks_run_failed", error=error):
-            with suppress(OSError):
+            with suppress(OSError, RunFailed):
                 run.save(state)
         if error is raised:
             raise
         raise error from raised
 
 
-def _as_gpttasks_error(error: BaseException, plugins: Plugins) -> BaseException:
-    if isinstance(error, KeyboardInterrupt):
+def _as_gpttasks_error(error: BaseException, run: ActiveRun) -> BaseException:
+    if isinstance(error, Interrupted):
+        return error
+    if isinstance(error, KeyboardInterrupt) or pressed():  # a library may take the interrupt for an error of its own
         return Interrupted("interrupted; the same command resumes from the last checkpoint")
-    return full_disk(error) or fault_of_plugin(error, plugins) or error
+    if not run.folder.is_present():
+        return folder_gone(run.folder.path)
+    known = full_disk(error) or fault_of_plugin(error, run.plugins)
+    if known is None and (refused := file_error(error)) is not None:
+        return RunFailed(refused.problems)
+    return known or error
