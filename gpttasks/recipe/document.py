@@ -15,6 +15,8 @@ Location: TypeAlias = "tuple[str | int, ...]"
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 # YAML 1.2 has neither dates nor merge keys: values that look like them are text.
 _TEXT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
+_DEEPEST = 64
+"""How deep values may be nested; a recipe needs about six levels."""
 _QUOTES_HINT = "text that begins with {{ needs quotes around it"
 
 
@@ -149,7 +151,12 @@ def parse_value(text: str, base: Path, location: Location, file: str) -> tuple[A
         builder.problems += error.problems
     if builder.problems:
         raise RecipeError(
-            Problem(f"cannot read {text!r} as YAML: {problem.message}", file, key=dotted(location), hint=problem.hint)
+            Problem(
+                f"cannot read {text if len(text) <= 100 else text[:99] + '…'!r} as YAML: {problem.message}",
+                file,
+                key=dotted(location),
+                hint=problem.hint,
+            )
             for problem in builder.problems
         )
     return data, builder.places
@@ -182,6 +189,8 @@ class _Builder:
             column = error.position - before.rfind("\n")
             message = f"the character {chr(error.character)!r} is not allowed in YAML"
             raise RecipeError(Problem(message, self.file, before.count("\n") + 1, column)) from error
+        except RecursionError:
+            raise RecipeError(self._too_deep(text)) from None
         except (YAMLError, ValueError) as error:
             raise RecipeError(Problem(" ".join(str(error).split()), file=self.file)) from error
 
@@ -194,6 +203,9 @@ class _Builder:
             self.base,
             (node.start_mark.index, node.end_mark.index) if self.positions else None,
         )
+        if len(self._open) == _DEEPEST:
+            self.complain(node, _TOO_DEEP)
+            return None
         if node in self._open:
             self.complain(node, "this alias is inside the value that it refers to")
             return None
@@ -254,6 +266,19 @@ class _Builder:
             return Mark(self.file)
         return Mark(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
 
+    def _too_deep(self, text: str) -> Problem:
+        """The problem with a text that is nested too deeply to be composed, at the first level that is one too many."""
+        from ruamel.yaml import YAML
+        from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+        depth = 0
+        for event in YAML(typ="safe", pure=True).parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > _DEEPEST:
+                mark = self._mark(event)
+                return Problem(_TOO_DEEP, mark.file, mark.line, mark.column)
+        return Problem(_TOO_DEEP, self.file)
+
     def _syntax_problem(self, error: Any, text: str) -> Problem:
         mark = error.problem_mark or error.context_mark
         message = ": ".join(part for part in (error.context, error.problem) if part)
@@ -269,6 +294,9 @@ class _Builder:
         elif "{{" in text[: mark.index].rpartition("\n")[2]:
             hint = _QUOTES_HINT
         return Problem(message, self.file, mark.line + 1, mark.column + 1, hint=hint)
+
+
+_TOO_DEEP = f"values are nested more than {_DEEPEST} levels deep"
 
 
 def _short_tag(node: Any) -> str:
