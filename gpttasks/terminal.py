@@ -16,8 +16,10 @@ from .errors import RunFailed
 # The control characters but tab and line feed, line and paragraph separators, the marks that reorder text, and halves
 # of surrogate pairs, which stand for the bytes of a name that is not UTF-8.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_PASSWORD = re.compile(r"""(?P<start>\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#"'<>:@]*:)[^\s/?#"'<>]+@""")
+# One slash: an address that was taken for a path.
+_PASSWORD = re.compile(r"""(?P<start>\b[A-Za-z][A-Za-z0-9+.-]+:/{1,3}[^\s/?#"'<>:@]*:)[^\s/?#"'<>]+@""")
 _MASK = "***"
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def plain(text: str) -> str:
@@ -32,7 +34,12 @@ def plain_json(text: str) -> str:
 
 def masked(text: str) -> str:
     """The text with ``***`` for each password in an address: ``https://user:***@host``."""
-    return _PASSWORD.sub(rf"\g<start>{_MASK}@", text) if "://" in text else text
+    return _PASSWORD.sub(rf"\g<start>{_MASK}@", text) if ":/" in text else text
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address such as ``https://host/data.csv``, rather than a path."""
+    return _ADDRESS.match(text) is not None
 
 
 def masked_values(value: Any) -> Any:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import FolderError, comma_separated
 from ..example import Example, Part
 from ..metrics.score import Score
+from ..terminal import masked_values
 from .plain_files import read_json
 from .samples import Sample, read_samples
 
@@ -283,8 +284,10 @@ class RunRecord(Section):
     hooks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON values, in the layout of ``run.json``."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The record as JSON values, in the layout of ``run.json``, with the passwords of addresses masked."""
+        values = self.model_dump(mode="json", by_alias=True)
+        # Shots are shown to the model again as they were.
+        return {key: value if key == "shots" else masked_values(value) for key, value in values.items()}
 
     def text(self) -> str:
         """The text of ``run.json``. Raises ValueError for NaN or infinity, which JSON does not have."""
