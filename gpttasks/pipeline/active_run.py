@@ -276,5 +276,6 @@ def _as_gpttasks_error(error: BaseException, run: ActiveRun) -> BaseException:
         return folder_gone(run.folder.path)
     known = full_disk(error) or fault_of_plugin(error, run.plugins)
     if known is None and (refused := file_error(error)) is not None:
-        return RunFailed(refused.problems)
+        own = str(getattr(error, "filename", "")).startswith(str(run.folder.path))
+        return RunFailed(refused.problems) if own else refused  # other files are the user's
     return known or error

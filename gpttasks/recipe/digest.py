@@ -47,6 +47,7 @@ def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
             "runtime": _to_plain_values(recipe.runtime),
         }
     )
+    return values
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpttasks.errors import RecipeError
-from gpttasks.recipe.document import find_recipe, parse_document, read_document
+from gpttasks.recipe.document import find_recipe, parse_document, parse_value, read_document
 
 BASE = Path("/base")
 
@@ -205,3 +205,13 @@ class TestFiles:
             find_recipe(str(tmp_path), {})
         with pytest.raises(RecipeError, match="cannot be read: Is a directory"):
             read_document(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 500 + "]" * 500, "a: " + "{b: " * 80 + "1" + "}" * 80, "- " * 500])
+def test_deep_nesting_is_one_problem_with_its_place(tmp_path, text):
+    with pytest.raises(RecipeError, match=r"f:1:\d+: .*values are nested more than 64 levels deep") as caught:
+        parse_document(text, "f", tmp_path)
+    assert len(caught.value.problems) == 1
+    with pytest.raises(RecipeError, match="values are nested more than 64 levels deep") as caught:
+        parse_value(text, tmp_path, ("a",), "command line")
+    assert len(str(caught.value)) < 300
