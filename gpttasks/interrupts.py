@@ -55,6 +55,8 @@ def _note(number: int, frame: Any) -> None:
 
 def _raise_again(unraisable: Any) -> None:
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        _thread.interrupt_main()
+        again = threading.Timer(0.01, _thread.interrupt_main)  # when this call is over
+        again.daemon = True
+        again.start()
     elif not _pressed.is_set():
         sys.__unraisablehook__(unraisable)

@@ -106,7 +106,7 @@ def test_closed_streams_do_no_harm() -> None:
 def test_keys_of_a_recipe_cannot_control_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text('name: x\n"\\e]0;PWNED\\a\\e[31mred": 1\n"\\x9b2J": 2\n', "utf-8")
-    for arguments in (["check", str(recipe)], ["check", str(recipe), "--json"], ["check", "\x1b[31m"]):
+    for arguments in (["check", str(recipe)], ["run", str(recipe), "--json"], ["check", "\x1b[31m"]):
         assert main(arguments) == 2
         out, err = capsys.readouterr()
         assert plain(out + err) == out + err

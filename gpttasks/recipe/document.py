@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "b
 _TEXT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
 _DEEPEST = 64
 """How deep values may be nested; a recipe needs about six levels."""
+_NESTING = re.compile(r"[\[{:?-]")
+"""What can begin another level."""
 _QUOTES_HINT = "text that begins with {{ needs quotes around it"
 
 
@@ -181,6 +184,7 @@ class _Builder:
 
         self._yaml = YAML(typ="safe", pure=True)
         try:
+            self._refuse_deep_nesting(text)
             return self._yaml.compose(text)
         except MarkedYAMLError as error:
             raise RecipeError(self._syntax_problem(error, text)) from error
@@ -189,8 +193,6 @@ class _Builder:
             column = error.position - before.rfind("\n")
             message = f"the character {chr(error.character)!r} is not allowed in YAML"
             raise RecipeError(Problem(message, self.file, before.count("\n") + 1, column)) from error
-        except RecursionError:
-            raise RecipeError(self._too_deep(text)) from None
         except (YAMLError, ValueError) as error:
             raise RecipeError(Problem(" ".join(str(error).split()), file=self.file)) from error
 
@@ -203,9 +205,6 @@ class _Builder:
             self.base,
             (node.start_mark.index, node.end_mark.index) if self.positions else None,
         )
-        if len(self._open) == _DEEPEST:
-            self.complain(node, _TOO_DEEP)
-            return None
         if node in self._open:
             self.complain(node, "this alias is inside the value that it refers to")
             return None
@@ -266,18 +265,19 @@ class _Builder:
             return Mark(self.file)
         return Mark(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
 
-    def _too_deep(self, text: str) -> Problem:
-        """The problem with a text that is nested too deeply to be composed, at the first level that is one too many."""
+    def _refuse_deep_nesting(self, text: str) -> None:
+        """Raise RecipeError for a text that is nested so deeply that composing it would take long or fail."""
         from ruamel.yaml import YAML
         from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
+        if len(_NESTING.findall(text)) <= _DEEPEST:
+            return
         depth = 0
         for event in YAML(typ="safe", pure=True).parse(text):
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if depth > _DEEPEST:
                 mark = self._mark(event)
-                return Problem(_TOO_DEEP, mark.file, mark.line, mark.column)
-        return Problem(_TOO_DEEP, self.file)
+                raise RecipeError(Problem(_TOO_DEEP, mark.file, mark.line, mark.column))
 
     def _syntax_problem(self, error: Any, text: str) -> Problem:
         mark = error.problem_mark or error.context_mark
