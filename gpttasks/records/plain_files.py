@@ -18,7 +18,9 @@ def read_json(file: Path, *, hint: str | None = None) -> Any:
     if file.exists() and not file.is_file():  # reading a pipe would never end
         raise FolderError(f"{file} is not a regular file", hint=hint)
     try:
-        return json.loads(file.read_text("utf-8"), parse_constant=_refuse, parse_float=_finite)
+        # As written: a lone surrogate of somebody's data may be in it.
+        text = file.read_bytes().decode("utf-8", "surrogatepass")
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:
