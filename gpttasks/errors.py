@@ -130,6 +130,23 @@ def full_disk(error: BaseException) -> RunFailed | None:
     return RunFailed(f"the disk is full: {error}", hint="free some space and run the same command again to resume")
 
 
+def file_error(error: BaseException) -> UserError | None:
+    """The error to raise if the operating system refused to open, read or write a file by its name, else None."""
+    if not isinstance(error, OSError) or error.errno is None or error.filename is None:
+        return None
+    names = [
+        os.fsdecode(name) if isinstance(name, bytes) else str(name)
+        for name in (error.filename, error.filename2)
+        if name
+    ]
+    return UserError(f"{' -> '.join(_shortened(name) for name in names)}: {error.strerror or type(error).__name__}")
+
+
+def _shortened(name: str) -> str:
+    """A name of at most 200 characters, by its beginning and its end."""
+    return name if len(name) <= 200 else f"{name[:100]}…{name[-80:]}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """``"did you mean 'lora'?"`` if ``name`` is close to one of ``known``, else None."""
     close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)

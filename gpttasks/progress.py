@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from .generation_time import GenerationTime
+from .terminal import plain, unwrapped
 
 SECONDS_BETWEEN_LINES = 15.0
 """The interval at which progress is printed as a line, if there is no terminal for a bar."""
@@ -49,7 +50,7 @@ class Progress:
         if self.stream.isatty():
             self._bar = _terminal_bar(self.stream)
             total = self.total_tokens or (round(self.tokens_left or 0) if self.generation else self.total)
-            self._task = self._bar.add_task(self.what, total=total, note="", left="")
+            self._task = self._bar.add_task(plain(self.what), total=total, note="", left="")
             self._bar.start()
         return self
 
@@ -59,7 +60,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
         elif kind is None:
-            print(self.line(), file=self.stream, flush=True)
+            print(plain(self.line()), file=self.stream, flush=True)
 
     def __call__(self, done: int, tokens: int = 0) -> None:
         """The same as ``advance``, so that an engine can take the progress itself."""
@@ -81,14 +82,14 @@ class Progress:
         self._free += 0 if tokens else done
         if self._bar is not None:
             remaining, seconds = self.tokens_left, self.seconds_left
-            shown = {"note": self._speed(), "left": "" if seconds is None else f"{duration(seconds)} left"}
+            shown = {"note": plain(self._speed()), "left": "" if seconds is None else f"{duration(seconds)} left"}
             if remaining is None:
                 self._bar.update(self._task, completed=self.done, **shown)
             else:
                 self._bar.update(self._task, completed=self.tokens, total=self.tokens + remaining, **shown)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            print(self.line(), file=self.stream, flush=True)
+            print(plain(self.line()), file=self.stream, flush=True)
 
     def resume(self, done: int) -> None:
         """Add ``done`` units that an earlier process finished; they do not count for the speed."""
@@ -150,13 +151,13 @@ def _terminal_bar(stream: TextIO) -> Any:
     from rich.progress import Progress as RichProgress
 
     return RichProgress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
-        console=Console(file=stream),
+        console=Console(file=unwrapped(stream)),
     )
 
 

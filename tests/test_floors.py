@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "gpttasks"
 # From the ground up; a module may import from its own floor and from those below.
 FLOORS = (
     {"errors", "__version__"},  # the version comes from the installed metadata and loads nothing of ours
+    {"interrupts", "terminal"},
     {
         "component",
         "hashing",

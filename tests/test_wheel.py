@@ -94,7 +94,7 @@ def test_every_bundled_plugin_is_packed_and_registered(wheel):
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
         points = configparser.ConfigParser()
         points.read_string(archive.read(name).decode())
-    assert points["console_scripts"]["gpttasks"] == "gpttasks.cli:main"
+    assert points["console_scripts"]["gpttasks"] == "gpttasks.__main__:start"
     assert set(points["gpttasks"].values()) == plugins
 
 

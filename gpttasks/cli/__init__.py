@@ -11,13 +11,15 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, redirect_stderr, redirect_stdout
-from typing import Any
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any, TextIO
 
 import typer
 
-from ..errors import GpttasksError, Interrupted, Problem, UserError
+from ..errors import GpttasksError, Interrupted, Problem, RunFailed, UserError, file_error
+from ..interrupts import pressed, watched
 from ..parallel.launch import is_helper
+from ..terminal import ShownText
 from .app import UsageError, build
 from .bugs import describe_bug
 from .output import close_quietly, error_document, print_json, say
@@ -35,19 +37,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(list(sys.argv[1:] if arguments is None else arguments))[0]
     command_line = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     as_json = "--json" in command_line
-    stdout = sys.stdout
+    stdout, messages = _shown(sys.stdout, results=True), _shown(sys.stderr, results=False)
     try:
-        with redirect_stdout(sys.stderr) if as_json else nullcontext(), warnings.catch_warnings():
+        with (
+            redirect_stdout(messages if as_json else stdout),
+            redirect_stderr(messages),
+            watched(),
+            warnings.catch_warnings(),
+        ):
             if not sys.warnoptions:  # meant for programmers who use the libraries
                 warnings.simplefilter("ignore", FutureWarning)
             status, document = _run(command_line)
-        if as_json and document is not None:
-            print_json(document, stdout)
-        stdout.flush()
+            try:
+                if as_json and document is not None:
+                    print_json(document, stdout)
+                stdout.flush()
+            except RunFailed as error:  # a full disk
+                status = status or _report(error)[0]
+                close_quietly(stdout.stream)
     except BrokenPipeError:  # the reader, such as head, has stopped reading
-        close_quietly(stdout)
+        close_quietly(stdout.stream)
         status = 0
     return status
+
+
+def _shown(stream: TextIO | None, *, results: bool) -> ShownText:
+    """The stream without control characters; a stream that is closed takes all text."""
+    return ShownText(open(os.devnull, "w", encoding="utf-8") if stream is None else stream, results=results)
 
 
 def _run(arguments: list[str]) -> tuple[int, Mapping[str, Any] | None]:
@@ -63,14 +79,14 @@ def _run(arguments: list[str]) -> tuple[int, Mapping[str, Any] | None]:
         return end.exit_code, None
     except UsageError as error:
         return _report(_as_user_error(error))
-    except GpttasksError as error:
-        return _report(error)
     except KeyboardInterrupt:
         return _report(Interrupted("stopped"))
     except BrokenPipeError:
         raise
     except Exception as error:
-        return _report(describe_bug(error))
+        if pressed() and not isinstance(error, Interrupted):  # a library took the interrupt for an error of its own
+            return _report(_interrupted(error))
+        return _report(error if isinstance(error, GpttasksError) else file_error(error) or describe_bug(error))
 
 
 def _report(error: GpttasksError) -> tuple[int, Mapping[str, Any]]:
@@ -80,6 +96,14 @@ def _report(error: GpttasksError) -> tuple[int, Mapping[str, Any]]:
     if run is not None and not isinstance(error, UserError):
         return error.exit_status, run.document
     return error.exit_status, error_document(error)
+
+
+def _interrupted(error: Exception) -> Interrupted:
+    """The interrupt behind an error, with the error's run."""
+    stopped = Interrupted("stopped")
+    if hasattr(error, "run"):
+        stopped.run = error.run  # type: ignore[attr-defined]
+    return stopped
 
 
 def _as_user_error(error: Any) -> UserError:

@@ -4,40 +4,47 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import GpttasksError
+from ..terminal import ShownText, masked_values, plain_json, say
 
 if TYPE_CHECKING:
     from ..recipe.schema import Use
 
+__all__ = [
+    "aligned",
+    "close_quietly",
+    "counted",
+    "error_document",
+    "json_line",
+    "on_one_line",
+    "print_json",
+    "say",
+    "use_text",
+]
+
 ERROR_SCHEMA = "gpttasks.error/1"
 
 
-def say(text: str = "") -> None:
-    """Print a line on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
+def print_json(document: Mapping[str, Any], stream: TextIO | ShownText) -> None:
     """Print one JSON document. Raises ValueError for NaN and infinity, which JSON does not have."""
     # A lone surrogate, from a file name or from data, has no UTF-8 form: escape everything but ASCII then.
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    text = plain_json(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
     if not _encodable(text, stream):
-        text = json.dumps(document, indent=2, allow_nan=False)
+        text = plain_json(json.dumps(document, indent=2, allow_nan=False))
     print(text, file=stream)
 
 
 def json_line(values: Any) -> str:
     """A line of JSON Lines, in ASCII, for any stream and reader."""
-    return json.dumps(values, allow_nan=False)
+    return plain_json(json.dumps(values, allow_nan=False))
 
 
 def error_document(error: GpttasksError) -> dict[str, Any]:
     """The problems of an error, for programs."""
-    return {"schema": ERROR_SCHEMA, "errors": [problem.as_dict() for problem in error.problems]}
+    return {"schema": ERROR_SCHEMA, "errors": [masked_values(problem.as_dict()) for problem in error.problems]}
 
 
 def aligned(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
@@ -84,7 +91,7 @@ def close_quietly(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
-def _encodable(text: str, stream: TextIO) -> bool:
+def _encodable(text: str, stream: TextIO | ShownText) -> bool:
     try:
         text.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:

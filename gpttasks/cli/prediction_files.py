@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import DataError, Problem, RunFailed, UserError
 from ..files import atomic_file
-from .output import json_line
+from .csv_cells import Cells
+from .output import json_line, say
 
 if TYPE_CHECKING:
     from ..pipeline.predict import Prediction
@@ -87,35 +88,31 @@ def _written(value: Any) -> Any:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows as CSV or JSON Lines, by the suffix of the name, atomically.
+    """Write rows as CSV or JSON Lines, by the suffix of the name, atomically; say which cells of CSV were changed.
 
     Raises DataError for rows with different columns, which CSV cannot hold, and RunFailed if writing fails.
     """
+    cells = Cells()
     try:
         with atomic_file(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
             if path.suffix.lower() == ".csv":
-                _write_csv(rows, file)
+                _write_csv(rows, file, cells)
             else:
                 file.writelines(f"{json_line(row)}\n" for row in rows)
     except OSError as error:
         raise RunFailed(f"{path} cannot be written: {error.strerror or error}") from error
+    if note := cells.note():
+        say(note)
 
 
-def _write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
+def _write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO, cells: Cells) -> None:
     columns = list(rows[0])
     # Quote all text: the csv module does not quote a lone carriage return, at which readers would end the row.
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(columns)
+    writer.writerow([cells.cell(column) for column in columns])
     for number, row in enumerate(rows, 1):
         if row.keys() != set(columns):
             different = ", ".join(sorted(row.keys() ^ set(columns)))
             message = f"row {number} and the first row have different columns ({different}), which CSV cannot hold"
             raise DataError(Problem(message, key="--output", hint="choose a name that ends in .jsonl"))
-        writer.writerow([_cell(row[column]) for column in columns])
-
-
-def _cell(value: Any) -> str | int | float:
-    """Text and numbers unchanged, null as an empty cell, other values as JSON."""
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return value
-    return "" if value is None else json_line(value)
+        writer.writerow([cells.cell(row[column]) for column in columns])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import DataError, Problem, did_you_mean
+from ..terminal import is_address
 from .class_names import has_configs
 from .library import load_dataset, load_folder, load_from_disk
 from .options import ALIASES, ROLES, STANDARD_INPUT, DataOptions
@@ -43,6 +44,8 @@ def _open_one(name: str, options: DataOptions, readers: Mapping[str, FileReader]
     if name == STANDARD_INPUT:
         _refuse_hub_options(name, options)
         return InputSource()
+    if is_address(name):
+        raise _unusable(f"{name} is an address, expected a file, a folder or a Hub id", "download it first")
     path = Path(name).expanduser()
     if path.is_dir():
         return _open_folder(path, options, readers)

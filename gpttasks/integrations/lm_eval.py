@@ -11,7 +11,6 @@ The command line is the harness's own. With ``--model gpttasks``, ``--model_args
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -36,6 +35,7 @@ from ..progress import Progress
 from ..recipe.schema import RuntimeOptions, Use
 from ..records.run import RECORD
 from ..requests import Generate, GenerateReply, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
+from ..terminal import say
 from ..trust import CodeOrigin
 
 Answer = TypeVar("Answer")
@@ -148,7 +148,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         """The answers in the harness's form, each added to the harness's cache, if any; reports the number of cuts."""
         if self.cut:
             cut = f"{self.cut:,} of {len(requests):,} contexts were cut at the beginning"
-            print(f"{kind}: {cut} to fit the model's {self.lm.context:,} tokens", file=sys.stderr)
+            say(f"{kind}: {cut} to fit the model's {self.lm.context:,} tokens")
             self.cut = 0
         with Progress(kind, len(requests), "requests") as progress:
             answers = [read(reply) for reply in self.engine.answer(requests, progress.advance)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..backbones.dependencies import dependencies_of
 from ..backbones.run import RunBackbone
-from ..errors import Interrupted, full_disk, one_line
+from ..errors import Interrupted, RunFailed, file_error, full_disk, one_line
+from ..interrupts import pressed, raise_if_pressed
 from ..plugins.faults import failed_plugin, fault_of_plugin
 from ..plugins.hookspecs import PROJECT, RunInfo
 from ..recipe import recipe_as_dict
 from ..records.dependencies import compare, refuse_changes
 from ..records.environment import machine, versions
-from ..records.folder import RunFolder
+from ..records.folder import RunFolder, folder_gone
 from ..records.run import (
     BackboneRecord,
     ComponentRecord,
@@ -31,6 +31,7 @@ from ..records.run import (
     RunRecord,
     State,
 )
+from ..terminal import say
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -74,7 +75,7 @@ class ActiveRun:
 
     def say(self, text: str) -> None:
         """Print a line for people, on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        say(text)
 
     def warn(self, text: str) -> None:
         """Print a warning and add it to the record, unless the record has it already."""
@@ -115,6 +116,7 @@ class ActiveRun:
 
     def timed(self, stage: str, work: Callable[[], Result]) -> Result:
         """The result of ``work()``; its seconds go into the record under the stage's name."""
+        raise_if_pressed()
         start = time.monotonic()
         try:
             return work()
@@ -261,7 +263,7 @@ def failures_recorded(run: ActiveRun) -> Iterator[None]:
     try:
         yield
     except BaseException as raised:
-        error = _as_gpttasks_error(raised, run.plugins)
+        error = _as_gpttasks_error(raised, run)
         state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
         run.record.error = str(error)
         if (at_fault := failed_plugin(error, run.plugins)) is not None:
@@ -269,17 +271,26 @@ def failures_recorded(run: ActiveRun) -> Iterator[None]:
         error.run = Run(run.folder.path, run.record)  # type: ignore[attr-defined]
         try:
             run.save(state)
-        except OSError as second:  # a full disk: the first error matters more, but report both
-            run.say(f"run.json could not be updated: {second}")
+        except (OSError, RunFailed) as second:  # a full disk: the first error matters more, but report both
+            if run.folder.is_present():
+                run.say(f"run.json could not be updated: {second}")
         if run.call_hook("gpttasks_run_failed", error=error):
-            with suppress(OSError):
+            with suppress(OSError, RunFailed):
                 run.save(state)
         if error is raised:
             raise
         raise error from raised
 
 
-def _as_gpttasks_error(error: BaseException, plugins: Plugins) -> BaseException:
-    if isinstance(error, KeyboardInterrupt):
+def _as_gpttasks_error(error: BaseException, run: ActiveRun) -> BaseException:
+    if isinstance(error, Interrupted):
+        return error
+    if isinstance(error, KeyboardInterrupt) or pressed():  # a library may take the interrupt for an error of its own
         return Interrupted("interrupted; the same command resumes from the last checkpoint")
-    return full_disk(error) or fault_of_plugin(error, plugins) or error
+    if not run.folder.is_present():
+        return folder_gone(run.folder.path)
+    known = full_disk(error) or fault_of_plugin(error, run.plugins)
+    if known is None and (refused := file_error(error)) is not None:
+        own = str(getattr(error, "filename", "")).startswith(str(run.folder.path))
+        return RunFailed(refused.problems) if own else refused  # other files are the user's
+    return known or error

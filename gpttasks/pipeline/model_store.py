@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -14,6 +13,7 @@ from ..engine.plain import LocalEngine
 from ..errors import PluginError
 from ..recipe.paths import path_keys
 from ..requests import Engine
+from ..terminal import say
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,7 +65,7 @@ class LoadedModel:
         try:
             self.altered = not adaptation.remove(lm)
         except PluginError as error:  # the run itself is finished
-            print(f"warning: the model is not kept in memory: {error}", file=sys.stderr, flush=True)
+            say(f"warning: the model is not kept in memory: {error}")
             self.altered = True
         if not self.altered:
             self.verified &= not adaptation.trains

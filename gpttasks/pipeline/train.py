@@ -233,6 +233,10 @@ def _settings(
         with time_left.paused():
             return _validate(prepared)
 
+    def resumed(step: int) -> None:
+        if (warning := run.folder.keep_events_until(step)) is not None:
+            run.warn(warning)
+
     last = run.folder / CHECKPOINTS / LAST
     if not last.exists():
         run.folder.keep_events_until(0)
@@ -246,7 +250,7 @@ def _settings(
         best_is_higher=prepared.metrics[best].higher_is_better if best else True,
         tokens_per_batch=recipe.runtime.tokens_per_batch,
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
-        resumed=run.folder.keep_events_until,
+        resumed=resumed,
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..backbones.run import RunBackbone
 from ..errors import BackboneError, FolderError, one_line
 from ..files import atomic_file
+from ..recipe.document import read_document
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RECIPE
+from ..records.plain_files import read_json_object
 
 if TYPE_CHECKING:
     import torch
@@ -99,10 +101,7 @@ def load_head(head: Head, backbone: RunBackbone) -> None:
         _load_modules(head, backbone.head_weights(head.name))
     tuned = backbone.trained_file(HEAD_TUNED)
     if backbone.recipe.head.name == head.name and tuned.exists():
-        try:
-            head.tuned = json.loads(tuned.read_text("utf-8"))
-        except ValueError as error:
-            raise FolderError(f"{tuned} cannot be read: {error}") from error
+        head.tuned = read_json_object(tuned)
 
 
 def tuned_by_run(backbone: Use, head: Head) -> bool:
@@ -110,18 +109,21 @@ def tuned_by_run(backbone: Use, head: Head) -> bool:
 
     Like :meth:`RunBackbone.trained_file`, it follows runs that trained nothing to the run that they scored.
     """
-    from ruamel.yaml import YAML
-
     folder = Path(getattr(backbone.options, "path", "")) if backbone.name == RunBackbone.name else None
     while folder is not None and (folder / RECIPE).is_file():
-        document = YAML(typ="safe", pure=True).load((folder / RECIPE).read_text("utf-8"))
-        if document["head"]["use"] != head.name:
+        document = read_document(folder / RECIPE).data
+        if _section(document, "head").get("use") != head.name:
             return False
         if (folder / HEAD_TUNED).is_file():
             return True
-        scored = document["backbone"] if document["train"] is None else {}
-        folder = Path(scored["path"]) if scored.get("use") == RunBackbone.name else None
+        scored = _section(document, "backbone") if document.get("train") is None else {}
+        folder = Path(str(scored.get("path"))) if scored.get("use") == RunBackbone.name else None
     return False
+
+
+def _section(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    section = document.get(key)
+    return section if isinstance(section, dict) else {}
 
 
 def _load_modules(head: Head, file: Path) -> None:

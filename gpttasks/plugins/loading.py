@@ -16,6 +16,8 @@ from types import ModuleType
 
 from ..errors import PluginError, Problem, did_you_mean, one_line
 from ..hashing import file_digest, text_digest
+from ..interrupts import raise_if_pressed
+from ..terminal import say
 from .hookspecs import PROJECT
 from .registry import Broken, PluginRecord, Plugins
 
@@ -83,8 +85,9 @@ def _load_entry_points(plugins: Plugins) -> None:
             _check_version(entry_point)
             plugins.adopt(record, entry_point.load)
         except Broken as broken:
+            raise_if_pressed()  # an interrupted import is no fault of the plugin
             plugins.records.append(replace(record, state="broken", reason=str(broken)))
-            print(f"gpttasks: the {record.title} is broken and left out: {broken}", file=sys.stderr)
+            say(f"gpttasks: the {record.title} is broken and left out: {broken}")
 
 
 def _order(entry_point: EntryPoint) -> tuple[bool, str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..hashing import content_digest
+from ..terminal import is_address, masked
 from .paths import wherever_installed
 from .schema import MetricUse, Recipe, Use, default_key
 
@@ -19,24 +20,34 @@ SHORT = 12
 
 
 def recipe_as_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe in the layout of its YAML, with every default, in plain Python containers."""
-    return {
-        "name": recipe.name,
-        "backbone": _use(recipe.backbone),
-        "encoder": None if recipe.encoder is None else _use(recipe.encoder),
-        "task": {
-            "use": recipe.task.name,
-            "data": _to_plain_values(recipe.data),
-            **_to_plain_values(recipe.task.options),
-        },
-        "head": _use(recipe.head),
-        "adapt": _use(recipe.adapt),
-        "train": _to_plain_values(recipe.train),
-        "score": {**_to_plain_values(recipe.score), "metrics": [_metric(metric) for metric in recipe.score.metrics]},
-        "seed": recipe.seed,
-        "data_seed": recipe.data_seed,
-        "runtime": _to_plain_values(recipe.runtime),
-    }
+    """The recipe in the layout of its YAML, with every default, in plain Python containers.
+
+    This is what is stored and passed on, so passwords in addresses are masked. They are in no digest either: a run
+    resumes with another password.
+    """
+    values: dict[str, Any] = _without_passwords(
+        {
+            "name": recipe.name,
+            "backbone": _use(recipe.backbone),
+            "encoder": None if recipe.encoder is None else _use(recipe.encoder),
+            "task": {
+                "use": recipe.task.name,
+                "data": _to_plain_values(recipe.data),
+                **_to_plain_values(recipe.task.options),
+            },
+            "head": _use(recipe.head),
+            "adapt": _use(recipe.adapt),
+            "train": _to_plain_values(recipe.train),
+            "score": {
+                **_to_plain_values(recipe.score),
+                "metrics": [_metric(metric) for metric in recipe.score.metrics],
+            },
+            "seed": recipe.seed,
+            "data_seed": recipe.data_seed,
+            "runtime": _to_plain_values(recipe.runtime),
+        }
+    )
+    return values
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -84,7 +95,7 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     precision = recipe.runtime.model_dump(include={"precision"}, exclude_defaults=True)
     seeds = recipe.model_dump(include={"seed", "data_seed"}, exclude_defaults=True)
     whole = parts | seeds | ({"train": train} if train else {}) | ({"runtime": precision} if precision else {})
-    return {key: _wherever_installed(value) for key, value in whole.items()}
+    return {key: _wherever_installed(value) for key, value in _without_passwords(whole).items()}
 
 
 def recipe_digest(recipe: Recipe) -> str:
@@ -95,6 +106,15 @@ def recipe_digest(recipe: Recipe) -> str:
 def short_digest(recipe: Recipe) -> str:
     """The first characters of :func:`recipe_digest`."""
     return recipe_digest(recipe)[:SHORT]
+
+
+def _without_passwords(value: Any) -> Any:
+    """The value with the passwords of texts that are addresses masked; other text, such as a prompt, is kept."""
+    if isinstance(value, dict):
+        return {key: _without_passwords(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_passwords(item) for item in value]
+    return masked(value) if isinstance(value, str) and is_address(value) and len(value.split()) == 1 else value
 
 
 def _wherever_installed(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,10 @@ Location: TypeAlias = "tuple[str | int, ...]"
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 # YAML 1.2 has neither dates nor merge keys: values that look like them are text.
 _TEXT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
+_DEEPEST = 64
+"""How deep values may be nested; a recipe needs about six levels."""
+_NESTING = re.compile(r"[\[{:?-]")
+"""What can begin another level."""
 _QUOTES_HINT = "text that begins with {{ needs quotes around it"
 
 
@@ -150,7 +155,12 @@ def parse_value(text: str, base: Path, location: Location, file: str) -> tuple[A
         builder.problems += error.problems
     if builder.problems:
         raise RecipeError(
-            Problem(f"cannot read {text!r} as YAML: {problem.message}", file, key=dotted(location), hint=problem.hint)
+            Problem(
+                f"cannot read {text if len(text) <= 100 else text[:99] + '…'!r} as YAML: {problem.message}",
+                file,
+                key=dotted(location),
+                hint=problem.hint,
+            )
             for problem in builder.problems
         )
     return data, builder.places
@@ -175,6 +185,7 @@ class _Builder:
 
         self._yaml = YAML(typ="safe", pure=True)
         try:
+            self._refuse_deep_nesting(text)
             root = self._yaml.compose(text)
         except MarkedYAMLError as error:
             raise RecipeError(self._syntax_problem(error, text)) from error
@@ -261,6 +272,20 @@ class _Builder:
             return Mark(self.file)
         return Mark(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
 
+    def _refuse_deep_nesting(self, text: str) -> None:
+        """Raise RecipeError for a text that is nested so deeply that composing it would take long or fail."""
+        from ruamel.yaml import YAML
+        from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+        if len(_NESTING.findall(text)) <= _DEEPEST:
+            return
+        depth = 0
+        for event in YAML(typ="safe", pure=True).parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > _DEEPEST:
+                mark = self._mark(event)
+                raise RecipeError(Problem(_TOO_DEEP, mark.file, mark.line, mark.column))
+
     def _syntax_problem(self, error: Any, text: str) -> Problem:
         mark = error.problem_mark or error.context_mark
         message = ": ".join(part for part in (error.context, error.problem) if part)
@@ -280,6 +305,9 @@ class _Builder:
 
 def _shortened(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+_TOO_DEEP = f"values are nested more than {_DEEPEST} levels deep"
 
 
 def _short_tag(node: Any) -> str:

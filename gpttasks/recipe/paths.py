@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from ..component import PathMarker
 from ..data.options import STANDARD_INPUT
 from ..tasks.extensions import current_extensions
+from ..terminal import is_address
 
 BUNDLED_RECIPES = (Path(__file__).parents[1] / "bundled_recipes", Path(__file__).parents[2] / "recipes")
 """The folders of the bundled recipes: installed, and in a checkout."""
@@ -45,7 +46,12 @@ def path_keys(model: type[BaseModel]) -> list[str]:
 
 
 def absolute(text: str, base: Path) -> str:
-    """The absolute path of ``text``; a relative one starts at ``base``, and ``~`` is the home folder."""
+    """The absolute path of ``text``; a relative one starts at ``base``, and ``~`` is the home folder.
+
+    An address such as ``https://host/file`` is not a path, and is returned unchanged.
+    """
+    if is_address(text):
+        return text
     return os.path.normpath(base / Path(text).expanduser())
 
 

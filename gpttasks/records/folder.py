@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FolderError, full_disk
+from ..errors import LONGEST_CAUSE, FolderError, RunFailed, full_disk
 from ..files import is_unfinished, write_text
+from ..terminal import say
 from ..trust import is_run_folder
-from .run import RECORD, Run, RunRecord, read_run
+from .events import EVENTS, read_events, read_log, write_line
+from .run import RECORD, SAMPLES, Run, RunRecord, read_run
 
 if TYPE_CHECKING:
     from ..recipe.schema import Recipe
 
-RECIPE, EVENTS, REPORT = "recipe.yaml", "events.jsonl", "report.html"
+RECIPE, REPORT = "recipe.yaml", "report.html"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 DATA_DIGESTS = "data.json"
 """In unfinished runs of earlier versions, the digests of the data; removed at the end."""
 REPLIES = "replies.sqlite"
 """The replies of a backbone that is its own engine to an unfinished run; removed at the end."""
+ADAPTER, MODEL, HEAD = "adapter", "model", "head"
+HEAD_WEIGHTS = f"{HEAD}/modules.safetensors"
+ENCODER_WEIGHTS = f"{HEAD}/encoder.safetensors"
+HEAD_TUNED = f"{HEAD}/tuned.json"
+_FILES = (LOCK, RECIPE, RECORD, EVENTS, DATA_DIGESTS, REPLIES, SAMPLES, REPORT)
+_FOLDERS = (CHECKPOINTS, ADAPTER, MODEL, HEAD)
 NOTHING_DONE = frozenset({LOCK, RECIPE, RECORD, DATA_DIGESTS, REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"})
 """The files of a run that stopped before anything was trained or scored, for example because of wrong input: the
 corrected recipe may use its folder."""
@@ -35,12 +43,18 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._identity = _identity(path)
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
+    def is_present(self) -> bool:
+        """Whether the folder is still the one that was opened: not removed, renamed or replaced meanwhile."""
+        return _identity(self.path) == self._identity
+
     def write_text(self, name: str, text: str) -> None:
-        """Write a file atomically."""
+        """Write a file atomically. Raises RunFailed if the folder has been removed."""
+        self._check_present()
         write_text(self.path / name, text)
 
     def write_record(self, record: RunRecord) -> None:
@@ -49,17 +63,44 @@ class RunFolder:
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Append a line to the training log."""
-        with open(self.path / EVENTS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
+        self._check_present()
+        with open(self.path / EVENTS, "a", encoding="utf-8", newline="\n") as file:
+            file.write(write_line(event))
 
     def events(self) -> list[dict[str, Any]]:
-        """The training log so far; a last line cut off by a kill is left out."""
-        return list(read_events(self.path))
+        """The training log so far, without lines that cannot be read."""
+        return read_events(self.path)
 
-    def keep_events_until(self, step: int) -> None:
-        """Drop what was logged after ``step``: a resumed training does these steps again."""
-        kept = [event for event in self.events() if event["step"] <= step]
-        self.write_text(EVENTS, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
+    def keep_events_until(self, step: int) -> str | None:
+        """Drop what was logged after ``step``: a resumed training does these steps again.
+
+        Returns a warning if lines of the log cannot be read, or the log is missing; these steps are lost.
+        """
+        log = read_log(self.path)
+        kept = [event for event in log.events if event["step"] <= step]
+        self.write_text(EVENTS, "".join(map(write_line, kept)))
+        if step and not log.events and not log.damaged:
+            return f"{EVENTS} is missing or empty: the report lacks the steps until {step:,}"
+        return log.warning()
+
+    def _check_present(self) -> None:
+        if not self.is_present():
+            raise folder_gone(self.path)
+
+
+def folder_gone(path: Path) -> RunFailed:
+    """The error for a run folder that disappeared while the run worked in it."""
+    message = f"the run folder {path} was removed or renamed while the run worked in it"
+    return RunFailed(message, hint="leave it in its place while the run works; run the same command again")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a folder from one that has taken its name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def default_folder(recipe: Recipe) -> Path:
@@ -67,20 +108,6 @@ def default_folder(recipe: Recipe) -> Path:
     from ..recipe import recipe_digest
 
     return Path("runs") / f"{recipe.name}-{recipe_digest(recipe)[:12]}"
-
-
-def read_events(folder: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a run's ``events.jsonl``; empty without such a file."""
-    file = folder / EVENTS
-    if not file.exists():
-        return
-    for line in file.read_text("utf-8").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return  # the last line, cut off while it was written
-        if isinstance(event, dict):
-            yield event
 
 
 @contextmanager
@@ -91,17 +118,23 @@ def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFo
     another process works in the folder, if it holds another recipe's run or files that are not a run's, or if a
     symbolic link in it leads elsewhere: nothing is written through one.
     """
+    _check_name(path)
     if force and path.is_dir() and _names(path) - {LOCK}:
         _move_aside(path)
     if path.exists() and not path.is_dir():
         raise FolderError(f"{path} is a file", hint="give a folder with --out")
+    if path.is_dir() and not os.access(path, os.W_OK):
+        yield RunFolder(path), _read_only(path, digest)
+        return
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if full := full_disk(error):
             raise full from error
-        message = f"the folder {path} cannot be created: {error.strerror}"
+        name = str(path) if len(str(path)) <= LONGEST_CAUSE else f"{str(path)[:LONGEST_CAUSE]}…"
+        message = f"the folder {name} cannot be created: {error.strerror}"
         raise FolderError(message, hint="give another one with --out") from error
+    _check_kinds(path)
     with _locked(path):
         yield RunFolder(path), _existing(path, digest)
 
@@ -163,6 +196,10 @@ def _locked(path: Path) -> Iterator[None]:
         raise FolderError(
             f"another process works in {path}", hint="wait for it, or give another folder with --out"
         ) from None
+    except OSError as error:
+        raise full_disk(error) or FolderError(
+            f"{path / LOCK} cannot be locked: {error.strerror or error}", hint="give another folder with --out"
+        ) from error
     try:
         yield
     finally:
@@ -175,6 +212,38 @@ def nothing_done(path: Path) -> bool:
     return {entry.name for entry in path.iterdir() if not is_unfinished(entry)} <= NOTHING_DONE
 
 
+def _check_name(path: Path) -> None:
+    """Raise FolderError for a name that no file of the run could hold, or that cannot be looked up."""
+    try:
+        str(path).encode("utf-8")
+        path.exists()
+    except UnicodeEncodeError:
+        raise FolderError(f"the name {path} is not UTF-8", hint="give another one with --out") from None
+    except OSError as error:
+        name = str(path) if len(str(path)) <= LONGEST_CAUSE else f"{str(path)[:LONGEST_CAUSE]}…"
+        raise FolderError(f"the folder {name}: {error.strerror}", hint="give another one with --out") from error
+
+
+def _read_only(path: Path, digest: str) -> Run:
+    """The finished run in a folder that this process cannot write to. Raises FolderError for anything else."""
+    run = _existing(path, digest) if (path / RECORD).exists() else None
+    if run is None or run.state != "finished":
+        raise FolderError(f"{path} cannot be written to, and holds no finished run", hint="give a folder with --out")
+    return run
+
+
+def _check_kinds(path: Path) -> None:
+    """Raise FolderError for a folder with the name of a run's file, and the reverse: the run could not write it."""
+    for names, kind, is_kind in ((_FILES, "file", stat.S_ISREG), (_FOLDERS, "folder", stat.S_ISDIR)):
+        for name in names:
+            try:
+                mode = (path / name).lstat().st_mode
+            except OSError:
+                continue
+            if not is_kind(mode) and not stat.S_ISLNK(mode):
+                raise FolderError(f"{path / name} is not a {kind}", hint="remove it, or give another folder with --out")
+
+
 def _existing(path: Path, digest: str) -> Run | None:
     names = _names(path)
     if names <= {LOCK}:
@@ -185,9 +254,7 @@ def _existing(path: Path, digest: str) -> Run | None:
     if run.state != "finished":
         _refuse_links(path, names)
     if run.record.digest != digest and run.state != "finished" and names <= NOTHING_DONE:
-        print(
-            f"{path} held a run of another recipe that had not started its work; this run replaces it", file=sys.stderr
-        )
+        say(f"{path} held a run of another recipe that had not started its work; this run replaces it")
         for name in names - {LOCK}:
             (path / name).unlink()
         return None
@@ -204,15 +271,3 @@ def _free_name(path: Path) -> Path:
     while os.path.lexists(aside := path.with_name(f"{path.name}.old-{number}")):
         number += 1
     return aside
-
-
-ADAPTER, MODEL, HEAD = "adapter", "model", "head"
-
-
-HEAD_WEIGHTS = f"{HEAD}/modules.safetensors"
-
-
-ENCODER_WEIGHTS = f"{HEAD}/encoder.safetensors"
-
-
-HEAD_TUNED = f"{HEAD}/tuned.json"

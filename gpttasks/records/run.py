@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import FolderError
+from ..errors import FolderError, comma_separated
 from ..example import Example, Part
 from ..metrics.score import Score
+from ..terminal import masked_values
 from .dependencies import Change, Dependencies
 from .own_files import check_own_files
+from .plain_files import read_json
 from .samples import Sample, read_samples
 
 SCHEMA = "gpttasks.run/1"
@@ -299,12 +301,19 @@ class RunRecord(Section):
     hooks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON values, in the layout of ``run.json``."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The record as JSON values, in the layout of ``run.json``, with the passwords of addresses masked."""
+        values = self.model_dump(mode="json", by_alias=True)
+        # Shots are shown to the model again as they were.
+        return {key: value if key == "shots" else masked_values(value) for key, value in values.items()}
 
     def text(self) -> str:
         """The text of ``run.json``. Raises ValueError for NaN or infinity, which JSON does not have."""
         return json.dumps(self.as_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+_ADDED_LATER = {"data_seed", "shots", "saved", "overlaps"}
+_ALWAYS_THERE = {field.alias or name for name, field in RunRecord.model_fields.items()} - _ADDED_LATER
+"""The keys that every run.json has, since the first version of its schema."""
 
 
 @dataclass(frozen=True)
@@ -350,17 +359,21 @@ def read_run(folder: Path | str) -> Run:
     """The run in a folder. Raises FolderError if there is none, or its ``run.json`` cannot be read."""
     file = Path(folder) / RECORD
     try:
-        document = json.loads(file.read_text("utf-8"))
+        document = read_json(file)
     except FileNotFoundError:
         raise FolderError(
             f"{folder} is not a run folder: it has no {RECORD}", hint="give a folder that gpttasks run made"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise FolderError(f"{file} cannot be read: {error}") from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise FolderError(
             f"{file}: got the schema {schema!r}, expected {SCHEMA!r}", hint="give a folder that gpttasks run made"
+        )
+    missing = sorted(_ALWAYS_THERE - document.keys())
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise FolderError(
+            f"{file} is damaged: {comma_separated(missing)} {verb} missing", hint="run the recipe again with --force"
         )
     try:
         return Run(Path(folder), RunRecord.model_validate(document))

@@ -282,3 +282,18 @@ def test_the_order_of_labels_numbers_the_classes():
     assert recipe_digest(resolve(parse_document(dump_recipe(other), "r.yaml", OTHER_BASE), plugins)) == recipe_digest(
         other
     )
+
+
+def test_passwords_of_addresses_are_in_no_stored_form_and_no_digest():
+    address = "https://user:{}@host/rows.csv"
+    one, other = (resolved(RECIPE, f"task.data.path={address.format(word)}") for word in ("secret", "changed"))
+    assert one.data.path == address.format("secret")  # the run itself uses it
+    for stored in (dump_recipe(one), str(recipe_as_dict(one)), str(canonical(one))):
+        assert "secret" not in stored
+        assert "https://user:***@host/rows.csv" in stored
+    assert recipe_digest(one) == recipe_digest(other)
+
+
+def test_text_that_only_contains_an_address_is_stored_as_it_is():
+    prompt = "Is http://a:b@c an address? {{ text }}"
+    assert prompt in dump_recipe(resolved(RECIPE, f"task.prompt={prompt!r}"))

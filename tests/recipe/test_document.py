@@ -251,3 +251,13 @@ def test_aliases_on_the_command_line_are_counted(tmp_path):
     items = ", ".join(["&a0 [x, x, x]"] + [f"&a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 20)])
     with pytest.raises(RecipeError, match=r"score\.metrics: cannot read .* the aliases in this value stand for"):
         parse_value(f"[{items}]", tmp_path, ("score", "metrics"), "command line")
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 500 + "]" * 500, "a: " + "{b: " * 80 + "1" + "}" * 80, "- " * 500])
+def test_deep_nesting_is_one_problem_with_its_place(tmp_path, text):
+    with pytest.raises(RecipeError, match=r"f:1:\d+: .*values are nested more than 64 levels deep") as caught:
+        parse_document(text, "f", tmp_path)
+    assert len(caught.value.problems) == 1
+    with pytest.raises(RecipeError, match="values are nested more than 64 levels deep") as caught:
+        parse_value(text, tmp_path, ("a",), "command line")
+    assert len(str(caught.value)) < 300

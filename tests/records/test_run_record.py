@@ -7,6 +7,7 @@ import json
 import pytest
 
 from gpttasks.errors import FolderError
+from gpttasks.files import write_text
 from gpttasks.metrics.score import Score
 from gpttasks.records.run import RunRecord, read_run
 
@@ -75,3 +76,17 @@ def test_numbers_that_json_does_not_have_are_not_written():
 def test_a_value_of_another_type_is_refused_when_it_is_set():
     with pytest.raises(ValueError, match="state"):
         record().state = "done"  # type: ignore[assignment]
+
+
+def test_passwords_of_addresses_are_masked_but_not_in_shots(tmp_path):
+    text = "see http://user:secret@host/x"
+    shot = {"id": "1", "key": "k", "prompt": text, "answer": "a"}
+    written = record(warnings=[text], error=text, hooks={text: {"list": [text]}}, shots=[shot]).text()
+    assert written.count("secret") == 1
+    (tmp_path / "run.json").write_text(written, "utf-8")
+    assert read_run(tmp_path).record.shots[0].prompt == text
+
+
+def test_a_lone_surrogate_in_a_warning_is_read_back(tmp_path):
+    write_text(tmp_path / "run.json", record(warnings=["half of a pair: \ud83d"]).text())
+    assert read_run(tmp_path).record.warnings == ["half of a pair: \ud83d"]
