@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,6 @@ from pathlib import Path
 
 SUFFIX = ".tmp"
 """While a file or folder is being written, its name begins with a dot and ends with this suffix."""
-
-_NAME_KEPT = 40
-"""The characters of a name that its temporary name repeats, so that a long name still has one."""
 
 
 def is_unfinished(path: Path) -> bool:
@@ -30,9 +26,8 @@ def atomic_file(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
-    handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0), 0o666)
-    mode = os.fstat(handle).st_mode
-    os.close(handle)
+    aside.touch()
+    mode = aside.stat().st_mode
     aside.unlink()  # a block that writes nothing is an error
     try:
         yield aside
@@ -53,6 +48,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(target)
+    shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
         yield aside
@@ -60,9 +56,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if file.is_file():
                 file.chmod(aside.stat().st_mode & 0o666)  # as the umask says, see atomic_file
                 _flush(file)
-        if target.is_symlink():  # what it leads to is kept
-            target.unlink()
-        elif target.exists():
+        if target.exists():
             shutil.rmtree(target)
         os.replace(aside, target)
     except BaseException:
@@ -78,8 +72,7 @@ def write_text(target: Path, text: str) -> None:
 
 
 def _aside(target: Path) -> Path:
-    """A new name beside ``target`` that cannot be guessed, so that nobody can put a symbolic link there before."""
-    return target.with_name(f".{target.name[:_NAME_KEPT]}.{secrets.token_hex(8)}{SUFFIX}")
+    return target.with_name(f".{target.name}{SUFFIX}")
 
 
 def _flush(path: Path) -> None:

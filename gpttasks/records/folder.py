@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LONGEST_CAUSE, FolderError, RunFailed, full_disk
 from ..files import is_unfinished, write_text
 from ..terminal import say
-from ..trust import is_run_folder
 from .events import EVENTS, read_events, read_log, write_line
+from .moving import check_movable, move_aside, refuse_links
 from .run import RECORD, SAMPLES, Run, RunRecord, read_run
 
 if TYPE_CHECKING:
@@ -120,7 +119,9 @@ def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFo
     """
     _check_name(path)
     if force and path.is_dir() and _names(path) - {LOCK}:
-        _move_aside(path)
+        check_movable(path)
+        with _locked(path):
+            move_aside(path)
     if path.exists() and not path.is_dir():
         raise FolderError(f"{path} is a file", hint="give a folder with --out")
     if path.is_dir() and not os.access(path, os.W_OK):
@@ -139,56 +140,13 @@ def open_folder(path: Path, digest: str, *, force: bool) -> Iterator[tuple[RunFo
         yield RunFolder(path), _existing(path, digest)
 
 
-def _names(path: Path) -> set[str]:
-    """The names in a folder, without what a killed process left half-written."""
-    return {entry.name for entry in path.iterdir() if not is_unfinished(entry)}
-
-
-def _move_aside(path: Path) -> None:
-    """Rename a folder that holds a run. Raises FolderError for another folder, and if it cannot be renamed."""
-    if not _holds_run(path):
-        message = f"{path} has files, but is not a run folder, and --force moves only a run aside"
-        raise FolderError(message, hint="give an empty or a new folder with --out")
-    if Path.cwd().is_relative_to(path.resolve()):
-        message = f"{path} cannot be moved aside, since the working directory is in it"
-        raise FolderError(message, hint="run the command in another folder")
-    with _locked(path):
-        aside = _free_name(path)
-        try:
-            Path(os.path.abspath(path)).rename(aside)
-        except OSError as error:
-            raise FolderError(f"{path} cannot be moved to {aside}: {error.strerror or error}") from error
-
-
-def _holds_run(path: Path) -> bool:
-    """Whether a folder holds a run, whose record may be damaged if the other files of a run are there."""
-    try:
-        document = json.loads((path / RECORD).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        document = None
-    if isinstance(document, dict) and str(document.get("schema")).startswith("gpttasks.run/"):
-        return True
-    return (path / RECIPE).is_file() and is_run_folder(path)
-
-
-def _refuse_links(path: Path, names: Iterable[str]) -> None:
-    """Raise FolderError if one of these files of a run folder is, or a folder of them holds, a symbolic link."""
-    for name in sorted(names):
-        entry = path / name
-        inside = entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else ()
-        for file in (entry, *inside):
-            if file.is_symlink():
-                message = f"{file} is a symbolic link, and a run writes only in its own folder"
-                raise FolderError(message, hint="remove the link, or put what it leads to in its place")
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     if not path.is_dir():
         raise FolderError(f"{path} is a file", hint="give a folder with --out")
-    _refuse_links(path, [LOCK])
+    refuse_links(path, [LOCK])
     lock = FileLock(path / LOCK)
     try:
         lock.acquire(timeout=0)
@@ -209,7 +167,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def nothing_done(path: Path) -> bool:
     """Whether a run stopped before anything was trained or scored, so that nothing depends on its inputs yet."""
-    return {entry.name for entry in path.iterdir() if not is_unfinished(entry)} <= NOTHING_DONE
+    return _names(path) <= NOTHING_DONE
 
 
 def _check_name(path: Path) -> None:
@@ -252,7 +210,7 @@ def _existing(path: Path, digest: str) -> Run | None:
         raise FolderError(f"{path} has files, but is not a run folder", hint="give an empty or a new folder with --out")
     run = read_run(path)
     if run.state != "finished":
-        _refuse_links(path, names)
+        refuse_links(path, names)
     if run.record.digest != digest and run.state != "finished" and names <= NOTHING_DONE:
         say(f"{path} held a run of another recipe that had not started its work; this run replaces it")
         for name in names - {LOCK}:
@@ -266,8 +224,6 @@ def _existing(path: Path, digest: str) -> Run | None:
     return run
 
 
-def _free_name(path: Path) -> Path:
-    path, number = Path(os.path.abspath(path)), 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.old-{number}")):
-        number += 1
-    return aside
+def _names(path: Path) -> set[str]:
+    """The names in a folder, without what a killed process left half-written."""
+    return {entry.name for entry in path.iterdir() if not is_unfinished(entry)}

@@ -194,7 +194,8 @@ def _replaced(text: Any, pair: list[Any]) -> int:
     """The length of a text in which one part is replaced by another."""
     if len(pair) < 2 or not all(isinstance(one, type(text)) for one in pair):
         return len(text)
-    return len(text) + int(text.count(pair[0])) * len(pair[1])
+    count: int = text.count(pair[0])
+    return len(text) + count * len(pair[1])
 
 
 def charge_operator(operator: str, left: Any, right: Any) -> None:

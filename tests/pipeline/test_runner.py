@@ -214,7 +214,7 @@ class TestResume:
 
     def test_a_loss_that_is_no_number_names_the_step(self, recipe: Path) -> None:
         with pytest.raises(RunFailed, match=r"step \d+"):
-            run(recipe, "out", "train={learning_rate: 1, weight_decay: 1.0e+30, clip: null, epochs: 5}")
+            run(recipe, "out", "train={learning_rate: 100, weight_decay: 1000, clip: null, epochs: 9}")
         assert read_run(recipe.parent / "out").document["error"]
 
 
