@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def check_before_data(recipe: Recipe, plugins: Plugins) -> None:
     """Raises UserError, with all problems, for what no data can put right.
 
-    These are a wrong size of the cache, a backbone or an encoder without its files, a run that lacks the trained head or encoder, a backbone that
-    cannot be in several processes, and a tracker that is not installed. Neither torch nor transformers is imported.
+    These are a wrong size of the cache, a backbone or an encoder without its files, a run that lacks the trained head
+    or encoder, a backbone that cannot be in several processes, and a tracker that is not installed. Neither torch nor
+    transformers is imported.
     """
     errors = [*_missing_sources(recipe, plugins), *_wrong_cache_size(recipe)]
     if not errors:
