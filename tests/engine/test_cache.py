@@ -18,7 +18,7 @@ from small_runs import run, samples
 
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.engine import cache
+from gpttasks.engine import cache, plain
 from gpttasks.engine.cache import CachedEngine, Pace, cache_file, cache_limit
 from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.reply_store import ReplyStore
@@ -453,3 +453,24 @@ def test_runs_share_replies_and_report_it(recipe, tiny_gpt2_folder, tmp_path, mo
     assert not list(Path(off.folder).glob("replies*")), "what was kept for an interruption is removed at the end"
     trained = run(recipe, "trained", "train.epochs=1")
     assert trained.document["cache"]["hits"] == 0, "trained weights are another model"
+
+
+def test_without_the_cache_the_run_folder_keeps_replies(recipe, monkeypatch, capsys):
+    """A run that stops in scoring goes on with what it had; its record says nothing of a cache."""
+    changes = ["adapt=none", "train=null", "runtime.cache=false", "runtime.tokens_per_batch=60"]
+    whole = run(recipe, "whole", *changes)
+    take = plain._RepliesFromRows.take
+
+    def broken(self, done):
+        if len(self._replies) >= 10:
+            raise RunFailed("stopped")
+        return take(self, done)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plain._RepliesFromRows, "take", broken)
+        with pytest.raises(RunFailed, match="stopped"):
+            run(recipe, "stopped", *changes)
+    again = run(recipe, "stopped", *changes)
+    assert "replies were kept from before the interruption" in capsys.readouterr().err
+    assert samples(again.folder) == samples(whole.folder)
+    assert again.document["cache"] is None
