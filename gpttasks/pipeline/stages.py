@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import remove_unfinished
 from ..records.folder import CHECKPOINTS, RECIPE, open_folder
 from ..records.run import Run, read_run
-from ..training.checkpoint import LAST, saved_step
+from ..training.resume_point import saved_step
 from .active_run import ActiveRun, failures_recorded, new_record
 from .finish import finish
 from .parts import PreparedRun
@@ -39,13 +40,14 @@ def run_stages(
 
     digest = recipe_digest(recipe)
     with open_folder(folder, digest, force=force) as (opened, found):
+        remove_unfinished(opened.path)
         if found is not None and found.state == "finished":
             shutil.rmtree(opened / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
             return Run(found.folder, found.record, reused=True)
         run = ActiveRun(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path))
         if found is not None:
             run.seconds_before = found.record.time
-            run.resumed_from = saved_step(opened / CHECKPOINTS / LAST)
+            run.resumed_from = saved_step(opened / CHECKPOINTS)
         with failures_recorded(run):
             run.save("running")  # first, so that the folder is a run folder from its first file on
             opened.write_text(RECIPE, dump_recipe(recipe))

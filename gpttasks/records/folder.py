@@ -125,7 +125,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _existing(path: Path, digest: str) -> Run | None:
-    names = {entry.name for entry in path.iterdir() if not is_unfinished(entry)}
+    names = {entry.name for entry in path.iterdir() if not is_unfinished(Path(entry.name))}
     if names <= {LOCK}:
         return None
     if not (path / RECORD).exists():
