@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from ..adaptations.saved_weights import RESTORE, check_saved_weights
 from ..component import Options, RecipePath
 from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, files_digest
@@ -70,6 +71,9 @@ class RunBackbone(Backbone):
         plugins = load_plugins() if settings.plugins is None else settings.plugins
         self.open(plugins)
         inner = self._loaded
+        keeps: str | None = getattr(plugins.get("adaptation", self.recipe.adapt.name), "keeps", None)
+        if keeps is not None:
+            check_saved_weights(folder / keeps)
         texts_read = False
 
         def texts() -> Iterator[str]:
@@ -152,7 +156,11 @@ class RunBackbone(Backbone):
     def head_weights(self, head: str) -> Path:
         """The file with the trained modules of head ``head``. Raises BackboneError if the run has none of that name."""
         file = self.trained_file(HEAD_WEIGHTS)
-        if self.recipe.head.name != head or not file.exists():
+        if self.recipe.head.name == head and not file.exists():
+            raise FolderError(
+                f"the run {self.options.path} has trained head {head!r}, but has no {HEAD_WEIGHTS}", hint=RESTORE
+            )
+        if self.recipe.head.name != head:
             raise BackboneError(
                 f"head {head!r} must be trained, but {self.options.path} is a run of head {self.recipe.head.name!r}",
                 hint="choose an adaptation other than none, or a run with this head",

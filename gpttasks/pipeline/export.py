@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..adaptations.merge import merge_adapter
+from ..adaptations.saved_weights import check_saved_weights
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
 from ..errors import FolderError, RunFailed, UserError, full_disk
@@ -41,6 +42,7 @@ def export_run(folder: Path, merged: Path | None, plugins: Plugins, precision: P
     if keeps is None:
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
     if merged is None:
+        check_saved_weights(folder / keeps)
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")

@@ -22,7 +22,8 @@ from ..records.run import TrainingRecord, sides_cut
 from ..training.checkpoint import run_identity
 from ..training.items import LazyItems
 from ..training.plan import different_items
-from ..training.trainer import Trainer, TrainerSettings, TrainingState
+from ..training.state import TrainingState
+from ..training.trainer import Trainer, TrainerSettings
 from .accelerator import tracked_accelerator
 from .active_run import ActiveRun
 from .answering import answer_all, quick_scores, with_their_shots

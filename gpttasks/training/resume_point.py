@@ -1,4 +1,4 @@
-"""From which checkpoint a training goes on: the newest one that is whole, of this run, and whose best weights are there."""
+"""From which checkpoint a training goes on: the newest one that is whole and whose best weights are there."""
 
 from __future__ import annotations
 
@@ -43,19 +43,21 @@ def find_resume_point(folder: Path, identity: str | None) -> ResumePoint | None:
     Raises FolderError if there are checkpoints, but no result of the run follows from any of them.
     """
     problems: list[str] = []
-    states = {
-        file: header for name in (LAST, PREVIOUS) if (header := _header(file := folder / name, identity, problems))
-    }
+    read = {file: _header(file, identity, problems) for file in (folder / LAST, folder / PREVIOUS)}
+    states = {file: header for file, header in read.items() if header is not None}
     if not states and not problems:
         return None
-    best_file, best_problems = folder / BEST, list[str]()
+    best_file = folder / BEST
+    best_problems: list[str] = []
     best = _header(best_file, identity, best_problems, best=True)
     for file, header in states.items():
         wanted = header.state.get("best_step")
-        if wanted is None or wanted == header.step:
-            return ResumePoint(file, header, None if wanted is None else file, tuple(problems))
+        if wanted is None:
+            return ResumePoint(file, header, None, tuple(problems))
         if best is not None and best.step == wanted:
             return ResumePoint(file, header, best_file, tuple(problems))
+        if header.step == wanted:  # killed before the best weights were written, which are those of this state
+            return ResumePoint(file, header, file, (*problems, *best_problems))
         problems += best_problems
         best_problems = []
         for other, state in states.items():

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.batches import default_tokens
-from ..errors import FolderError, Interrupted, RunFailed, UserError, one_line
+from ..errors import Interrupted, RunFailed, UserError
 from ..hashing import seeded_hash
 from ..heads.base import Head
 from ..item import Item, rows_of_items
 from ..model.causal_lm import CausalLM
 from ..progress import Progress
-from .checkpoint import (
-    BEST,
-    LAST,
-    PREVIOUS,
-    load_checkpoint,
-    read_header,
-    save_checkpoint,
-    saved_buffers,
-    trained_parameters,
-)
+from .checkpoint import LAST, saved_buffers, trained_parameters
+from .kept_states import KeptStates
 from .plan import Plan, learning_rate, micro_batches
 from .resume_point import find_resume_point
+from .state import TrainingState
 
 if TYPE_CHECKING:
     import torch
@@ -72,31 +64,6 @@ class TrainerSettings:
     checkpoint_minutes: float = 10.0
     identity: str = ""
     warn: Callable[[str], None] = lambda text: None
-
-
-@dataclass
-class TrainingState:
-    """The progress of a training, in JSON values; saved with every checkpoint."""
-
-    step: int = 0
-    seen: int = 0
-    """The number of items so far; an item counts once per epoch."""
-    cut: int = 0
-    """The number of items in the first epoch that were longer than the context."""
-    cut_at_start: int = 0
-    """The number of those that were cut at the start of a passage, whose end is kept."""
-    tokens: int = 0
-    warmed: float = 0.0
-    """The share of the training that was done when the warm-up ended."""
-    seconds: float = 0.0
-    loss: float | None = None
-    best_value: float | None = None
-    best_step: int | None = None
-    owes_validation: bool = False
-    """Whether the validation after the last step has not been done yet."""
-    bad_validations: int = 0
-    stopped_early: bool = False
-    resumed_at: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -143,12 +110,14 @@ class Trainer:
         self.optimizer = accelerator.prepare(self.raw_optimizer)
         self.tokens_per_batch = settings.tokens_per_batch or default_tokens(str(backbone.device))
         self.state = TrainingState()
-        self.buffers = saved_buffers(backbone.model, self.modules)
-        self._buffers_before: list[torch.Tensor] | None = None
-        """Copies of the buffers before the step that is being done."""
         self.resume_point = find_resume_point(settings.checkpoints, settings.identity)
-        self._new_best = False
-        """Whether the weights are the best so far, and not yet saved as such."""
+        self.kept = KeptStates(
+            settings.checkpoints,
+            settings.identity,
+            self.parameters,
+            saved_buffers(backbone.model, self.modules),
+            self.raw_optimizer,
+        )
 
     @property
     def last_checkpoint(self) -> Path:
@@ -191,14 +160,21 @@ class Trainer:
                         "the same command resumes it"
                     )
         self._save()
-        self._restore_best()
+        self.kept.load_best(self.state)
         return self.state
 
     def measure(self, items: Sequence[Item], seconds: float) -> Speed:
         """The speed of the training, measured for about ``seconds`` on micro-batches of some items, at least one.
 
-        The learning rate is 0, so no weight changes.
+        The learning rate is 0, so no weight changes, and the buffers get their values back.
         """
+        self.kept.begin_step()
+        try:
+            return self._measure(items, seconds)
+        finally:
+            self.kept.undo_unfinished_step()
+
+    def _measure(self, items: Sequence[Item], seconds: float) -> Speed:
         for group in self.raw_optimizer.param_groups:
             group["lr"] = 0.0
         self._train_mode()
@@ -235,14 +211,9 @@ class Trainer:
 
     def _resume(self) -> None:
         if (point := self.resume_point) is not None:
-            tensors = {**self.parameters, **self.buffers}
-            state = load_checkpoint(point.file, tensors, self.raw_optimizer, header=point.header)
+            self.state = self.kept.load(point)
             for problem in point.problems:
                 self.settings.warn(f"{problem}; the training goes on from {point.file}, step {point.header.step}")
-            self.state = _state_of(state, point.file)
-            if self.state.best_step is not None and point.best is not None:
-                self._rebuild_best(point.best)
-            point.discard_newer()
             self.state.resumed_at.append(self.state.step)
             self.settings.resumed(self.state.step)
         self._began = time.monotonic() - self.state.seconds
@@ -271,7 +242,7 @@ class Trainer:
         counts = counts_of(items)
         sums: dict[str, float] = defaultdict(float)
         self._train_mode()
-        self._buffers_before = [buffer.detach().clone() for buffer in self.buffers.values()]
+        self.kept.begin_step()
         for index, batch in enumerate(micro_batches(items, self.tokens_per_batch)):
             self._seed_dropout(number, index)
             self._backward(batch, counts, sums)
@@ -280,7 +251,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._diverged(f"the loss of step {number + 1} is {loss}: {losses}")
         rate, norm = self._update(len(items))
-        self._buffers_before = None
+        self.kept.end_step()
         self._account(loss, losses, rate, norm, items)
         return sum(item.tokens for item in items)
 
@@ -381,7 +352,7 @@ class Trainer:
         sign = 1 if self.settings.best_is_higher else -1
         if not math.isnan(value) and (state.best_value is None or sign * value > sign * state.best_value):
             state.best_value, state.best_step, state.bad_validations = value, state.step, 0
-            self._new_best = True
+            self.kept.is_new_best = True
             return
         state.bad_validations += 1
         if validate.patience is not None and state.bad_validations >= validate.patience:
@@ -393,87 +364,10 @@ class Trainer:
         self._save()
 
     def _save(self) -> float:
-        """Save the state, and then the best weights: a kill in between leaves a state that has them itself."""
-        self._undo_buffers()
+        self.kept.undo_unfinished_step()
         self.state.seconds = time.monotonic() - self._began
-        save_checkpoint(
-            self.last_checkpoint,
-            {**self.parameters, **self.buffers},
-            self.raw_optimizer,
-            asdict(self.state),
-            identity=self.settings.identity,
-            previous=self.settings.checkpoints / PREVIOUS,
-        )
-        if self._new_best:
-            self._save_best()
+        self.kept.save(self.state)
         return time.monotonic()
-
-    def _save_best(self) -> None:
-        save_checkpoint(
-            self.settings.checkpoints / BEST,
-            {**self.parameters, **self.buffers},
-            None,
-            {"step": self.state.best_step},
-            identity=self.settings.identity,
-            kind="best",
-        )
-        self._new_best = False
-
-    def _rebuild_best(self, source: Path) -> None:
-        """Write the file of the best weights again, if the state that has them is all that is left of them."""
-        best = self.settings.checkpoints / BEST
-        if source == best:
-            return
-        import torch
-
-        tensors = {**self.parameters, **self.buffers}
-        now = {name: value.detach().clone() for name, value in tensors.items()}
-        load_checkpoint(source, tensors, identity=self.settings.identity)
-        if best.is_dir():
-            shutil.rmtree(best)
-        self._save_best()
-        with torch.no_grad():
-            for name, value in now.items():
-                tensors[name].copy_(value)
-
-    def _undo_buffers(self) -> None:
-        """Give the buffers the values from before a step that was not finished: the weights are still those."""
-        import torch
-
-        if self._buffers_before is not None:
-            with torch.no_grad():
-                for buffer, before in zip(self.buffers.values(), self._buffers_before, strict=True):
-                    buffer.copy_(before)
-            self._buffers_before = None
-
-    def _restore_best(self) -> None:
-        """Load the best weights, if they are not the last. Raises FolderError if their file is not the state's."""
-        wanted, best = self.state.best_step, self.settings.checkpoints / BEST
-        if wanted is None or wanted == self.state.step:
-            return
-        header = read_header(best, self.settings.identity, "best")
-        if header.step != wanted:
-            raise FolderError(
-                f"{best} has the weights of step {header.step}, but the best ones are those of step {wanted}",
-                hint="run with --force to start again",
-            )
-        load_checkpoint(best, {**self.parameters, **self.buffers}, header=header)
-
-
-def _state_of(state: dict[str, Any], file: Path) -> TrainingState:
-    """The training state in a checkpoint. Raises FolderError for missing or unknown keys and values of wrong types."""
-    from pydantic import TypeAdapter, ValidationError
-
-    names = {one.name for one in fields(TrainingState)}
-    try:
-        if different := sorted(names ^ set(state)):
-            raise ValueError(f"{different[0]} is {'missing' if different[0] in names else 'unknown'}")
-        return TypeAdapter(TrainingState).validate_python(state, strict=True)
-    except (ValidationError, ValueError) as error:
-        raise FolderError(
-            f"the checkpoint {file} has no training state of this version of gpttasks: {one_line(error)}",
-            hint="run with --force to start again",
-        ) from error
 
 
 def counts_of(items: Sequence[Item]) -> Counter[str]:
