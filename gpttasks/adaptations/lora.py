@@ -18,8 +18,8 @@ from pydantic import Field, field_validator
 from ..component import Options
 from ..errors import Problem, UserError, did_you_mean, one_line
 from .base import Adaptation
-from .lora_names import expert_parameters, unmatched_names
 from .load_adapter import load_adapter
+from .lora_names import expert_parameters, unmatched_names
 from .merge import adapts_tied_embeddings, merge_adapter, without_peft
 
 if TYPE_CHECKING:
