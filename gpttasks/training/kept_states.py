@@ -39,12 +39,16 @@ class KeptStates:
         self.is_new_best = False
         self._buffers, self._optimizer = buffers, optimizer
         self._before: dict[str, torch.Tensor] = {}
+        self._saved_step: int | None = None
+        """The step of the newest checkpoint."""
 
     def save(self, state: TrainingState) -> None:
         """Save the state, then the best weights if they are new: after a kill in between, the state has them itself."""
-        previous = self.folder / PREVIOUS
+        # Saved again after the same step, the state replaces itself: the one before it is worth more than a copy.
+        previous = None if state.step == self._saved_step else self.folder / PREVIOUS
         file, document = self.folder / LAST, asdict(state)
         save_checkpoint(file, self.tensors, self._optimizer, document, identity=self.identity, previous=previous)
+        self._saved_step = state.step
         if self.is_new_best:
             self._save_best(state.step)
 
@@ -60,6 +64,7 @@ class KeptStates:
             self._save_best(state.best_step)
         load_checkpoint(point.file, self.tensors, self._optimizer, header=point.header)
         point.discard_newer()
+        self._saved_step = state.step if point.file.name == LAST else None
         return state
 
     def load_best(self, state: TrainingState) -> None:
