@@ -21,9 +21,8 @@ def loaded(folder):
     return backbone
 
 
-@pytest.fixture(params=["all-linear", ["c_attn", "wte"]], ids=["linear", "embedding"])
-def adapter(request, tiny_gpt2_folder, tmp_path):
-    backbone, lora = loaded(tiny_gpt2_folder), Lora(LoraOptions(rank=2, targets=request.param, dora=False))
+def saved(folder, tmp_path, **options):
+    backbone, lora = loaded(folder), Lora(LoraOptions(rank=2, **options))
     lora.apply(backbone)
     folder = tmp_path / "adapter"
     folder.mkdir()
@@ -31,8 +30,17 @@ def adapter(request, tiny_gpt2_folder, tmp_path):
     return lora, folder
 
 
-def test_what_was_saved_is_loaded(adapter, tiny_gpt2_folder):
-    lora, folder = adapter
+@pytest.fixture
+def adapter(tiny_gpt2_folder, tmp_path):
+    return saved(tiny_gpt2_folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"targets": ["c_attn", "wte"]}, {"dora": True, "bias": "all"}, {"peft": {"modules_to_save": ["wte"]}}],
+)
+def test_what_was_saved_is_loaded(tiny_gpt2_folder, tmp_path, options):
+    lora, folder = saved(tiny_gpt2_folder, tmp_path, **options)
     lora.load(loaded(tiny_gpt2_folder), folder)
 
 
