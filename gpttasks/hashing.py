@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .files import is_unfinished
+
 
 def bytes_digest(data: bytes) -> str:
     """The SHA-256 of bytes, in hex."""
@@ -29,8 +31,15 @@ def file_digest(file: Path) -> str:
 
 
 def files_digest(folder: Path) -> str:
-    """The SHA-256, in hex, of the names and contents of a folder's files, Markdown files excluded."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".md")
+    """The SHA-256, in hex, of the names and contents of a folder's files.
+
+    Markdown files, and what a killed process left unfinished, are excluded.
+    """
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and file.suffix != ".md" and not is_unfinished(file.relative_to(folder))
+    )
     # content_digest() represents bytes in the same form.
     return content_digest([[file.relative_to(folder).as_posix(), {"sha256": file_digest(file)}] for file in files])
 

@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 from ..component import Options
 from ..errors import Problem, UserError, did_you_mean, one_line
 from .base import Adaptation
+from .load_adapter import load_adapter
 from .lora_names import expert_parameters, unmatched_names
 from .merge import adapts_tied_embeddings, merge_adapter, without_peft
 
@@ -241,12 +242,13 @@ class Lora(Adaptation):
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card is an empty template
 
     def load(self, backbone: CausalLM, folder: Path) -> None:
-        """Wrap the model with the saved adapter; an adapter of the backbone is merged, as in ``apply``."""
-        from peft import PeftModel
+        """Wrap the model with the saved adapter; an adapter of the backbone is merged, as in ``apply``.
 
+        Raises FolderError for an adapter that is damaged or does not fit, with the tensor's name; no pickle is opened.
+        """
         merge_adapter(backbone)
         with peft_warnings(self.notes):
-            backbone.model = PeftModel.from_pretrained(backbone.model, folder)
+            backbone.model = load_adapter(backbone.model, folder)
 
     def remove(self, backbone: CausalLM) -> bool:
         """Take the adapter off the model; not possible after another one was merged into the weights."""

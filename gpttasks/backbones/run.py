@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from ..adaptations.saved_weights import RESTORE, check_saved_weights
 from ..component import Options, RecipePath, origin_of
 from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, file_digest, files_digest
@@ -82,6 +83,9 @@ class RunBackbone(Backbone):
         self.open(plugins)
         inner = self._loaded
         self._compare(plugins)
+        keeps: str | None = getattr(plugins.get("adaptation", self.recipe.adapt.name), "keeps", None)
+        if keeps is not None:
+            check_saved_weights(folder / keeps)
         texts_read = False
 
         def texts() -> Iterator[str]:
@@ -202,7 +206,11 @@ class RunBackbone(Backbone):
     def head_weights(self, head: str) -> Path:
         """The file with the trained modules of head ``head``. Raises BackboneError if the run has none of that name."""
         file = self.trained_file(HEAD_WEIGHTS)
-        if self.recipe.head.name != head or not file.exists():
+        if self.recipe.head.name == head and not file.exists():
+            raise FolderError(
+                f"the run {self.options.path} has trained head {head!r}, but has no {HEAD_WEIGHTS}", hint=RESTORE
+            )
+        if self.recipe.head.name != head:
             raise BackboneError(
                 f"head {head!r} must be trained, but {self.options.path} is a run of head {self.recipe.head.name!r}",
                 hint="choose an adaptation other than none, or a run with this head",

@@ -68,7 +68,7 @@ class CausalLM:
         if not self.supports.embeddings:
             raise BackboneError(str(self.supports.embeddings.reason))
         encoder.bind(int(self.causal_lm.get_input_embeddings().weight.shape[1]))
-        encoder.modules().to(self.device)
+        encoder.modules().to(self.device).eval()  # until a training step: preparing a run must not change its buffers
         self.media = self.tokenizer.media = MediaNodes(encoder)
 
     def detach_encoder(self) -> None:

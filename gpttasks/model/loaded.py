@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ def config_digest(model: PreTrainedModel) -> str:
     return content_digest([settings, getattr(model.generation_config, "eos_token_id", None)])
 
 
-def state_digest(state: dict[str, torch.Tensor]) -> str:
+def state_digest(state: Mapping[str, torch.Tensor]) -> str:
     """The SHA-256 of the names, dtypes, shapes and bytes of tensors, sorted by name."""
     import torch
 

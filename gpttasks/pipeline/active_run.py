@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -242,6 +243,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
         name=recipe.name,
         folder=str(folder),
         digest=digest,
+        id=secrets.token_hex(8),
         seed=recipe.seed,
         data_seed=recipe.data_seed,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),

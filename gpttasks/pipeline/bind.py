@@ -81,6 +81,8 @@ def _bind_head(parts: RunParts) -> None:
         load_head(head, backbone)
     elif modules is not None and not parts.adaptation.trains:
         raise BackboneError(f"head {head.name!r} has to be trained", hint="choose an adaptation other than none")
+    if modules is not None:
+        modules.eval()  # until a training step: preparing a run must not change buffers
     if modules is not None and backbone.lm is not None:
         modules.to(backbone.lm.device)
 

@@ -13,6 +13,7 @@ from ..plugins.faults import blamed, looking_at
 from ..progress import Progress
 from ..tasks.reading import ADVICE
 from ..tasks.splits import ExampleSet, set_digest
+from ..training.kept_states import buffers_unchanged
 from .find_row import placed_problem
 from .load_data import shot_pool
 from .too_long import skip
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..encoders.base import Encoder
     from ..model.causal_lm import CausalLM
     from ..tokens.tokenizer import Tokenizer
-    from .parts import RunParts
+from .parts import RunParts
 
 
 def check_media(parts: RunParts, tokenizer: Tokenizer, context: int) -> None:
@@ -63,7 +64,12 @@ def check_embeddings(lm: CausalLM, encoder: Encoder, media: Media) -> None:
     wide = int(lm.causal_lm.get_input_embeddings().weight.shape[1])
     expected = [encoder.length(media), wide]
     # Its dropout, if it has any, must not move what is drawn afterwards. Not inference_mode: encoders remember states.
-    with blamed(encoder, "embed"), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with (
+        blamed(encoder, "embed"),
+        torch.no_grad(),
+        torch.random.fork_rng(devices=[]),
+        buffers_unchanged(encoder.modules()),
+    ):
         (made,) = encoder.embed([media])
         got = list(made.shape)
         if got != expected:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..adaptations.merge import merge_adapter
+from ..adaptations.saved_weights import check_saved_weights
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
 from ..component import with_origin
@@ -58,6 +59,7 @@ def export_run(
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
     if merged is None:
         check_own_files(folder, read_run(folder).record.files, (f"{keeps}/",))
+        check_saved_weights(folder / keeps)
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")

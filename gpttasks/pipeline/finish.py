@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..example import json_mapping
+from ..files import flush_all, is_unfinished
 from ..hashing import file_digest
 from ..metrics.extraction import text_read
 from ..metrics.verdict import right_by
@@ -41,6 +42,7 @@ def finish(run: ActiveRun, prepared: PreparedRun, scored: Scored) -> None:
     run.folder.write_text(REPORT, page)
     for name in (DATA_DIGESTS, REPLIES, f"{REPLIES}-wal", f"{REPLIES}-shm"):
         (run.folder / name).unlink(missing_ok=True)
+    flush_all(run.folder.path)  # also the log, which was appended to: a finished run.json vouches for all files
     run.record.files = file_digests(run.folder.path)
     run.save("finished")
     shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
@@ -96,7 +98,10 @@ def file_digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of every file that stays in a finished run except ``run.json``, by path relative to the folder."""
     digests = {}
     for file in sorted(folder.rglob("*")):
-        name = file.relative_to(folder).as_posix()
+        path = file.relative_to(folder)
+        name = path.as_posix()
+        if is_unfinished(path):
+            continue
         if file.is_file() and name not in (RECORD, LOCK) and not name.startswith((f"{CHECKPOINTS}/", "trackers/")):
             digests[name] = file_digest(file)
     return digests

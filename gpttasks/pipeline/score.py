@@ -22,7 +22,7 @@ from ..plugins.faults import blamed
 from ..records.run import CacheRecord, EngineRecord, ShotRecord, sides_cut
 from ..requests import Engine
 from ..tasks.shots import question_and_answer
-from ..training.checkpoint import trained_parameters
+from ..training.checkpoint import trained_state
 from .active_run import ActiveRun
 from .answering import Answered, answer_all, score_all, with_their_shots
 from .class_warnings import length_warning, never_answered
@@ -111,7 +111,11 @@ def model_digests(prepared: PreparedRun) -> dict[str, str]:
     if prepared.encoder is not None and (frozen := prepared.encoder.digest()) is not None:
         digests["encoder_weights"] = frozen
     if prepared.adaptation.trains and prepared.backbone.lm is not None:
-        digests["trained"] = state_digest(dict(trained_parameters(prepared.backbone.lm.model, prepared.modules())))
+        modules = prepared.modules()
+        state = trained_state(prepared.backbone.lm.model, modules)
+        # Also what is not trained in the modules, since it is drawn from the seed.
+        state |= {} if modules is None else {f"head.{name}": value for name, value in modules.state_dict().items()}
+        digests["trained"] = state_digest(state)
     return digests
 
 

@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..files import remove_unfinished
 from ..records.dependencies import Dependencies, Kind, compare, refuse_changes
 from ..records.folder import CHECKPOINTS, RECIPE, nothing_done, open_folder
 from ..records.own_files import check_own_files
 from ..records.run import Run, read_run
-from ..training.checkpoint import LAST, saved_step
+from ..training.resume_point import saved_step
 from .active_run import ActiveRun, failures_recorded, new_record
 from .finish import finish
 from .parts import PreparedRun, RunParts
@@ -54,6 +55,7 @@ def run_stages(
 
     digest = recipe_digest(recipe)
     with open_folder(folder, digest, force=force) as (opened, found):
+        remove_unfinished(opened.path)
         if found is not None and found.state == "finished":
             before = found.record.dependencies
             return _reused(found, dependencies(None if before is None else before.commit), accepted)
@@ -61,9 +63,9 @@ def run_stages(
         if found is not None:
             run.seconds_before = found.record.time
             if not nothing_done(opened.path):
-                for name in ("dependencies", "changes", "failed_plugin"):
+                for name in ("id", "dependencies", "changes", "failed_plugin"):
                     setattr(run.record, name, getattr(found.record, name))
-            run.resumed_from = saved_step(opened / CHECKPOINTS / LAST)
+            run.resumed_from = saved_step(opened / CHECKPOINTS)
         with failures_recorded(run):
             run.save("running")  # first, so that the folder is a run folder from its first file on
             opened.write_text(RECIPE, dump_recipe(recipe))

@@ -19,10 +19,11 @@ from ..model.folder import dtype_name
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
 from ..records.run import TrainingRecord, sides_cut
-from ..training.checkpoint import LAST, save_checkpoint
+from ..training.checkpoint import run_identity
 from ..training.items import LazyItems
 from ..training.plan import different_items
-from ..training.trainer import Trainer, TrainerSettings, TrainingState
+from ..training.state import TrainingState
+from ..training.trainer import Trainer, TrainerSettings
 from .accelerator import tracked_accelerator
 from .active_run import ActiveRun
 from .answering import answer_all, quick_scores, with_their_shots
@@ -57,8 +58,10 @@ def train(run: ActiveRun, prepared: PreparedRun) -> None:
         settings = _settings(run, prepared, accelerator, stop_requested)
         trainer = Trainer(lm, prepared.head, options, accelerator, settings, prepared.modules())
         trained = sum(parameter.numel() for parameter in trainer.parameters.values())
-        if trainer.last_checkpoint.exists():
-            run.say(f"going on from {trainer.last_checkpoint}")
+        if trainer.resume_point is not None:
+            run.say(f"going on from {trainer.resume_point.file}")
+        else:
+            run.folder.keep_events_until(0)
         work = expected_work(items, len(items), options).text
         run.say(f"training {trained:,} parameters on {len(items):,} items, in {work}")
         with kept_if_a_plugin_fails(trainer):
@@ -96,8 +99,7 @@ def kept_if_a_plugin_fails(trainer: Trainer) -> Iterator[None]:
         yield
     except PluginError:
         if trainer.state.step:
-            state = asdict(trainer.state)
-            save_checkpoint(trainer.last_checkpoint, trainer.parameters, trainer.raw_optimizer, state)
+            trainer.keep()
         raise
 
 
@@ -237,9 +239,6 @@ def _settings(
         if (warning := run.folder.keep_events_until(step)) is not None:
             run.warn(warning)
 
-    last = run.folder / CHECKPOINTS / LAST
-    if not last.exists():
-        run.folder.keep_events_until(0)
     best = validation.best if validation else None
     return TrainerSettings(
         seed=recipe.seed,
@@ -251,6 +250,8 @@ def _settings(
         tokens_per_batch=recipe.runtime.tokens_per_batch,
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
         resumed=resumed,
+        identity=run_identity(run.record.digest, run.record.id),
+        warn=run.warn,
     )
 
 

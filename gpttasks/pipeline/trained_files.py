@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..adaptations.saved_weights import RESTORE, misfit, read_tensors
 from ..backbones.run import RunBackbone
-from ..errors import BackboneError, FolderError, one_line
+from ..errors import BackboneError, FolderError
 from ..files import atomic_file
 from ..recipe.document import read_document
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RECIPE
 from ..records.plain_files import read_json_object
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..encoders.base import Encoder
@@ -51,23 +51,18 @@ def _save_modules(modules: nn.Module, file: Path, metadata: dict[str, str] | Non
 def load_encoder(encoder: Encoder, backbone: RunBackbone) -> None:
     """Load a run's trained encoder modules into ``encoder``.
 
-    Raises BackboneError if the run has no encoder of this kind, or one of other sizes.
+    Raises BackboneError if the run has no encoder of this kind, or one of other sizes, and FolderError for a file that
+    is missing, damaged or not finite.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     file = check_encoder_of_run(encoder.name, backbone)
     modules = encoder.modules()
-    try:
-        tensors = load_file(file)
-        if misfit := _misfit(tensors, modules.state_dict()):
-            raise BackboneError(
-                f"the encoder in {file} does not fit: {misfit}",
-                hint="it was trained with other options, or for a backbone of another hidden size",
-            )
-        modules.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
-        raise BackboneError(f"the encoder in {file} cannot be loaded: {one_line(error)}") from error
+    tensors, _ = read_tensors(file)
+    if problem := misfit(tensors, modules.state_dict()):
+        raise BackboneError(
+            f"the encoder in {file} does not fit: {problem}",
+            hint="it was trained with other options, or for a backbone of another hidden size",
+        )
+    modules.load_state_dict(tensors)
 
 
 def check_encoder_of_run(name: str, backbone: RunBackbone) -> Path:
@@ -82,15 +77,6 @@ def check_encoder_of_run(name: str, backbone: RunBackbone) -> Path:
     return file
 
 
-def _misfit(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
-    """The first tensor that is not there, is not expected or has another shape; None if all fit."""
-    for name in sorted({*found, *expected}):
-        got, needed = (str(list(some[name].shape)) if name in some else "nothing" for some in (found, expected))
-        if got != needed:
-            return f"{name} has the shape {got}, expected {needed}"
-    return None
-
-
 def load_head(head: Head, backbone: RunBackbone) -> None:
     """Load a run's trained head modules and tuned settings into ``head``.
 
@@ -101,7 +87,7 @@ def load_head(head: Head, backbone: RunBackbone) -> None:
         _load_modules(head, backbone.head_weights(head.name))
     tuned = backbone.trained_file(HEAD_TUNED)
     if backbone.recipe.head.name == head.name and tuned.exists():
-        head.tuned = read_json_object(tuned)
+        head.tuned = read_json_object(tuned, hint=RESTORE)
 
 
 def tuned_by_run(backbone: Use, head: Head) -> bool:
@@ -127,26 +113,24 @@ def _section(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _load_modules(head: Head, file: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
     modules = head.modules()
     assert modules is not None
+    tensors, metadata = read_tensors(file)
     try:
-        with safe_open(file, framework="pt") as opened:
-            trained_for = json.loads((opened.metadata() or {}).get(FITS, "{}"))
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FolderError(f"{file} cannot be read: {error}") from error
+        trained_for = json.loads(metadata.get(FITS, "{}"))
+        if not isinstance(trained_for, dict):
+            raise ValueError(f"{FITS} is {trained_for!r}, expected an object")
+    except ValueError as error:
+        raise FolderError(f"{file} cannot be read: {error}", hint=RESTORE) from error
     expected = json.loads(json.dumps(head.fits()))
     if trained_for != expected:
         raise BackboneError(
             f"the head in {file} was trained for {_in_words(trained_for)}, and this task has {_in_words(expected)}",
             hint="to train a new head on what the run learned, use gpttasks export RUN --merged DIR as the backbone",
         )
-    try:
-        modules.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise BackboneError(f"the head in {file} does not fit this backbone: {one_line(error)}") from error
+    if problem := misfit(tensors, modules.state_dict()):
+        raise BackboneError(f"the head in {file} does not fit this backbone: {problem}")
+    modules.load_state_dict(tensors)
 
 
 def _in_words(fits: dict[str, object]) -> str:

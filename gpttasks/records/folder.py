@@ -226,4 +226,4 @@ def _existing(path: Path, digest: str) -> Run | None:
 
 def _names(path: Path) -> set[str]:
     """The names in a folder, without what a killed process left half-written."""
-    return {entry.name for entry in path.iterdir() if not is_unfinished(entry)}
+    return {entry.name for entry in path.iterdir() if not is_unfinished(Path(entry.name))}

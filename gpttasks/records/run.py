@@ -247,6 +247,8 @@ class ShotRecord(Section):
 class RunRecord(Section):
     """The content of ``run.json``. What is not known yet is None, zero or empty.
 
+    id:
+        a random name of the run, which it keeps when it is resumed; empty in records of earlier versions.
     digest:
         the recipe's, SHA-256 in hex; ``seed`` and ``data_seed`` are the recipe's too.
     started:
@@ -273,6 +275,7 @@ class RunRecord(Section):
     name: str
     folder: str
     digest: str
+    id: str = ""
     seed: int
     data_seed: int = 1
     started: str

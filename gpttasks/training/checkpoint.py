@@ -1,81 +1,249 @@
-"""Checkpoints: trained tensors, optimiser moments and training state in one safetensors file."""
+"""Checkpoints: trained tensors, buffers, optimiser moments and training state in one safetensors file.
+
+Each carries a checksum over its content, and the identity of its run. A file that does not hold what was written is
+never used.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import FolderError
-from ..files import atomic_file
+from ..errors import FolderError, one_line
+from ..files import atomic_file, flush
+from ..hashing import text_digest
+from ..model.loaded import state_digest
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-LAST = "last.safetensors"
-"""The name of the newest checkpoint."""
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+"""The names of the newest checkpoint, of the one before it, and of the best weights so far."""
+
 WEIGHT, MOMENT = "weight:", "moment:"
+SCHEMA = "gpttasks.checkpoint/1"
+START_AGAIN = "run with --force to start again"
+
+Kind = Literal["state", "best"]
+
+
+def run_identity(digest: str, run: str) -> str:
+    """The identity of a run for its checkpoints: the recipe's digest, and the random name that the run keeps.
+
+    What the run depends on is in its record under that name; it may change if the user accepts that.
+    """
+    return json.dumps({"recipe": digest, "run": run})
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says about itself.
+
+    identity:
+        an opaque text; only a run with the same one may use the checkpoint.
+    kind:
+        ``state`` for a state from which training goes on, ``best`` for weights alone.
+    checksum:
+        the SHA-256 of all this and of the tensors; it names the checkpoint.
+    """
+
+    identity: str
+    kind: Kind
+    state: dict[str, Any]
+    checksum: str
+
+    @property
+    def step(self) -> int:
+        """The number of steps that were finished."""
+        return int(self.state["step"])
 
 
 def trained_parameters(model: nn.Module, modules: nn.ModuleDict | None) -> dict[str, nn.Parameter]:
     """The trained parameters by name: those of the backbone as ``backbone.…``, those of the head as ``head.…``."""
-    parameters = {f"backbone.{name}": value for name, value in model.named_parameters() if value.requires_grad}
-    if modules is not None:
-        parameters |= {f"head.{name}": value for name, value in modules.named_parameters() if value.requires_grad}
-    return parameters
+    return {
+        name: value
+        for prefix, module in _named(model, modules)
+        for name, value in ((f"{prefix}.{one}", value) for one, value in module.named_parameters())
+        if value.requires_grad
+    }
+
+
+def saved_buffers(model: nn.Module, modules: nn.ModuleDict | None) -> dict[str, torch.Tensor]:
+    """The buffers that belong to the state of the modules, such as the means of a batch normalisation, by name."""
+    return {
+        f"{prefix}.{name}{'.' if name else ''}{one}": value
+        for prefix, root in _named(model, modules)
+        for name, module in root.named_modules()
+        for one, value in module.named_buffers(recurse=False)
+        if one not in module._non_persistent_buffers_set
+    }
+
+
+def trained_state(model: nn.Module, modules: nn.ModuleDict | None) -> dict[str, torch.Tensor]:
+    """All that training may change, by name: the trained parameters and the buffers."""
+    return {**trained_parameters(model, modules), **saved_buffers(model, modules)}
+
+
+def _named(model: nn.Module, modules: nn.ModuleDict | None) -> list[tuple[str, nn.Module]]:
+    return [("backbone", model), *([("head", modules)] if modules is not None else [])]
 
 
 def save_checkpoint(
-    file: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
-) -> None:
-    """Write weights, Adam's moments and ``state`` (JSON values), atomically."""
+    file: Path,
+    tensors: Mapping[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer | None,
+    state: dict[str, Any],
+    *,
+    identity: str = "",
+    kind: Kind = "state",
+    previous: Path | None = None,
+) -> str:
+    """Write parameters and buffers, Adam's moments and ``state`` (JSON values), atomically; returns the checksum.
+
+    ``previous``: the path to which the file that is replaced is moved, once the new one is on the disk.
+    """
     from safetensors.torch import save_file
 
-    tensors = {WEIGHT + name: value.detach().contiguous() for name, value in parameters.items()}
+    content = {WEIGHT + name: _on_cpu(value) for name, value in tensors.items()}
     if optimizer is not None:
-        for name, value in parameters.items():
+        for name, value in tensors.items():
             for key, moment in optimizer.state.get(value, {}).items():
-                tensors[f"{MOMENT}{key}:{name}"] = moment.detach().contiguous()
+                content[f"{MOMENT}{key}:{name}"] = _on_cpu(moment)
+    header = json.dumps({"schema": SCHEMA, "identity": identity, "kind": kind, "state": state})
+    checksum = _checksum(header, content)
     with atomic_file(file) as aside:
-        save_file(tensors, aside, metadata={"state": json.dumps(state)})
+        save_file(content, aside, metadata={"checkpoint": header, "sha256": checksum})
+        if previous is not None and file.exists():
+            flush(aside)
+            os.replace(file, previous)
+    return checksum
 
 
-def saved_step(file: Path) -> int:
-    """The step of a checkpoint; 0 if there is none, or it cannot be read (which loading it will report)."""
-    from safetensors import SafetensorError, safe_open
+def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in contiguous memory; a buffer is copied, since safetensors refuses tensors that share memory."""
+    from torch import nn
 
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            return int(json.loads(opened.metadata()["state"])["step"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-        return 0
+    plain = tensor.detach().cpu().contiguous()
+    return plain if isinstance(tensor, nn.Parameter) else plain.clone()
 
 
-def load_checkpoint(
-    file: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer | None = None
-) -> dict[str, Any]:
-    """Restore weights and moments, and return the state. Raises FolderError if the file is damaged or does not fit."""
-    import torch
+def _checksum(header: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    return text_digest(header + state_digest(tensors))
+
+
+def read_header(file: Path, identity: str | None, kind: Kind = "state") -> Header:
+    """Read and check the whole file, and return its header; the identity None accepts that of any run.
+
+    Raises FolderError if the file is damaged, or belongs to another run or is of another kind.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-            state: dict[str, Any] = json.loads(opened.metadata()["state"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            metadata = opened.metadata() or {}
+            if "checkpoint" not in metadata or "sha256" not in metadata:
+                raise FolderError(f"{file} is not a checkpoint of this version of gpttasks", hint=START_AGAIN)
+            checksum = _checksum(metadata["checkpoint"], _OpenedTensors(opened))
+        if checksum != metadata["sha256"]:
+            raise FolderError(
+                f"{file} is damaged: its content has the checksum {checksum[:12]}, expected {metadata['sha256'][:12]}",
+                hint=START_AGAIN,
+            )
+        # From here on the text is known to be what was written.
+        document = json.loads(metadata["checkpoint"])
+        header = Header(document["identity"], document["kind"], dict(document["state"]), checksum)
+        if document["schema"] != SCHEMA or header.step < 0:
+            raise ValueError(f"got a checkpoint of the kind {document['schema']!r}, expected {SCHEMA!r}")
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise FolderError(f"the checkpoint {file} cannot be read: {one_line(error)}", hint=START_AGAIN) from error
+    if identity is not None and header.identity != identity:
         raise FolderError(
-            f"the checkpoint {file} cannot be read: {error}", hint="run with --force to start again"
-        ) from error
-    saved = {name.removeprefix(WEIGHT): value.shape for name, value in tensors.items() if name.startswith(WEIGHT)}
-    if saved != {name: value.shape for name, value in parameters.items()}:
-        raise FolderError(f"the checkpoint {file} belongs to another model", hint="run with --force to start again")
+            f"{file} belongs to another run: it was written by {header.identity or 'an unnamed run'}, "
+            f"expected {identity or 'an unnamed run'}",
+            hint=START_AGAIN,
+        )
+    if header.kind != kind:
+        raise FolderError(f"{file} holds a checkpoint of the kind {header.kind!r}, expected {kind!r}", hint=START_AGAIN)
+    return header
+
+
+class _OpenedTensors(Mapping[str, "torch.Tensor"]):
+    """The tensors of an open safetensors file, each read when it is asked for."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+        self._names: list[str] = list(opened.keys())
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        tensor: torch.Tensor = self._opened.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def load_checkpoint(
+    file: Path,
+    tensors: Mapping[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    identity: str | None = "",
+    kind: Kind = "state",
+    header: Header | None = None,
+) -> dict[str, Any]:
+    """Restore parameters, buffers and moments, and return the state.
+
+    ``header``: what :func:`read_header` returned for the file, which is not checked again then.
+
+    Raises FolderError, before anything is changed, if the file is damaged, foreign or does not fit.
+    """
+    import torch
+    from safetensors import safe_open
+
+    header = header or read_header(file, identity, kind)
+    with safe_open(file, framework="pt") as opened:
+        saved = dict(_OpenedTensors(opened))
+    weights = {name.removeprefix(WEIGHT): value for name, value in saved.items() if name.startswith(WEIGHT)}
+    moments = _moments(saved, file, tensors)
+    for name in sorted({*weights, *tensors}):
+        got, expected = (_form(some.get(name)) for some in (weights, tensors))
+        if got != expected:
+            raise FolderError(
+                f"the checkpoint {file} belongs to another model: {name} is {got}, expected {expected}",
+                hint=START_AGAIN,
+            )
     with torch.no_grad():
-        for name, value in parameters.items():
-            value.copy_(tensors[WEIGHT + name])
+        for name, value in tensors.items():
+            value.copy_(weights[name])
     if optimizer is not None:
-        for key, moment in tensors.items():
-            if key.startswith(MOMENT):
-                kind, _, name = key.removeprefix(MOMENT).partition(":")
-                optimizer.state[parameters[name]][kind] = moment.to(parameters[name].device if moment.dim() else "cpu")
-    return state
+        for (kind_of_moment, name), moment in moments.items():
+            value = tensors[name]
+            optimizer.state[value][kind_of_moment] = moment.to(value.device if moment.dim() else "cpu")
+    return header.state
+
+
+def _moments(
+    saved: Mapping[str, torch.Tensor], file: Path, tensors: Mapping[str, torch.Tensor]
+) -> dict[tuple[str, str], torch.Tensor]:
+    """The moments by their kind and the name of their parameter. Raises FolderError for one that fits no parameter."""
+    moments = {}
+    for key, moment in saved.items():
+        if not key.startswith(MOMENT):
+            continue
+        kind, _, name = key.removeprefix(MOMENT).partition(":")
+        if name not in tensors or (moment.dim() and moment.shape != tensors[name].shape):
+            raise FolderError(f"the checkpoint {file} belongs to another model: {key} fits no parameter")
+        moments[kind, name] = moment
+    return moments
+
+
+def _form(tensor: torch.Tensor | None) -> str:
+    return "missing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

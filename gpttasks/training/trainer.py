@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,11 @@ from ..heads.base import Head
 from ..item import Item, rows_of_items
 from ..model.causal_lm import CausalLM
 from ..progress import Progress
-from .checkpoint import LAST, load_checkpoint, save_checkpoint, trained_parameters
+from .checkpoint import LAST, saved_buffers, trained_parameters
+from .kept_states import KeptStates
 from .plan import Plan, learning_rate, micro_batches
+from .resume_point import find_resume_point
+from .state import TrainingState
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +36,11 @@ class TrainerSettings:
     """The settings of the trainer in addition to the recipe's ``train`` section.
 
     checkpoints:
-        The folder for ``last.safetensors`` and ``best.safetensors``.
+        The folder for ``last.safetensors``, ``previous.safetensors`` and ``best.safetensors``.
+    identity:
+        Any text that identifies the run; checkpoints with another one are not used.
+    warn:
+        Called with each problem of a checkpoint in spite of which the training goes on.
     validate:
         Returns the metrics on the validation examples by key; None without validation.
     best_is_higher:
@@ -55,31 +62,8 @@ class TrainerSettings:
     best_is_higher: bool = True
     tokens_per_batch: int | None = None
     checkpoint_minutes: float = 10.0
-
-
-@dataclass
-class TrainingState:
-    """The progress of a training, in JSON values; saved with every checkpoint."""
-
-    step: int = 0
-    seen: int = 0
-    """The number of items so far; an item counts once per epoch."""
-    cut: int = 0
-    """The number of items in the first epoch that were longer than the context."""
-    cut_at_start: int = 0
-    """The number of those that were cut at the start of a passage, whose end is kept."""
-    tokens: int = 0
-    warmed: float = 0.0
-    """The share of the training that was done when the warm-up ended."""
-    seconds: float = 0.0
-    loss: float | None = None
-    best_value: float | None = None
-    best_step: int | None = None
-    owes_validation: bool = False
-    """Whether the validation after the last step has not been done yet."""
-    bad_validations: int = 0
-    stopped_early: bool = False
-    resumed_at: list[int] = field(default_factory=list)
+    identity: str = ""
+    warn: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True)
@@ -126,6 +110,14 @@ class Trainer:
         self.optimizer = accelerator.prepare(self.raw_optimizer)
         self.tokens_per_batch = settings.tokens_per_batch or default_tokens(str(backbone.device))
         self.state = TrainingState()
+        self.resume_point = find_resume_point(settings.checkpoints, settings.identity)
+        self.kept = KeptStates(
+            settings.checkpoints,
+            settings.identity,
+            self.parameters,
+            saved_buffers(backbone.model, self.modules),
+            self.raw_optimizer,
+        )
 
     @property
     def last_checkpoint(self) -> Path:
@@ -145,6 +137,7 @@ class Trainer:
         self._resume()
         if self.state.owes_validation:
             self._validate()
+            self._save()
         last_saved = time.monotonic()
         by_items = plan.total_items is not None
         with Progress("training", plan.total_items or options.steps or 0, "items" if by_items else "steps") as progress:
@@ -167,14 +160,21 @@ class Trainer:
                         "the same command resumes it"
                     )
         self._save()
-        self._restore_best()
+        self.kept.load_best(self.state)
         return self.state
 
     def measure(self, items: Sequence[Item], seconds: float) -> Speed:
         """The speed of the training, measured for about ``seconds`` on micro-batches of some items, at least one.
 
-        The learning rate is 0, so no weight changes.
+        The learning rate is 0, so no weight changes, and the buffers get their values back.
         """
+        self.kept.begin_step()
+        try:
+            return self._measure(items, seconds)
+        finally:
+            self.kept.undo_unfinished_step()
+
+    def _measure(self, items: Sequence[Item], seconds: float) -> Speed:
         for group in self.raw_optimizer.param_groups:
             group["lr"] = 0.0
         self._train_mode()
@@ -210,8 +210,10 @@ class Trainer:
         return time.perf_counter() - began
 
     def _resume(self) -> None:
-        if self.last_checkpoint.exists():
-            self.state = TrainingState(**load_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer))
+        if (point := self.resume_point) is not None:
+            self.state = self.kept.load(point)
+            for problem in point.problems:
+                self.settings.warn(f"{problem}; the training goes on from {point.file}, step {point.header.step}")
             self.state.resumed_at.append(self.state.step)
             self.settings.resumed(self.state.step)
         self._began = time.monotonic() - self.state.seconds
@@ -240,6 +242,7 @@ class Trainer:
         counts = counts_of(items)
         sums: dict[str, float] = defaultdict(float)
         self._train_mode()
+        self.kept.begin_step()
         for index, batch in enumerate(micro_batches(items, self.tokens_per_batch)):
             self._seed_dropout(number, index)
             self._backward(batch, counts, sums)
@@ -248,6 +251,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._diverged(f"the loss of step {number + 1} is {loss}: {losses}")
         rate, norm = self._update(len(items))
+        self.kept.end_step()
         self._account(loss, losses, rate, norm, items)
         return sum(item.tokens for item in items)
 
@@ -348,22 +352,22 @@ class Trainer:
         sign = 1 if self.settings.best_is_higher else -1
         if not math.isnan(value) and (state.best_value is None or sign * value > sign * state.best_value):
             state.best_value, state.best_step, state.bad_validations = value, state.step, 0
-            save_checkpoint(self.settings.checkpoints / "best.safetensors", self.parameters, None, {"step": state.step})
+            self.kept.is_new_best = True
             return
         state.bad_validations += 1
         if validate.patience is not None and state.bad_validations >= validate.patience:
             state.stopped_early = True
             self.settings.log({"event": "early stop", "step": state.step, "best_step": state.best_step})
 
-    def _save(self) -> float:
-        self.state.seconds = time.monotonic() - self._began
-        save_checkpoint(self.last_checkpoint, self.parameters, self.raw_optimizer, asdict(self.state))
-        return time.monotonic()
+    def keep(self) -> None:
+        """Save the state after the last finished step, also in the middle of the next one."""
+        self._save()
 
-    def _restore_best(self) -> None:
-        best = self.settings.checkpoints / "best.safetensors"
-        if self.state.best_step is not None and self.state.best_step != self.state.step:
-            load_checkpoint(best, self.parameters)
+    def _save(self) -> float:
+        self.kept.undo_unfinished_step()
+        self.state.seconds = time.monotonic() - self._began
+        self.kept.save(self.state)
+        return time.monotonic()
 
 
 def counts_of(items: Sequence[Item]) -> Counter[str]:

@@ -84,7 +84,7 @@ def test_a_damaged_file(tmp_path, damage):
         save_file(load_file(file), file)  # the tensors without the state
     else:
         file.unlink()
-    with pytest.raises(FolderError, match=r"last\.safetensors cannot be read") as caught:
+    with pytest.raises(FolderError, match=r"last\.safetensors (cannot be read|is not a checkpoint)") as caught:
         load_checkpoint(file, parameters, optimizer)
     assert "--force" in str(caught.value)
 

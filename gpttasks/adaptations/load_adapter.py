@@ -1,0 +1,56 @@
+"""A PEFT adapter loaded from its folder: every tensor has to be there, fit and be finite."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BackboneError, FolderError, one_line
+from .saved_weights import RESTORE, check_saved_weights, misfit, read_tensors
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """The model wrapped with the adapter.
+
+    PEFT leaves what is missing as it was initialised, skips what it does not know, and opens pickles: all are refused
+    here. Raises FolderError for files that are missing or damaged, BackboneError for an adapter of another model.
+    """
+    from peft import PeftModel
+
+    check_saved_weights(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FolderError(f"the adapter in {folder} has no {name}", hint=RESTORE)
+    tensors, _ = read_tensors(folder / WEIGHTS)
+    try:
+        adapted: PeftModel = PeftModel.from_pretrained(model, folder)
+    except (RuntimeError, ValueError, TypeError, KeyError, OSError, AttributeError) as error:
+        raise BackboneError(
+            f"the adapter in {folder} does not fit the backbone: {one_line(error)}",
+            hint="use the backbone on which the adapter was trained",
+        ) from error
+    needed, allowed = _expected(adapted, embeddings=False), _expected(adapted, embeddings=True)
+    if problem := misfit(tensors, allowed, frozenset(allowed.keys() - needed.keys())):
+        raise BackboneError(
+            f"the adapter in {folder / WEIGHTS} does not fit the backbone: {problem}",
+            hint="use the backbone and the options with which the adapter was trained",
+        )
+    return adapted
+
+
+def _expected(adapted: PeftModel, *, embeddings: bool) -> dict[str, torch.Tensor]:
+    """The tensors that PEFT saves of an adapted model, with or without the embeddings that it may add."""
+    from peft import get_peft_model_state_dict
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        state: dict[str, torch.Tensor] = get_peft_model_state_dict(adapted, save_embedding_layers=embeddings)
+    return state
