@@ -21,6 +21,7 @@ OPTIONS = (
     "runtime.cache=false",
 )
 BIT = 3
+REFUSED = "refused"
 
 
 def flip(file: Path) -> None:
@@ -48,8 +49,8 @@ DAMAGES = {
     "a bit of last": (lambda folder: flip(folder / LAST), "previous.safetensors, step "),
     "last is cut": (lambda folder: cut(folder / LAST), "previous.safetensors, step "),
     "last is gone": (lambda folder: (folder / LAST).unlink(), None),
-    "best is half zeros": (lambda folder: zeros(folder / BEST), "goes on from"),
-    "best is gone": (lambda folder: (folder / BEST).unlink(), "goes on from"),
+    "best is half zeros": (lambda folder: zeros(folder / BEST), REFUSED),
+    "best is gone": (lambda folder: (folder / BEST).unlink(), REFUSED),
     "best is the newest": (
         lambda folder: shutil.copy(folder / LAST, folder / BEST),
         "from",
@@ -88,6 +89,13 @@ def test_the_result_is_that_of_an_undisturbed_run(recipe, monkeypatch, undisturb
     checkpoints = interrupt(recipe, monkeypatch, 7)
     assert {file.name for file in checkpoints.iterdir()} == {LAST, PREVIOUS, BEST}
     damage(checkpoints)
+    if message is REFUSED:
+        with pytest.raises(FolderError, match=r"cannot go on from any checkpoint .* needs the best weights"):
+            run(recipe, "out", *OPTIONS)
+        shutil.rmtree(checkpoints)  # as the message says
+        done = run(recipe, "out", *OPTIONS)
+        assert (done.folder / ADAPTER).read_bytes() == undisturbed["adapter"]
+        return
     done = run(recipe, "out", *OPTIONS)
     assert (done.folder / ADAPTER).read_bytes() == undisturbed["adapter"]
     said = [warning for warning in done.record.warnings if "the training goes on from" in warning]
