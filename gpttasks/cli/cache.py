@@ -26,7 +26,8 @@ def cache(
 
     Example: gpttasks cache --clear
     """
-    from ..engine.cache import SWITCH, cache_file, cache_limit
+    from ..engine.cache import cache_file, cache_limit
+    from ..user_cache import SWITCH
 
     file, limit = cache_file(), cache_limit()
     document: dict[str, Any] = {"schema": CACHE_SCHEMA, "file": None if file is None else str(file), "limit": limit}

@@ -18,15 +18,13 @@ from typing import Any
 
 from ..errors import Problem, UserError
 from ..requests import Engine, Reply, Request, WatchesPrompts
+from ..user_cache import SWITCH, cache_folder
 from .reply_store import ReplyStore
 from .reply_text import json_value, reply_of, text_of
 
 VERSION = 7
 """The version of the engines' numbers and of this file's layout. Raise it when either changes: older replies are then
 ignored."""
-
-SWITCH = "GPTTASKS_CACHE"
-"""The environment variable that names the folder of the cache file; ``off`` disables the cache."""
 
 SIZE = "GPTTASKS_CACHE_SIZE"
 """The environment variable that sets the largest size of the cache file, such as ``500MB``."""
@@ -44,12 +42,9 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def cache_file() -> Path | None:
-    """The cache file, in the folder that ``GPTTASKS_CACHE`` names or in the user's cache; None if the cache is off."""
-    named = os.environ.get(SWITCH, "")
-    if named.lower() == "off":
-        return None
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named or Path(base, "gpttasks")).expanduser() / f"replies-{VERSION}.sqlite"
+    """The cache file, in the folder of the user's caches; None if the caches are off."""
+    folder = cache_folder()
+    return None if folder is None else folder / f"replies-{VERSION}.sqlite"
 
 
 def cache_limit() -> int:
