@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import BinaryIO, TypeAlias
 
 from typing_extensions import Self
@@ -51,18 +52,14 @@ class ArrivingRows(Iterator[Row]):
     def ready(self) -> bool:
         """Whether the next row, or the end, is there or about to arrive."""
         if not self._next:
-            try:
+            with suppress(queue.Empty):
                 self._next.append(self._queue.get(timeout=_GRACE))
-            except queue.Empty:
-                return False
-        return True
+        return bool(self._next)
 
     def _wait(self) -> _Arrived:
         while True:
-            try:
+            with suppress(queue.Empty):
                 return self._queue.get(timeout=_WAKE_UP)
-            except queue.Empty:
-                continue
 
     def _read(self) -> None:
         end: BaseException | None = None

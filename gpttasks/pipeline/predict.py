@@ -98,15 +98,15 @@ class Predictor:
         """The problem; if a plugin of the run that is missing now registered ``name``, its hint says how to get it."""
         return name_missing_owner(problem, name, self.folder / RECORD, self.plugins)
 
-    def text_rows(self, texts: Iterable[str]) -> list[Row]:
-        """Rows of the task's one input column. Raises DataError if it has several."""
+    def text_rows(self, texts: Iterable[str]) -> Iterator[Row]:
+        """Rows of the task's one input column. Raises DataError at once if it has several."""
         if len(self.columns) != 1:
             named = ", ".join(self.columns) or "unknown"
             raise DataError(
                 f"the task {self.task.name!r} has the input columns {named}, so plain text is not enough",
                 hint="give a file with these columns: --input FILE.csv",
             )
-        return [Row({self.columns[0]: text}, place=f"text {number}") for number, text in enumerate(texts, 1)]
+        return (Row({self.columns[0]: text}, place=f"text {number}") for number, text in enumerate(texts, 1))
 
     def predict(
         self,
@@ -128,13 +128,14 @@ class Predictor:
         if first is None:
             return
         sized = chunks(chain([first], pairs), lambda pair: characters(pair[0]), ready)
-        with Session(self.plugins) if self.session is None else nullcontext(self.session) as session:
-            # Load the model with the first row alone: a later row that cannot be read must not prevent it.
-            with self._loaded(session, [first]) as prepared:
-                if isinstance(prepared.backbone, RunBackbone):
-                    self.changes, self.unknown = prepared.backbone.changes, prepared.backbone.unknown
-                for chunk in sized:
-                    yield from _answers(prepared, chunk, watch)
+        with (
+            Session(self.plugins) if self.session is None else nullcontext(self.session) as session,
+            self._loaded(session, [first]) as prepared,  # the first row alone: another may be refused only later
+        ):
+            if isinstance(prepared.backbone, RunBackbone):
+                self.changes, self.unknown = prepared.backbone.changes, prepared.backbone.unknown
+            for chunk in sized:
+                yield from _answers(prepared, chunk, watch)
 
     def _examples(self, rows: Iterable[Row]) -> Iterator[Pair]:
         """Each row with its example. Raises DataError for a row of which the task does not make one example."""
