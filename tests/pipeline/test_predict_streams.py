@@ -30,7 +30,7 @@ TEXTS = [f"A film of {number} minutes{' that never ends' * (number % 5)}." for n
 def test_chunks_hold_all_items_in_order_and_are_neither_long_nor_large(items: list[int]) -> None:
     made = list(chunks(items, lambda item: item))
     assert list(chain(*made)) == items
-    for chunk, most in zip(made, accumulate(repeat(2), lambda rows, by: rows * by, initial=32)):
+    for chunk, most in zip(made, accumulate(repeat(2), lambda rows, by: rows * by, initial=32), strict=False):
         assert 0 < len(chunk) <= most
         assert sum(chunk[:-1]) < sizes.MOST_CHARACTERS
 
@@ -70,15 +70,9 @@ def test_rows_before_one_that_is_refused_are_answered(recipe: Path, bad: str) ->
     predictor = Predictor(done.folder, load_plugins())
     answered = []
     with pytest.raises(DataError, match=r"text 78: ") as caught:
-        answered += predictor_rows(answered, predictor, [*TEXTS[:77], bad, *TEXTS])
+        answered.extend(predictor.predict(predictor.text_rows([*TEXTS[:77], bad, *TEXTS])))
     assert [one.row["text"] for one in answered] == TEXTS[:77]
     assert " of " not in caught.value.problems[0].message.split("tokens")[0], "a chunk's counts mean nothing"
-
-
-def predictor_rows(answered: list, predictor: Predictor, texts: list[str]) -> list:
-    for one in predictor.predict(predictor.text_rows(texts)):
-        answered.append(one)
-    return []
 
 
 def test_few_rows_are_read_before_the_first_answer(recipe: Path) -> None:
