@@ -21,7 +21,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -63,6 +63,12 @@ class GpttasksError(Exception):
             problems = (problems,)
         self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def add(self, text: str) -> None:
+        """Add what is known only further up to the message of the first problem."""
+        first, *others = self.problems
+        self.problems = (replace(first, message=f"{first.message}; {text}"), *others)
+        self.args = ("\n".join(str(problem) for problem in self.problems),)
 
 
 class UserError(GpttasksError):

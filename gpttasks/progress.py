@@ -24,17 +24,24 @@ class Progress:
         since units may be as different as a word and a book.
     generation:
         for units that are texts to generate: how many tokens and how much time they will take.
+    total:
+        the number of units; None if it is not known, which needs ``total_tokens`` and ``generation`` to be None.
+    shown:
+        whether anything is printed.
     """
 
     def __init__(
         self,
         what: str,
-        total: int,
+        total: int | None,
         unit: str,
         stream: TextIO | None = None,
         total_tokens: int | None = None,
         generation: GenerationTime | None = None,
+        *,
+        shown: bool = True,
     ) -> None:
+        self.shown = shown
         self.what, self.total, self.unit = what, total, unit
         self.total_tokens, self.generation = total_tokens, generation
         self.stream = stream or sys.stderr
@@ -47,7 +54,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._start = self._last_line = self._first_token = time.monotonic()
-        if self.stream.isatty():
+        if self.shown and self.stream.isatty():
             self._bar = _terminal_bar(self.stream)
             total = self.total_tokens or (round(self.tokens_left or 0) if self.generation else self.total)
             self._task = self._bar.add_task(plain(self.what), total=total, note="", left="")
@@ -59,7 +66,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif kind is None:
+        elif kind is None and self.shown:
             print(plain(self.line()), file=self.stream, flush=True)
 
     def __call__(self, done: int, tokens: int = 0) -> None:
@@ -87,7 +94,7 @@ class Progress:
                 self._bar.update(self._task, completed=self.done, **shown)
             else:
                 self._bar.update(self._task, completed=self.tokens, total=self.tokens + remaining, **shown)
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+        elif self.shown and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             print(plain(self.line()), file=self.stream, flush=True)
 
@@ -105,11 +112,12 @@ class Progress:
         """The number of tokens that remain, if the total is known; units without tokens, as from a cache, had none."""
         if self.total_tokens is None and self.generation is None:
             return None
-        if self.done >= self.total:
+        total = self.total or 0
+        if self.done >= total:
             return 0
         if self.generation is not None:
             return max(1, round(self.generation.tokens_left))
-        return max(1, round((self.total_tokens or 0) * (1 - self._free / self.total)) - self.tokens)
+        return max(1, round((self.total_tokens or 0) * (1 - self._free / total)) - self.tokens)
 
     @property
     def seconds_left(self) -> float | None:
@@ -120,7 +128,7 @@ class Progress:
         if left is not None:
             return (time.monotonic() - self._first_token) / self.tokens * left if self.tokens else None
         here = self.done - self._done_before
-        return self.seconds / here * (self.total - self.done) if here else None
+        return self.seconds / here * (self.total - self.done) if here and self.total is not None else None
 
     @property
     def seconds(self) -> float:
@@ -132,13 +140,14 @@ class Progress:
         left, of_tokens = self.tokens_left, ""
         if left is not None:
             of_tokens = f", {self.tokens:,} of {self.tokens + left:,} tokens"
-        if self.done >= self.total:
+        if self.total is not None and self.done >= self.total:
             ending = f"took {duration(self.seconds)}"
         elif self.seconds_left is not None:
             ending = f"{duration(self.seconds_left)} left"
         else:
             ending = f"{duration(self.seconds)} so far"
-        return f"{self.what}: {self.done:,}/{self.total:,} {self.unit}{of_tokens}, {self._speed()}, {ending}"
+        of = "" if self.total is None else f"/{self.total:,}"
+        return f"{self.what}: {self.done:,}{of} {self.unit}{of_tokens}, {self._speed()}, {ending}"
 
     def _speed(self) -> str:
         speed = f"{self.tokens / max(self.seconds, 1e-9):,.0f} tokens/s"

@@ -103,3 +103,21 @@ def test_how_many_tokens_will_be_written_is_estimated(clock):
         progress.advance(5, 200)
         assert progress.tokens_left == 0
         assert progress.line() == "scoring: 10/10 requests, 400 of 400 tokens, 4 tokens/s, took 1 min 40 s"
+
+
+def test_a_total_that_is_not_known():
+    stream = io.StringIO()
+    with Progress("predicting", None, "rows", stream) as progress:
+        progress.advance(0, 30)
+        progress.advance(2)
+        assert progress.tokens_left is None
+        assert progress.seconds_left is None
+    assert stream.getvalue().startswith("predicting: 2 rows, ")
+    assert stream.getvalue().endswith(" so far\n")
+
+
+def test_a_progress_that_is_not_shown():
+    stream = io.StringIO()
+    with Progress("checking", 2, "rows", stream, shown=False) as progress:
+        progress.advance(2)
+    assert stream.getvalue() == ""

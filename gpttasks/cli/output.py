@@ -47,17 +47,22 @@ def error_document(error: GpttasksError) -> dict[str, Any]:
     return {"schema": ERROR_SCHEMA, "errors": [masked_values(problem.as_dict()) for problem in error.problems]}
 
 
-def aligned(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Rows as lines with aligned columns; the last column is not padded."""
+def aligned(rows: Sequence[Sequence[str]], *, indent: str = "", widths: list[int] | None = None) -> str:
+    """Rows as lines with aligned columns; the last column is not padded.
+
+    ``widths``: the least width of each column, empty for none; it gets the widths that were used.
+    """
     if all(cell.isascii() for row in rows for cell in row):
         cell_len: Callable[[str], int] = len
     else:
         from rich.cells import cell_len
 
-    widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    used = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    if widths is not None:
+        widths[:] = used = [max(pair) for pair in zip(used, widths or used, strict=True)]
     lines = []
     for row in rows:
-        cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, used, strict=True)]
         lines.append((indent + "  ".join(cells)).rstrip())
     return "\n".join(lines)
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DataError, Problem, UserError
+from ..errors import DataError, GpttasksError, Interrupted, Problem, UserError
+from ..progress import Progress
 from .arguments import AcceptChanged, AsJson, PluginFiles, RunName, TrustCode
 from .output import aligned, counted, json_line, on_one_line, say
-from .prediction_files import check_columns, check_output, output_rows, write_rows
+from .prediction_files import check_columns, check_output, output_row, written_rows
 
 if TYPE_CHECKING:
+    from ..data.arriving import ArrivingRows
     from ..data.readers import FileReader
     from ..data.rows import Row
     from ..pipeline.predict import Prediction, Predictor
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 PREDICTIONS_SCHEMA = "gpttasks.predictions/1"
 STANDARD_INPUT = Path("-")
 _SHOWN_WIDTH = 60
+_TABLE_ROWS = 32
 
 
 def predict(
@@ -54,28 +59,114 @@ def predict(
 
     Rows of a file keep their columns and get a column prediction and, if there are choices, a column
     probability_CHOICE for each; likelihoods get columns such as prediction_nats. Without --output, a terminal shows a
-    table and a pipe gets JSON Lines.
+    table and a pipe gets JSON Lines, both as the answers come. The file of --output appears when all rows are
+    answered; if one cannot be, nothing is written.
 
     Example: gpttasks predict runs/imdb-lora-0a1b2c3d4e5f "A film to remember."
     """
     _check_input(texts, source)
     check_output(output, source, force=force)
     accepted = (accept_changed or "").split(",")
-    predictions, changes = _predictions(run, texts or [], source, plugin or [], accepted, trust_code)
-    answered = output_rows(predictions)
+    kept: list[dict[str, Any]] | None = [] if as_json and output is None else None
+    counts, changes = _Counts(), list[str]()
+    with _reported(counts, output), _sink(output, kept, at_once=source != STANDARD_INPUT) as write:
+        changes = _answer(run, texts or [], source, plugin or [], accepted, trust_code, counts, write)
+    counts.mention_cuts_and_blanks()
     if output is not None:
-        write_rows(answered, output)
-        say(f"{counted(len(answered), 'row')} written to {output}")
-    elif not as_json:
-        _print(predictions, answered)
+        say(f"{counted(counts.rows, 'row')} written to {output}")
     return {
         "schema": PREDICTIONS_SCHEMA,
         "run": str(run),
-        "n": len(answered),
+        "n": counts.rows,
         "output": None if output is None else str(output),
         "accepted_changes": changes,
-        "predictions": answered if output is None else None,
+        "predictions": kept,
     }
+
+
+@dataclass
+class _Counts:
+    """How many rows are answered, and how many of them were cut or have an empty answer."""
+
+    rows: int = 0
+    cut: int = 0
+    empty: int = 0
+
+    def add(self, prediction: Prediction) -> None:
+        self.rows += 1
+        self.cut += prediction.cut_tokens > 0
+        self.empty += prediction.empty
+
+    def mention_cuts_and_blanks(self) -> None:
+        if self.cut:
+            say(f"warning: {self.cut:,} of {self.rows:,} inputs exceed the context, and their passages were cut")
+        if self.empty:
+            verb = "is" if self.empty == 1 else "are"
+            say(f"warning: {self.empty:,} of {self.rows:,} answers {verb} empty")
+
+
+@contextmanager
+def _reported(counts: _Counts, output: Path | None) -> Iterator[None]:
+    """Let errors and an interruption say how many rows were answered before, and what became of the answers."""
+    try:
+        yield
+    except GpttasksError as error:
+        if counts.rows:
+            error.add(_so_far(counts, output))
+        raise
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"stopped; {_so_far(counts, output)}") from error
+
+
+def _so_far(counts: _Counts, output: Path | None) -> str:
+    answered = f"{counted(counts.rows, 'row')} {'was' if counts.rows == 1 else 'were'} answered before"
+    return answered if output is None else f"{answered}, but nothing is written to {output}"
+
+
+@contextmanager
+def _sink(
+    output: Path | None, kept: list[dict[str, Any]] | None, *, at_once: bool
+) -> Iterator[Callable[[Prediction], None]]:
+    """What takes each answer: the output file, the list of the JSON document, or stdout.
+
+    ``at_once``: whether the rows come without a wait, so that several lines of a table can be aligned.
+    """
+    if output is not None:
+        with written_rows(output) as write_row:
+            yield lambda prediction: write_row(output_row(prediction))
+    elif kept is not None:
+        yield lambda prediction: kept.append(output_row(prediction))
+    elif sys.stdout.isatty():
+        table = _Table(_TABLE_ROWS if at_once else 1)
+        try:
+            yield table.add
+        finally:
+            table.flush()
+    else:
+        yield lambda prediction: print(json_line(output_row(prediction)), flush=True)
+
+
+class _Table:
+    """Prints answers as a table, some at a time, each time with columns at least as wide as before."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._rows = [("prediction", "probability", "input")]
+        self._widths: list[int] = []
+
+    def add(self, prediction: Prediction) -> None:
+        output_row(prediction)  # refuses a column that has the name of an added one
+        probability = f"{max(prediction.scores.values()):.3f}" if prediction.scores else "-"
+        values = " | ".join(str(value) for value in prediction.row.values())
+        self._rows.append((on_one_line(prediction.text, _SHOWN_WIDTH), probability, on_one_line(values, _SHOWN_WIDTH)))
+        if len(self._rows) >= self._at_once:
+            self.flush()
+
+    def flush(self) -> None:
+        """Print the rows that are not printed yet."""
+        if self._rows:
+            print(aligned(self._rows, widths=self._widths), flush=True)
+            self._rows.clear()
 
 
 def _check_input(texts: list[str] | None, source: Path | None) -> None:
@@ -85,17 +176,19 @@ def _check_input(texts: list[str] | None, source: Path | None) -> None:
         raise UserError(Problem(f"got {got}, expected texts or --input FILE", file="command line"))
 
 
-def _predictions(
+def _answer(
     run: Path,
     texts: list[str],
     source: Path | None,
     plugins: list[Path],
     accept_changed: list[str],
     trust_code: bool,
-) -> tuple[list[Prediction], list[str]]:
-    """The answers to the texts, or to the rows of the file, and what has changed since the run was made.
+    counts: _Counts,
+    write: Callable[[Prediction], None],
+) -> list[str]:
+    """Write the answers to the texts, or to the rows of the file, as they come, and count them.
 
-    Raises DataError if there are no rows.
+    Returns what has changed since the run was made. Raises DataError if there are no rows.
     """
     from ..pipeline.predict import Predictor
     from ..plugins import load_plugins
@@ -103,23 +196,45 @@ def _predictions(
 
     loaded = load_plugins(plugins)
     predictor = Predictor(run, loaded, accepted=check_accepted(accept_changed), trust_code=trust_code)
-    rows = list(predictor.text_rows(texts) if source is None else _read(predictor, source, loaded.extensions.readers))
-    check_columns(rows)
-    predictions = list(predictor.predict(rows))
-    if not predictions:
-        raise DataError(f"there are no rows in {source}", hint="give a file with rows")
-    _mention_cuts_and_blanks(predictions)
+    ready: Callable[[], bool] = lambda: True  # noqa: E731
+    if source is None:
+        rows: Iterable[Row] = predictor.text_rows(texts)
+    elif source == STANDARD_INPUT:
+        rows = arriving = _arriving()
+        ready = arriving.ready
+    else:
+        rows = _read(predictor, source, loaded.extensions.readers)
+    changes: list[str] = []
+    # A bar would be drawn over a table, and a pipe may wait for hours.
+    shown = source not in (None, STANDARD_INPUT) and not sys.stdout.isatty()
+    with Progress("predicting", None, "rows", shown=shown) as progress:
+        for prediction in predictor.predict(check_columns(rows), ready, progress):
+            if not counts.rows:
+                changes = _mention_changes(predictor, run)
+            write(prediction)
+            counts.add(prediction)
+        if not counts.rows:
+            raise DataError(f"there are no rows in {source}", hint="give a file with rows")
+    return changes
+
+
+def _mention_changes(predictor: Predictor, run: Path) -> list[str]:
+    """Print what has changed since the run was made, and what could not be compared; returns the former."""
     changes = [change.since(f"the run {run} was made") for change in predictor.changes]
     for text in (*changes, *(f"not compared: {text}" for text in predictor.unknown)):
         say(f"warning: {text}")
-    return predictions, changes
+    return changes
+
+
+def _arriving() -> ArrivingRows:
+    from ..data.arriving import arriving_rows
+
+    return arriving_rows(sys.stdin.buffer, "standard input")
 
 
 def _read(predictor: Predictor, source: Path, readers: Mapping[str, FileReader]) -> Iterable[Row]:
-    from ..data.readers import read_file, read_stream, with_quoting
+    from ..data.readers import read_file, with_quoting
 
-    if source == STANDARD_INPUT:
-        return read_stream(sys.stdin.buffer, "standard input")
     readers = with_quoting(readers, predictor.quoting)
     suffix = source.suffix.lower()
     if suffix not in readers:
@@ -129,25 +244,3 @@ def _read(predictor: Predictor, source: Path, readers: Mapping[str, FileReader])
     if suffix == ".txt":
         return predictor.text_rows(row["text"] for row in read_file(source))
     return read_file(source, readers)
-
-
-def _mention_cuts_and_blanks(predictions: list[Prediction]) -> None:
-    cut = sum(prediction.cut_tokens > 0 for prediction in predictions)
-    if cut:
-        say(f"warning: {cut:,} of {len(predictions):,} inputs exceed the context, and their passages were cut")
-    empty = sum(prediction.empty for prediction in predictions)
-    if empty:
-        say(f"warning: {empty:,} of {len(predictions):,} answers {'is' if empty == 1 else 'are'} empty")
-
-
-def _print(predictions: list[Prediction], answered: list[dict[str, Any]]) -> None:
-    if not sys.stdout.isatty():
-        for row in answered:
-            print(json_line(row))
-        return
-    rows = [("prediction", "probability", "input")]
-    for prediction in predictions:
-        probability = f"{max(prediction.scores.values()):.3f}" if prediction.scores else "-"
-        values = " | ".join(str(value) for value in prediction.row.values())
-        rows.append((on_one_line(prediction.text, _SHOWN_WIDTH), probability, on_one_line(values, _SHOWN_WIDTH)))
-    print(aligned(rows))

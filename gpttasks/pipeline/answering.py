@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -101,19 +101,30 @@ def with_their_shots(parts: RunParts, examples: Sequence[Example]) -> list[Examp
 
 
 def ask(
-    head: Head, engine: Engine, examples: Sequence[Example], what: str, expected: ExpectedReading | None = None
+    head: Head,
+    engine: Engine,
+    examples: Sequence[Example],
+    what: str,
+    expected: ExpectedReading | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> list[tuple[Reply, ...]]:
-    """The replies to each example's requests, with progress shown: by tokens if ``expected`` has them."""
+    """The replies to each example's requests, with progress shown: by tokens if ``expected`` has them.
+
+    ``watch``: gets the requests and tokens that are done, in place of the progress.
+    """
     requests = [head.requests(example) for example in examples]
     flat = [request for asked in requests for request in asked]
+    rest: Iterator[Reply]
     generation = tokens = None
     if expected is not None and expected.written:
         generation = GenerationTime(len(flat), expected.tokens, expected.written, expected.right_answers)
     elif expected is not None:
         tokens = expected.tokens
-    with Progress(what, len(flat), "requests", total_tokens=tokens, generation=generation) as progress:
-        replies = engine.answer(flat, progress)
-    rest = iter(replies)
+    if watch is not None:
+        rest = iter(engine.answer(flat, watch))
+    else:
+        with Progress(what, len(flat), "requests", total_tokens=tokens, generation=generation) as progress:
+            rest = iter(engine.answer(flat, progress))
     return [tuple(next(rest) for _ in asked) for asked in requests]
 
 
@@ -125,13 +136,15 @@ def answer_all(
     what: str = "scoring",
     skipped: Mapping[str, str] = MappingProxyType({}),
     expected: ExpectedReading | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> list[Answered]:
     """The answers to examples; ``asked`` are the same examples with shots, None if there are no shots.
 
     ``skipped``: why examples are skipped, by id; their answers are missing. ``expected``: the tokens of the others.
+    ``watch``: see :func:`ask`.
     """
     asked = examples if asked is None else asked
-    replies = iter(ask(head, engine, [one for one in asked if one.id not in skipped], what, expected))
+    replies = iter(ask(head, engine, [one for one in asked if one.id not in skipped], what, expected, watch))
     kind = head.answer_kind
     return [
         Answered(example, one, no_answer(skipped[one.id]), (), kind, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..backbones.base import LoadSettings
+from ..backbones.base import Backbone, LoadSettings
 from ..backbones.run import RunBackbone
 from ..backbones.texts import training_texts
 from ..encoders.base import Encoder
@@ -52,15 +52,32 @@ def bind(parts: RunParts) -> None:
         raise BackboneError(f"backbone {backbone.name!r} cannot be trained", hint="use adapt: none, or a local model")
     if parts.encoder is not None:
         _bind_encoder(parts, parts.encoder)
-    reads = all(getattr(backbone, name, None) is not None for name in ("tokenizer", "context"))
-    if reads:  # a backbone that is its own engine does not have to say how it reads text
+    reads = _reads(backbone)
+    if reads:
         check_media(parts, backbone.tokenizer, backbone.context)
     check_encoder(parts)
     _bind_head(parts)
     limit_windows(parts)
     if reads:
         check_lengths(parts)
-        check_choices(parts)
+        if not parts.rows:  # of rows answered some at a time, nobody knows whether all have the same choices
+            check_choices(parts)
+
+
+def check_more_rows(parts: RunParts) -> None:
+    """Check other rows than those that the parts were bound with: what ``bind`` checks of examples.
+
+    Raises DataError for examples that cannot be read or do not fit the context.
+    """
+    backbone = parts.backbone
+    if _reads(backbone):
+        check_media(parts, backbone.tokenizer, backbone.context)
+        check_lengths(parts)
+
+
+def _reads(backbone: Backbone) -> bool:
+    """Whether it says how it reads text, which a backbone that is its own engine does not have to."""
+    return all(getattr(backbone, name, None) is not None for name in ("tokenizer", "context"))
 
 
 def check_choices(parts: RunParts) -> None:

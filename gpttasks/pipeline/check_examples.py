@@ -88,6 +88,7 @@ def _problem(parts: RunParts, check: _Check) -> Problem | None:
         return None
     share = f"{len(refused)} of {len(check.part.examples)} examples of {check.part.split}"
     prefix = f"{check.component} cannot {check.action} {share}; the first: "
+    prefix = f"{check.component} cannot {check.action} the row: " if parts.rows else prefix
     return placed_problem(parts, check.part, *refused[0], prefix)
 
 

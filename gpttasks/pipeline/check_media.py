@@ -36,7 +36,7 @@ def check_media(parts: RunParts, tokenizer: Tokenizer, context: int) -> None:
         return
     length_of = partial(_length, tokenizer, context)
     problems: dict[str, dict[str, Problem]] = {}  # by split, since several roles may be parts of one split
-    with Progress("checking audio and images", sum(with_media.values()), "examples") as progress:
+    with Progress("checking audio and images", sum(with_media.values()), "examples", shown=not parts.rows) as progress:
         for role, part in parts.sets.items():
             if with_media[role]:
                 problems.setdefault(part.split, {}).update(_problems(parts, role, length_of, progress))

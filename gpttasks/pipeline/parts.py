@@ -41,7 +41,8 @@ class RunParts:
     shots:
         the pool of solved examples for prompts; None without few-shot prompts.
     rows:
-        the row of each scored example, for rows that do not come from a data set.
+        the row of each scored example, for rows that do not come from a data set and are answered some at a time;
+        their checks show no progress, and the first problem is that of a single row.
     overlaps:
         how many inputs occur in two roles, for each pair of roles that must not share any.
     data_digests:

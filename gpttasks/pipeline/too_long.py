@@ -41,7 +41,10 @@ def check_lengths(parts: RunParts) -> None:
 
 def refused_to_ask(parts: RunParts) -> dict[str, Refused]:
     """By role, the refused examples among those that become requests. The head has a backbone."""
-    return {role: list(refused_requests(parts.head, parts.sets[role].examples)) for role in asked_roles(parts)}
+    shown = not parts.rows
+    return {
+        role: list(refused_requests(parts.head, parts.sets[role].examples, shown=shown)) for role in asked_roles(parts)
+    }
 
 
 def refused_to_train(parts: RunParts) -> Refused:
@@ -76,6 +79,7 @@ def refuse_or_skip(parts: RunParts, found: Mapping[str, Refused]) -> None:
             problems.append(_refusal(parts, role, others))
         if long and not skips:
             count = f"{_share(parts, role, long)} do not fit the context; the first: "
+            count = "the row does not fit the context: " if parts.rows else count
             problems.append(placed(parts, role, *long[0], count))
         elif long:
             parts.too_long.setdefault(role, {}).update({example.id: problem.message for example, problem in long})
@@ -91,6 +95,7 @@ def _refusal(parts: RunParts, role: str, refused: Refused) -> Problem:
     if problem.key is not None:
         return problem
     what = f"{_share(parts, role, refused)} cannot be used with this backbone; the first: "
+    what = "the row cannot be used with this backbone: " if parts.rows else what
     return placed_problem(parts, parts.sets[role], example, problem, what)
 
 
@@ -103,25 +108,31 @@ def _refuse_nothing_left(parts: RunParts, role: str) -> None:
 
 
 def _share(parts: RunParts, role: str, some: Sequence[object]) -> str:
-    where = "the input" if parts.rows else role
-    return f"{len(some):,} of {len(parts.sets[role].examples):,} examples of {where}"
+    return f"{len(some):,} of {len(parts.sets[role].examples):,} examples of {role}"
 
 
-def refused_requests(head: Head, examples: Sequence[Example]) -> Iterator[tuple[Example, DataError]]:
-    """The examples with a request of which no rows can be made, and why. The head has a backbone."""
+def refused_requests(
+    head: Head, examples: Sequence[Example], *, shown: bool = True
+) -> Iterator[tuple[Example, DataError]]:
+    """The examples with a request of which no rows can be made, and why. The head has a backbone.
+
+    ``shown``: whether the progress is shown.
+    """
     doubtful = [example for example in examples if not _surely_read(head, example)]
     yield from refused_examples(
-        doubtful, lambda example: sum(len(row.ids) for request in head.requests(example) for row in head.rows(request))
+        doubtful,
+        lambda example: sum(len(row.ids) for request in head.requests(example) for row in head.rows(request)),
+        shown=shown,
     )
 
 
 def refused_examples(
-    examples: Sequence[Example], tokens_of: Callable[[Example], int]
+    examples: Sequence[Example], tokens_of: Callable[[Example], int], *, shown: bool = True
 ) -> Iterator[tuple[Example, DataError]]:
     """The examples for which ``tokens_of``, which makes their rows and returns the number of tokens, fails."""
     if not examples:
         return
-    with Progress("checking lengths", len(examples), "examples") as progress:
+    with Progress("checking lengths", len(examples), "examples", shown=shown) as progress:
         for example in examples:
             tokens = 0
             try:

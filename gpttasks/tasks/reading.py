@@ -30,15 +30,25 @@ class ExampleReader:
         The example fields that every example must have (``label``, ``references``, ...).
     advice:
         What to do about unusable rows, for the error.
+    streams:
+        Whether the examples are used one after another, and never together. Then the first unusable row is an error at
+        once, ids need not be unique, and no memory grows with the number of rows.
 
     After :meth:`read`, ``rows`` is the number of rows read, and ``skipped`` the number of rows that could not be used.
     ``label_values`` counts which value in the data was read as which label, where all rows have the same choices.
     """
 
     def __init__(
-        self, task: Task, data: SplitOptions, needs: frozenset[str] = frozenset(), *, advice: str = ADVICE
+        self,
+        task: Task,
+        data: SplitOptions,
+        needs: frozenset[str] = frozenset(),
+        *,
+        advice: str = ADVICE,
+        streams: bool = False,
     ) -> None:
         self._task = task
+        self._streams = streams
         self._advice = advice
         self._data = data
         self._needs = needs
@@ -142,7 +152,10 @@ class ExampleReader:
 
     def _reject(self, row: Row, flaw: str | Problem) -> None:
         self.skipped += 1
-        self._first_bad = self._first_bad or (row.problem(flaw) if isinstance(flaw, str) else flaw)
+        problem = row.problem(flaw) if isinstance(flaw, str) else flaw
+        if self._streams:
+            raise DataError(replace(problem, hint=problem.hint or self._advice))
+        self._first_bad = self._first_bad or problem
 
     def _look_for_leaks(self, example: Example, row: Row) -> None:
         """Raises DataError if the prompt changes when it is made with the right answer of an earlier row."""
@@ -200,6 +213,9 @@ class ExampleReader:
     def _with_id(self, example: Example, row: Row) -> Example:
         digest = example.input_digest or _digest_of(example)
         key = example.input_key or (digest if self._task.input_columns == frozenset() else input_key(example)) or digest
+        if self._streams:
+            name = example.id or digest[:_ID_LENGTH]
+            return example.marked(id=name, group=example.group, input_digest=digest, input_key=key)
         if example.id:
             if example.id in self._places:
                 both = f"{self._places[example.id]} and {row.place}"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from gpttasks.cli import main
 from gpttasks.cli.output import on_one_line
-from gpttasks.cli.prediction_files import output_rows, write_rows
+from gpttasks.cli.prediction_files import output_row, written_rows
 from gpttasks.data.rows import Row
 from gpttasks.errors import DataError
 from gpttasks.pipeline.predict import Prediction
@@ -42,9 +42,10 @@ class FakePredictor:
     def plugins_named(self, problem, name):
         return problem
 
-    def predict(self, rows):
+    def predict(self, rows, ready, watch):
         for row in rows:
             text = row["text"].upper()
+            watch(1, 0)
             yield Prediction(row, text, {"good": 0.75, "bad": 0.25}, self.cut_tokens, empty=not text.strip())
 
 
@@ -81,7 +82,7 @@ def test_a_terminal_gets_a_table_without_control_characters(folder, capsys, monk
 
 
 def test_a_column_that_would_be_written_over_is_told_before_the_work(folder, capsys, monkeypatch):
-    monkeypatch.setattr(FakePredictor, "predict", None)
+    monkeypatch.setattr(FakePredictor, "predict", lambda self, rows, ready, watch: pytest.fail(str(next(rows))))
     (folder / "in.csv").write_text("text,prediction\na film,good\n")
     assert main(["predict", "runs/x", "--input", "in.csv"]) == 2
     assert "the input has a column 'prediction', which" in capsys.readouterr().err
@@ -116,7 +117,9 @@ def test_rows_of_a_file_keep_their_columns(name, content, output, folder, capsys
     assert main(["predict", "runs/x", "--input", name, "--output", output]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == f"2 rows written to {output}\n"
+    progress, written = err.splitlines()
+    assert progress.startswith("predicting: 2 rows, ")
+    assert written == f"2 rows written to {output}"
     text = (folder / output).read_text()
     rows = list(csv.DictReader(io.StringIO(text))) if output.endswith(".csv") else lines_of(text)
     assert [{key: str(value) for key, value in row.items()} for row in rows] == [
@@ -206,12 +209,11 @@ def test_cuts_are_counted(folder, capsys, monkeypatch):
         (["--input", "bad.parquet"], "bad.parquet: not a readable Parquet file"),
         (["--input", "bad.json"], "bad.json:1:1: not valid JSON"),
         (["--input", "nowhere.csv"], "nowhere.csv: the file cannot be read"),
-        (["--input", "ragged.csv"], "ragged.csv:3: got 1 field, expected 2"),
         (["--input", "header.csv"], "there are no rows in header.csv"),
         (["--input", "in.csv", "--output", "in.csv"], "--output: in.csv is also the input"),
         (["--input", "in.csv", "--output", "out.xls"], "--output: got out.xls, expected a name that ends in"),
         (["--input", "in.csv", "--output", "no/out.csv"], "--output: the folder no does not exist"),
-        (["--input", "taken.csv"], "the input has a column 'prediction', which"),
+        (["--input", "taken.csv"], "taken.csv:2: the input has a column 'prediction', which"),
         (
             ["--input", "uneven.jsonl", "--output", "out.csv"],
             "--output: row 2 and the first row have different columns (a, b)",
@@ -220,7 +222,6 @@ def test_cuts_are_counted(folder, capsys, monkeypatch):
 )
 def test_wrong_input_and_output(arguments, message, folder, capsys):
     (folder / "in.csv").write_text("text\nfilm\n")
-    (folder / "ragged.csv").write_text("text,id\nfilm,1\nfilm\n")
     (folder / "header.csv").write_text("text\n")
     (folder / "taken.csv").write_text("text,prediction\nfilm,good\n")
     (folder / "uneven.jsonl").write_text('{"text": "x", "a": 1}\n{"text": "x", "b": 1}\n')
@@ -232,6 +233,37 @@ def test_wrong_input_and_output(arguments, message, folder, capsys):
     assert out == ""
     assert err.startswith(message)
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_bad_line_after_good_ones_keeps_their_answers_on_a_pipe(folder, capsys):
+    (folder / "ragged.csv").write_text("text,id\nfilm,1\nplay,2\nfilm\n")
+    assert main(["predict", "runs/x", "--input", "ragged.csv"]) == 2
+    out, err = capsys.readouterr()
+    assert [row["prediction"] for row in lines_of(out)] == ["FILM", "PLAY"]
+    assert err.startswith("ragged.csv:4: got 1 field, expected 2 (text, id); 2 rows were answered before")
+
+
+def test_a_bad_line_after_good_ones_leaves_the_output_as_it_was(folder, capsys):
+    (folder / "ragged.csv").write_text("text,id\nfilm,1\nfilm\n")
+    (folder / "out.csv").write_text("before")
+    assert main(["predict", "runs/x", "--input", "ragged.csv", "--output", "out.csv", "--force", "--json"]) == 2
+    out, _ = capsys.readouterr()
+    (problem,) = json.loads(out)["errors"]
+    assert "1 row was answered before, but nothing is written to out.csv" in problem["message"]
+    assert (folder / "out.csv").read_text() == "before"
+    assert sorted(path.name for path in folder.iterdir()) == ["out.csv", "ragged.csv"]
+
+
+def test_an_interruption_says_how_many_rows_were_answered(folder, capsys, monkeypatch):
+    def interrupted(self, rows, ready, watch):
+        yield Prediction(next(rows), "A FILM")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakePredictor, "predict", interrupted)
+    (folder / "in.txt").write_text("a film\nein Film\n")
+    assert main(["predict", "runs/x", "--input", "in.txt", "--output", "out.csv"]) == 130
+    assert "stopped; 1 row was answered before, but nothing is written to out.csv" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["in.txt"]
 
 
 def test_an_output_that_cannot_be_written_is_status_1(folder, capsys, monkeypatch):
@@ -274,7 +306,13 @@ def test_a_folder_that_is_no_run(tmp_path, capsys):
 
 def test_a_column_that_would_be_written_over_is_an_error():
     with pytest.raises(DataError, match="'probability_good'"):
-        output_rows([Prediction({"probability_good": 1}, "good", {"good": 1.0})])
+        output_row(Prediction({"probability_good": 1}, "good", {"good": 1.0}))
+
+
+def write_rows(rows, path):
+    with written_rows(path) as write:
+        for row in rows:
+            write(row)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
