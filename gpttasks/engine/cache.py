@@ -32,6 +32,10 @@ WRITTEN_AT_ONCE = 4096
 """The default number of requests whose replies are written in one transaction."""
 
 _REPLIES = {kind.__name__: kind for kind in (LogLikelihoodReply, RollingReply, ReadoutReply, GenerateReply)}
+LONG = 64
+"""The number of values in a tuple above which a key has their digest."""
+DIGESTS_KEPT = 16
+"""The number of long tuples whose digests are kept."""
 
 
 def cache_file() -> Path | None:
@@ -62,6 +66,7 @@ class CachedEngine:
         self.at_once = at_once or WRITTEN_AT_ONCE
         self.hits = self.asked = 0
         self.problem: str | None = None
+        self._digests: dict[int, tuple[tuple[Any, ...], str]] = {}  # of long tuples, by identity
         self._model = json.dumps([VERSION, model], sort_keys=True)
 
     def answer(self, requests: Sequence[Request], advance: Callable[[int, int], None] | None = None) -> list[Reply]:
@@ -86,8 +91,25 @@ class CachedEngine:
 
     def key(self, request: Request) -> bytes:
         """The key of a request's reply."""
-        text = json.dumps([type(request).__name__, _json_value(request)], sort_keys=True, ensure_ascii=True)
+        values = {field.name: self._short(getattr(request, field.name)) for field in fields(request)}
+        text = json.dumps([type(request).__name__, values], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(f"{self._model}\n{text}".encode()).digest()
+
+    def _short(self, value: Any) -> Any:
+        """A field of a request as JSON values; of a long tuple, the digest.
+
+        The requests for the options of an example share the tuple of all options: it is written and digested once.
+        """
+        if not isinstance(value, tuple) or len(value) <= LONG:
+            return _json_value(value)
+        known = self._digests.get(id(value))
+        if known is None:
+            if len(self._digests) >= DIGESTS_KEPT:
+                self._digests.clear()
+            text = json.dumps(_json_value(value), sort_keys=True, ensure_ascii=True)
+            # The tuple is kept too: no other can have its identity meanwhile.
+            known = self._digests[id(value)] = (value, bytes_digest(text.encode()))
+        return {"sha256": known[1]}
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         def read(connection: sqlite3.Connection) -> dict[bytes, Reply]:

@@ -12,7 +12,7 @@ from ..example import Prompt, Spans, as_prompt, prompt_text
 from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
 from .byte_counts import bytes_after, utf8_length
 from .cut import fit, without_first_shots
-from .kept_rows import KeptRows
+from .kept_rows import COMPARED_BY_TEXT, KeptRows
 from .marked_text import Beginning, MarkedText, beginning, begins_with, one_start, refuse_media, text_of
 from .passage import place_passage, tokens_in_span
 from .prefix import common_length
@@ -182,7 +182,8 @@ def _with_equal_shots(row: TokenRow, request: LogLikelihood, row_after: Callable
     if row.cut.shots < shots:
         row = row_after(without_first_shots(request.prompt, shots))
         row = replace(row, cut=replace(row.cut, shots=shots))
-    return replace(row, family=request.prompts)  # the prompts begin with the same shots
+    # The prompts begin with the same shots. Hashing a long list of them for each row takes the square of their number.
+    return replace(row, family=request.prompts if len(request.prompts) <= COMPARED_BY_TEXT else id(request.prompts))
 
 
 def _rows_compared(
