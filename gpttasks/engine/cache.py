@@ -13,10 +13,12 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, UserError
+from ..hashing import bytes_digest
 from ..requests import Engine, Reply, Request, WatchesPrompts
 from ..user_cache import SWITCH, cache_folder
 from .reply_store import ReplyStore
@@ -39,6 +41,11 @@ ASKED_AT_ONCE = 4096
 """The most requests that the inner engine gets at once."""
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+LONG = 64
+"""The number of values in a tuple above which a key has their digest."""
+DIGESTS_KEPT = 16
+"""The number of long tuples whose digests are kept."""
 
 
 def cache_file() -> Path | None:
@@ -85,6 +92,7 @@ class CachedEngine:
         self.store = file if isinstance(file, ReplyStore) else ReplyStore(file)
         self.hits = self.asked = self.damaged = 0
         self._pace = Pace(at_once)
+        self._digests: dict[int, tuple[tuple[Any, ...], str]] = {}  # of long tuples, by identity
         self._model = json.dumps([VERSION, model], sort_keys=True)
 
     @property
@@ -117,8 +125,25 @@ class CachedEngine:
 
     def key(self, request: Request) -> bytes:
         """The key of a request's reply."""
-        text = json.dumps([type(request).__name__, json_value(request)], sort_keys=True, ensure_ascii=True)
+        values = {field.name: self._short(getattr(request, field.name)) for field in fields(request)}
+        text = json.dumps([type(request).__name__, values], sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(f"{self._model}\n{text}".encode()).digest()
+
+    def _short(self, value: Any) -> Any:
+        """A field of a request as JSON values; of a long tuple, the digest.
+
+        The requests for the options of an example share the tuple of all options: it is written and digested once.
+        """
+        if not isinstance(value, tuple) or len(value) <= LONG:
+            return json_value(value)
+        known = self._digests.get(id(value))
+        if known is None:
+            if len(self._digests) >= DIGESTS_KEPT:
+                self._digests.clear()
+            text = json.dumps(json_value(value), sort_keys=True, ensure_ascii=True)
+            # The tuple is kept too: no other can have its identity meanwhile.
+            known = self._digests[id(value)] = (value, bytes_digest(text.encode()))
+        return {"sha256": known[1]}
 
     def _known(self, keys: Sequence[bytes], requests: Sequence[Request]) -> dict[bytes, Reply]:
         """The replies in the file; those that are not as they were written are counted and left out."""

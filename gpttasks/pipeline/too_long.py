@@ -146,9 +146,28 @@ def _surely_read(head: Head, example: Example) -> bool:
     if head.backbone.tokenizer.fallback_start is None:
         return False  # a token must come before what is predicted, and it may be missing
     try:
-        return all(surely_read(request, head.backbone.context) for request in head.requests(example))
+        return all(surely_read(request, head.backbone.context) for request in _different(head.requests(example)))
     except DataError:
         return False
+
+
+def _different(requests: Sequence[Request]) -> Iterator[Request]:
+    """The requests, of those with the same prompt and the same compared continuations only one.
+
+    Each of them would be checked with all the continuations, which takes the square of their number.
+    """
+    texts_of: dict[int, frozenset[str]] = {}  # by the identity of the tuple: to hash it takes as long as to check it
+    done: set[tuple[int, int]] = set()
+    for request in requests:
+        if isinstance(request, LogLikelihood) and len(request.beside) > 1:
+            beside = id(request.beside)
+            if beside not in texts_of:
+                texts_of[beside] = frozenset(request.beside)
+            if request.continuation in texts_of[beside]:
+                if (id(request.prompt), beside) in done:
+                    continue
+                done.add((id(request.prompt), beside))
+        yield request
 
 
 def surely_read(request: Request, context: int) -> bool:

@@ -55,7 +55,8 @@ class ExampleReader:
         self.group = data.group
         self._first_bad: Problem | None = None
         self._misfit: str | None = None
-        self._occurrences: Counter[str] = Counter()
+        self._seen: set[str] = set()
+        self._repeats: Counter[str] = Counter()
         self._places: dict[str, str] = {}
         self._answers: dict[str, Any] | None = None
         self._looked = 0
@@ -66,8 +67,10 @@ class ExampleReader:
         self.rows = 0
         self.skipped = 0
 
-    def read(self, rows: Iterable[Row]) -> Iterator[Example]:
+    def read(self, rows: Iterable[Row], *, keyed: bool = True) -> Iterator[Example]:
         """The examples, each with an id, a group if there is one, the digest of its row and the key of its input.
+
+        keyed: False leaves the keys out, for a caller that gives them to the chosen examples by :meth:`with_key`.
 
         Raises DataError at the end, with the number of unusable rows and the first of them, unless ``bad_rows`` is
         ``skip``. Raises it at once for a missing column, a duplicate id, or anything that the task rejects.
@@ -82,7 +85,8 @@ class ExampleReader:
             if flaw is None:
                 fitting = True
                 self._count_label(example, row)
-                yield self._with_id(example, row)
+                example = self._with_id(example, row)
+                yield self.with_key(example) if keyed else example
             else:
                 self._reject(row, flaw)
         if self._first_bad is not None and self._data.bad_rows == "error":
@@ -210,24 +214,32 @@ class ExampleReader:
             if label is not None:
                 self.label_values[shown, label] += 1
 
+    def with_key(self, example: Example) -> Example:
+        """The example with the key of its input; see :func:`~gpttasks.example.input_key`."""
+        if example.input_key:
+            return example
+        digest = example.input_digest
+        key = (digest if self._task.input_columns == frozenset() else input_key(example)) or digest
+        return example.marked(id=example.id, group=example.group, input_digest=digest, input_key=key)
+
     def _with_id(self, example: Example, row: Row) -> Example:
         digest = example.input_digest or _digest_of(example)
-        key = example.input_key or (digest if self._task.input_columns == frozenset() else input_key(example)) or digest
         if self._streams:
-            name = example.id or digest[:_ID_LENGTH]
-            return example.marked(id=name, group=example.group, input_digest=digest, input_key=key)
+            return example.marked(id=example.id or digest[:_ID_LENGTH], group=example.group, input_digest=digest)
         if example.id:
             if example.id in self._places:
                 both = f"{self._places[example.id]} and {row.place}"
                 hint = "ids must be unique within a split"
                 raise DataError(row.problem(f"duplicate id {example.id!r}, at {both}", hint))
             self._places[example.id] = row.place
-            return example.marked(id=example.id, group=example.group, input_digest=digest, input_key=key)
+            return example.marked(id=example.id, group=example.group, input_digest=digest)
         name = digest[:_ID_LENGTH]
-        self._occurrences[name] += 1
-        number = self._occurrences[name]
-        name = name if number == 1 else f"{name}-{number}"
-        return example.marked(id=name, group=example.group, input_digest=digest, input_key=key)
+        if name not in self._seen:
+            self._seen.add(name)  # a set takes half the memory of a counter: most rows occur once
+        else:
+            self._repeats[name] += 1
+            name = f"{name}-{1 + self._repeats[name]}"
+        return example.marked(id=name, group=example.group, input_digest=digest)
 
 
 def _shown_value(value: Any, row: Row, column: str) -> str:

@@ -115,8 +115,10 @@ def _shares(
     divides = bool(held) and reader.group is None and not source.streamed
     repeated = RepeatedTexts(task.input_columns or ()) if divides else None
     rows = source.rows(split)
-    examples = reader.read(rows if repeated is None else repeated.watch(rows))
-    if source.streamed:
+    examples = reader.read(rows if repeated is None else repeated.watch(rows), keyed=bool(held))
+    if not held:
+        kept[plan.role].extend(examples)  # one by one: with a limit, the others are not kept in memory
+    elif source.streamed:
         divider = StreamDivider(plan.role, held, seed)
         for example in examples:
             kept[divider.role_of(example)].add(example)
@@ -138,7 +140,7 @@ def _shares(
         if not share.seen:
             raise _none_left(name, split, reader)
         made = _how_chosen(split, name, held, share, seed, streamed=source.streamed)
-        chosen = tuple(share.examples())
+        chosen = tuple(reader.with_key(example) for example in share.examples())
         digest = set_digest(chosen, source.definition)
         values = dict(reader.label_values)
         warning = "" if repeated is None else _on_both_sides(repeated)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from ..errors import DataError, TooLong
@@ -13,6 +12,7 @@ from ..example import Prompt, Spans, as_prompt, prompt_text
 from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
 from .byte_counts import bytes_after, utf8_length
 from .cut import fit, without_first_shots
+from .kept_rows import COMPARED_BY_TEXT, KeptRows
 from .marked_text import Beginning, MarkedText, beginning, begins_with, one_start, refuse_media, text_of
 from .passage import place_passage, tokens_in_span
 from .prefix import common_length
@@ -159,14 +159,13 @@ def rows_of_text(
 
 
 def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, context: int) -> list[TokenRow]:
-    compared = request.beside
-    if request.continuation not in compared:
-        compared = (request.continuation, *compared)
-
     def row_after(prompt: Prompt) -> TokenRow:
-        with_media = any(part.media for part in prompt)  # not cached: the ids of media depend on the encoder
-        make = _rows_compared if with_media else _cached_rows
-        return make(tokenizer, prompt, compared, request.special, context)[request.continuation]
+        if request.beside:
+            rows = rows_beside(tokenizer, prompt, request.beside, request.special, context)
+            if request.continuation in rows:
+                return rows[request.continuation]
+        compared = (request.continuation, *request.beside)
+        return rows_beside(tokenizer, prompt, compared, request.special, context)[request.continuation]
 
     row = row_after(request.prompt)
     if request.prompts:
@@ -183,7 +182,8 @@ def _with_equal_shots(row: TokenRow, request: LogLikelihood, row_after: Callable
     if row.cut.shots < shots:
         row = row_after(without_first_shots(request.prompt, shots))
         row = replace(row, cut=replace(row.cut, shots=shots))
-    return replace(row, family=request.prompts)  # the prompts begin with the same shots
+    # The prompts begin with the same shots. Hashing a long list of them for each row takes the square of their number.
+    return replace(row, family=request.prompts if len(request.prompts) <= COMPARED_BY_TEXT else id(request.prompts))
 
 
 def _rows_compared(
@@ -210,7 +210,15 @@ def _cut_for(
     return fit(tokenizer, prompt, context, length)
 
 
-_cached_rows = lru_cache(maxsize=64)(_rows_compared)  # the requests for the options of an example follow one another
+_kept_rows = KeptRows(_rows_compared)
+
+
+def rows_beside(
+    tokenizer: Tokenizer, prompt: Prompt, compared: tuple[str, ...], special: Spans, context: int
+) -> Mapping[str, TokenRow]:
+    """The row of each of the compared continuations; kept, unless the prompt has media, whose ids an encoder gives."""
+    with_media = any(part.media for part in prompt)
+    return (_rows_compared if with_media else _kept_rows)(tokenizer, prompt, compared, special, context)
 
 
 def _joined(
