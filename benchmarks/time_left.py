@@ -65,10 +65,10 @@ SHARES = (0.1, 0.3, 0.5)
 class Recorded(Progress):
     """Remembers at each step the tokens and the seconds so far, and the seconds left that the progress shows."""
 
-    shown: ClassVar[list[tuple[int, float, float]]] = []
+    seen: ClassVar[list[tuple[int, float, float]]] = []
 
     def __enter__(self) -> Recorded:
-        self.shown.clear()
+        self.seen.clear()
         super().__enter__()
         return self
 
@@ -77,7 +77,7 @@ class Recorded(Progress):
         super().advance(done, tokens)
         seconds_left = self.seconds_left
         if seconds_left is not None:
-            self.shown.append((self.tokens, self.seconds, seconds_left))
+            self.seen.append((self.tokens, self.seconds, seconds_left))
 
 
 def measured(overrides: list[str]) -> dict[str, Any]:
@@ -85,10 +85,10 @@ def measured(overrides: list[str]) -> dict[str, Any]:
     recipe, *changes = overrides
     with tempfile.TemporaryDirectory() as folder:
         gpttasks.run(recipe, *changes, "runtime.cache=false", out=Path(folder, "run"))
-    tokens, end, _ = Recorded.shown[-1]
+    tokens, end, _ = Recorded.seen[-1]
     ratios = {}
     for wanted in SHARES:
-        seconds, left = next((at, left) for done, at, left in Recorded.shown if done >= wanted * tokens)
+        seconds, left = next((at, left) for done, at, left in Recorded.seen if done >= wanted * tokens)
         ratios[f"{wanted:.0%}"] = round(left / max(end - seconds, 1e-9), 2)
     return {"seconds": round(end, 1), **ratios}
 
