@@ -19,6 +19,14 @@ from gpttasks.interrupts import pressed, raise_if_pressed, watched
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes of Windows get no SIGINT")
 
 
+@pytest.fixture(autouse=True)
+def not_ignored():
+    """A command that a shell starts in the background ignores Ctrl-C, and so do the processes that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press() -> None:
     signal.raise_signal(signal.SIGINT)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpttasks.cli.csv_cells import Cells
-from gpttasks.cli.prediction_files import write_rows
+from gpttasks.cli.prediction_files import written_rows
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,12 @@ def test_numbers_and_other_text_are_unchanged(value: str | float) -> None:
     cells = Cells()
     assert cells.cell(value) == value
     assert cells.note() is None
+
+
+def write_rows(rows: list[dict[str, Any]], path: Path) -> None:
+    with written_rows(path) as write:
+        for row in rows:
+            write(row)
 
 
 def test_a_file_says_what_was_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

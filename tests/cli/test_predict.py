@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpttasks.cli import main
+from gpttasks.cli.csv_cells import Cells
 from gpttasks.cli.output import on_one_line
 from gpttasks.cli.prediction_files import output_row, written_rows
 from gpttasks.data.rows import Row
@@ -331,8 +332,8 @@ def test_files_hold_what_was_written(tmp_path_factory, rows):
     wanted = [
         value if isinstance(value := row["more"], str) else "" if value is None else json.dumps(value) for row in rows
     ]
-    assert [row["more"] for row in read] == wanted
-    assert [row["text"] for row in read] == [row["text"] for row in rows]
+    assert [row["more"] for row in read] == [Cells().cell(value) for value in wanted]
+    assert [row["text"] for row in read] == [Cells().cell(row["text"]) for row in rows]
 
 
 @given(st.text(), st.integers(2, 50))

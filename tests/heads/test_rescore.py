@@ -92,7 +92,7 @@ def test_where_all_are_blank_nothing_is_asked_and_the_answer_is_empty():
         ({"weights": {"acoustic": 1}}, "got 'acoustic', expected one of log_likelihood, rank, length"),
         ({"weights": {}}, "expected finite numbers, and not all of them 0"),
         ({"weights": {"rank": 0}}, "expected finite numbers, and not all of them 0"),
-        ({"weights": {"rank": math.nan}}, "expected finite numbers, and not all of them 0"),
+        ({"weights": {"rank": math.nan}}, "weights.rank\n *Input should be a finite number"),
         ({"weights": {"rank": "1"}}, "rank"),
         ({"features": ["rank"]}, "expected different names, and none of log_likelihood, rank, length"),
         ({"features": ["a", "a"]}, "expected different names"),

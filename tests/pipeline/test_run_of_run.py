@@ -189,7 +189,7 @@ class TestExport:
 def test_a_row_that_cannot_be_predicted_is_named_whatever_the_run_did_with_such_rows(recipe: Path) -> None:
     done = run(recipe, "out", *SCORE_ONLY, "task.data.bad_rows=skip")
     predictor = Predictor(done.folder, load_plugins())
-    with pytest.raises(DataError, match=r"text 2: .*blank.*leave it out of the input"):
+    with pytest.raises(DataError, match=r"text 2: the row is empty; .* leave it out of the input"):
         list(predictor.predict(predictor.text_rows(["A fine film.", " "])))
 
 

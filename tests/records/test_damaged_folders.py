@@ -113,13 +113,6 @@ def test_a_resumed_run_says_what_its_log_lacks(recipe: Path, monkeypatch: pytest
     assert any("events.jsonl is missing or empty" in warning for warning in done.record.warnings)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{not json"])
-def test_damaged_digests_of_the_data_are_refused(recipe: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    (stopped(recipe, monkeypatch) / "data.json").write_text(content)
-    with pytest.raises(FolderError, match=r"data\.json .*; start again with --force"):
-        run(recipe, "out", "runtime.checkpoint_minutes=0.0001")
-
-
 @pytest.fixture
 def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that cannot be written to: permissions do not stop the user root."""

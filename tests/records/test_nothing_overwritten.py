@@ -18,7 +18,9 @@ def begin(path: Path, *, force: bool = False, digest: str = "d1") -> None:
     with open_folder(path, digest, force=force) as (folder, before):
         if before is None:
             folder.write_text("recipe.yaml", "name: a\n")
-            record = RunRecord(name="a", folder=str(path), digest=digest, seed=1, started="2026-01-01T00:00:00+00:00")
+            record = RunRecord(
+                state="running", name="a", folder=str(path), digest=digest, seed=1, started="2026-01-01T00:00:00+00:00"
+            )
             folder.write_record(record)
 
 

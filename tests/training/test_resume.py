@@ -53,7 +53,7 @@ DAMAGES = {
     "best is gone": (lambda folder: (folder / BEST).unlink(), REFUSED),
     "best is the newest": (
         lambda folder: shutil.copy(folder / LAST, folder / BEST),
-        "from",
+        REFUSED,
     ),
     "last is the best": (lambda folder: shutil.copy(folder / BEST, folder / LAST), "from"),
 }
