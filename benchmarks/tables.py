@@ -198,6 +198,12 @@ def identity() -> str:
     return table(("", "time"), rows)
 
 
+def load() -> str:
+    """Reading a large file of which a limit chooses few rows."""
+    rows = [(f"{row['rows']:,}", f"{row['seconds']:.1f} s", f"{row['mib']:,} MiB") for row in read("load")["results"]]
+    return table(("rows", "time", "memory"), rows)
+
+
 def percent(share: float) -> str:
     """``95.2 %``."""
     return f"{100 * share:.1f} %"
@@ -292,6 +298,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "versions": versions,
     "time left": time_left,
     "identity": identity,
+    "load": load,
     "author's path": authors_path,
 }
 FRONT = {"results": front_page}
