@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from .files import write_text
 from .hashing import file_digest
+from .terminal import say
 from .user_cache import cache_folder
 
 NAME = "digests.json"
@@ -37,7 +37,7 @@ def digests_of(files: Mapping[str, Path], *, remembered: bool = True) -> dict[st
     size = sum(file.stat().st_size for file in unknown.values())
     if size >= ANNOUNCED:
         where = sorted({str(file.parent) for file in unknown.values()})[0]
-        print(f"hashing {size / 1e9:.1f} GB in {where}, once", file=sys.stderr, flush=True)
+        say(f"hashing {size / 1e9:.1f} GB in {where}, once")
     found = {name: known.get(file) or known.add(file) for name, file in files.items()}
     known.save()
     return found

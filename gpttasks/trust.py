@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import Problem, UserError
+from .terminal import say
 
 RUN_RECORD = "run.json"
 """The file that marks a folder as a run."""
@@ -46,7 +46,7 @@ class CodeOrigin:
             whose = f"and it came with the run {inside}" if inside else f"for a recipe of the run {self.run_folder}"
             message = f"the Python code in {code} is not run: {named_by} names it, {whose}"
             raise UserError(Problem(message, hint=f"read the code; if you trust it, add {FLAG}"))
-        print(f"gpttasks: the code in {code} is run, since {named_by} names it", file=sys.stderr)
+        say(f"gpttasks: the code in {code} is run, since {named_by} names it")
 
 
 OWN_CODE = CodeOrigin()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..component import Component
 from ..declarations import BOOLEAN, REQUESTS
+from ..errors import BackboneError
 from ..model.files import model_files
-from ..model.folder import dtype_name, find_folder
+from ..model.folder import dtype_name, find_folder, is_on_this_machine
 from ..recipe.paths import path_keys
 from ..requests import Engine, Reply, Request
 from ..runtime import Precision
@@ -162,22 +163,31 @@ class Backbone(Component):
         return {}
 
 
-def option_files(options: BaseModel) -> dict[str, Path]:
-    """The files that options of the type :data:`~gpttasks.component.RecipePath` name, by name. Nothing is downloaded.
+def option_files(options: BaseModel, *, download: bool = True) -> dict[str, Path]:
+    """The files that options of the type :data:`~gpttasks.component.RecipePath` name, by name.
 
-    Raises BackboneError for a local path that does not exist.
+    If there are several paths, a name begins with its option and the number of the path. ``download``: whether the
+    files of a Hub id may be downloaded. Raises BackboneError for files that are not there.
     """
-    found: dict[str, Path] = {}
+    places: dict[str, Path] = {}
     for key in path_keys(type(options)):
         value = getattr(options, key)
-        for text in value if isinstance(value, (list, tuple)) else [value] if value else []:
-            found |= model_files(_place(str(text), getattr(options, "revision", None)))
-    return found
+        texts = value if isinstance(value, (list, tuple)) else [value] if value else []
+        for number, text in enumerate(texts):
+            places[f"{key}[{number}]/"] = _place(str(text), getattr(options, "revision", None), download)
+    several = len(places) > 1
+    return {
+        (begin if several else "") + name: file
+        for begin, place in places.items()
+        for name, file in model_files(place).items()
+    }
 
 
-def _place(path: str, revision: str | None) -> Path:
+def _place(path: str, revision: str | None, download: bool) -> Path:
     """The local file or folder: the path itself, or where the Hub's files were put."""
     place = Path(path).expanduser()
     if place.exists():
         return place
-    return find_folder(path, revision, download=False)
+    if not download and not is_on_this_machine(path, revision):
+        raise BackboneError(f"{path} is not on this machine")
+    return find_folder(path, revision)

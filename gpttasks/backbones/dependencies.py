@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ..component import KINDS
 from ..engine.cache import VERSION as ENGINE_VERSION
 from ..errors import UserError, one_line
-from ..hashing import content_digest
+from ..example import prompt_text
+from ..hashing import content_digest, text_digest
 from ..model.files import is_of_tokenizer
 from ..plugins.hookspecs import PROJECT
 from ..plugins.sources import source_digest
@@ -39,15 +40,22 @@ def dependencies_of(
     backbone: Backbone,
     data: Mapping[str, str] | None = None,
     kinds: Collection[str] = KINDS,
+    *,
+    download: bool = True,
 ) -> Dependencies:
-    """What a run of this recipe depends on now.
+    """What a run of this recipe depends on now; what cannot be read is ``missing``.
 
     data: the digests of the examples, by role; None if they are not compared. kinds: those of the components whose
-    plugins count.
+    plugins count. download: whether the files of a model on the Hub may be downloaded.
     """
     found = Dependencies(versions=_versions(), plugins=_plugin_sources(recipe, plugins, kinds))
-    found.data = {} if data is None else {**data, **_files_of_options(recipe)}
     try:
+        found.data = {} if data is None else {**data, **_files_of_options(recipe)}
+    except (UserError, OSError) as error:
+        found.missing["data"] = one_line(error)
+    try:
+        if not download and (remote := backbone.underlying(plugins).to_download()) is not None:
+            raise UserError(f"{remote} is not on this machine")
         files = backbone.files(plugins)
         digests = digests_of({name: file for name, file in files.items() if not name.startswith(OWN)})
         digests |= digests_of({name: file for name, file in files.items() if name.startswith(OWN)}, remembered=False)
@@ -58,20 +66,22 @@ def dependencies_of(
         found.missing |= dict.fromkeys(("base", "tokenizer"), one_line(error))
     try:
         if recipe.encoder is not None:
-            found.encoder = digests_of(option_files(recipe.encoder.options))
+            found.encoder = digests_of(option_files(recipe.encoder.options, download=download))
     except (UserError, OSError) as error:
         found.missing["encoder"] = one_line(error)
     return found
 
 
 def data_digests(sets: ExampleSets) -> dict[str, str]:
-    """The SHA-256 of the examples of each role, in their order: ids, inputs and right answers."""
-    return {role: content_digest([_content(example) for example in part.examples]) for role, part in sets.items()}
+    """The SHA-256 of the examples of each role, in their order: ids, inputs, choices and right answers."""
+    return {role: text_digest("".join(map(_digest_of, part.examples))) for role, part in sets.items()}
 
 
-def _content(example: Example) -> list[object]:
+def _digest_of(example: Example) -> str:
     right = [example.target, example.label, example.labels, example.value, example.references, example.structure]
-    return [example.id, example.input_digest, example.group, *right]
+    contexts = [prompt_text(context) for context in example.contexts]
+    asked = [example.id, example.input_digest, example.group, example.choices, contexts, example.answer_start]
+    return content_digest([*asked, *right, example.features])
 
 
 def code_of(uses: Iterable[tuple[str, str]], plugins: Plugins) -> list[str]:
@@ -137,5 +147,5 @@ def _files_of_options(recipe: Recipe) -> dict[str, str]:
         f"{kind}.{name}": digest
         for kind, use in components_of(recipe)
         if kind not in ("backbone", "encoder")
-        for name, digest in digests_of(option_files(use.options)).items()
+        for name, digest in digests_of(option_files(use.options, download=False)).items()
     }

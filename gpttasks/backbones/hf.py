@@ -49,7 +49,9 @@ class HuggingFace(LocalBackbone):
 
     def to_download(self) -> str | None:
         """The Hub id, if the model is not on this machine."""
-        return None if is_on_this_machine(self.options.path, self.options.revision) else self.options.path
+        return (
+            None if is_on_this_machine(self.options.path, self.pinned or self.options.revision) else self.options.path
+        )
 
     def load(self, settings: LoadSettings) -> None:
         """Load the tokenizer and the weights. Raises BackboneError."""

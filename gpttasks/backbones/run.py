@@ -60,7 +60,7 @@ class RunBackbone(Backbone):
     changes: Sequence[Change] = ()
     """What differs from what the run was made with, and was let through; known after ``load``."""
     unknown: Sequence[str] = ()
-    """What cannot be compared, and why; known after ``load``."""
+    """What cannot be compared, and why, as texts; known after ``load``."""
     # Valid until the run is loaded; underlying() has the declarations of the run's own backbone.
     answers = REQUEST_CLASSES
     trainable = True
@@ -115,19 +115,26 @@ class RunBackbone(Backbone):
         record = read_run(folder).record
         check_own_files(folder, record.files, tuple(f"{name}/" for name in (ADAPTER, MODEL, HEAD)))
         if record.dependencies is None:
-            self.unknown = [f"{folder} does not record what it depends on: an earlier version made it"]
+            self.unknown = [
+                f"not compared: {folder}, which an earlier version made, does not record what it depends on"
+            ]
             return
         inner.pinned = record.dependencies.commit
         whole = (folder / MODEL).is_dir()  # then nothing depends on the base model any more
         kinds: tuple[Kind, ...] = ("encoder", "plugin", "versions")
         now = dependencies_of(self.recipe, plugins, inner, kinds=ANSWERING)
         kinds = kinds if whole else ("base", "tokenizer", *kinds)
-        changes, self.unknown = compare(record.dependencies, now, self.options.accept_changed, kinds=kinds)
+        changes, missing = compare(record.dependencies, now, self.options.accept_changed, kinds=kinds)
+        self.unknown = [f"not compared: {text}" for text in missing]
         # A plugin that is missing is either not needed, or its component is reported.
         self.changes = [change for change in changes if change.kind != "plugin" or change.now is not None]
         if record.files.get(RECIPE) != file_digest(folder / RECIPE):  # people correct a path in it
             self.unknown = [*self.unknown, f"{folder / RECIPE} is not the file that the run wrote"]
         refuse_changes(self.changes, f"the run {folder} was made", "run the recipe again with --force")
+
+    def changes_as_text(self) -> list[str]:
+        """What differs from what the run was made with, and was let through; known after ``load``."""
+        return [change.since(f"the run {self.options.path} was made") for change in self.changes]
 
     def files(self, plugins: Plugins) -> dict[str, Path]:
         """The files that the run trained, and those of its own backbone; see :meth:`Backbone.files`."""

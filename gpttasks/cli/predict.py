@@ -210,7 +210,7 @@ def _answer(
     with Progress("predicting", None, "rows", shown=shown) as progress:
         for prediction in predictor.predict(check_columns(rows), ready, progress):
             if not counts.rows:
-                changes = _mention_changes(predictor, run)
+                changes = _mention_changes(predictor)
             write(prediction)
             counts.add(prediction)
         if not counts.rows:
@@ -218,12 +218,11 @@ def _answer(
     return changes
 
 
-def _mention_changes(predictor: Predictor, run: Path) -> list[str]:
+def _mention_changes(predictor: Predictor) -> list[str]:
     """Print what has changed since the run was made, and what could not be compared; returns the former."""
-    changes = [change.since(f"the run {run} was made") for change in predictor.changes]
-    for text in (*changes, *(f"not compared: {text}" for text in predictor.unknown)):
+    for text in (*predictor.changes, *predictor.unknown):
         say(f"warning: {text}")
-    return changes
+    return list(predictor.changes)
 
 
 def _arriving() -> ArrivingRows:

@@ -46,11 +46,8 @@ def _without_config(folder: Path) -> Problem:
     return Problem(f"{folder} has no config.json", hint="a backbone needs config.json, *.safetensors and a tokenizer")
 
 
-def find_folder(path: str, revision: str | None = None, *, download: bool = True) -> Path:
-    """The local folder of a model: the path itself, or where the Hub's files were put. Raises BackboneError.
-
-    With ``download`` False, only files that were downloaded before are found.
-    """
+def find_folder(path: str, revision: str | None = None) -> Path:
+    """The local folder of a model: the path itself, or where the Hub's files were put. Raises BackboneError."""
     check_source(path)
     folder = Path(path).expanduser()
     if folder.is_dir():
@@ -59,9 +56,7 @@ def find_folder(path: str, revision: str | None = None, *, download: bool = True
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(
-            snapshot_download(path, revision=revision, allow_patterns=FILE_PATTERNS, local_files_only=not download)
-        )
+        return Path(snapshot_download(path, revision=revision, allow_patterns=FILE_PATTERNS))
     except HFValidationError as error:
         raise BackboneError(f"{path!r} is neither a folder nor a valid Hub id: {error}") from error
     except Exception as error:  # the Hub client raises errors of many libraries when the Hub does not answer

@@ -135,12 +135,14 @@ class ActiveRun:
             parts.backbone.pinned = before.commit
         now = dependencies_of(self.recipe, self.plugins, parts.backbone, parts.data_digests)
         if before is not None:
-            changes, _ = compare(before, now, self.accepted, self.record.failed_plugin)
+            changes, unknown = compare(before, now, self.accepted, self.record.failed_plugin)
             event = f"the run {self.folder.path} was interrupted"
             refuse_changes(changes, event, "start again with --force")
             for change in changes:
                 self.record.changes.append(change)
                 self.warn(change.since(event))
+            for text in unknown:
+                self.warn(f"not compared: {text}")
         self.record.dependencies, self.record.failed_plugin = now, None
         self.save("running")
 
@@ -156,11 +158,9 @@ class ActiveRun:
         if recipe.encoder is not None:
             self.record.encoder = ComponentRecord(**_component(recipe.encoder))
         if isinstance(backbone, RunBackbone):
-            for change in backbone.changes:
-                self.warn(change.since(f"the run {backbone.options.path} was made"))
-            for text in backbone.unknown:
-                self.warn(f"not compared: {text}")
-            self.record.changes += backbone.changes
+            for text in (*backbone.changes_as_text(), *backbone.unknown):
+                self.warn(text)
+            self.record.changes += [change for change in backbone.changes if change not in self.record.changes]
         self._report_slow_paths(prepared, self.record.backbone.capabilities)
         for note in prepared.adaptation.notes:
             self.warn(note)

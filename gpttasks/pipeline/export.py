@@ -19,6 +19,7 @@ from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS
 from ..records.own_files import check_own_files
 from ..records.run import read_run
 from ..runtime import Precision
+from ..terminal import say
 from ..trust import CodeOrigin
 from .session import Session
 
@@ -69,6 +70,8 @@ def export_run(
     with Session(plugins) as session, session.models.borrow(backbone, settings) as model:
         lm = model.backbone.lm
         assert lm is not None  # something was trained
+        for text in (*backbone.changes_as_text(), *backbone.unknown):
+            say(f"warning: {text}")
         model.altered = True
         rows = rows_to_compare(lm.tokenizer, (one.input for one in read_run(folder).samples()[:32]), lm.context)
         before = token_logprobs(lm.model, rows)

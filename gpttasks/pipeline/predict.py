@@ -36,7 +36,7 @@ from .session import Session
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
-    from ..records.dependencies import Change, Kind
+    from ..records.dependencies import Kind
 
 Pair: TypeAlias = tuple[Row, Example]
 """A row and the example that the task makes of it."""
@@ -89,7 +89,7 @@ class Predictor:
     ) -> None:
         self.folder, self.plugins, self.session, self.trust_code = folder, plugins, session, trust_code
         self.accepted = tuple(accepted)
-        self.changes: Sequence[Change] = ()
+        self.changes: Sequence[str] = ()
         self.unknown: Sequence[str] = ()
         needed = MODEL_KINDS | {"task", "head", "encoder"}
         self.recipe = finished_recipe(folder, plugins, needed, trust_code=trust_code)
@@ -145,7 +145,7 @@ class Predictor:
             self._loaded(session, [first]) as prepared,  # the first row alone: another may be refused only later
         ):
             if isinstance(prepared.backbone, RunBackbone):
-                self.changes, self.unknown = prepared.backbone.changes, prepared.backbone.unknown
+                self.changes, self.unknown = prepared.backbone.changes_as_text(), prepared.backbone.unknown
             for chunk in sized:
                 yield from _answers(prepared, chunk, watch)
 

@@ -151,7 +151,7 @@ class Session:
     def dependencies(self, recipe: Recipe, commit: str | None = None) -> Dependencies:
         """What a run of the recipe depends on now, with this commit of a backbone on the Hub.
 
-        The model is not loaded, and what cannot be read is ``missing``.
+        The model is not loaded, nothing is downloaded, and what cannot be read is ``missing``.
         """
         problem = None
         try:
@@ -162,7 +162,7 @@ class Session:
             data, problem = {}, one_line(error)
         backbone = self.create("backbone", recipe.backbone)
         backbone.pinned = commit
-        found = dependencies_of(recipe, self.plugins, backbone, data)
+        found = dependencies_of(recipe, self.plugins, backbone, data, download=False)
         if problem is not None:
             found.missing["data"] = problem
         return found

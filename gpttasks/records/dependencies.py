@@ -123,8 +123,9 @@ def compare(
         the name of the plugin whose error stopped the run: its code may differ.
     """
     changes = []
+    missing = {**now.missing, **{kind: f"{why} (when it was recorded)" for kind, why in before.missing.items()}}
     for kind in kinds:
-        if kind not in now.missing:
+        if kind not in missing:
             found = list(_changes(kind, before.of_kind(kind), now.of_kind(kind)))
             changes += _without_renamed(found) if kind == "plugin" else found
     for change in changes:
@@ -134,7 +135,7 @@ def compare(
             change.allowed = "patch"
         elif change.kind == "plugin" and change.name == failed_plugin:
             change.allowed = "failed"
-    return Comparison(changes, [f"{kind}: {now.missing[kind]}" for kind in kinds if kind in now.missing])
+    return Comparison(changes, [f"{kind}: {missing[kind]}" for kind in kinds if kind in missing])
 
 
 def refuse_changes(changes: Iterable[Change], event: str, advice: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import FolderError
 from ..trust import is_run_folder
+from .plain_files import read_json
 from .run import RECORD
 
 _OWN_SCHEMAS = "gpttasks.run/"
@@ -28,8 +28,8 @@ def check_movable(path: Path) -> None:
 def _holds_run(path: Path) -> bool:
     """Whether a folder holds a run, whose record may be damaged if the other files of a run are there."""
     try:
-        document = json.loads((path / RECORD).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        document = read_json(path / RECORD)
+    except (FolderError, FileNotFoundError):
         document = None
     if isinstance(document, dict) and str(document.get("schema")).startswith(_OWN_SCHEMAS):
         return True
