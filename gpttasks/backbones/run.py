@@ -115,9 +115,7 @@ class RunBackbone(Backbone):
         record = read_run(folder).record
         check_own_files(folder, record.files, tuple(f"{name}/" for name in (ADAPTER, MODEL, HEAD)))
         if record.dependencies is None:
-            self.unknown = [
-                f"not compared: {folder}, which an earlier version made, does not record what it depends on"
-            ]
+            self.unknown = [f"not compared: an earlier version made {folder} and did not record what it depends on"]
             return
         inner.pinned = record.dependencies.commit
         whole = (folder / MODEL).is_dir()  # then nothing depends on the base model any more

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..backbones.dependencies import dependencies_of
 from ..backbones.run import RunBackbone
 from ..errors import Interrupted, RunFailed, file_error, full_disk, one_line
+from ..hashing import content_digest
 from ..interrupts import pressed, raise_if_pressed
 from ..plugins.faults import failed_plugin, fault_of_plugin
 from ..plugins.hookspecs import PROJECT, RunInfo
@@ -143,6 +144,8 @@ class ActiveRun:
                 self.warn(change.since(event))
             for text in unknown:
                 self.warn(f"not compared: {text}")
+        else:
+            self.record.began_with = content_digest(now.model_dump(mode="json"))
         self.record.dependencies, self.record.failed_plugin = now, None
         self.save("running")
 

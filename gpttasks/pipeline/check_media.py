@@ -128,5 +128,5 @@ def _problem_with(parts: RunParts, part: ExampleSet, bad: dict[str, Problem]) ->
     """The number of bad rows, and the first of them with its place."""
     first = next(example for example in part.examples if example.id in bad)
     problem = bad[first.id]
-    count = f"{len(bad)} of {part.rows} rows cannot be used; the first: "
+    count = f"{len(bad)} of {part.rows} rows cannot be used; the first: " if part.rows > 1 else ""
     return placed_problem(parts, part, first, replace(problem, hint=problem.hint or ADVICE), count)

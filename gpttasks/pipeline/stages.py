@@ -63,7 +63,7 @@ def run_stages(
         if found is not None:
             run.seconds_before = found.record.time
             if not nothing_done(opened.path):
-                for name in ("id", "dependencies", "changes", "failed_plugin"):
+                for name in ("id", "began_with", "dependencies", "changes", "failed_plugin"):
                     setattr(run.record, name, getattr(found.record, name))
             run.resumed_from = saved_step(opened / CHECKPOINTS)
         with failures_recorded(run):

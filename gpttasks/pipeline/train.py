@@ -250,7 +250,7 @@ def _settings(
         tokens_per_batch=recipe.runtime.tokens_per_batch,
         checkpoint_minutes=recipe.runtime.checkpoint_minutes,
         resumed=resumed,
-        identity=run_identity(run.record.digest, run.record.id),
+        identity=run_identity(run.record.digest, run.record.id, run.record.began_with),
         warn=run.warn,
     )
 

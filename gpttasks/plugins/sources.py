@@ -25,16 +25,27 @@ def source_digest(plugin: PluginRecord) -> str:
     Modules that they import count too, if they belong neither to Python nor to an installed distribution: a helper
     beside a plugin file, or a package that is not installed.
     """
-    return content_digest([[name, bytes_digest(file.read_bytes())] for name, file in sorted(source_files(plugin))])
+    return _digest(plugin.package, plugin.origin, plugin.sha256)
+
+
+@functools.cache
+def _digest(package: str, origin: str, sha256: str | None) -> str:
+    """Computed once in a process, which runs the code that it has imported even if the files change."""
+    files = sorted(_files(package, origin, sha256))
+    return content_digest([[name, bytes_digest(file.read_bytes())] for name, file in files])
 
 
 def source_files(plugin: PluginRecord) -> list[tuple[str, Path]]:
     """The plugin's Python files, with names that do not depend on where the plugin is."""
-    file = Path(plugin.origin)
-    if plugin.sha256 is not None and file.is_file():
+    return _files(plugin.package, plugin.origin, plugin.sha256)
+
+
+def _files(package: str, origin: str, sha256: str | None) -> list[tuple[str, Path]]:
+    file = Path(origin)
+    if sha256 is not None and file.is_file():
         named = {file.resolve(): ""}  # the file may be renamed
     else:
-        named = {path.resolve(): name for path, name in _names(_module_files(plugin.package))}
+        named = {path.resolve(): name for path, name in _names(_module_files(package))}
     queue = list(named)
     while queue:
         for module in _imports(queue.pop()):
@@ -65,7 +76,6 @@ def _module_files(module: str) -> list[Path]:
     return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
 
 
-@functools.cache
 def _local_files(module: str) -> list[Path]:
     """The Python files of a module that nobody installed; empty for any other."""
     if module in sys.stdlib_module_names or module == "gpttasks":

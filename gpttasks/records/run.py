@@ -262,6 +262,8 @@ class RunRecord(Section):
     dependencies:
         what determines the numbers beside the recipe, recorded before the first step; None in records of versions that
         did not keep it.
+    began_with:
+        the digest of the dependencies when the run began; empty in records of earlier versions.
     changes:
         the dependencies that changed under the run and were let through.
     failed_plugin:
@@ -297,6 +299,7 @@ class RunRecord(Section):
     plugins: list[PluginUse] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     dependencies: Dependencies | None = None
+    began_with: str = ""
     changes: list[Change] = Field(default_factory=list)
     failed_plugin: str | None = None
     files: dict[str, str] = Field(default_factory=dict)

@@ -32,12 +32,11 @@ START_AGAIN = "run with --force to start again"
 Kind = Literal["state", "best"]
 
 
-def run_identity(digest: str, run: str) -> str:
-    """The identity of a run for its checkpoints: the recipe's digest, and the random name that the run keeps.
-
-    What the run depends on is in its record under that name; it may change if the user accepts that.
+def run_identity(digest: str, run: str, began_with: str) -> str:
+    """The identity of a run for its checkpoints: the recipe's digest, the random name that the run keeps, and the
+    digest of what it depended on when it began. What it depends on now may differ, if that was accepted.
     """
-    return json.dumps({"recipe": digest, "run": run})
+    return json.dumps({"recipe": digest, "run": run, "dependencies": began_with})
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,14 @@ from small_runs import run, write_reviews
 from wrong_metric import write_wrong
 
 import gpttasks
+from gpttasks.backbones.base import option_files
 from gpttasks.cli import main
+from gpttasks.component import Options, RecipePath
 from gpttasks.errors import FolderError, Interrupted, UserError
 from gpttasks.pipeline.export import export_run
 from gpttasks.plugins import load_plugins
 from gpttasks.records import environment
+from gpttasks.records.dependencies import Dependencies, compare
 from gpttasks.records.run import read_run
 from gpttasks.training import trainer
 
@@ -337,3 +340,51 @@ def test_a_run_that_had_done_nothing_takes_whatever_is_there_now(recipe, own_bas
         run(recipe, "out", *QUICK)
     (own_base / "model.safetensors").write_bytes(real)
     assert run(recipe, "out", *QUICK).record.changes == []
+
+
+def test_files_of_the_same_name_do_not_hide_each_other(tmp_path):
+    class Two(Options):
+        first: RecipePath
+        others: list[RecipePath]
+
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+    options = Two(first=str(tmp_path / "a"), others=[str(tmp_path / "b"), str(tmp_path / "c")])
+    files = option_files(options)
+    assert {name: file.read_text() for name, file in files.items()} == {
+        "first[0]/config.json": "a",
+        "others[0]/config.json": "b",
+        "others[1]/config.json": "c",
+    }
+
+
+def test_showing_a_finished_run_downloads_nothing(recipe, own_base, monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    snapshot(tmp_path / "hub", own_base, "1" * 40)
+    of_hub = ("backbone={use: hf, path: some/model}", *QUICK)
+    run(recipe, "out", *of_hub)
+    shutil.rmtree(tmp_path / "hub")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("something is downloaded"))
+    reused = run(recipe, "out", *of_hub)
+    assert [note.split(": ", 1)[1] for note in reused.notes] == [
+        f"{kind}: some/model is not on this machine" for kind in ("base", "tokenizer")
+    ]
+
+
+def test_what_could_not_be_recorded_is_not_a_change():
+    before = Dependencies(missing={"encoder": "it is on the Hub"})
+    changes, unknown = compare(before, Dependencies(encoder={"model.safetensors": "0" * 64}))
+    assert changes == []
+    assert unknown == ["encoder: it is on the Hub (when it was recorded)"]
+
+
+def test_export_reports_what_was_accepted(recipe, own_base, capsys):
+    done = run(recipe, "out", *QUICK)
+    change_config(own_base)
+    capsys.readouterr()
+    export_run(done.folder, recipe.parent / "merged", load_plugins(), accepted=("base",))
+    assert "config.json of the base model changed since the run" in capsys.readouterr().err

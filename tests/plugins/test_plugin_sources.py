@@ -2,16 +2,20 @@
 
 import pytest
 
+from gpttasks.plugins import sources
 from gpttasks.plugins.registry import PluginRecord
-from gpttasks.plugins.sources import _local_files, source_digest, source_files
+from gpttasks.plugins.sources import source_files
 
 
 @pytest.fixture(autouse=True)
 def path(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
-    _local_files.cache_clear()
-    yield
-    _local_files.cache_clear()
+
+
+def source_digest(plugin):
+    """As in a new process."""
+    sources._digest.cache_clear()
+    return sources.source_digest(plugin)
 
 
 def of_file(file):
@@ -63,3 +67,11 @@ def test_a_file_that_is_not_python_has_a_digest_too(tmp_path):
     plugin = tmp_path / "plug.py"
     plugin.write_text("def (")
     assert len(source_digest(of_file(plugin))) == 64
+
+
+def test_a_process_has_the_digest_of_the_code_that_it_imported(tmp_path):
+    plugin = tmp_path / "once.py"
+    plugin.write_text("x = 1")
+    before = source_digest(of_file(plugin))
+    plugin.write_text("x = 2")
+    assert sources.source_digest(of_file(plugin)) == before != source_digest(of_file(plugin))
