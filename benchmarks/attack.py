@@ -22,7 +22,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -52,15 +51,17 @@ def main() -> None:
     """Carry out what is left of the campaign, print the counts and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--areas", nargs="+", metavar="AREA[=N]", default=list(AREAS))
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="kill at every Nth file event only")
     parser.add_argument("--seed", type=int, default=16)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "gpttasks-attack")
     parser.add_argument("--only", help="carry out the attack with this name again, and print its outcome")
     arguments = parser.parse_args()
     counts = dict(_area(parser, text) for text in arguments.areas)
-    found = campaign(counts, arguments.seed, arguments.jobs, arguments.work.absolute(), arguments.only)
+    found = campaign(counts, arguments)
     print_counts(found)
-    if arguments.only is None and counts == {name: count for name, (count, _) in AREAS.items()}:
+    whole = counts == {name: count for name, (count, _) in AREAS.items()}
+    if whole and arguments.only is None and arguments.every == 1:
         RESULTS.write_text(json.dumps(_summary(found, arguments.seed), indent=2) + "\n")
     sys.exit(any(line["verdict"] not in ACCEPTED for lines in found.values() for line in lines))
 
@@ -72,26 +73,25 @@ def _area(parser: argparse.ArgumentParser, text: str) -> tuple[str, int]:
     return name, int(count or AREAS[name][0])
 
 
-def campaign(
-    counts: Mapping[str, int], seed: int, jobs: int, work: Path, only: str | None = None
-) -> dict[str, list[dict[str, Any]]]:
-    """The outcomes by area: those that an earlier campaign has left in ``work``, and the others, carried out now."""
+def campaign(counts: Mapping[str, int], options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """The outcomes by area: those that an earlier campaign has left in ``--work``, and the others, carried out now."""
+    work: Path = options.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     warm_up(work)
     stories = Stories(work)
     found = {}
     for area, count in counts.items():
-        attacks = dict(AREAS[area][1](stories, count))
-        log = work / f"{area} {seed}.jsonl"
-        if only is None:
-            done = {line["name"]: line for line in _lines(log)}
-        else:
-            log, done, attacks = work / "only.jsonl", {}, {name: attack for name, attack in attacks.items() if name == only}
+        attacks = dict(kills(stories, count, options.every) if area == "kills" else AREAS[area][1](stories, count))
+        log = work / f"{area} {options.seed}.jsonl"
+        if options.only is not None:
+            attacks = {name: attack for name, attack in attacks.items() if name == options.only}
+            log = work / "only.jsonl"
             log.unlink(missing_ok=True)
+        done = {line["name"] for line in _lines(log)}
         waiting = [name for name in attacks if name not in done]
         with Progress(area, len(attacks), "attacks") as progress:
-            progress.advance(len(attacks) - len(waiting), 0)
-            _work_off(waiting, attacks, f"{seed} {area}", jobs, work, log, progress)
+            progress.advance(len(attacks) - len(waiting))
+            _work_off(waiting, attacks, f"{options.seed} {area}", options.jobs, work, log, progress)
         lines = {line["name"]: line for line in _lines(log)}
         found[area] = [lines[name] for name in attacks]
     return found
@@ -111,7 +111,7 @@ def _work_off(
         for share in shares:
             share.keep_going(attacks, seed, log)
         done = sum(share.done for share in shares)
-        progress.advance(done - before, 0)
+        progress.advance(done - before)
         before = done
         time.sleep(0.05)
 
@@ -198,7 +198,10 @@ def print_counts(found: Mapping[str, list[dict[str, Any]]]) -> None:
 
 
 def _summary(found: Mapping[str, list[dict[str, Any]]], seed: int) -> dict[str, Any]:
-    return {"seed": seed, "areas": {area: dict(Counter(line["verdict"] for line in lines)) for area, lines in found.items()}}
+    return {
+        "seed": seed,
+        "areas": {area: dict(Counter(line["verdict"] for line in lines)) for area, lines in found.items()},
+    }
 
 
 if __name__ == "__main__":

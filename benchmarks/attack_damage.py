@@ -19,10 +19,42 @@ Damage = Callable[[Path, Random], str]
 """Damages one file, and returns what was done."""
 
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 10**30, -(10**400), 1e300, 1e-300, 0.5, float("inf"), float("nan"), "", "x", "nan", "../..",
-    "/etc/passwd", "\x1b[31mred\x1b[0m", "\u202eoverride", "\ud7ff", "a" * 100_000, [], {}, [[]], [None], {"a": {"b": [1]}},
-    ["x"] * 5000, {"__class__": "x"}, "0x1f", "1e5", "2026-01-01", "{{ 1 }}", "sha256:0", "0" * 64,
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    10**30,
+    -(10**400),
+    1e300,
+    1e-300,
+    0.5,
+    float("inf"),
+    float("nan"),
+    "",
+    "x",
+    "nan",
+    "../..",
+    "/etc/passwd",
+    "\x1b[31mred\x1b[0m",
+    "\u202eoverride",
+    "\ud7ff",
+    "a" * 100_000,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": {"b": [1]}},
+    ["x"] * 5000,
+    {"__class__": "x"},
+    "0x1f",
+    "1e5",
+    "2026-01-01",
+    "{{ 1 }}",
+    "sha256:0",
+    "0" * 64,
+)
 
 
 def damage_folder(folder: Path, random: Random, others: Path | None = None) -> str:
@@ -68,7 +100,9 @@ def cut(file: Path, random: Random) -> str:
 
 
 def append(file: Path, random: Random) -> str:
-    tail = random.choice((b"\0", b"\n", b" ", b"{}\n", random.randbytes(random.randrange(1, 2000)), file.read_bytes()[:50_000]))
+    tail = random.choice(
+        (b"\0", b"\n", b" ", b"{}\n", random.randbytes(random.randrange(1, 2000)), file.read_bytes()[:50_000])
+    )
     with open(file, "ab") as out:
         out.write(tail)
     return f"{len(tail)} bytes appended"
@@ -117,7 +151,9 @@ def make_pipe(file: Path, random: Random) -> str:
 
 
 def add_stranger(file: Path, random: Random) -> str:
-    name = random.choice((f".{file.name}.tmp", "adapter_model.bin", "pytorch_model.bin", "note.txt", "conftest.py", "a\nb", "x" * 200))
+    name = random.choice(
+        (f".{file.name}.tmp", "adapter_model.bin", "pytorch_model.bin", "note.txt", "conftest.py", "a\nb", "x" * 200)
+    )
     (file.parent / name).write_bytes(random.randbytes(100))
     return f"a strange file {name!r:.40} beside it"
 
@@ -183,7 +219,9 @@ def change_lines(file: Path, random: Random) -> str:
     if not lines:
         return append(file, random)
     number = random.randrange(len(lines))
-    kind = random.choice(("removed", "doubled", "moved to the end", "replaced by noise", "indented", "ended with CR LF"))
+    kind = random.choice(
+        ("removed", "doubled", "moved to the end", "replaced by noise", "indented", "ended with CR LF")
+    )
     if kind == "removed":
         del lines[number]
     elif kind == "doubled":
@@ -212,7 +250,9 @@ def change_tensor(file: Path, random: Random) -> str:
         return flip_bytes(file, random)
     name = random.choice(sorted(tensors))
     tensor = tensors[name].clone()
-    kind = random.choice(("scaled", "NaN", "one value", "renamed", "dropped", "half precision", "wider", "surplus", "metadata"))
+    kind = random.choice(
+        ("scaled", "NaN", "one value", "renamed", "dropped", "half precision", "wider", "surplus", "metadata")
+    )
     flat = tensor.view(-1)
     if kind == "scaled" and tensor.is_floating_point():
         tensors[name] = tensor * 1.5
@@ -269,9 +309,21 @@ def _replace(file: Path, other: Path, whose: str) -> str:
 
 
 ANY_FILE: tuple[Damage, ...] = (
-    flip_bytes, flip_bytes, flip_quietly, cut, cut, append, zero_part, swap_blocks, remove, make_folder, make_link, make_pipe,
-    add_stranger, touch,
-)  # fmt: skip
+    flip_bytes,
+    flip_bytes,
+    flip_quietly,
+    cut,
+    cut,
+    append,
+    zero_part,
+    swap_blocks,
+    remove,
+    make_folder,
+    make_link,
+    make_pipe,
+    add_stranger,
+    touch,
+)
 BY_SUFFIX: dict[str, tuple[Damage, ...]] = {
     ".json": (change_json, change_json, change_json, change_lines),
     ".jsonl": (change_json, change_lines),

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -31,6 +32,14 @@ class Outcome:
     attack: str
     verdict: str
     message: str = ""
+
+
+def not_accepted(attack: str, result: Result) -> Outcome | None:
+    """The outcome of an attack whose command went wrong or refused to work; None if it did its work."""
+    if result.fault:
+        verdict, _, message = result.fault.partition(": ")
+        return Outcome(attack, verdict, message)
+    return Outcome(attack, "refused", result.last_line) if result.status else None
 
 
 ACCEPTED = frozenset({"held", "refused", "reported"})
@@ -56,7 +65,18 @@ VALIDATED = Story(
 )  # fmt: skip
 SCORING = Story(
     "scoring",
-    ("run", "quickstart", "head=choice", "adapt=none", "train=null", "score.limit=40", "score.metrics=[accuracy]", "--json", "--out", "run"),
+    (
+        "run",
+        "quickstart",
+        "head=choice",
+        "adapt=none",
+        "train=null",
+        "score.limit=40",
+        "score.metrics=[accuracy]",
+        "--json",
+        "--out",
+        "run",
+    ),
 )
 PREDICTING = Story(
     "predict", ("predict", "run", "--input", "rows.csv", "--output", "answers.jsonl"), ("answers.jsonl",), TRAINING
@@ -95,7 +115,9 @@ class Stories:
         return place
 
     def _carry_out(self, story: Story) -> None:
-        self._events[story.name] = count_events(*story.arguments, folder=self.begin(story, self._place(story, "counted")))
+        self._events[story.name] = count_events(
+            *story.arguments, folder=self.begin(story, self._place(story, "counted"))
+        )
         place = self.begin(story, self.undisturbed(story))
         result = command(*story.arguments, folder=place, limit=SLOW_START)
         if result.status:
@@ -137,10 +159,9 @@ class Stories:
 
         ``strict`` accepts nothing but the undisturbed result, with the same files.
         """
-        if result.fault:
-            return Outcome(attack, result.fault.partition(":")[0], result.fault.partition(": ")[2])
-        if result.status:
-            return Outcome(attack, "failed" if strict else "refused", result.last_line)
+        ended = not_accepted(attack, result)
+        if ended is not None:
+            return replace(ended, verdict="failed") if strict and ended.verdict == "refused" else ended
         reference = self.undisturbed(story)
         difference = _difference(place, reference, story.leaves, strict)
         new = result.warnings - set(json.loads((reference / "undisturbed.json").read_text())["warnings"])
@@ -149,12 +170,12 @@ class Stories:
         return Outcome(attack, "reported" if new else "held", min(new, default=""))
 
 
-def kills(stories: Stories, random_moments: int) -> Iterator[tuple[str, Attack]]:
-    """One kill before every file event of each story, and kills at random moments."""
+def kills(stories: Stories, random_moments: int, every: int = 1) -> Iterator[tuple[str, Attack]]:
+    """One kill before every file event of each story (or one of ``every``), and kills at random moments."""
     killed = (TRAINING, VALIDATED, SCORING, PREDICTING, EXPORT)
     stories.prepare(*killed)
     for story in killed:
-        for number, event in enumerate(stories.events(story)):
+        for number, event in islice(enumerate(stories.events(story)), 0, None, every):
             yield f"{story.name}, file event {number} ({event})", _kill(stories, story, number)
     for number in range(random_moments):
         story = (TRAINING, VALIDATED, SCORING)[number % 3]
@@ -239,7 +260,7 @@ def _names(path: Path) -> set[str]:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two files hold the same result. Records, logs and reports tell times and folders: they are not compared."""
+    """Whether two files hold the same result. Logs and reports tell times and folders: they are not compared."""
     if one.name not in ("samples.parquet", "run.json") and one.suffix not in (".safetensors", ".jsonl"):
         return True
     if not other.is_file() or other.is_symlink():

@@ -13,12 +13,22 @@ from random import Random
 from typing import Any
 
 from attack_damage import VALUES, damage_folder
-from attack_folders import PREDICTING, Attack, Outcome, Stories, fresh
+from attack_folders import PREDICTING, Attack, Outcome, Stories, fresh, not_accepted
 from attack_process import EVIL, command
 
 NANO = Path(__file__).parents[1] / "gpttasks" / "backbones" / "nano_weights"
 CODE = "import os\nopen('canary', 'w').close()\n"
-ASKED = ("run", "quickstart", "head=choice", "adapt=none", "train=null", "score.limit=4", "score.metrics=[accuracy]", "--out", "run")
+ASKED = (
+    "run",
+    "quickstart",
+    "head=choice",
+    "adapt=none",
+    "train=null",
+    "score.limit=4",
+    "score.metrics=[accuracy]",
+    "--out",
+    "run",
+)
 
 
 class _Runs:
@@ -53,9 +63,8 @@ def _model(stories: Stories, random: Random, place: Path) -> Outcome:
     kind = random.choice((_model_code, _model_pickle, _config, _config, _tokenizer_config, _chat_template, _any_damage))
     said = f"model: {kind(model, random)}"
     result = command(*ASKED, "backbone=model", folder=place)
-    if result.fault:
-        return Outcome(said, result.fault.partition(":")[0], result.fault.partition(": ")[2])
-    return Outcome(said, "refused" if result.status else "held", result.last_line if result.status else "")
+    ended = not_accepted(said, result)
+    return ended or Outcome(said, "held")
 
 
 def _model_code(model: Path, random: Random) -> str:
@@ -79,19 +88,39 @@ def _model_pickle(model: Path, random: Random) -> str:
 
 def _config(model: Path, random: Random) -> str:
     document = json.loads((model / "config.json").read_text())
-    key = random.choice((
-        *document, "quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation", "dtype", "base_model_tp_plan",
-        "torch_dtype", "use_kernels", "trust_remote_code", "rope_scaling", "rope_parameters", "custom_pipelines", "_name_or_path",
-    ))  # fmt: skip
-    value = random.choice((*VALUES, EVIL, f"{EVIL}/kernel", {"quant_method": EVIL}, {"quant_method": "gptq"}, 10**9, 2**40, [10**9]))
+    key = random.choice(
+        (
+            *document,
+            "quantization_config",
+            "attn_implementation",
+            "_attn_implementation",
+            "experts_implementation",
+            "dtype",
+            "base_model_tp_plan",
+            "torch_dtype",
+            "use_kernels",
+            "trust_remote_code",
+            "rope_scaling",
+            "rope_parameters",
+            "custom_pipelines",
+            "_name_or_path",
+        )
+    )
+    value = random.choice(
+        (*VALUES, EVIL, f"{EVIL}/kernel", {"quant_method": EVIL}, {"quant_method": "gptq"}, 10**9, 2**40, [10**9])
+    )
     _edit(model / "config.json", **{key: value})
     return f"config {key} {value!r:.40}"
 
 
 def _tokenizer_config(model: Path, random: Random) -> str:
     document = json.loads((model / "tokenizer_config.json").read_text())
-    key = random.choice((*document, "auto_map", "tokenizer_class", "added_tokens_decoder", "model_max_length", "fix_mistral_regex"))
-    value = random.choice((*VALUES, EVIL, {"AutoTokenizer": [f"{EVIL}.T", None]}, {"0": {"content": "x"}}, {"9" * 30: {"content": 3}}))
+    key = random.choice(
+        (*document, "auto_map", "tokenizer_class", "added_tokens_decoder", "model_max_length", "fix_mistral_regex")
+    )
+    value = random.choice(
+        (*VALUES, EVIL, {"AutoTokenizer": [f"{EVIL}.T", None]}, {"0": {"content": "x"}}, {"9" * 30: {"content": 3}})
+    )
     _edit(model / "tokenizer_config.json", **{key: value})
     return f"tokenizer_config {key} {value!r:.40}"
 
@@ -160,19 +189,62 @@ def _adapter_pickle(adapter: Path, random: Random) -> str:
 
 
 PIECES = (
-    "{{ text }}", "{{ text.__class__ }}", "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ self }}", "{{ self._TemplateReference__context }}",
-    "{{ cycler.__init__.__globals__.os.system('touch canary') }}", "{{ lipsum.__globals__['os'].system('touch canary') }}",
-    "{{ joiner.__init__.__globals__ }}", "{{ namespace.__init__ }}", "{{ text | attr('__class__') }}", "{{ ('%c' * 10**8) % text }}",
-    "{{ text.format(text) }}", "{{ '{0.__class__}'.format(text) }}", "{{ 'x' * 10**9 }}", "{{ ['x'] * 10**9 }}", "{{ text | center(10**9) }}",
-    "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}", "{% for a in range(10**8) %}{% endfor %}",
-    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{% include '/etc/passwd' %}", "{% import 'x' as y %}", "{% extends 'x' %}",
-    "{{ 9**9**9 }}", "{{ 10**100000 | string }}", "{{ text | replace('', 'x' * 1000) | replace('', 'x' * 1000) }}", "{{ missing.value }}",
-    "{{ rows | map(attribute='x') | list }}", "{{ [missing] }}", "{{ text | join('x' * 10**6) }}", "{% set x = ['a'] %}{% for i in x %}{% set _ = x.append(i) %}{% endfor %}",
-    "{{ dict(a=text).update({}) }}", "{{ text | wordwrap(1) | indent(10**8) }}", "{{ (text ~ text) | batch(10**9, 'x') | list }}",
-    "{{ text | format(*range(10**8)) }}", "{{ '%1000000000d' % 1 }}", "{{ range(10**9) | list }}", "{{ range(10**7) | sum }}", "{{ text | pprint }}",
-    "{{ text | tojson }}", "{{ text | urlize }}", "{{ text | random }}", "{{ debug() }}", "{% debug %}", "{{ caller() }}", "{{ loop }}", "{{ 1 // 0 }}", "{{ -text }}",
-    "{{ '\\x00' }}", "{# ", "{{", "{% if %}", "%}", "{{ text | nosuchfilter }}", "{{ text is nosuchtest }}", "{{ (" + "(" * 500 + "1" + ")" * 500 + ") }}",
-)  # fmt: skip
+    "{{ text }}",
+    "{{ text.__class__ }}",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ self }}",
+    "{{ self._TemplateReference__context }}",
+    "{{ cycler.__init__.__globals__.os.system('touch canary') }}",
+    "{{ lipsum.__globals__['os'].system('touch canary') }}",
+    "{{ joiner.__init__.__globals__ }}",
+    "{{ namespace.__init__ }}",
+    "{{ text | attr('__class__') }}",
+    "{{ ('%c' * 10**8) % text }}",
+    "{{ text.format(text) }}",
+    "{{ '{0.__class__}'.format(text) }}",
+    "{{ 'x' * 10**9 }}",
+    "{{ ['x'] * 10**9 }}",
+    "{{ text | center(10**9) }}",
+    "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+    "{% for a in range(10**8) %}{% endfor %}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'x' as y %}",
+    "{% extends 'x' %}",
+    "{{ 9**9**9 }}",
+    "{{ 10**100000 | string }}",
+    "{{ text | replace('', 'x' * 1000) | replace('', 'x' * 1000) }}",
+    "{{ missing.value }}",
+    "{{ rows | map(attribute='x') | list }}",
+    "{{ [missing] }}",
+    "{{ text | join('x' * 10**6) }}",
+    "{% set x = ['a'] %}{% for i in x %}{% set _ = x.append(i) %}{% endfor %}",
+    "{{ dict(a=text).update({}) }}",
+    "{{ text | wordwrap(1) | indent(10**8) }}",
+    "{{ (text ~ text) | batch(10**9, 'x') | list }}",
+    "{{ text | format(*range(10**8)) }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{{ range(10**9) | list }}",
+    "{{ range(10**7) | sum }}",
+    "{{ text | pprint }}",
+    "{{ text | tojson }}",
+    "{{ text | urlize }}",
+    "{{ text | random }}",
+    "{{ debug() }}",
+    "{% debug %}",
+    "{{ caller() }}",
+    "{{ loop }}",
+    "{{ 1 // 0 }}",
+    "{{ -text }}",
+    "{{ '\\x00' }}",
+    "{# ",
+    "{{",
+    "{% if %}",
+    "%}",
+    "{{ text | nosuchfilter }}",
+    "{{ text is nosuchtest }}",
+    "{{ (" + "(" * 500 + "1" + ")" * 500 + ") }}",
+)
 
 
 def _jinja(random: Random) -> str:
@@ -180,7 +252,14 @@ def _jinja(random: Random) -> str:
     template = random.choice(PIECES)
     for _ in range(random.choice((0, 0, 1, 2))):
         piece = random.choice(PIECES)
-        frame = random.choice(("{a}{b}", "{% if true %}{a}{% endif %}{b}", "{% for i in range(3) %}{a}{% endfor %}{b}", "{% set x %}{a}{% endset %}{b}"))
+        frame = random.choice(
+            (
+                "{a}{b}",
+                "{% if true %}{a}{% endif %}{b}",
+                "{% for i in range(3) %}{a}{% endfor %}{b}",
+                "{% set x %}{a}{% endset %}{b}",
+            )
+        )
         template = frame.replace("{a}", template).replace("{b}", piece)
     return template
 
@@ -189,26 +268,32 @@ def _template(stories: Stories, random: Random, place: Path) -> Outcome:
     """A prompt, or another text of the recipe that is a template."""
     template = _jinja(random)
     fresh(place)
-    (place / "rows.csv").write_text("text,label\n" + "".join(f"film {number},{'negative' if number % 2 else 'positive'}\n" for number in range(6)))
+    (place / "rows.csv").write_text(
+        "text,label\n" + "".join(f"film {number},{'negative' if number % 2 else 'positive'}\n" for number in range(6))
+    )
     recipe = {
         "backbone": "nano",
         "task": {
-            "use": "classification", "data": {"path": "rows.csv", "splits": {"test": "train"}}, "prompt": "{{ text }}",
+            "use": "classification",
+            "data": {"path": "rows.csv", "splits": {"test": "train"}},
+            "prompt": "{{ text }}",
             "labels": ["negative", "positive"],
         },
         "head": "choice",
         "score": {"metrics": ["accuracy"], "limit": 3},
-    }  # fmt: skip
+    }
     key = random.choice(("prompt", "prompt", "prompt", "label", "id"))
     recipe["task"][key] = template  # type: ignore[index]
     (place / "recipe.yaml").write_text(json.dumps(recipe))
     result = command("check", "recipe.yaml", "--data", "--show", "1", folder=place)
     said = f"{key} {template[:100]!r}"
-    if result.fault:
-        return Outcome(said, result.fault.partition(":")[0], result.fault.partition(": ")[2])
-    if any(word in result.messages for word in ("<class '", "root:x:0", "<TemplateReference", "<bound method", "<built-in", "Undefined")):
+    ended = not_accepted(said, result)
+    if any(
+        word in result.messages
+        for word in ("<class '", "root:x:0", "<TemplateReference", "<bound method", "<built-in", "Undefined")
+    ):
         return Outcome(said, "silent", "the prompt shows an object of Python")
-    return Outcome(said, "refused" if result.status else "held", result.last_line if result.status else "")
+    return ended or Outcome(said, "held")
 
 
 def _edit(file: Path, **changes: Any) -> None:

@@ -20,21 +20,51 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from attack_damage import VALUES, damage_folder, flip_bytes
-from attack_folders import SHOWN, TRAINING, Attack, Outcome, Stories, fresh
-from attack_process import Result, here, working_in
+from attack_folders import SHOWN, TRAINING, Attack, Outcome, Stories, fresh, not_accepted
+from attack_process import Result, here
 
 from gpttasks.cli import main
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 CANARY = "canary"
 HOSTILE = (
-    f"!!python/object/apply:os.system ['touch {CANARY}']", f"!!python/name:os.system", "!!binary aGVsbG8=", "!unknown x",
-    f"{{{{ cycler.__init__.__globals__.os.system('touch {CANARY}') }}}}", f"\"{{{{ ''.__class__.__mro__[1].__subclasses__() }}}}\"",
-    "\"{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}\"", "\"{{ 'x' * 10**9 }}\"",
-    "/dev/zero", "/dev/stdin", "../../../../etc/passwd", "https://user:secret@localhost:1/x.csv", f"{{use: run, path: .}}",
-    "&a [*a]", "*nowhere", "'\\x1b[31m'", "\"\\u202e\"", "[" * 3000, "{" * 3000 + "a", "1e999", "-.inf", ".nan", "0x10", "1_000", "1:30",
-    "2026-01-01", "~", "yes", "'" + "x" * 100_000 + "'", "9" * 5000, "[1, 2, 3]", "{a: b}", "", "\t", "%YAML 1.1", "---\na: b",
-)  # fmt: skip
+    f"!!python/object/apply:os.system ['touch {CANARY}']",
+    "!!python/name:os.system",
+    "!!binary aGVsbG8=",
+    "!unknown x",
+    f"{{{{ cycler.__init__.__globals__.os.system('touch {CANARY}') }}}}",
+    "\"{{ ''.__class__.__mro__[1].__subclasses__() }}\"",
+    '"{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}"',
+    "\"{{ 'x' * 10**9 }}\"",
+    "/dev/zero",
+    "/dev/stdin",
+    "../../../../etc/passwd",
+    "https://user:secret@localhost:1/x.csv",
+    "{use: run, path: .}",
+    "&a [*a]",
+    "*nowhere",
+    "'\\x1b[31m'",
+    '"\\u202e"',
+    "[" * 3000,
+    "{" * 3000 + "a",
+    "1e999",
+    "-.inf",
+    ".nan",
+    "0x10",
+    "1_000",
+    "1:30",
+    "2026-01-01",
+    "~",
+    "yes",
+    "'" + "x" * 100_000 + "'",
+    "9" * 5000,
+    "[1, 2, 3]",
+    "{a: b}",
+    "",
+    "\t",
+    "%YAML 1.1",
+    "---\na: b",
+)
 
 
 def recipes(stories: Stories, count: int) -> Iterator[tuple[str, Attack]]:
@@ -53,18 +83,10 @@ def _recipe(random: Random, place: Path) -> Outcome:
         said = f"{said}, {kind.__name__.strip('_')}" if said else f"{source.name}: {kind.__name__.strip('_')}"
     file = fresh(place) / "recipe.yaml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
-    with working_in(place):
-        result = here(lambda: main(["check", "recipe.yaml"]), place)
+    result = here(lambda: main(["check", "recipe.yaml"]), place)
     if (place / CANARY).exists():
         return Outcome(said, "executed", "a file was made")
-    return _accepted(said, result) or _as_written(said, file, result)
-
-
-def _accepted(said: str, result: Result) -> Outcome | None:
-    """The outcome of what was refused or went wrong; None if the input was accepted."""
-    if result.fault:
-        return Outcome(said, result.fault.partition(":")[0], result.fault.partition(": ")[2])
-    return Outcome(said, "refused", result.last_line) if result.status else None
+    return not_accepted(said, result) or _as_written(said, file, result)
 
 
 def _as_written(said: str, file: Path, result: Result) -> Outcome:
@@ -72,7 +94,9 @@ def _as_written(said: str, file: Path, result: Result) -> Outcome:
     from gpttasks.plugins import load_plugins
     from gpttasks.recipe import load_recipe, recipe_as_dict
 
-    written = yaml.load(file.read_text("utf-8-sig"), yaml.BaseLoader)  # texts only
+    # PyYAML reads YAML 1.1, in which these characters end lines.
+    text = file.read_text("utf-8-sig").translate({0x85: " ", 0x2028: " "})
+    written = yaml.load(text, yaml.BaseLoader)  # texts only
     understood = recipe_as_dict(load_recipe(str(file), [], load_plugins([])))
     for path, value in _leaves(written):
         if not _is_in(understood, path, value):
@@ -116,9 +140,10 @@ def _texts(part: Any) -> Iterator[str]:
 
 
 def _form(text: str) -> str:
-    """A form in which 1 and 1.0 are alike, and a path is its last part."""
+    """A form in which 1 and 1.0 and 0x1 are alike, and a path is its last part."""
+    text = " ".join(text.split())
     try:
-        return repr(float(text))
+        return repr(float(int(text, 16) if text.startswith("0x") else float(text)))
     except ValueError:
         is_path = "/" in text and not set(text) & set("\n{ ")
         return text.rstrip("/").rpartition("/")[2] if is_path else text.strip()
@@ -140,7 +165,9 @@ def _misspell_key(text: str, random: Random) -> str:
         return text
     place = random.choice(places)
     word, cut = place.group(), random.randrange(len(place.group()))
-    other = random.choice((word[:cut] + word[cut + 1 :], word[:cut] + "x" + word[cut:], word.title(), f"{word} ", f"{word}\u200b"))
+    other = random.choice(
+        (word[:cut] + word[cut + 1 :], word[:cut] + "x" + word[cut:], word.title(), f"{word} ", f"{word}\u200b")
+    )
     return text[: place.start()] + other + text[place.end() :]
 
 
@@ -166,7 +193,28 @@ def _indent_line(text: str, random: Random) -> str:
 
 def _noise(text: str, random: Random) -> str:
     place = random.randrange(len(text) + 1)
-    noise = random.choice(("\0", "\x1b[2J", "\ufeff", "\u2028", "\ud800", "\x85", "{", "]", ":", "\"", "'", "&a", "*a", "!", "%", "|", ">", "\r"))
+    noise = random.choice(
+        (
+            "\0",
+            "\x1b[2J",
+            "\ufeff",
+            "\u2028",
+            "\ud800",
+            "\x85",
+            "{",
+            "]",
+            ":",
+            '"',
+            "'",
+            "&a",
+            "*a",
+            "!",
+            "%",
+            "|",
+            ">",
+            "\r",
+        )
+    )
     return text[:place] + noise + text[place + random.choice((0, 0, 1, 5)) :]
 
 
@@ -181,14 +229,28 @@ def _join_recipes(text: str, random: Random) -> str:
 def _aliases(text: str, random: Random) -> str:
     """Aliases of aliases, which grow when they are expanded."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, random.randrange(2, 12))]
+    lines += [
+        f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, random.randrange(2, 12))
+    ]
     return text + "\n".join(lines) + "\n"
 
 
 RECIPE_CHANGES: tuple[Callable[[str, Random], str], ...] = (
-    _change_value, _change_value, _change_value, _change_value, _misspell_key, _misspell_key, _repeat_line, _move_line, _indent_line,
-    _noise, _noise, _cut_text, _join_recipes, _aliases,
-)  # fmt: skip
+    _change_value,
+    _change_value,
+    _change_value,
+    _change_value,
+    _misspell_key,
+    _misspell_key,
+    _repeat_line,
+    _move_line,
+    _indent_line,
+    _noise,
+    _noise,
+    _cut_text,
+    _join_recipes,
+    _aliases,
+)
 
 DATA_RECIPE = """
 backbone: nano
@@ -202,9 +264,30 @@ score: {metrics: [accuracy]}
 """
 LABELS = ("negative", "positive")
 CELLS = (
-    "A good film", "dull", "", " ", "a,b", 'say "no"', "two\nlines", "\x1b[31mred", "=1+1", "nan", "null", "1e400", "é" * 50, "\u202e", "\0",
-    "x" * 5000, "{{ 1 }}", "'", '"', "\\", "\t", "\r", "\ufeff",
-)  # fmt: skip
+    "A good film",
+    "dull",
+    "",
+    " ",
+    "a,b",
+    'say "no"',
+    "two\nlines",
+    "\x1b[31mred",
+    "=1+1",
+    "nan",
+    "null",
+    "1e400",
+    "é" * 50,
+    "\u202e",
+    "\0",
+    "x" * 5000,
+    "{{ 1 }}",
+    "'",
+    '"',
+    "\\",
+    "\t",
+    "\r",
+    "\ufeff",
+)
 
 
 def data_files(stories: Stories, count: int) -> Iterator[tuple[str, Attack]]:
@@ -227,9 +310,8 @@ def _data_file(random: Random, place: Path) -> Outcome:
         if file.stat().st_size:
             said += f", {kind(file, random)}"
     (place / "recipe.yaml").write_text(DATA_RECIPE.replace("DATA", file.name))
-    with working_in(place):
-        result = here(lambda: main(["check", "recipe.yaml", "--data"]), place)
-    return _accepted(said, result) or _all_rows(said, file, result)
+    result = here(lambda: main(["check", "recipe.yaml", "--data"]), place)
+    return not_accepted(said, result) or _all_rows(said, file, result)
 
 
 def _write(rows: list[dict[str, str]], file: Path) -> None:
@@ -252,9 +334,26 @@ def _cut_file(file: Path, random: Random) -> str:
 
 
 def _insert(file: Path, random: Random) -> str:
-    content, noise = file.read_bytes(), random.choice(
-        (b"\0", b'"', b"\n", b"\r", b",", b"\xff", b"\xef\xbb\xbf", b"{", b"]", b"null", b"1" * 400, b"[" * 3000, b'"a": NaN,')
-    )  # fmt: skip
+    content, noise = (
+        file.read_bytes(),
+        random.choice(
+            (
+                b"\0",
+                b'"',
+                b"\n",
+                b"\r",
+                b",",
+                b"\xff",
+                b"\xef\xbb\xbf",
+                b"{",
+                b"]",
+                b"null",
+                b"1" * 400,
+                b"[" * 3000,
+                b'"a": NaN,',
+            )
+        ),
+    )
     place = random.randrange(len(content) + 1)
     file.write_bytes(content[:place] + noise + content[place:])
     return f"{noise[:10]!r} inserted at {place}"
@@ -280,7 +379,14 @@ def _replace_value(file: Path, random: Random) -> str:
     return f"value {value!r:.20}"
 
 
-DATA_CHANGES: tuple[Callable[[Path, Random], str], ...] = (flip_bytes, _cut_file, _insert, _insert, _encode, _replace_value)
+DATA_CHANGES: tuple[Callable[[Path, Random], str], ...] = (
+    flip_bytes,
+    _cut_file,
+    _insert,
+    _insert,
+    _encode,
+    _replace_value,
+)
 
 
 def _all_rows(said: str, file: Path, result: Result) -> Outcome:
@@ -312,9 +418,9 @@ def run_folders(stories: Stories, count: int) -> Iterator[tuple[str, Attack]]:
 
     def attack(random: Random, place: Path) -> Outcome:
         stories.begin(SHOWN, place)
-        said = ", ".join(damage_folder(place / "run", random, stories.stranger(TRAINING)) for _ in range(random.choice((1, 1, 2))))
-        with working_in(place):
-            result = here(lambda: main(list(SHOWN.arguments)), place)
+        times = random.choice((1, 1, 2))
+        said = ", ".join(damage_folder(place / "run", random, stories.stranger(TRAINING)) for _ in range(times))
+        result = here(lambda: main(list(SHOWN.arguments)), place)
         return stories.judge(SHOWN, result, place, said)
 
     stories.prepare(SHOWN)

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,17 @@ EVIL = "module_of_a_stranger"
 """A module that hostile files name; nothing may try to import it."""
 LIMIT = 20.0  # seconds that a command may take
 STARTS = {"os.system", "os.exec", "os.posix_spawn", "os.startfile", "subprocess.Popen", "pickle.find_class"}
-WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.utime"}
+WRITES = {
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+    "os.utime",
+}
 OPENED_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -107,7 +117,11 @@ watch = Watch()
 def warm_up(work: Path) -> None:
     """Import all that commands import, by running some of them. Sets up an environment without network and threads."""
     os.environ.update(
-        HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", GPTTASKS_CACHE="off"
+        HF_HUB_OFFLINE="1",
+        OMP_NUM_THREADS="1",
+        MKL_NUM_THREADS="1",
+        TOKENIZERS_PARALLELISM="false",
+        GPTTASKS_CACHE="off",
     )
     import torch
 
@@ -143,10 +157,7 @@ def command(
     child = os.fork()
     if child == 0:
         _carry_out([str(argument) for argument in arguments], folder, kill_at, streams, environment or {})
-    if kill_after is None:
-        status = _wait(child, limit)
-    else:
-        status = _wait(child, kill_after)
+    status = _wait(child, limit if kill_after is None else kill_after)
     seconds = time.monotonic() - start if kill_after is None else 0.0
     printed, messages, executed = (file.read_text("utf-8", "replace") if file.exists() else "" for file in streams)
     for file in streams:
@@ -176,9 +187,10 @@ def count_events(*arguments: object, folder: Path) -> list[str]:
 
 
 def here(function: Callable[[], int], folder: Path) -> Result:
-    """Call a function of this process that prints and returns a status, as if it were a command."""
+    """Call a function of this process that prints and returns a status, in that folder, as if it were a command."""
     out, messages = io.StringIO(), io.StringIO()
-    start = time.monotonic()
+    start, before = time.monotonic(), os.getcwd()
+    os.chdir(folder)
     watch.begin(folder)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(messages):
@@ -186,14 +198,8 @@ def here(function: Callable[[], int], folder: Path) -> Result:
     finally:
         executed = tuple(watch.executed)
         watch.begin()
+        os.chdir(before)
     return Result(status, time.monotonic() - start, out.getvalue(), messages.getvalue(), executed)
-
-
-@contextlib.contextmanager
-def working_in(folder: Path) -> Iterator[None]:
-    """Work in that folder for a while."""
-    with contextlib.chdir(folder):
-        yield
 
 
 def _carry_out(
@@ -207,7 +213,7 @@ def _carry_out(
             opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(opened, number)
             os.close(opened)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         os.environ.update(environment)
         os.chdir(folder)
         status = _main(arguments, folder, kill_at)

@@ -112,10 +112,12 @@ class RunBackbone(Backbone):
     def _compare(self, plugins: Plugins) -> None:
         """Raise FolderError if the run's files, or what the run depends on, are not what it recorded."""
         folder, inner = Path(self.options.path), self._loaded
-        record = read_run(folder).record
+        run = read_run(folder)
+        record, edited = run.record, [] if run.edited is None else [run.edited]
         check_own_files(folder, record.files, tuple(f"{name}/" for name in (ADAPTER, MODEL, HEAD)))
         if record.dependencies is None:
-            self.unknown = [f"not compared: an earlier version made {folder} and did not record what it depends on"]
+            unknown = f"not compared: an earlier version made {folder} and did not record what it depends on"
+            self.unknown = [*edited, unknown]
             return
         inner.pinned = record.dependencies.commit
         whole = (folder / MODEL).is_dir()  # then nothing depends on the base model any more
@@ -123,7 +125,7 @@ class RunBackbone(Backbone):
         now = dependencies_of(self.recipe, plugins, inner, kinds=ANSWERING)
         kinds = kinds if whole else ("base", "tokenizer", *kinds)
         changes, missing = compare(record.dependencies, now, self.options.accept_changed, kinds=kinds)
-        self.unknown = [f"not compared: {text}" for text in missing]
+        self.unknown = [*edited, *(f"not compared: {text}" for text in missing)]
         # A plugin that is missing is either not needed, or its component is reported.
         self.changes = [change for change in changes if change.kind != "plugin" or change.now is not None]
         if record.files.get(RECIPE) != file_digest(folder / RECIPE):  # people correct a path in it
@@ -244,7 +246,7 @@ def finished_recipe(
     Raises FolderError if the folder is not a run, or the run is unfinished, and RecipeError for a component that is
     needed and whose plugin is missing.
     """
-    from ..recipe import load_recipe
+    from ..recipe import load_recipe, method_digests
 
     run = read_run(folder)
     if run.state != "finished":
@@ -253,4 +255,12 @@ def finished_recipe(
         )
     if (folder / MODEL).is_dir():  # it replaces the backbone
         needed -= {"backbone"}
-    return load_recipe(str(folder / RECIPE), [], plugins, needed, trust_code=trust_code)
+    recipe = load_recipe(str(folder / RECIPE), [], plugins, needed, trust_code=trust_code)
+    now = method_digests(recipe)
+    for part, digest in run.record.method.items():
+        if part in needed and now[part] != digest:
+            raise FolderError(
+                f"{folder / RECIPE} is not the file that the run wrote: its {part} differs from that of the run",
+                hint="restore the file, or run the changed recipe in another folder",
+            )
+    return recipe

@@ -18,7 +18,7 @@ from ..hashing import content_digest
 from ..interrupts import pressed, raise_if_pressed
 from ..plugins.faults import failed_plugin, fault_of_plugin
 from ..plugins.hookspecs import PROJECT, RunInfo
-from ..recipe import recipe_as_dict
+from ..recipe import method_digests, recipe_as_dict
 from ..records.dependencies import compare, refuse_changes
 from ..records.environment import machine, versions
 from ..records.folder import RunFolder, folder_gone
@@ -246,6 +246,7 @@ def new_record(recipe: Recipe, plugins: Plugins, digest: str, folder: Path) -> R
         name=recipe.name,
         folder=str(folder),
         digest=digest,
+        method=method_digests(recipe),
         id=secrets.token_hex(8),
         seed=recipe.seed,
         data_seed=recipe.data_seed,

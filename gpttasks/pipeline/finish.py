@@ -12,8 +12,9 @@ from ..hashing import file_digest
 from ..metrics.extraction import text_read
 from ..metrics.verdict import right_by
 from ..records.environment import peak_memory_bytes
-from ..records.folder import CHECKPOINTS, DATA_DIGESTS, LOCK, RECIPE, REPLIES, REPORT
-from ..records.run import RECORD, SAMPLES
+from ..records.events import EVENTS
+from ..records.folder import ADAPTER, CHECKPOINTS, DATA_DIGESTS, HEAD, MODEL, RECIPE, REPLIES, REPORT
+from ..records.run import SAMPLES
 from ..records.samples import Sample, sample_of, write_samples
 from ..report import Judged, render_report
 from .active_run import ActiveRun
@@ -95,13 +96,11 @@ def _report_text(value: Any) -> str:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file that stays in a finished run except ``run.json``, by path relative to the folder."""
-    digests = {}
-    for file in sorted(folder.rglob("*")):
-        path = file.relative_to(folder)
-        name = path.as_posix()
-        if is_unfinished(path):
-            continue
-        if file.is_file() and name not in (RECORD, LOCK) and not name.startswith((f"{CHECKPOINTS}/", "trackers/")):
-            digests[name] = file_digest(file)
-    return digests
+    """The SHA-256 of every file that stays in a finished run except ``run.json``, by path relative to the folder.
+
+    What is not a run's, such as somebody's notes, is left out.
+    """
+    own = [file for name in (ADAPTER, MODEL, HEAD) for file in (folder / name).rglob("*")]
+    files = [folder / name for name in (RECIPE, EVENTS, SAMPLES, REPORT)] + own
+    names = sorted(file.relative_to(folder) for file in files if file.is_file())
+    return {name.as_posix(): file_digest(folder / name) for name in names if not is_unfinished(name)}

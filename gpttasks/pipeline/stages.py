@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..files import remove_unfinished
 from ..records.dependencies import Dependencies, Kind, compare, refuse_changes
 from ..records.folder import CHECKPOINTS, RECIPE, nothing_done, open_folder
-from ..records.own_files import check_own_files
+from ..records.own_files import changed_report, check_own_files
 from ..records.run import Run, read_run
 from ..training.resume_point import saved_step
 from .active_run import ActiveRun, failures_recorded, new_record
@@ -66,6 +66,8 @@ def run_stages(
                 for name in ("id", "began_with", "dependencies", "changes", "failed_plugin"):
                     setattr(run.record, name, getattr(found.record, name))
             run.resumed_from = saved_step(opened / CHECKPOINTS)
+            if found.edited is not None:
+                run.warn(found.edited)
         with failures_recorded(run):
             run.save("running")  # first, so that the folder is a run folder from its first file on
             opened.write_text(RECIPE, dump_recipe(recipe))
@@ -79,19 +81,18 @@ def run_stages(
 def _reused(found: Run, now: Dependencies, accepted: Collection[Kind]) -> Run:
     """The finished run, if its files are complete and what it depended on is unchanged. Raises FolderError."""
     check_own_files(found.folder, found.record.files)
+    edited = () if found.edited is None else (found.edited,)
+    report = changed_report(found.folder, found.record.files)
+    notes = [*edited, *(() if report is None else (report,))]
     shutil.rmtree(found.folder / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
     before = found.record.dependencies
     if before is None:
-        return Run(
-            found.folder,
-            found.record,
-            True,
-            ("not compared: an earlier version made the run, which did not record what it depends on",),
-        )
+        notes.append("not compared: an earlier version made the run, which did not record what it depends on")
+        return Run(found.folder, found.record, True, tuple(notes))
     changes, unknown = compare(before, now, accepted)
     event = f"the run {found.folder} was finished"
     refuse_changes(changes, event, "repeat the run with --force")
-    notes = [*(f"not compared: {text}" for text in unknown), *(change.since(event) for change in changes)]
+    notes += [*(f"not compared: {text}" for text in unknown), *(change.since(event) for change in changes)]
     return Run(found.folder, found.record, True, tuple(notes))
 
 

@@ -1,6 +1,6 @@
 """Recipes: reading, checking, writing and their digests."""
 
-from .digest import canonical, dump_recipe, recipe_as_dict, recipe_digest, short_digest
+from .digest import canonical, dump_recipe, method_digests, recipe_as_dict, recipe_digest, short_digest
 from .document import Document, find_recipe, parse_document, read_document
 from .json_schema import json_schema
 from .new import new_recipe
@@ -18,6 +18,7 @@ __all__ = [
     "find_recipe",
     "json_schema",
     "load_recipe",
+    "method_digests",
     "new_recipe",
     "parse_document",
     "problems_placed",

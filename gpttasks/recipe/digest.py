@@ -103,6 +103,17 @@ def recipe_digest(recipe: Recipe) -> str:
     return content_digest(canonical(recipe))
 
 
+def method_digests(recipe: Recipe) -> dict[str, str]:
+    """The digest of each part that decides the answers to given rows: the task without its data, head, adaptation."""
+    parts = canonical(recipe)
+    task = {key: value for key, value in parts["task"].items() if key != "data"}
+    return {
+        "task": content_digest([task, recipe.score.shots]),
+        "head": content_digest(parts["head"]),
+        "adaptation": content_digest(parts["adapt"]),
+    }
+
+
 def short_digest(recipe: Recipe) -> str:
     """The first characters of :func:`recipe_digest`."""
     return recipe_digest(recipe)[:SHORT]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FolderError
+from .plain_files import finite_json
 
 EVENTS = "events.jsonl"
 
@@ -67,7 +68,7 @@ def write_line(event: Mapping[str, Any]) -> str:
 def _event(line: bytes) -> dict[str, Any] | None:
     """The event of a line, None if the line is damaged."""
     try:
-        event = json.loads(line.decode("utf-8"))
+        event = finite_json(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str) or type(event.get("step")) is not int:

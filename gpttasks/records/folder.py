@@ -191,15 +191,23 @@ def _read_only(path: Path, digest: str) -> Run:
 
 
 def _check_kinds(path: Path) -> None:
-    """Raise FolderError for a folder with the name of a run's file, and the reverse: the run could not write it."""
-    for names, kind, is_kind in ((_FILES, "file", stat.S_ISREG), (_FOLDERS, "folder", stat.S_ISDIR)):
-        for name in names:
-            try:
-                mode = (path / name).lstat().st_mode
-            except OSError:
-                continue
-            if not is_kind(mode) and not stat.S_ISLNK(mode):
-                raise FolderError(f"{path / name} is not a {kind}", hint="remove it, or give another folder with --out")
+    """Raise FolderError for a folder with the name of a run's file, and the reverse: the run could not write it.
+
+    The same for what lies in the run's folders and is neither, such as a pipe: reading it would never end.
+    """
+    wanted = dict.fromkeys(_FILES, "file") | dict.fromkeys(_FOLDERS, "folder")
+    for folder in _FOLDERS:
+        within = (path / folder).iterdir() if (path / folder).is_dir() else ()
+        kind = "file" if folder == CHECKPOINTS else "file or folder"
+        wanted |= {f"{folder}/{entry.name}": kind for entry in within}
+    for name, kind in wanted.items():
+        try:
+            mode = (path / name).lstat().st_mode
+        except OSError:
+            continue
+        found = "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else None
+        if not stat.S_ISLNK(mode) and found not in kind.split(" or "):
+            raise FolderError(f"{path / name} is not a {kind}", hint="remove it, or give another folder with --out")
 
 
 def _existing(path: Path, digest: str) -> Run | None:

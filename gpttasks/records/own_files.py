@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import FolderError, Problem
 from ..hashing import file_digest
@@ -27,12 +28,29 @@ def check_own_files(folder: Path, digests: Mapping[str, str], within: tuple[str,
         raise FolderError(problems)
 
 
-def _damaged(folder: Path, digests: Mapping[str, str], within: tuple[str, ...]) -> Iterator[str]:
+def changed_report(folder: Path, digests: Mapping[str, str]) -> str | None:
+    """What to say about a report that is not the one that the run wrote; None if it is, or the run wrote none."""
+    for name in SHOWN_ONLY:
+        if name in digests:
+            for found in _damaged(folder, {name: digests[name]}, (name,), ()):
+                return found
+    return None
+
+
+def _damaged(
+    folder: Path, digests: Mapping[str, str], within: tuple[str, ...], ignored: tuple[str, ...] = SHOWN_ONLY
+) -> Iterator[str]:
     for name, digest in sorted(digests.items()):
-        if not name.startswith(within) or name in SHOWN_ONLY:
+        if not name.startswith(within) or name in ignored:
             continue
         file = folder / name
+        if not _is_inside(name):
+            yield f"{folder / 'run.json'} is damaged: {name!r} is not a file of the run folder"
+            continue
         try:
+            if not stat.S_ISREG(file.lstat().st_mode):  # a pipe would never end, a link leads elsewhere
+                yield f"{file} is not a regular file; the finished run had one"
+                continue
             if file_digest(file) == digest:
                 continue
             changed = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).isoformat(" ", "seconds")
@@ -44,6 +62,12 @@ def _damaged(folder: Path, digests: Mapping[str, str], within: tuple[str, ...]) 
             yield f"{file} is not the file that the run wrote: it was changed at {changed}"
     unknown = [name for name in _files_within(folder, within) if name not in digests]
     yield from (f"{folder / name} is not a file that the run wrote" for name in unknown)
+
+
+def _is_inside(name: str) -> bool:
+    """Whether the name of a file of the record cannot lead out of the run folder."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in path.parts[0]
 
 
 def _files_within(folder: Path, within: tuple[str, ...]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FolderError, comma_separated
 from ..example import Example, Part
+from ..hashing import content_digest
 from ..metrics.score import Score
 from ..terminal import masked_values
 from .dependencies import Change, Dependencies
@@ -21,6 +22,8 @@ from .samples import Sample, read_samples
 
 SCHEMA = "gpttasks.run/1"
 RECORD, SAMPLES = "run.json", "samples.parquet"
+CHECKSUM = "checksum"
+"""The key in ``run.json`` with the digest of all others."""
 
 State = Literal["running", "interrupted", "failed", "finished"]
 
@@ -268,6 +271,9 @@ class RunRecord(Section):
         the dependencies that changed under the run and were let through.
     failed_plugin:
         the name of the plugin whose error stopped the run.
+    method:
+        the digest of each part of the recipe that decides the answers to given rows: ``task`` without its data,
+        ``head`` and ``adaptation``; empty in records of earlier versions.
     hooks:
         what plugins added by the hook ``gpttasks_add_to_record``, by the plugin's name.
     """
@@ -300,6 +306,7 @@ class RunRecord(Section):
     versions: dict[str, str] = Field(default_factory=dict)
     dependencies: Dependencies | None = None
     began_with: str = ""
+    method: dict[str, str] = Field(default_factory=dict)
     changes: list[Change] = Field(default_factory=list)
     failed_plugin: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
@@ -307,10 +314,12 @@ class RunRecord(Section):
     hooks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON values, in the layout of ``run.json``, with the passwords of addresses masked."""
+        """The record as JSON values, in the layout of ``run.json``: with the passwords of addresses masked, and with a
+        checksum over all other values."""
         values = self.model_dump(mode="json", by_alias=True)
         # Shots are shown to the model again as they were.
-        return {key: value if key == "shots" else masked_values(value) for key, value in values.items()}
+        values = {key: value if key == "shots" else masked_values(value) for key, value in values.items()}
+        return values | {CHECKSUM: content_digest(values)}
 
     def text(self) -> str:
         """The text of ``run.json``. Raises ValueError for NaN or infinity, which JSON does not have."""
@@ -330,12 +339,15 @@ class Run:
         whether the run was finished before, so that nothing was computed.
     notes:
         what differs from what a reused run depended on, and what could not be compared.
+    edited:
+        what to say if ``run.json`` was changed after the run wrote it: its checksum is that of another content.
     """
 
     folder: Path
     record: RunRecord
     reused: bool = False
     notes: tuple[str, ...] = ()
+    edited: str | None = None
 
     @property
     def state(self) -> State:
@@ -381,12 +393,37 @@ def read_run(folder: Path | str) -> Run:
         raise FolderError(
             f"{file} is damaged: {comma_separated(missing)} {verb} missing", hint="run the recipe again with --force"
         )
+    edited = _edited(file, document)
     try:
-        return Run(Path(folder), RunRecord.model_validate(document))
+        record = RunRecord.model_validate(document)
+        _check_finished(file, record)
+        return Run(Path(folder), record, edited=edited)
     except ValidationError as error:
         raise FolderError(
             f"{file} is damaged: {_first_error(error)}", hint="run the recipe again with --force"
         ) from error
+
+
+def _edited(file: Path, document: dict[str, Any]) -> str | None:
+    """What to say about a record that is not as the run wrote it. Takes the checksum out of the document."""
+    checksum = document.pop(CHECKSUM, None)
+    # Versions before the record of dependencies wrote no checksum.
+    if checksum == content_digest(document) or (checksum is None and document.get("dependencies") is None):
+        return None
+    return f"{file} was changed after the run wrote it: its checksum does not fit"
+
+
+def _check_finished(file: Path, record: RunRecord) -> None:
+    """Raise FolderError for a record that calls a run finished, but lacks what every finished run has."""
+    if record.state != "finished":
+        return
+    lacking = [f"it has no {name}" for name, value in (("scores", record.scores), ("files", record.files)) if not value]
+    lacking += [f"its files lack {name}" for name in (SAMPLES,) if record.files and name not in record.files]
+    if lacking:
+        raise FolderError(
+            f"{file} is damaged: the run is finished, but {comma_separated(lacking)}",
+            hint="run the recipe again with --force",
+        )
 
 
 def _first_error(error: ValidationError) -> str:
