@@ -1,0 +1,142 @@
+"""What a run folder says about itself: run.json as it was written, and only the files that the run wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import run
+
+from gpttasks import Run, read_run
+from gpttasks.cli import main
+from gpttasks.errors import FolderError
+from gpttasks.records.events import read_log
+from gpttasks.records.folder import open_folder
+
+SCORE_ONLY = ("adapt=none", "train=null", "score.limit=4")
+
+
+@pytest.fixture
+def finished(recipe: Path) -> Run:
+    return run(recipe, "out", *SCORE_ONLY)
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    document = json.loads((folder / "run.json").read_text("utf-8"))
+    change(document)
+    (folder / "run.json").write_text(json.dumps(document), "utf-8")
+
+
+def test_layout_is_not_content(finished: Run) -> None:
+    edit(finished.folder, lambda document: None)  # other white space
+    assert read_run(finished.folder).edited is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document["scores"]["accuracy"].update(value=0.875),
+        lambda document: document.update(name="another"),
+        lambda document: document.pop("checksum"),
+        lambda document: document["warnings"].append("seen"),
+        lambda document: document.update(added=1),
+    ],
+)
+def test_a_record_that_was_edited_is_reported(
+    recipe: Path, finished: Run, change: Callable[[dict[str, Any]], object]
+) -> None:
+    edit(finished.folder, change)
+    again = run(recipe, "out", *SCORE_ONLY)
+    assert again.reused
+    assert any("run.json was changed after the run wrote it" in note for note in again.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda document: document.update(scores={}), "it has no scores"),
+        (lambda document: document.update(files={}), "it has no files"),
+        (lambda document: document["files"].pop("samples.parquet"), "its files lack samples.parquet"),
+    ],
+)
+def test_a_finished_run_has_scores_and_files(
+    finished: Run, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    edit(finished.folder, change)
+    with pytest.raises(FolderError, match=message):
+        read_run(finished.folder)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../out/samples.parquet", "head/../../x", "C:/x"])
+def test_no_file_outside_of_the_folder_is_read(recipe: Path, finished: Run, name: str) -> None:
+    edit(finished.folder, lambda document: document["files"].update({name: "0" * 64}))
+    with pytest.raises(FolderError, match="is not a file of the run folder"):
+        run(recipe, "out", *SCORE_ONLY)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["samples.parquet", "recipe.yaml", "events.jsonl"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(recipe: Path, finished: Run, name: str) -> None:
+    (finished.folder / name).unlink(missing_ok=True)
+    os.mkfifo(finished.folder / name)
+    with pytest.raises(FolderError, match=f"{name} is not a"):
+        run(recipe, "out", *SCORE_ONLY)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    os.mkfifo(tmp_path / "checkpoints" / "last.safetensors")
+    with (
+        pytest.raises(FolderError, match=r"last\.safetensors is not a file; remove it"),
+        open_folder(tmp_path, "0" * 64, force=False),
+    ):
+        pass
+
+
+def test_other_files_are_not_the_runs(recipe: Path, finished: Run) -> None:
+    (finished.folder / "notes.txt").write_text("mine")
+    again = run(recipe, "out", *SCORE_ONLY, force=True)
+    (again.folder / "notes.txt").write_text("mine")
+    assert "notes.txt" not in again.record.files
+    assert run(recipe, "out", *SCORE_ONLY).reused
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_text("")])
+def test_a_report_that_is_another_is_reported(recipe: Path, finished: Run, change: Callable[[Path], object]) -> None:
+    change(finished.folder / "report.html")
+    again = run(recipe, "out", *SCORE_ONLY)
+    assert any("report.html" in note for note in again.notes)
+
+
+def test_a_recipe_that_asks_otherwise_gives_no_predictions(
+    recipe: Path, finished: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = finished.folder / "recipe.yaml"
+    rows = recipe.parent / "data" / "test.csv"
+    predict = ["predict", str(finished.folder), "--input", str(rows)]
+    text = file.read_text("utf-8")
+    assert "Sentiment" in text
+    file.write_text(text.replace("Sentiment", "Opinion"), "utf-8")
+    assert main(predict) == 2
+    assert "its task differs from that of the run; restore the file" in capsys.readouterr().err
+    file.write_text(f"# the data has moved\n{text}", "utf-8")  # people correct a path in it
+    assert main(predict) == 0
+    assert "recipe.yaml is not the file that the run wrote" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loss", ["NaN", "1e999", "-Infinity"])
+def test_a_loss_that_is_not_a_number_of_json_is_a_damaged_line(tmp_path: Path, loss: str) -> None:
+    (tmp_path / "events.jsonl").write_text(f'{{"event": "step", "step": 1, "loss": {loss}}}\n')
+    assert read_log(tmp_path).damaged == [1]
+
+
+def test_a_record_beyond_all_sizes_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "run.json", "wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(FolderError, match="larger than 200 MB"):
+        read_run(tmp_path)
