@@ -81,7 +81,7 @@ SCORING = Story(
 PREDICTING = Story(
     "predict", ("predict", "run", "--input", "rows.csv", "--output", "answers.jsonl"), ("answers.jsonl",), TRAINING
 )
-EXPORT = Story("export", ("export", "run", "exported"), ("exported",), TRAINING)
+EXPORT = Story("export", ("export", "run", "--merged", "exported"), ("exported",), TRAINING)
 SHOWN = Story("run again", TRAINING.arguments, ("run",), TRAINING)
 BACKBONE = Story(
     "run as a backbone",
