@@ -198,6 +198,18 @@ def identity() -> str:
     return table(("", "time"), rows)
 
 
+def attack() -> str:
+    """The outcomes of a campaign of attacks, by area."""
+    areas = read("attack")["areas"]
+    verdicts = ("held", "refused", "reported")
+    faults = sorted({verdict for counts in areas.values() for verdict in counts} - set(verdicts))
+    rows = [
+        (area, f"{sum(counts.values()):,}", *(f"{counts.get(verdict, 0):,}" for verdict in (*verdicts, *faults)))
+        for area, counts in areas.items()
+    ]
+    return table(("", "attacks", *verdicts, *faults), rows)
+
+
 def load() -> str:
     """Reading a large file of which a limit chooses few rows."""
     rows = [(f"{row['rows']:,}", f"{row['seconds']:.1f} s", f"{row['mib']:,} MiB") for row in read("load")["results"]]
@@ -299,6 +311,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "time left": time_left,
     "identity": identity,
     "load": load,
+    "attack": attack,
     "author's path": authors_path,
 }
 FRONT = {"results": front_page}

@@ -317,4 +317,5 @@ def read_file(path: Path, readers: Mapping[str, FileReader] = READERS) -> Iterat
             raise DataError(Problem("the file is empty", file=str(path)))
         yield from readers[path.suffix.lower()].rows(path)
     except OSError as error:
-        raise DataError(Problem(f"the file cannot be read: {error.strerror or error}", file=str(path))) from error
+        cause = error.strerror or " ".join(str(error).split())  # a library's message can have several lines
+        raise DataError(Problem(f"the file cannot be read: {cause}", file=str(path))) from error
