@@ -252,6 +252,12 @@ def _difference(place: Path, reference: Path, leaves: tuple[str, ...], strict: b
     return ""
 
 
+def _scores(record: Path) -> dict[str, dict[str, object]]:
+    """The scores of ``run.json``, without the way, which has a path in it."""
+    scores = json.loads(record.read_text())["scores"]
+    return {key: {name: value for name, value in score.items() if name != "way"} for key, score in scores.items()}
+
+
 def _names(path: Path) -> set[str]:
     """The files in a folder; for a file, an empty name."""
     if path.is_file():
@@ -270,5 +276,5 @@ def _same(one: Path, other: Path) -> bool:
     if one.name == "samples.parquet":
         return bool(pq.read_table(one).equals(pq.read_table(other)))
     if one.name == "run.json":
-        return bool(json.loads(one.read_text())["scores"] == json.loads(other.read_text())["scores"])
+        return _scores(one) == _scores(other)
     return one.read_bytes() == other.read_bytes()

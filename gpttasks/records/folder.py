@@ -199,7 +199,7 @@ def _check_kinds(path: Path) -> None:
     for folder in _FOLDERS:
         within = (path / folder).iterdir() if (path / folder).is_dir() else ()
         kind = "file" if folder == CHECKPOINTS else "file or folder"
-        wanted |= {f"{folder}/{entry.name}": kind for entry in within}
+        wanted |= {f"{folder}/{entry.name}": kind for entry in within if not is_unfinished(Path(entry.name))}
     for name, kind in wanted.items():
         try:
             mode = (path / name).lstat().st_mode

@@ -14,6 +14,7 @@ from small_runs import run
 from gpttasks import Run, read_run
 from gpttasks.cli import main
 from gpttasks.errors import FolderError
+from gpttasks.files import atomic_file
 from gpttasks.records.events import read_log
 from gpttasks.records.folder import open_folder
 
@@ -140,3 +141,13 @@ def test_a_record_beyond_all_sizes_is_not_read(tmp_path: Path) -> None:
         file.truncate(10**12)
     with pytest.raises(FolderError, match="larger than 200 MB"):
         read_run(tmp_path)
+
+
+def test_what_a_killed_process_left_in_checkpoints_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with (
+        atomic_file(tmp_path / "checkpoints" / "last.safetensors"),  # writes in a folder of its own
+        pytest.raises(FolderError, match="is not a run folder"),  # and not: is not a file
+        open_folder(tmp_path, "0" * 64, force=False),
+    ):
+        pass
