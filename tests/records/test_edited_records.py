@@ -145,9 +145,10 @@ def test_a_record_beyond_all_sizes_is_not_read(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_in_checkpoints_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
-    with (
-        atomic_file(tmp_path / "checkpoints" / "last.safetensors"),  # writes in a folder of its own
-        pytest.raises(FolderError, match="is not a run folder"),  # and not: is not a file
-        open_folder(tmp_path, "0" * 64, force=False),
-    ):
-        pass
+    with atomic_file(tmp_path / "checkpoints" / "last.safetensors") as unfinished:  # in a folder of its own
+        unfinished.write_bytes(b"half")
+        with (
+            pytest.raises(FolderError, match="is not a run folder"),  # and not: is not a file
+            open_folder(tmp_path, "0" * 64, force=False),
+        ):
+            pass
