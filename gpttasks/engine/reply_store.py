@@ -29,6 +29,9 @@ OTHER_FILES_KEPT = 30 * 86_400.0
 KEPT_FRACTION = 0.9
 """The fraction of the limit to which a file is shortened, so that not every transaction has to remove replies."""
 
+LONGEST_WAIT = 10.0
+"""The seconds to wait for another process that is writing to the file."""
+
 # Rows lie in the order in which they were written, so that removing the oldest frees whole pages of the file.
 _TABLES = """
     CREATE TABLE IF NOT EXISTS replies (
@@ -185,8 +188,8 @@ class ReplyStore:
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if self.private else 0o777)
         if self.private:
             make_private(self.file)
-        # Wait up to a minute for another run that is writing. Transactions are short, so the wait is short too.
-        with closing(sqlite3.connect(self.file, timeout=60)) as connection:
+        # Wait for another run that is writing. Transactions are short, so the wait is short too.
+        with closing(sqlite3.connect(self.file, timeout=LONGEST_WAIT)) as connection:
             connection.text_factory = bytes  # damaged text is then no error of SQLite
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of use only before the file has tables
             connection.execute("PRAGMA journal_mode = WAL")

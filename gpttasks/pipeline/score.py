@@ -165,7 +165,8 @@ def note_cache(run: ActiveRun, engine: CachedEngine) -> None:
     if engine.problem:
         run.warn(f"replies could not be kept: {engine.problem}")
     if engine.damaged:
-        run.warn(f"{engine.damaged:,} replies in {engine.file} were not as they were written, and were asked again")
+        were = "1 reply was" if engine.damaged == 1 else f"{engine.damaged:,} replies were"
+        run.warn(f"{were} damaged in {engine.file} and asked again")
 
 
 def count_from_here(run: ActiveRun, engine: Engine) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +168,18 @@ def _locked(path: Path) -> Iterator[None]:
 
 def nothing_done(path: Path) -> bool:
     """Whether a run stopped before anything was trained or scored, so that nothing depends on its inputs yet."""
-    return _names(path) <= NOTHING_DONE
+    return _names(path) <= NOTHING_DONE and not _has_replies(path / REPLIES)
+
+
+def _has_replies(file: Path) -> bool:
+    """Whether a file of replies has any; a damaged one may have had some."""
+    if not file.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT 1 FROM replies LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return True
 
 
 def _check_name(path: Path) -> None:
@@ -219,7 +231,7 @@ def _existing(path: Path, digest: str) -> Run | None:
     run = read_run(path)
     if run.state != "finished":
         refuse_links(path, names)
-    if run.record.digest != digest and run.state != "finished" and names <= NOTHING_DONE:
+    if run.record.digest != digest and run.state != "finished" and nothing_done(path):
         say(f"{path} held a run of another recipe that had not started its work; this run replaces it")
         for name in names - {LOCK}:
             (path / name).unlink()

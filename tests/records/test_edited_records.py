@@ -13,10 +13,11 @@ from small_runs import run
 
 from gpttasks import Run, read_run
 from gpttasks.cli import main
+from gpttasks.engine.reply_store import ReplyStore
 from gpttasks.errors import FolderError
 from gpttasks.files import atomic_file
 from gpttasks.records.events import read_log
-from gpttasks.records.folder import open_folder
+from gpttasks.records.folder import nothing_done, open_folder
 
 SCORE_ONLY = ("adapt=none", "train=null", "score.limit=4")
 
@@ -152,3 +153,16 @@ def test_what_a_killed_process_left_in_checkpoints_is_no_obstacle(tmp_path: Path
             open_folder(tmp_path, "0" * 64, force=False),
         ):
             pass
+
+
+def test_replies_that_are_kept_are_work_that_depends_on_the_inputs(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    assert nothing_done(tmp_path)
+    store = ReplyStore(tmp_path / "replies.sqlite")
+    store.read([b"key"])
+    assert (tmp_path / "replies.sqlite").is_file()
+    assert nothing_done(tmp_path)
+    store.write([(b"key", "1")])
+    assert not nothing_done(tmp_path)
+    (tmp_path / "replies.sqlite").write_bytes(b"damaged")
+    assert not nothing_done(tmp_path)
