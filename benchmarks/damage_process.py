@@ -1,0 +1,122 @@
+"""Commands of gpttasks in forked children of one process that has imported everything."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+LIMIT = 20.0
+KILLED = "killed"
+LIBRARIES = frozenset(
+    "accelerate aiohttp anyio click datasets dill evaluate filelock fsspec gpttasks huggingface_hub jinja2 markupsafe "
+    "multiprocess numpy packaging pandas peft platformdirs psutil pyarrow pydantic regex requests rich ruamel "
+    "sacrebleu safetensors scipy soundfile sqlite3 tokenizers torch tqdm transformers typer xxhash yaml".split()
+)
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit status (None after the time limit, negative after a signal) and what it printed."""
+
+    status: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class KillAt(NamedTuple):
+    """Kill the command (SIGKILL) when it has renamed a file to this name so many times."""
+
+    name: str
+    times: int
+
+
+def child(arguments: Sequence[str], live: Path, kill: KillAt | None = None, modules: Path | None = None) -> int:
+    """Carry out a command in the folder. The caller has forked."""
+    os.chdir(live)
+    sys.path.insert(0, str(live / "plug"))
+    environment = {"GPTTASKS_CACHE": str(live / "replies"), "XDG_CACHE_HOME": str(live / "cache")}
+    os.environ.update(environment, HF_HOME=str(live / "huggingface"), HF_DATASETS_CACHE=str(live / "datasets"))
+    os.environ.update(HF_MODULES_CACHE=str(live / "modules"), COLUMNS="300")
+    if kill is not None:
+        _kill_at(kill)
+    from gpttasks.cli import main
+
+    status = main(list(arguments))
+    if modules is not None:
+        modules.write_bytes(pickle.dumps([name for name in sys.modules if name.split(".")[0] in LIBRARIES]))
+    return status
+
+
+def _kill_at(kill: KillAt) -> None:
+    seen = 0
+    for word in ("replace", "rename"):
+        real = getattr(os, word)
+
+        def renamed(source: object, target: object, *rest: object, _real=real, **more: object) -> None:  # type: ignore[no-untyped-def]
+            nonlocal seen
+            _real(source, target, *rest, **more)
+            if Path(os.fsdecode(target)).name == kill.name:  # type: ignore[arg-type]
+                seen += 1
+                if seen == kill.times:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(os, word, renamed)
+
+
+def carry_out(
+    arguments: Sequence[str], live: Path, *, kill: KillAt | None = None, modules: Path | None = None, limit: float = LIMIT
+) -> Ended:
+    """Fork, carry out a command in the folder, and wait for it, at most so many seconds."""
+    logs = live.parent / "logs"
+    logs.mkdir(exist_ok=True)
+    out, err = logs / "stdout", logs / "stderr"
+    started = time.monotonic()
+    process = os.fork()
+    if process == 0:
+        status = 70
+        try:
+            os.setsid()
+            for number, file in ((1, out), (2, err)):
+                os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+            sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+            status = child(arguments, live, kill, modules)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    status_word: int | None = None
+    while time.monotonic() - started < limit:
+        done, status_word = os.waitpid(process, os.WNOHANG)
+        if done:
+            break
+        status_word = None
+        time.sleep(0.005)
+    if status_word is None:
+        os.killpg(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    ended = None if status_word is None else os.waitstatus_to_exitcode(status_word)
+    texts = [file.read_text("utf-8", "replace") for file in (out, err)]
+    return Ended(ended, texts[0], texts[1], time.monotonic() - started)
+
+
+def warm(names: Sequence[str]) -> None:
+    """Import what a command imported before, so that no child has to."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:  # a module that is made at run time, or that cannot be imported by itself
+            continue
