@@ -22,7 +22,7 @@ task:
   labels: [negative, positive]
 head: classifier
 adapt: {use: lora, rank: 4, dropout: 0.1}
-train: {epochs: 1, learning_rate: 2.0e-2, tokens_per_step: 150, validate: {every: 2, limit: 8, best: log_loss}}
+train: {epochs: 2, learning_rate: 2.0e-2, tokens_per_step: 150, validate: {every: 2, limit: 8, best: log_loss}}
 score: {metrics: [accuracy, log_loss], resamples: 50}
 runtime: {precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.0001}
 """,
@@ -44,7 +44,7 @@ backbone: model
 encoder: {use: pretrained-audio, path: encoder}
 task:
   use: classification
-  data: {path: audio}
+  data: {path: audio, overlap: allow}
   prompt: "{{ audio | media }}\\nDigit:"
   labels: [zero, one, two]
 head: choice
