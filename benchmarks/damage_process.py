@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LIMIT = 20.0
-KILLED = "killed"
+NOBODY = 65534
 LIBRARIES = frozenset(
     "accelerate aiohttp anyio click datasets dill evaluate filelock fsspec gpttasks huggingface_hub jinja2 markupsafe "
     "multiprocess numpy packaging pandas peft platformdirs psutil pyarrow pydantic regex requests rich ruamel "
@@ -37,11 +37,11 @@ class KillAt(NamedTuple):
     times: int
 
 
-def child(arguments: Sequence[str], live: Path, kill: KillAt | None = None, modules: Path | None = None) -> int:
+def child(arguments: Sequence[str], live: Path, kill: KillAt | None, modules: Path | None, cache: bool) -> int:
     """Carry out a command in the folder. The caller has forked."""
     os.chdir(live)
     sys.path.insert(0, str(live / "plug"))
-    environment = {"GPTTASKS_CACHE": str(live / "replies"), "XDG_CACHE_HOME": str(live / "cache")}
+    environment = {"GPTTASKS_CACHE": str(live / "replies") if cache else "off", "XDG_CACHE_HOME": str(live / "cache")}
     os.environ.update(environment, HF_HOME=str(live / "huggingface"), HF_DATASETS_CACHE=str(live / "datasets"))
     os.environ.update(HF_MODULES_CACHE=str(live / "modules"), COLUMNS="300")
     if kill is not None:
@@ -70,8 +70,24 @@ def _kill_at(kill: KillAt) -> None:
         setattr(os, word, renamed)
 
 
+def _become_nobody(live: Path) -> None:
+    """Give the folder to a user whom permissions bind, and become that user, if this is root."""
+    if os.geteuid() == 0:
+        for path in (live, *live.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
 def carry_out(
-    arguments: Sequence[str], live: Path, *, kill: KillAt | None = None, modules: Path | None = None, limit: float = LIMIT
+    arguments: Sequence[str],
+    live: Path,
+    *,
+    kill: KillAt | None = None,
+    modules: Path | None = None,
+    limit: float = LIMIT,
+    cache: bool = False,
+    user: bool = False,
 ) -> Ended:
     """Fork, carry out a command in the folder, and wait for it, at most so many seconds."""
     logs = live.parent / "logs"
@@ -88,7 +104,9 @@ def carry_out(
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
-            status = child(arguments, live, kill, modules)
+            if user:
+                _become_nobody(live)
+            status = child(arguments, live, kill, modules, cache)
             sys.stdout.flush()
             sys.stderr.flush()
         except BaseException:
