@@ -1,0 +1,2 @@
+def damages():
+    return []
