@@ -38,8 +38,6 @@ def _run(name: str) -> Callable[[Path, Ended], Result]:
     """The result of a run: scores, counts, samples, weights, and the log without its times."""
 
     def result(live: Path, ended: Ended) -> Result:
-        import pyarrow.parquet as parquet
-
         folder = live / name
         record = json.loads((folder / "run.json").read_text("utf-8"))
         events = [json.loads(line) for line in _lines(folder / "events.jsonl")]
@@ -47,7 +45,7 @@ def _run(name: str) -> Callable[[Path, Ended], Result]:
             "state": record["state"],
             "scores": _digest({key: [score["value"], score["low"], score["n"]] for key, score in record["scores"].items()}),
             "counts": _digest(record["samples"]),
-            "samples": _digest(parquet.ParquetFile(folder / "samples.parquet").read().to_pylist()),
+            "samples": _samples(folder / "samples.parquet"),
             "events": _digest([{key: value for key, value in event.items() if key != "seconds"} for event in events]),
             "recorded files": " ".join(sorted(record["files"])),
         }
@@ -58,6 +56,12 @@ def _run(name: str) -> Callable[[Path, Ended], Result]:
         return parts
 
     return result
+
+
+def _samples(file: Path) -> str:
+    import pyarrow.parquet as parquet
+
+    return _digest(parquet.ParquetFile(file).read().to_pylist()) if file.is_file() else "missing"
 
 
 def _lines(file: Path) -> list[str]:

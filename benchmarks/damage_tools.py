@@ -146,7 +146,7 @@ def moved_and_linked(path: Path) -> None:
 
 
 def hard_linked(path: Path) -> None:
-    os.link(path, path.parent.parent / f"second-{path.name}")
+    os.link(path, path.parents[2] / f"second-{path.name}")
 
 
 def sparse(size: int) -> Action:

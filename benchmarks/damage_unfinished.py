@@ -138,6 +138,8 @@ def _leftovers(area: Area) -> None:
         ("report of another run", "unfinished", lambda path: _copy(path.parent / "other" / "report.html", path / "report.html")),
         ("replies of no run", "unfinished", t.beside("replies.sqlite", b"SQLite format 3\0garbage")),
         ("data.json of no run", "unfinished", t.beside("data.json", b"[1, 2")),
+        ("notes", "unfinished", t.beside("notes.txt")),
+        ("a folder with notes", "unfinished", t.beside("mine/notes.txt")),
         ("a Python file", "unfinished", t.beside("gpttasks.py", b"open('executed.txt', 'w')\n")),
     ):
         area.add(name, "resume", path, action, MAY, why=REBUILT)

@@ -115,7 +115,13 @@ def undisturbed(folder: Path, known: dict[str, Outcome], command: str) -> Outcom
 
 def outcome_of(command: Command, live: Path, user: bool = False) -> Outcome:
     ended = carry_out(command.arguments, live, cache=command.cache, user=user)
-    return Outcome(ended, command.result(live, ended) if ended.status == 0 else {})
+    result: dict[str, str] = {}
+    if ended.status == 0:
+        try:
+            result = dict(command.result(live, ended))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            result = {"result": f"cannot be read: {type(error).__name__}: {error}"}
+    return Outcome(ended, result)
 
 
 def inflict(damage: Damage, folder: Path, known: dict[str, Outcome]) -> dict[str, Any]:
