@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import pickle
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 LIMIT = 20.0
-NOBODY = 65534
 LIBRARIES = frozenset(
     "accelerate aiohttp anyio click datasets dill evaluate filelock fsspec gpttasks huggingface_hub jinja2 markupsafe "
     "multiprocess numpy packaging pandas peft platformdirs psutil pyarrow pydantic regex requests rich ruamel "
@@ -70,13 +70,13 @@ def _kill_at(kill: KillAt) -> None:
         setattr(os, word, renamed)
 
 
-def _become_nobody(live: Path) -> None:
-    """Give the folder to a user whom permissions bind, and become that user, if this is root."""
+def _give_up_privileges() -> None:
+    """Let permissions bind this process if it is root's: without capabilities, root is a user like any other."""
     if os.geteuid() == 0:
-        for path in (live, *live.rglob("*")):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+        none = (ctypes.c_uint32 * 6)()
+        if ctypes.CDLL(None, use_errno=True).capset(header, none):
+            raise OSError(ctypes.get_errno(), "capset")
 
 
 def carry_out(
@@ -105,7 +105,7 @@ def carry_out(
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
             if user:
-                _become_nobody(live)
+                _give_up_privileges()
             status = child(arguments, live, kill, modules, cache)
             sys.stdout.flush()
             sys.stderr.flush()
