@@ -81,7 +81,6 @@ def damages() -> list[Damage]:
             "step of 5,000 digits": t.as_text(lambda text: text.replace('"step": 2,', f'"step": {"9" * 5000},', 1)),
             "a line of nested brackets": t.as_text(lambda text: "[" * 100_000 + "\n" + text),
             "of another run": t.copy_of("other_unfinished/events.jsonl", 2),
-            "of the finished run": t.copy_of("finished/events.jsonl", 2),
             "doubled": t.rewritten(lambda content: content * 2),
             "zero-filled": t.zeros(0, 1),
             "zero-filled at its end": t.zeros(0.8, 1),
@@ -95,6 +94,8 @@ def damages() -> list[Damage]:
             "a loss changed": t.as_text(lambda text: text.replace('"loss": 0.7', '"loss": 0.1', 1)),
         },
     )
+    why = "of this log, only the steps until the checkpoint are kept, and they are the same"
+    area.add("of the finished run", "resume", EVENTS, t.copy_of("finished/events.jsonl", 2), MAY, why=why)
     area.add("CRLF", "resume", EVENTS, t.rewritten(lambda content: content.replace(b"\n", b"\r\n")), MAY, why="JSON allows it")
     for name, action in {
         "another run's": t.copy_of("other_unfinished/recipe.yaml", 2),
