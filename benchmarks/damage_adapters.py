@@ -31,13 +31,19 @@ def damages() -> list[Damage]:
         ADAPTER,
         {
             "a scaled tensor": t.a_tensor(lambda tensor: tensor * 2, "lora_B"),
-            "all of zeros": t.tensors(lambda content, metadata: content.update({key: value * 0 for key, value in content.items()})),
+            "all of zeros": t.tensors(
+                lambda content, metadata: content.update({key: value * 0 for key, value in content.items()})
+            ),
             "NaN": t.a_tensor(t.with_value(float("nan")), "lora_A"),
             "infinity": t.a_tensor(t.with_value(float("-inf")), "lora_B"),
-            "in fp16": t.tensors(lambda content, metadata: content.update({key: value.half() for key, value in content.items()})),
+            "in fp16": t.tensors(
+                lambda content, metadata: content.update({key: value.half() for key, value in content.items()})
+            ),
             "names of another library": t.renamed("base_model.model.", "model."),
             "names with default": t.renamed(".weight", ".default.weight"),
-            "a surplus tensor": t.tensors(lambda content, metadata: content.update(surplus=next(iter(content.values())).clone())),
+            "a surplus tensor": t.tensors(
+                lambda content, metadata: content.update(surplus=next(iter(content.values())).clone())
+            ),
             "a transposed tensor": t.a_tensor(lambda tensor: tensor.t(), "lora_A"),
             "layers exchanged": t.tensors(_exchanged),
             "metadata changed": t.tensors(lambda content, metadata: metadata.update(note="x")),
@@ -52,7 +58,9 @@ def damages() -> list[Damage]:
             "a pickle": t.pickled,
             "one bit, with its old time": t.same_times(t.flip(0.8, 1)),
             "the base model": t.copy_of("model/model.safetensors", 3),
-            "a Git LFS pointer": lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
+            "a Git LFS pointer": lambda path: path.write_text(
+                "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+            ),
             "sparse file of 1 TB": t.sparse(2**40),
         },
     )
@@ -106,11 +114,34 @@ def damages() -> list[Damage]:
             area.add(name, command, path, action, names=("adapter", "modules.safetensors"))
     for name, action in (("moved and linked", t.moved_and_linked), ("touched", t.touched(1))):
         area.add(name, "predict", ADAPTER, action, HARMLESS if name == "touched" else MAY, why=SAME)
-    area.add("tuned.json of another run", "predict", "finished/head", t.beside("tuned.json", b'{"weights": [1, 2, 3]}'), MAY, why="not used, or noticed")
+    area.add(
+        "tuned.json of another run",
+        "predict",
+        "finished/head",
+        t.beside("tuned.json", b'{"weights": [1, 2, 3]}'),
+        MAY,
+        why="not used, or noticed",
+    )
     for command in ("again-full", "predict-full"):
-        area.each(command, MODEL, {"one bit": t.flip(0.6), "cut": t.cut(0.6), "missing": t.remove, "NaN": t.a_tensor(t.with_value(float("nan")), "mlp"), "the base": t.copy_of("model/model.safetensors", 3)})
+        area.each(
+            command,
+            MODEL,
+            {
+                "one bit": t.flip(0.6),
+                "cut": t.cut(0.6),
+                "missing": t.remove,
+                "NaN": t.a_tensor(t.with_value(float("nan")), "mlp"),
+                "the base": t.copy_of("model/model.safetensors", 3),
+            },
+        )
         area.add("another epsilon", command, "full/model/config.json", t.setting("layer_norm_epsilon", 0.1))
-        area.add("two tokens exchanged", command, "full/model/tokenizer.json", t.as_text(lambda text: text.replace('"Ġthe"', '"Ġ_x"', 1).replace('"the"', '"Ġthe"', 1)), names=("tokenizer", "model"))
+        area.add(
+            "two tokens exchanged",
+            command,
+            "full/model/tokenizer.json",
+            t.as_text(lambda text: text.replace('"Ġthe"', '"Ġ_x"', 1).replace('"the"', '"Ġthe"', 1)),
+            names=("tokenizer", "model"),
+        )
     for command in ("again-tuned", "predict-tuned"):
         area.each(
             command,

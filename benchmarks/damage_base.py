@@ -61,7 +61,15 @@ def _base() -> list[Damage]:
         "read-only": t.mode(0o400),
     }.items():
         area.add(name, "predict", WEIGHTS, action, HARMLESS, why=SAME)
-    area.add("touched, after the digest was remembered", "predict", WEIGHTS, t.touched(1e9), HARMLESS, why=SAME, before="predict")
+    area.add(
+        "touched, after the digest was remembered",
+        "predict",
+        WEIGHTS,
+        t.touched(1e9),
+        HARMLESS,
+        why=SAME,
+        before="predict",
+    )
     area.add("not readable", "predict", WEIGHTS, t.mode(0), user=True)
     area.each(
         "predict",
@@ -110,7 +118,14 @@ def _base() -> list[Damage]:
     area.add("missing", "export", "model", t.remove)
     area.add("moved and linked", "resume", "model", t.moved_and_linked, HARMLESS, why=SAME)
     area.add("moved and linked", "predict", "model", t.moved_and_linked, HARMLESS, why=SAME)
-    area.add("sampling by default", "resume", GENERATION, t.document(lambda top: {**top, "do_sample": True, "temperature": 0.1}), MAY, why="nothing is generated")
+    area.add(
+        "sampling by default",
+        "resume",
+        GENERATION,
+        t.document(lambda top: {**top, "do_sample": True, "temperature": 0.1}),
+        MAY,
+        why="nothing is generated",
+    )
     area.add("another end token", "predict", GENERATION, t.setting("eos_token_id", 5), MAY, why="nothing is generated")
     return area.damages
 
@@ -133,7 +148,14 @@ def _tokenizer() -> list[Damage]:
             ),
             "padding": t.setting(
                 "padding",
-                {"strategy": {"Fixed": 40}, "direction": "Left", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"},
+                {
+                    "strategy": {"Fixed": 40},
+                    "direction": "Left",
+                    "pad_to_multiple_of": None,
+                    "pad_id": 0,
+                    "pad_type_id": 0,
+                    "pad_token": "x",
+                },
             ),
             "cut": t.cut(0.6),
             "of another model": t.copy_of("llama/tokenizer.json", 2),
@@ -143,18 +165,54 @@ def _tokenizer() -> list[Damage]:
         names=("tokenizer",),
     )
     area.damages = [
-        Damage(**{**vars(one), "accept": MAY, "why": "the two models have the same tokenizer"}) if "another model" in one.name else one
+        Damage(**{**vars(one), "accept": MAY, "why": "the two models have the same tokenizer"})
+        if "another model" in one.name
+        else one
         for one in area.damages
     ]
-    area.add("another chat template", "predict", SETTINGS, t.setting("chat_template", "{{ messages }}!"), names=("tokenizer",))
-    area.add("another chat template", "resume", SETTINGS, t.setting("chat_template", "{{ messages }}!"), names=("tokenizer",))
-    area.add("a chat template in its own file", "predict", "model", t.beside("chat_template.jinja", b"{{ messages }}?"), names=("tokenizer", "chat_template"))
+    area.add(
+        "another chat template",
+        "predict",
+        SETTINGS,
+        t.setting("chat_template", "{{ messages }}!"),
+        names=("tokenizer",),
+    )
+    area.add(
+        "another chat template", "resume", SETTINGS, t.setting("chat_template", "{{ messages }}!"), names=("tokenizer",)
+    )
+    area.add(
+        "a chat template in its own file",
+        "predict",
+        "model",
+        t.beside("chat_template.jinja", b"{{ messages }}?"),
+        names=("tokenizer", "chat_template"),
+    )
     area.add("lower case", "predict", SETTINGS, t.setting("do_lower_case", True), names=("tokenizer",))
     area.add("adds no start token", "resume", SETTINGS, t.setting("add_bos_token", False), names=("tokenizer",))
     area.add("another class", "predict", SETTINGS, t.setting("tokenizer_class", "LlamaTokenizer"), names=("tokenizer",))
-    area.add("added tokens", "predict", "model", t.beside("added_tokens.json", b'{"film": 400}'), names=("tokenizer", "added_tokens"))
-    area.add("special tokens", "resume", "model", t.beside("special_tokens_map.json", b'{"bos_token": "a"}'), names=("tokenizer", "special_tokens"))
-    area.add("an old vocabulary", "predict", "model", t.beside("vocab.json", b'{"a": 0}'), MAY, names=("tokenizer", "vocab.json"), why="tokenizer.json is read")
+    area.add(
+        "added tokens",
+        "predict",
+        "model",
+        t.beside("added_tokens.json", b'{"film": 400}'),
+        names=("tokenizer", "added_tokens"),
+    )
+    area.add(
+        "special tokens",
+        "resume",
+        "model",
+        t.beside("special_tokens_map.json", b'{"bos_token": "a"}'),
+        names=("tokenizer", "special_tokens"),
+    )
+    area.add(
+        "an old vocabulary",
+        "predict",
+        "model",
+        t.beside("vocab.json", b'{"a": 0}'),
+        MAY,
+        names=("tokenizer", "vocab.json"),
+        why="tokenizer.json is read",
+    )
     return area.damages
 
 
@@ -175,13 +233,23 @@ def _encoder() -> list[Damage]:
             "one bit, with its old time": t.same_times(t.flip(0.8, 1)),
         },
     )
-    area.add("one bit, after the digest was remembered", "predict-speech", weights, t.same_times(t.flip(0.8, 1)), before="predict-speech")
+    area.add(
+        "one bit, after the digest was remembered",
+        "predict-speech",
+        weights,
+        t.same_times(t.flip(0.8, 1)),
+        before="predict-speech",
+    )
     area.add("another rate", "resume-speech", features, t.setting("sampling_rate", 8000))
     area.add("missing", "predict-speech", features, t.remove)
     area.add("missing", "resume-speech", "encoder", t.remove)
     area.add("moved and linked", "predict-speech", "encoder", t.moved_and_linked, HARMLESS, why=SAME)
     trained = "speech/head/encoder.safetensors"
-    area.each("predict-speech", trained, {"one bit": t.flip(0.9), "missing": t.remove, "NaN": t.a_tensor(t.with_value(float("nan")))})
+    area.each(
+        "predict-speech",
+        trained,
+        {"one bit": t.flip(0.9), "missing": t.remove, "NaN": t.a_tensor(t.with_value(float("nan")))},
+    )
     area.add("one bit", "again-speech", trained, t.flip(0.9))
     area.add("scaled", "again-speech", trained, t.a_tensor(lambda tensor: tensor * 2))
     area.add("another tone, same name", "resume-speech", "audio/1.wav", t.copy_of("audio/2.wav", 2), names=("data",))
@@ -194,27 +262,82 @@ def _plugin() -> list[Damage]:
     area = Area("plugin")
     source = "plug/film.py"
     changes = {
-        "labels inverted": t.as_text(lambda text: text.replace('film_words.WORDS.index(row["label"])', '1 - film_words.WORDS.index(row["label"])')),
-        "the head takes the other": t.as_text(lambda text: text.replace("best, tie = self.best_choice(example, values)", "best, tie = self.best_choice(example, values)\n        best = 1 - best")),
+        "labels inverted": t.as_text(
+            lambda text: text.replace(
+                'film_words.WORDS.index(row["label"])', '1 - film_words.WORDS.index(row["label"])'
+            )
+        ),
+        "the head takes the other": t.as_text(
+            lambda text: text.replace(
+                "best, tie = self.best_choice(example, values)",
+                "best, tie = self.best_choice(example, values)\n        best = 1 - best",
+            )
+        ),
     }
     for command in ("resume-film", "again-film", "predict-film"):
         area.each(command, source, changes)
-        area.add("its module has other words", command, "plug/film_words.py", t.as_text(lambda text: text.replace('"negative", "positive"', '"positive", "negative"')), names=("film",))
-        area.add("its text asks otherwise", command, "plug/question.txt", lambda path: path.write_text("\nIs it bad?"), names=("film",))
+        area.add(
+            "its module has other words",
+            command,
+            "plug/film_words.py",
+            t.as_text(lambda text: text.replace('"negative", "positive"', '"positive", "negative"')),
+            names=("film",),
+        )
+        area.add(
+            "its text asks otherwise",
+            command,
+            "plug/question.txt",
+            lambda path: path.write_text("\nIs it bad?"),
+            names=("film",),
+        )
     area.add("the metric doubled", "again-film", source, t.as_text(lambda text: text.replace("(abs(", "(2 * abs(")))
-    area.add("the metric doubled, old time", "again-film", source, t.same_times(t.as_text(lambda text: text.replace("(abs(", "(9+abs("))))
-    area.add("a module of the same name that hides its own", "again-film", "plug", t.beside("film_words/__init__.py", b'WORDS = ("positive", "negative")\n'), names=("film",))
-    area.add("compiled code of other content", "again-film", "plug/film.py", _compiled, MAY, why="the source is executed, or the change is noticed")
+    area.add(
+        "the metric doubled, old time",
+        "again-film",
+        source,
+        t.same_times(t.as_text(lambda text: text.replace("(abs(", "(9+abs("))),
+    )
+    area.add(
+        "a module of the same name that hides its own",
+        "again-film",
+        "plug",
+        t.beside("film_words/__init__.py", b'WORDS = ("positive", "negative")\n'),
+        names=("film",),
+    )
+    area.add(
+        "compiled code of other content",
+        "again-film",
+        "plug/film.py",
+        _compiled,
+        MAY,
+        why="the source is executed, or the change is noticed",
+    )
     area.add("a syntax error", "resume-film", source, t.as_text(lambda text: text + "\ndef broken(:\n"))
-    area.add("an error when imported", "again-film", source, t.as_text(lambda text: text + "\nraise RuntimeError('no')\n"))
+    area.add(
+        "an error when imported", "again-film", source, t.as_text(lambda text: text + "\nraise RuntimeError('no')\n")
+    )
     area.add("empty", "predict-film", source, t.cut(0))
     area.add("missing", "resume-film", source, t.remove)
     area.add("a link to itself", "again-film", source, t.link_to("film.py"))
     area.add("a folder", "again-film", source, t.folder_instead)
     area.add("in UTF-16", "again-film", source, t.rewritten(lambda content: content.decode().encode("utf-16")))
     area.add("null bytes at its end", "again-film", source, t.rewritten(lambda content: content + bytes(10)))
-    area.add("a comment", "again-film", source, t.as_text(lambda text: text + "# nothing\n"), MAY, why="the same code: refused out of caution")
-    area.add("CRLF", "again-film", source, t.rewritten(lambda content: content.replace(b"\n", b"\r\n")), MAY, why="the same code: refused out of caution")
+    area.add(
+        "a comment",
+        "again-film",
+        source,
+        t.as_text(lambda text: text + "# nothing\n"),
+        MAY,
+        why="the same code: refused out of caution",
+    )
+    area.add(
+        "CRLF",
+        "again-film",
+        source,
+        t.rewritten(lambda content: content.replace(b"\n", b"\r\n")),
+        MAY,
+        why="the same code: refused out of caution",
+    )
     area.add("touched", "again-film", source, t.touched(1e9), HARMLESS, why=SAME)
     area.add("exits when imported", "again-film", source, t.as_text(lambda text: text + "\nraise SystemExit(0)\n"))
     return area.damages
@@ -232,7 +355,9 @@ def _compiled(path: Any) -> None:
     target = Path(importlib.util.cache_from_source(str(words)))
     target.parent.mkdir(exist_ok=True)
     facts = words.stat()
-    head = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(facts.st_mtime) & 0xFFFFFFFF, facts.st_size & 0xFFFFFFFF)
+    head = importlib.util.MAGIC_NUMBER + struct.pack(
+        "<III", 0, int(facts.st_mtime) & 0xFFFFFFFF, facts.st_size & 0xFFFFFFFF
+    )
     target.write_bytes(head + marshal.dumps(code))
 
 

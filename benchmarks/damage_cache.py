@@ -34,7 +34,9 @@ def replies(change: Callable[[dict[str, Any]], Any]) -> t.Action:
         for age, text in database.execute("select age, reply from replies").fetchall():
             value = json.loads(text)
             new = change(value)
-            database.execute("update replies set reply = ? where age = ?", (json.dumps(value if new is None else new), age))
+            database.execute(
+                "update replies set reply = ? where age = ?", (json.dumps(value if new is None else new), age)
+            )
         database.commit()
         database.close()
 
@@ -47,7 +49,9 @@ def damages() -> list[Damage]:
         "cached",
         FILE,
         {
-            "one log-likelihood inverted": replies(lambda value: value.update({key: -value[key] for key in value if isinstance(value[key], float)})),
+            "one log-likelihood inverted": replies(
+                lambda value: value.update({key: -value[key] for key in value if isinstance(value[key], float)})
+            ),
             "a list": replies(lambda value: [value]),
             "null": replies(lambda value: "null"),
             "an unknown key": replies(lambda value: value.update(surprise=1)),
@@ -56,8 +60,13 @@ def damages() -> list[Damage]:
             "a blob": sql("update replies set reply = x'00ff00ff'"),
             "numbers": sql("update replies set reply = 7"),
             "nested brackets": sql(f"update replies set reply = '{'[' * 50_000}'"),
-            "10 MB": sql(f"update replies set reply = '{'x' * 10_000_000}' where age in (select age from replies limit 1)", "update replies set reply = reply || ' '"),
-            "replies exchanged": sql("update replies set reply = (select reply from replies b where b.age = 1), checksum = (select checksum from replies b where b.age = 1)"),
+            "10 MB": sql(
+                f"update replies set reply = '{'x' * 10_000_000}' where age in (select age from replies limit 1)",
+                "update replies set reply = reply || ' '",
+            ),
+            "replies exchanged": sql(
+                "update replies set reply = (select reply from replies b where b.age = 1), checksum = (select checksum from replies b where b.age = 1)"
+            ),
             "replies shifted with their checksums": _shifted,
             "keys exchanged": _keys_exchanged,
             "checksums empty": sql("update replies set checksum = x''"),
@@ -83,7 +92,9 @@ def damages() -> list[Damage]:
             "another table": sql("drop table replies", "create table replies (a, b)"),
             "a view": sql("alter table replies rename to r", "create view replies as select * from r"),
             "a trigger": sql("create trigger t after insert on replies begin update replies set reply = 'x'; end"),
-            "a trigger that fails": sql("create trigger t before insert on replies begin select raise(abort, 'no'); end"),
+            "a trigger that fails": sql(
+                "create trigger t before insert on replies begin select raise(abort, 'no'); end"
+            ),
             "all missing": sql("delete from replies"),
             "user version": sql("pragma user_version = 99"),
             "a lock left": t.both(lambda path: path.with_name(path.name + "-journal").write_bytes(b"garbage")),
@@ -106,16 +117,37 @@ def damages() -> list[Damage]:
         why="what is not in the cache is asked again",
     )
     area.add("not readable", "cached", FILE, t.mode(0), MAY, names=NAMES, why="asked again", user=True)
-    area.add("read-only", "cached", FILE, t.mode(0o400), MAY, names=NAMES, why="replies are read, and new ones not kept", user=True)
+    area.add(
+        "read-only",
+        "cached",
+        FILE,
+        t.mode(0o400),
+        MAY,
+        names=NAMES,
+        why="replies are read, and new ones not kept",
+        user=True,
+    )
     area.add("missing", "cached", FILE, t.remove, HARMLESS, why="asked again")
-    area.add("a file", "cached", "replies", t.both(t.remove, lambda path: path.write_text("x")), MAY, names=NAMES, why="asked again")
-    area.add("read-only", "cached", "replies", t.mode(0o500), MAY, names=NAMES, why="no new reply can be kept", user=True)
+    area.add(
+        "a file",
+        "cached",
+        "replies",
+        t.both(t.remove, lambda path: path.write_text("x")),
+        MAY,
+        names=NAMES,
+        why="asked again",
+    )
+    area.add(
+        "read-only", "cached", "replies", t.mode(0o500), MAY, names=NAMES, why="no new reply can be kept", user=True
+    )
     area.add("a link", "cached", "replies", t.moved_and_linked, MAY, names=NAMES, why="the content is the same")
     area.add("readable for all", "cached", "replies", t.mode(0o777), MAY, names=NAMES, why="the replies are the same")
     for command in ("cache", "cache-clear"):
         for name in ("text", "a folder", "a FIFO", "table missing"):
             action = next(one.do for one in area.damages if one.name == f"{FILE}: {name} (cached)")
-            area.damages.append(Damage(f"{FILE}: {name} ({command})", area.name, command, action, MAY, NAMES, "it shows what there is"))
+            area.damages.append(
+                Damage(f"{FILE}: {name} ({command})", area.name, command, action, MAY, NAMES, "it shows what there is")
+            )
     return area.damages
 
 

@@ -54,7 +54,9 @@ def damages() -> list[Damage]:
             "bit of the last byte": t.flip(1.0),
             "bit in the middle": t.flip(0.5, 3),
             "sign of a late weight": t.flip(0.97, 7),
-            "two bytes exchanged": t.rewritten(lambda content: content[:-9] + content[-5:-1] + content[-9:-5] + content[-1:]),
+            "two bytes exchanged": t.rewritten(
+                lambda content: content[:-9] + content[-5:-1] + content[-9:-5] + content[-1:]
+            ),
             "a page of zeros": t.zeros(0.60, 0.66),
             "a page of zeros at its end": t.zeros(0.9, 1.0),
             "header of 2**62 bytes": header_length(2**62),
@@ -107,7 +109,12 @@ def damages() -> list[Damage]:
     )
     area.damages[-1] = _as_user(area.damages[-1])
     area.add(
-        "is the previous one", "resume", LAST, t.copy_of(PREVIOUS, 3), MAY, why="an earlier state of the same run gives the same result"
+        "is the previous one",
+        "resume",
+        LAST,
+        t.copy_of(PREVIOUS, 3),
+        MAY,
+        why="an earlier state of the same run gives the same result",
     )
     area.add("exchanged with the previous one", "resume", LAST, t.swapped(PREVIOUS, 3), MAY, why="as above")
     area.add("touched", "resume", LAST, t.touched(0), HARMLESS, why="the content is the same")
@@ -138,7 +145,9 @@ def _previous_and_best(area: Area) -> None:
         ),
         "both of another seed": t.both(
             t.copy_of("other_unfinished/checkpoints/previous.safetensors", 3),
-            lambda path: t.copy_of("other_unfinished/checkpoints/last.safetensors", 3)(path.with_name("last.safetensors")),
+            lambda path: t.copy_of("other_unfinished/checkpoints/last.safetensors", 3)(
+                path.with_name("last.safetensors")
+            ),
         ),
         "both empty": t.both(t.cut(0), lambda path: t.cut(0)(path.with_name("last.safetensors"))),
     }.items():
@@ -165,7 +174,11 @@ def _previous_and_best(area: Area) -> None:
         "a FIFO": t.fifo_instead,
         "a bit, with its old time": t.same_times(t.flip(0.8, 1)),
         "all three cut": t.both(
-            t.cut(0.5), *(lambda path, name=name: t.cut(0.5)(path.with_name(f"{name}.safetensors")) for name in ("last", "previous"))
+            t.cut(0.5),
+            *(
+                lambda path, name=name: t.cut(0.5)(path.with_name(f"{name}.safetensors"))
+                for name in ("last", "previous")
+            ),
         ),
     }.items():
         area.add(

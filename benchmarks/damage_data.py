@@ -81,7 +81,9 @@ def damages() -> list[Damage]:
             "the test rows": t.copy_of(TEST, 2),
             "exchanged with the test": t.swapped(TEST, 2),
             "really gzip": t.rewritten(gzip.compress),
-            "a letter, with its old time": t.same_times(t.rewritten(lambda content: content.replace(b"dull", b"cool", 1))),
+            "a letter, with its old time": t.same_times(
+                t.rewritten(lambda content: content.replace(b"dull", b"cool", 1))
+            ),
             "header twice": t.as_text(lambda text: text.split("\n", 1)[0] + "\n" + text),
             "a merge conflict": t.as_text(lambda text: text + "<<<<<<< HEAD\n"),
             "text column renamed": t.as_text(lambda text: text.replace("text,label", "body,label", 1)),
@@ -103,7 +105,15 @@ def damages() -> list[Damage]:
         area.add(name, "resume", TRAIN, action, MAY, names=NAMES, why=SAME)
         area.add(name, "again", TEST, action, MAY, names=NAMES, why=SAME)
     area.add("touched", "again", TRAIN, t.touched(0), HARMLESS, why=SAME)
-    area.add("moved and linked", "resume", TRAIN, t.moved_and_linked, MAY, names=NAMES, why="a further file of another split, or noticed")
+    area.add(
+        "moved and linked",
+        "resume",
+        TRAIN,
+        t.moved_and_linked,
+        MAY,
+        names=NAMES,
+        why="a further file of another split, or noticed",
+    )
     for name, extra in {
         "train as JSON Lines too": ("train.jsonl", b'{"text": "x", "label": "negative"}\n'),
         "a second test": ("test-2.csv", b"text,label\nAnother film.,negative\n"),
@@ -118,13 +128,59 @@ def damages() -> list[Damage]:
     area.add("missing", "again", "data", t.remove, names=("data",))
     area.add("missing", "resume", "data", t.remove, names=("data",))
     area.add("a link to another folder", "resume", "data", t.link_to("speech_text"), names=("data",))
-    area.add("TRAIN.CSV", "resume", TRAIN, lambda path: path.rename(path.with_name("TRAIN.CSV")), MAY, names=NAMES, why=SAME)
-    area.add("a label inverted", "predict", TRAIN, CHANGES["a label inverted"], MAY, names=NAMES, why="predict does not read the data: the adapter holds what was learnt")
-    area.add("a label inverted", "export", TRAIN, CHANGES["a label inverted"], MAY, names=NAMES, why="export does not read the data")
-    area.add("a label inverted", "backbone", TRAIN, CHANGES["a label inverted"], MAY, names=NAMES, why="the run that is the backbone keeps its weights")
-    area.add("a row's text", "again-tuned", "speech_text/train.jsonl", t.as_text(lambda text: text.replace("the 3", "the 4")), names=NAMES)
-    area.add("a row's answer", "again-tuned", "speech_text/test.jsonl", t.as_text(lambda text: text.replace('"output": "the', '"output": "an', 1)), names=NAMES)
-    area.add("keys in another order", "again-tuned", "speech_text/test.jsonl", t.as_text(_other_order), MAY, names=NAMES, why=SAME)
+    area.add(
+        "TRAIN.CSV", "resume", TRAIN, lambda path: path.rename(path.with_name("TRAIN.CSV")), MAY, names=NAMES, why=SAME
+    )
+    area.add(
+        "a label inverted",
+        "predict",
+        TRAIN,
+        CHANGES["a label inverted"],
+        MAY,
+        names=NAMES,
+        why="predict does not read the data: the adapter holds what was learnt",
+    )
+    area.add(
+        "a label inverted",
+        "export",
+        TRAIN,
+        CHANGES["a label inverted"],
+        MAY,
+        names=NAMES,
+        why="export does not read the data",
+    )
+    area.add(
+        "a label inverted",
+        "backbone",
+        TRAIN,
+        CHANGES["a label inverted"],
+        MAY,
+        names=NAMES,
+        why="the run that is the backbone keeps its weights",
+    )
+    area.add(
+        "a row's text",
+        "again-tuned",
+        "speech_text/train.jsonl",
+        t.as_text(lambda text: text.replace("the 3", "the 4")),
+        names=NAMES,
+    )
+    area.add(
+        "a row's answer",
+        "again-tuned",
+        "speech_text/test.jsonl",
+        t.as_text(lambda text: text.replace('"output": "the', '"output": "an', 1)),
+        names=NAMES,
+    )
+    area.add(
+        "keys in another order",
+        "again-tuned",
+        "speech_text/test.jsonl",
+        t.as_text(_other_order),
+        MAY,
+        names=NAMES,
+        why=SAME,
+    )
     return area.damages
 
 

@@ -34,7 +34,7 @@ def damages() -> list[Damage]:
         "files empty": t.setting("files", {}),
         "files a list": t.setting("files", ["adapter"]),
         "a digest of the adapter": t.setting("files", {"adapter/adapter_model.safetensors": "0" * 64}),
-        "digests are numbers": t.document(lambda top: top.update(files={key: 1 for key in top["files"]})),
+        "digests are numbers": t.document(lambda top: top.update(files=dict.fromkeys(top["files"], 1))),
         "a file outside the folder": t.document(lambda top: top["files"].update({"../model/config.json": "0" * 64})),
         "a file at the root": t.document(lambda top: top["files"].update({"/dev/zero": "0" * 64})),
         "dependencies missing": t.without("dependencies"),
@@ -44,11 +44,29 @@ def damages() -> list[Damage]:
         "engine older": t.setting("dependencies.versions.engine", "1"),
         "another run's": t.copy_of("other/run.json", 2),
     }
-    names = ("run.json", "base", "tokenizer", "engine", "adapter", "files", "dependencies", "unfinished", "not finished", "config.json", "/dev/zero", "surprise")
+    names = (
+        "run.json",
+        "base",
+        "tokenizer",
+        "engine",
+        "adapter",
+        "files",
+        "dependencies",
+        "unfinished",
+        "not finished",
+        "config.json",
+        "/dev/zero",
+        "surprise",
+    )
     for command in ("again", "predict"):
         area.each(command, RECORD, broken, names=names)
     for command in ("export", "backbone"):
-        area.each(command, RECORD, {name: broken[name] for name in ("cut", "files empty", "state running", "a FIFO", "digests are numbers")}, names=names)
+        area.each(
+            command,
+            RECORD,
+            {name: broken[name] for name in ("cut", "files empty", "state running", "a FIFO", "digests are numbers")},
+            names=names,
+        )
     area.each(
         "again",
         RECORD,
@@ -65,7 +83,14 @@ def damages() -> list[Damage]:
         },
         names=("run.json", "scores", "warnings", "2J"),
     )
-    area.add("a score changed by hand", "again", RECORD, t.setting("scores.accuracy.value", 0.9), names=("scores", "accuracy"), why="the samples would give another score")
+    area.add(
+        "a score changed by hand",
+        "again",
+        RECORD,
+        t.setting("scores.accuracy.value", 0.9),
+        names=("scores", "accuracy"),
+        why="the samples would give another score",
+    )
     for name, path, action in (
         ("one bit", SAMPLES, t.flip(0.5, 2)),
         ("cut", SAMPLES, t.cut(0.5)),
@@ -77,7 +102,11 @@ def damages() -> list[Damage]:
         ("a link to another run's", SAMPLES, t.link_to("../other/samples.parquet")),
         ("one bit, with its old time", SAMPLES, t.same_times(t.flip(0.5, 2))),
         ("an answer changed", SAMPLES, _an_answer_changed),
-        ("another learning rate", RECIPE, t.as_text(lambda text: text.replace("learning_rate: 0.02", "learning_rate: 0.5"))),
+        (
+            "another learning rate",
+            RECIPE,
+            t.as_text(lambda text: text.replace("learning_rate: 0.02", "learning_rate: 0.5")),
+        ),
         ("missing", RECIPE, t.remove),
         ("aliases", RECIPE, lambda path: path.write_text("a: &a [1, 2]\nb: &b [*a, *a]\n")),
         ("a FIFO", RECIPE, t.fifo_instead),
@@ -92,7 +121,9 @@ def damages() -> list[Damage]:
         area.add(name, "again", path, action)
     for name, action in {
         "another learning rate": t.as_text(lambda text: text.replace("learning_rate: 0.02", "learning_rate: 0.5")),
-        "labels exchanged": t.as_text(lambda text: text.replace("  - negative\n  - positive", "  - positive\n  - negative")),
+        "labels exchanged": t.as_text(
+            lambda text: text.replace("  - negative\n  - positive", "  - positive\n  - negative")
+        ),
         "another prompt": t.as_text(lambda text: text.replace("Sentiment:", "Feeling:")),
         "another model": t.as_text(lambda text: text.replace("live/model", "live/full/model")),
         "a lower rank": t.as_text(lambda text: text.replace("rank: 4", "rank: 2")),
@@ -104,7 +135,9 @@ def damages() -> list[Damage]:
     }.items():
         area.add(name, "predict", RECIPE, action, names=("recipe",))
     for name, action in {
-        "labels exchanged": t.as_text(lambda text: text.replace("  - negative\n  - positive", "  - positive\n  - negative")),
+        "labels exchanged": t.as_text(
+            lambda text: text.replace("  - negative\n  - positive", "  - positive\n  - negative")
+        ),
         "another run's": t.copy_of("other/recipe.yaml", 2),
     }.items():
         area.add(name, "backbone", RECIPE, action, names=("recipe",))
@@ -123,12 +156,24 @@ def _folders(area: Area) -> None:
         ("notes beside", "again", t.beside("notes.txt")),
         ("notes beside", "predict", t.beside("notes.txt")),
         ("Python beside", "predict", t.beside("sitecustomize.py", b"open('executed.txt', 'w')\n")),
-        ("checkpoints of another run", "again", lambda path: shutil.copytree(path.parent / "other_unfinished" / "checkpoints", path / "checkpoints")),
+        (
+            "checkpoints of another run",
+            "again",
+            lambda path: shutil.copytree(path.parent / "other_unfinished" / "checkpoints", path / "checkpoints"),
+        ),
         ("a lock that is a folder", "again", lambda path: (path / ".lock").mkdir()),
         ("a lock that is a FIFO", "again", lambda path: os.mkfifo(path / ".lock")),
     ):
         accept = t.MUST if "another run under" in name else MAY
-        area.add(name, command, "finished", action, accept, names=("recipe", "lock", "digest"), why="" if accept is t.MUST else "nothing that is used has changed")
+        area.add(
+            name,
+            command,
+            "finished",
+            action,
+            accept,
+            names=("recipe", "lock", "digest"),
+            why="" if accept is t.MUST else "nothing that is used has changed",
+        )
     area.add("read-only", "again", "finished", t.mode(0o500), HARMLESS, why="a finished run is only read", user=True)
     area.add("read-only", "predict", "finished", t.mode(0o500), HARMLESS, why="a finished run is only read", user=True)
     area.add("not readable", "predict", "finished", t.mode(0), user=True)
@@ -154,4 +199,6 @@ def _an_answer_changed(path: Any) -> None:
     answers = table["answer"].to_pylist()
     place = table.schema.get_field_index("answer")
     answers[0] = "negative" if answers[0] == "positive" else "positive"
-    parquet.write_table(table.set_column(place, table.schema.field(place), pa.array(answers, table.schema.field(place).type)), path)
+    parquet.write_table(
+        table.set_column(place, table.schema.field(place), pa.array(answers, table.schema.field(place).type)), path
+    )

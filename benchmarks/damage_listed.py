@@ -86,9 +86,13 @@ def damages() -> list[Damage]:
         "half": t.cut(0.5),
         "0 bytes": t.cut(0),
         "10 bytes": t.rewritten(lambda content: content[:10]),
-        "flipped byte in the header": t.rewritten(lambda content: content[:30] + bytes([content[30] ^ 255]) + content[31:]),
+        "flipped byte in the header": t.rewritten(
+            lambda content: content[:30] + bytes([content[30] ^ 255]) + content[31:]
+        ),
         "high bit flipped in a weight": t.flip(0.97, 6),
-        "low bit flipped in a weight": t.rewritten(lambda content: content[:-4] + bytes([content[-4] ^ 1]) + content[-3:]),
+        "low bit flipped in a weight": t.rewritten(
+            lambda content: content[:-4] + bytes([content[-4] ^ 1]) + content[-3:]
+        ),
         "flipped in a moment": t.flip(0.4, 0),
         "second half zeros": t.zeros(0.5, 1),
         "all zeros": t.zeros(0, 1),
@@ -114,7 +118,15 @@ def damages() -> list[Damage]:
     }
     area.add("nothing", "resume", RUN, lambda path: None, HARMLESS, why="nothing is done")
     area.each("resume", LAST, newest, names=("checkpoint",))
-    area.add("missing, best there", "resume", LAST, missing, MAY, names=("checkpoint",), why="the previous one gives the same result")
+    area.add(
+        "missing, best there",
+        "resume",
+        LAST,
+        missing,
+        MAY,
+        names=("checkpoint",),
+        why="the previous one gives the same result",
+    )
     best = {
         "half": t.cut(0.5),
         "0 bytes": t.cut(0),
@@ -126,8 +138,17 @@ def damages() -> list[Damage]:
         "NaN": t.a_tensor(t.with_value(float("nan"))),
     }
     area.each("resume", BEST, best, MAY, names=("checkpoint",), why=BEST_WHY)
-    area.add("a folder", "resume", "unfinished/checkpoints/.last.safetensors.tmp", t.folder_instead, MAY, why="a leftover")
-    area.add("garbage", "resume", "unfinished/checkpoints/.best.safetensors.tmp", lambda path: path.write_bytes(b"x"), MAY, why="a leftover")
+    area.add(
+        "a folder", "resume", "unfinished/checkpoints/.last.safetensors.tmp", t.folder_instead, MAY, why="a leftover"
+    )
+    area.add(
+        "garbage",
+        "resume",
+        "unfinished/checkpoints/.best.safetensors.tmp",
+        lambda path: path.write_bytes(b"x"),
+        MAY,
+        why="a leftover",
+    )
     area.each(
         "resume",
         EVENTS,
@@ -140,9 +161,18 @@ def damages() -> list[Damage]:
             "step text": _first_line(lambda row: {**row, "step": "one"}),
         },
     )
-    area.add("half line", "resume", EVENTS, t.as_text(lambda text: text + '{"event": "st'), MAY, why="a kill leaves it, and the step is logged again")
+    area.add(
+        "half line",
+        "resume",
+        EVENTS,
+        t.as_text(lambda text: text + '{"event": "st'),
+        MAY,
+        why="a kill leaves it, and the step is logged again",
+    )
     for name, content in (("garbage", b"{x"), ("list", b"[]"), ("empty", b"")):
-        area.add(f"data.json {name}", "resume", RUN, t.beside("data.json", content), MAY, why="no file of today's layout")
+        area.add(
+            f"data.json {name}", "resume", RUN, t.beside("data.json", content), MAY, why="no file of today's layout"
+        )
     area.add("data.json missing", "resume", RUN, lambda path: None, HARMLESS, why="no file of today's layout")
     records = {
         "truncated": t.cut(0.7),
@@ -162,13 +192,26 @@ def damages() -> list[Damage]:
     recipe = "unfinished/recipe.yaml"
     why = "a copy for people: the recipe of the command counts"
     area.each("resume", recipe, {"missing": missing, "garbage": lambda path: path.write_bytes(b"\xff{[")}, MAY, why=why)
-    area.add("left with text", "resume", "unfinished/.lock", lambda path: path.write_text("4711"), HARMLESS, why="the lock is the system's")
+    area.add(
+        "left with text",
+        "resume",
+        "unfinished/.lock",
+        lambda path: path.write_text("4711"),
+        HARMLESS,
+        why="the lock is the system's",
+    )
     area.add("a folder", "resume", "unfinished/.lock", t.folder_instead)
-    area.add("adapter half", "resume", RUN, t.beside("adapter/adapter_model.safetensors", b"half"), MAY, why="written anew")
-    area.add("adapter is a file", "resume", RUN, t.beside("adapter"), MAY, names=("adapter",), why="refused or replaced")
+    area.add(
+        "adapter half", "resume", RUN, t.beside("adapter/adapter_model.safetensors", b"half"), MAY, why="written anew"
+    )
+    area.add(
+        "adapter is a file", "resume", RUN, t.beside("adapter"), MAY, names=("adapter",), why="refused or replaced"
+    )
     area.add("head is a file", "resume", RUN, t.beside("head"), MAY, names=("head",), why="refused or replaced")
     area.add("samples garbage", "resume", RUN, t.beside("samples.parquet"), MAY, why="written anew")
     for name in ("samples.parquet", "report.html"):
         area.add("a folder", "resume", f"unfinished/{name}", t.folder_instead)
-    area.add("stray file", "resume", RUN, t.beside("stray.txt"), HARMLESS, why="not the run's: in no list and no digest")
+    area.add(
+        "stray file", "resume", RUN, t.beside("stray.txt"), HARMLESS, why="not the run's: in no list and no digest"
+    )
     return area.damages

@@ -43,14 +43,18 @@ def _run(name: str) -> Callable[[Path, Ended], Result]:
         events = [json.loads(line) for line in _lines(folder / "events.jsonl")]
         parts = {
             "state": record["state"],
-            "scores": _digest({key: [score["value"], score["low"], score["n"]] for key, score in record["scores"].items()}),
+            "scores": _digest(
+                {key: [score["value"], score["low"], score["n"]] for key, score in record["scores"].items()}
+            ),
             "counts": _digest(record["samples"]),
             "samples": _samples(folder / "samples.parquet"),
             "events": _digest([{key: value for key, value in event.items() if key != "seconds"} for event in events]),
             "recorded files": " ".join(sorted(record["files"])),
         }
         if record["training"]:
-            parts["training"] = _digest([record["training"][key] for key in ("step", "seen", "tokens", "loss", "best_step")])
+            parts["training"] = _digest(
+                [record["training"][key] for key in ("step", "seen", "tokens", "loss", "best_step")]
+            )
         for file in (path for part in ("adapter", "head", "model") for path in walk(folder / part)):
             parts[str(file.relative_to(folder))] = _digest(file.read_bytes())
         return parts

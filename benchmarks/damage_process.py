@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import json
 import os
-import pickle
 import signal
 import sys
 import time
@@ -15,9 +15,46 @@ from typing import NamedTuple
 
 LIMIT = 20.0
 LIBRARIES = frozenset(
-    "accelerate aiohttp anyio click datasets dill evaluate filelock fsspec gpttasks huggingface_hub jinja2 markupsafe "
-    "multiprocess numpy packaging pandas peft platformdirs psutil pyarrow pydantic regex requests rich ruamel "
-    "sacrebleu safetensors scipy soundfile sqlite3 tokenizers torch tqdm transformers typer xxhash yaml".split()
+    [
+        "accelerate",
+        "aiohttp",
+        "anyio",
+        "click",
+        "datasets",
+        "dill",
+        "evaluate",
+        "filelock",
+        "fsspec",
+        "gpttasks",
+        "huggingface_hub",
+        "jinja2",
+        "markupsafe",
+        "multiprocess",
+        "numpy",
+        "packaging",
+        "pandas",
+        "peft",
+        "platformdirs",
+        "psutil",
+        "pyarrow",
+        "pydantic",
+        "regex",
+        "requests",
+        "rich",
+        "ruamel",
+        "sacrebleu",
+        "safetensors",
+        "scipy",
+        "soundfile",
+        "sqlite3",
+        "tokenizers",
+        "torch",
+        "tqdm",
+        "transformers",
+        "typer",
+        "xxhash",
+        "yaml",
+    ]
 )
 
 
@@ -50,7 +87,7 @@ def child(arguments: Sequence[str], live: Path, kill: KillAt | None, modules: Pa
 
     status = main(list(arguments))
     if modules is not None:
-        modules.write_bytes(pickle.dumps([name for name in sys.modules if name.split(".")[0] in LIBRARIES]))
+        modules.write_text(json.dumps([name for name in sys.modules if name.split(".")[0] in LIBRARIES]), "utf-8")
     return status
 
 

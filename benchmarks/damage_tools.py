@@ -14,9 +14,9 @@ from typing import Any
 Action = Callable[[Path], object]
 
 # What may come out of a damage.
-NOTICED, HELD, SILENT, TRACEBACK, SLOW, UNNAMED, FAILED = (
-    "NOTICED HELD SILENT TRACEBACK SLOW UNNAMED FAILED".split()
-)  # UNNAMED: refused without the cause; FAILED: exit 1 with a message
+NOTICED, HELD, SILENT, TRACEBACK, SLOW = "NOTICED", "HELD", "SILENT", "TRACEBACK", "SLOW"
+UNNAMED = "UNNAMED"  # refused, but the message does not name what was damaged
+FAILED = "FAILED"  # exit 1 with a message
 MUST = frozenset({NOTICED})
 MAY = frozenset({NOTICED, HELD})
 HARMLESS = frozenset({HELD})
@@ -64,7 +64,9 @@ class Area:
             Damage(full, self.name, command, lambda live: action(live / path), accept, known, why, before, user)
         )
 
-    def each(self, command: str, path: str, actions: dict[str, Action], accept: frozenset[str] = MUST, **more: Any) -> None:
+    def each(
+        self, command: str, path: str, actions: dict[str, Action], accept: frozenset[str] = MUST, **more: Any
+    ) -> None:
         for name, action in actions.items():
             self.add(name, command, path, action, accept, **more)
 

@@ -1,4 +1,4 @@
-"""Damages to the other files of an unfinished run's folder: record, recipe, log, lock, leftovers, links, permissions."""
+"""Damages to the other files of an unfinished run's folder: record, recipe, log, lock, leftovers and links."""
 
 from __future__ import annotations
 
@@ -96,7 +96,14 @@ def damages() -> list[Damage]:
     )
     why = "of this log, only the steps until the checkpoint are kept, and they are the same"
     area.add("of the finished run", "resume", EVENTS, t.copy_of("finished/events.jsonl", 2), MAY, why=why)
-    area.add("CRLF", "resume", EVENTS, t.rewritten(lambda content: content.replace(b"\n", b"\r\n")), MAY, why="JSON allows it")
+    area.add(
+        "CRLF",
+        "resume",
+        EVENTS,
+        t.rewritten(lambda content: content.replace(b"\n", b"\r\n")),
+        MAY,
+        why="JSON allows it",
+    )
     for name, action in {
         "another run's": t.copy_of("other_unfinished/recipe.yaml", 2),
         "another learning rate": t.as_text(lambda text: text.replace("learning_rate: 0.02", "learning_rate: 0.5")),
@@ -125,7 +132,9 @@ def _leftovers(area: Area) -> None:
         ("missing", "unfinished/.lock", t.remove),
         ("not readable", "unfinished/.lock", t.mode(0)),
     ):
-        area.add(name, "resume", path, action, MAY, why="a lock has no content", names=("lock",), user=name == "not readable")
+        area.add(
+            name, "resume", path, action, MAY, why="a lock has no content", names=("lock",), user=name == "not readable"
+        )
     for name, path, action in (
         ("garbage beside", "unfinished", t.beside("checkpoints/.last.safetensors.abcdefgh.tmp", b"half")),
         ("leftover of another name", "unfinished", t.beside("checkpoints/last.safetensors.tmp", b"half")),
@@ -135,8 +144,16 @@ def _leftovers(area: Area) -> None:
         ("a head of another run", "unfinished", lambda path: _copy(path.parent / "other" / "head", path / "head")),
         ("tuned.json of another run", "unfinished", lambda path: _copy(path.parent / "tuned" / "head", path / "head")),
         ("a model of another run", "unfinished", lambda path: _copy(path.parent / "full" / "model", path / "model")),
-        ("samples of another run", "unfinished", lambda path: _copy(path.parent / "other" / "samples.parquet", path / "samples.parquet")),
-        ("report of another run", "unfinished", lambda path: _copy(path.parent / "other" / "report.html", path / "report.html")),
+        (
+            "samples of another run",
+            "unfinished",
+            lambda path: _copy(path.parent / "other" / "samples.parquet", path / "samples.parquet"),
+        ),
+        (
+            "report of another run",
+            "unfinished",
+            lambda path: _copy(path.parent / "other" / "report.html", path / "report.html"),
+        ),
         ("replies of no run", "unfinished", t.beside("replies.sqlite", b"SQLite format 3\0garbage")),
         ("data.json of no run", "unfinished", t.beside("data.json", b"[1, 2")),
         ("notes", "unfinished", t.beside("notes.txt")),
@@ -144,16 +161,49 @@ def _leftovers(area: Area) -> None:
         ("a Python file", "unfinished", t.beside("gpttasks.py", b"open('executed.txt', 'w')\n")),
     ):
         area.add(name, "resume", path, action, MAY, why=REBUILT)
-    area.add("adapter links elsewhere", "resume", "unfinished/adapter", t.link_to("../other/adapter"), MAY, why="refused or replaced")
-    area.add("head links elsewhere", "resume", "unfinished/head", t.link_to("../other/head"), MAY, why="refused or replaced")
-    area.add("samples link to the data", "resume", "unfinished/samples.parquet", t.link_to("../data/test.csv"), MAY, why="replaced")
-    area.add("links to another's", "resume", "unfinished/checkpoints", t.link_to("../other_unfinished/checkpoints"), names=("checkpoint",))
-    area.add("moved and linked", "resume", "unfinished/checkpoints", t.moved_and_linked, MAY, why="the content is the same")
+    area.add(
+        "adapter links elsewhere",
+        "resume",
+        "unfinished/adapter",
+        t.link_to("../other/adapter"),
+        MAY,
+        why="refused or replaced",
+    )
+    area.add(
+        "head links elsewhere", "resume", "unfinished/head", t.link_to("../other/head"), MAY, why="refused or replaced"
+    )
+    area.add(
+        "samples link to the data",
+        "resume",
+        "unfinished/samples.parquet",
+        t.link_to("../data/test.csv"),
+        MAY,
+        why="replaced",
+    )
+    area.add(
+        "links to another's",
+        "resume",
+        "unfinished/checkpoints",
+        t.link_to("../other_unfinished/checkpoints"),
+        names=("checkpoint",),
+    )
+    area.add(
+        "moved and linked", "resume", "unfinished/checkpoints", t.moved_and_linked, MAY, why="the content is the same"
+    )
     area.add("a file", "resume", "unfinished/checkpoints", t.both(t.remove, lambda path: path.write_text("x")))
     area.add("read-only", "resume", "unfinished/checkpoints", t.mode(0o500), user=True, names=("permission",))
     area.add("read-only folder", "resume", "unfinished", t.mode(0o500), user=True, names=("permission", "write"))
-    area.add("moved and linked folder", "resume", "unfinished", t.moved_and_linked, HARMLESS, why="the content is the same")
-    area.add("in upper case", "resume", "unfinished", lambda path: path.rename(path.with_name("UNFINISHED")), MAY, why="another folder: a new run")
+    area.add(
+        "moved and linked folder", "resume", "unfinished", t.moved_and_linked, HARMLESS, why="the content is the same"
+    )
+    area.add(
+        "in upper case",
+        "resume",
+        "unfinished",
+        lambda path: path.rename(path.with_name("UNFINISHED")),
+        MAY,
+        why="another folder: a new run",
+    )
     area.add("copied from another run", "resume", "unfinished", _other_folder, names=("recipe", "digest"))
 
 

@@ -197,7 +197,10 @@ def build(live: Path) -> None:
         (live / "audio" / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     for split, start in (("train", 0), ("test", 50)):
         lines = [
-            {"input": [f"the number is {n}", f"a number is {n}", f"the {n}"], "output": f"{'the' if n % 3 else 'a'} number is {n}"}
+            {
+                "input": [f"the number is {n}", f"a number is {n}", f"the {n}"],
+                "output": f"{'the' if n % 3 else 'a'} number is {n}",
+            }
             for n in range(start, start + 9)
         ]
         (live / "speech_text" / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -18,7 +18,6 @@ import argparse
 import collections
 import json
 import os
-import pickle
 import shutil
 import sys
 import tempfile
@@ -27,7 +26,11 @@ from pathlib import Path
 from typing import Any
 
 os.environ.update(
-    OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1"
+    OMP_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
 )
 os.environ.pop("GPTTASKS_PLUGINS", None)
 
@@ -73,7 +76,7 @@ RUNS = (
 
 def make(folder: Path) -> None:
     """Make the folder ``kept`` with all runs, if it is not there, and import what they import."""
-    live, kept, modules = folder / "live", folder / "kept", folder / "modules.pickle"
+    live, kept, modules = folder / "live", folder / "kept", folder / "modules.json"
     if not kept.exists():
         live.mkdir(parents=True)
         if (process := os.fork()) == 0:
@@ -82,14 +85,22 @@ def make(folder: Path) -> None:
         if os.waitpid(process, 0)[1]:
             sys.exit("the models could not be made")
         for recipe, out, kill in RUNS:
-            arguments = ["run", f"{recipe}.yaml", "--out", out, *(["--plugin", "plug/film.py"] if recipe == "film" else [])]
-            ended = carry_out(arguments, live, kill=kill, modules=None if kill else modules, limit=120, cache=out == "words")
+            arguments = [
+                "run",
+                f"{recipe}.yaml",
+                "--out",
+                out,
+                *(["--plugin", "plug/film.py"] if recipe == "film" else []),
+            ]
+            ended = carry_out(
+                arguments, live, kill=kill, modules=None if kill else modules, limit=120, cache=out == "words"
+            )
             if ended.status != (-9 if kill else 0):
                 sys.exit(f"{out}: exit {ended.status}\n{ended.stderr}")
             if out == "finished":
-                warm(pickle.loads(modules.read_bytes()))
+                warm(json.loads(modules.read_text("utf-8")))
         live.rename(kept)
-    warm(pickle.loads(modules.read_bytes()))
+    warm(json.loads(modules.read_text("utf-8")))
 
 
 def restore(folder: Path) -> Path:
@@ -173,7 +184,9 @@ def campaign(folder: Path, chosen: list[Damage]) -> list[dict[str, Any]]:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()
             mark = "  " if line["accepted"] else "!!"
-            print(f"{number}/{len(chosen)} {time.monotonic() - started:4.0f} s {mark} {line['outcome']:9} {damage.name}")
+            print(
+                f"{number}/{len(chosen)} {time.monotonic() - started:4.0f} s {mark} {line['outcome']:9} {damage.name}"
+            )
             if not line["accepted"]:
                 print(f"        {line['text'][:500]}")
             sys.stdout.flush()
