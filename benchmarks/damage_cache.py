@@ -65,7 +65,7 @@ def damages() -> list[Damage]:
                 "update replies set reply = reply || ' '",
             ),
             "replies exchanged": sql(
-                "update replies set reply = (select reply from replies b where b.age = 1), checksum = (select checksum from replies b where b.age = 1)"
+                "update replies set (reply, checksum) = (select reply, checksum from replies b where b.age = 1)"
             ),
             "replies shifted with their checksums": _shifted,
             "keys exchanged": _keys_exchanged,
@@ -157,8 +157,8 @@ def _locked(path: Path) -> None:
     import sys
 
     code = (
-        "import sqlite3, sys, time; d = sqlite3.connect(sys.argv[1], isolation_level=None); d.execute('begin exclusive');"
-        "print('locked', flush=True); time.sleep(25)"
+        "import sqlite3, sys, time; d = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "d.execute('begin exclusive'); print('locked', flush=True); time.sleep(25)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -168,7 +168,7 @@ def _locked(path: Path) -> None:
 def _shifted(path: Path) -> None:
     database = sqlite3.connect(path)
     rows = database.execute("select age, reply, checksum from replies order by age").fetchall()
-    for (age, _, _), (_, reply, checksum) in zip(rows, rows[1:] + rows[:1]):
+    for (age, _, _), (_, reply, checksum) in zip(rows, rows[1:] + rows[:1], strict=True):
         database.execute("update replies set reply = ?, checksum = ? where age = ?", (reply, checksum, age))
     database.commit()
     database.close()
@@ -179,7 +179,7 @@ def _keys_exchanged(path: Path) -> None:
     rows = database.execute("select age, key from replies order by age").fetchall()
     for age, key in rows:
         database.execute("update replies set key = ? where age = ?", (b"-" + key, age))
-    for (age, _), (_, key) in zip(rows, rows[1:] + rows[:1]):
+    for (age, _), (_, key) in zip(rows, rows[1:] + rows[:1], strict=True):
         database.execute("update replies set key = ? where age = ?", (key, age))
     database.commit()
     database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import json
@@ -9,53 +10,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LIMIT = 20.0
-LIBRARIES = frozenset(
-    [
-        "accelerate",
-        "aiohttp",
-        "anyio",
-        "click",
-        "datasets",
-        "dill",
-        "evaluate",
-        "filelock",
-        "fsspec",
-        "gpttasks",
-        "huggingface_hub",
-        "jinja2",
-        "markupsafe",
-        "multiprocess",
-        "numpy",
-        "packaging",
-        "pandas",
-        "peft",
-        "platformdirs",
-        "psutil",
-        "pyarrow",
-        "pydantic",
-        "regex",
-        "requests",
-        "rich",
-        "ruamel",
-        "sacrebleu",
-        "safetensors",
-        "scipy",
-        "soundfile",
-        "sqlite3",
-        "tokenizers",
-        "torch",
-        "tqdm",
-        "transformers",
-        "typer",
-        "xxhash",
-        "yaml",
-    ]
-)
 
 
 class Ended(NamedTuple):
@@ -87,24 +46,28 @@ def child(arguments: Sequence[str], live: Path, kill: KillAt | None, modules: Pa
 
     status = main(list(arguments))
     if modules is not None:
-        modules.write_text(json.dumps([name for name in sys.modules if name.split(".")[0] in LIBRARIES]), "utf-8")
+        own = (str(live), "None")  # the plugin of this folder, and what has no file
+        names = [
+            name for name, module in sys.modules.items() if not str(getattr(module, "__file__", None)).startswith(own)
+        ]
+        modules.write_text(json.dumps(names), "utf-8")
     return status
 
 
 def _kill_at(kill: KillAt) -> None:
     seen = 0
-    for word in ("replace", "rename"):
-        real = getattr(os, word)
 
-        def renamed(source: object, target: object, *rest: object, _real=real, **more: object) -> None:  # type: ignore[no-untyped-def]
+    def hooked(real: Callable[..., None]) -> Callable[..., None]:
+        def renamed(source: Any, target: Any, **more: Any) -> None:
             nonlocal seen
-            _real(source, target, *rest, **more)
-            if Path(os.fsdecode(target)).name == kill.name:  # type: ignore[arg-type]
-                seen += 1
-                if seen == kill.times:
-                    os.kill(os.getpid(), signal.SIGKILL)
+            real(source, target, **more)
+            seen += Path(os.fsdecode(target)).name == kill.name
+            if seen == kill.times:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-        setattr(os, word, renamed)
+        return renamed
+
+    os.replace, os.rename = hooked(os.replace), hooked(os.rename)  # type: ignore[assignment]
 
 
 def _give_up_privileges() -> None:
@@ -139,8 +102,8 @@ def carry_out(
             for number, file in ((1, out), (2, err)):
                 os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-            sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+            sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             if user:
                 _give_up_privileges()
             status = child(arguments, live, kill, modules, cache)
@@ -171,7 +134,5 @@ def carry_out(
 def warm(names: Sequence[str]) -> None:
     """Import what a command imported before, so that no child has to."""
     for name in names:
-        try:
+        with contextlib.suppress(Exception):  # a module that was made at run time, or that cannot be imported alone
             importlib.import_module(name)
-        except Exception:  # a module that is made at run time, or that cannot be imported by itself
-            continue
