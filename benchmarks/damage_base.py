@@ -47,6 +47,7 @@ def _base() -> list[Damage]:
             "zero-filled at its end": t.zeros(0.9, 1.0),
             "metadata changed": t.tensors(lambda content, metadata: metadata.update(note="x")),
         },
+        names=("live/model has no weights",),
     )
     for command in ("predict", "resume", "again"):
         for name, path, action in (
@@ -56,7 +57,6 @@ def _base() -> list[Damage]:
             area.add(name, command, path, action, before="predict")
     for name, action in {
         "touched": t.touched(1e9),
-        "moved and linked": t.moved_and_linked,
         "hard-linked": t.hard_linked,
         "read-only": t.mode(0o400),
     }.items():
