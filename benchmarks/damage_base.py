@@ -242,7 +242,7 @@ def _encoder() -> list[Damage]:
     )
     area.add("another rate", "resume-speech", features, t.setting("sampling_rate", 8000))
     area.add("missing", "predict-speech", features, t.remove)
-    area.add("missing", "resume-speech", "encoder", t.remove)
+    area.add("missing", "resume-speech", "encoder", t.remove, names=("encoder",))
     area.add("moved and linked", "predict-speech", "encoder", t.moved_and_linked, HARMLESS, why=SAME)
     trained = "speech/head/encoder.safetensors"
     area.each(
@@ -260,7 +260,7 @@ def _encoder() -> list[Damage]:
 
 def _plugin() -> list[Damage]:
     area = Area("plugin")
-    source = "plug/film.py"
+    source, own = "plug/film.py", ("the plugin film",)
     changes = {
         "labels inverted": t.as_text(
             lambda text: text.replace(
@@ -275,34 +275,41 @@ def _plugin() -> list[Damage]:
         ),
     }
     for command in ("resume-film", "again-film", "predict-film"):
-        area.each(command, source, changes)
+        area.each(command, source, changes, names=own)
         area.add(
             "its module has other words",
             command,
             "plug/film_words.py",
             t.as_text(lambda text: text.replace('"negative", "positive"', '"positive", "negative"')),
-            names=("film",),
+            names=own,
         )
         area.add(
             "its text asks otherwise",
             command,
             "plug/question.txt",
             lambda path: path.write_text("\nIs it bad?"),
-            names=("film",),
+            names=own,
         )
-    area.add("the metric doubled", "again-film", source, t.as_text(lambda text: text.replace("(abs(", "(2 * abs(")))
+    area.add(
+        "the metric doubled",
+        "again-film",
+        source,
+        t.as_text(lambda text: text.replace("(abs(", "(2 * abs(")),
+        names=own,
+    )
     area.add(
         "the metric doubled, old time",
         "again-film",
         source,
         t.same_times(t.as_text(lambda text: text.replace("(abs(", "(9+abs("))),
+        names=own,
     )
     area.add(
         "a module of the same name that hides its own",
         "again-film",
         "plug",
         t.beside("film_words/__init__.py", b'WORDS = ("positive", "negative")\n'),
-        names=("film",),
+        names=own,
     )
     area.add(
         "compiled code of other content",
@@ -310,6 +317,7 @@ def _plugin() -> list[Damage]:
         "plug/film.py",
         _compiled,
         MAY,
+        names=("data",),
         why="the source is executed, or the change is noticed",
     )
     area.add("a syntax error", "resume-film", source, t.as_text(lambda text: text + "\ndef broken(:\n"))
@@ -328,6 +336,7 @@ def _plugin() -> list[Damage]:
         source,
         t.as_text(lambda text: text + "# nothing\n"),
         MAY,
+        names=own,
         why="the same code: refused out of caution",
     )
     area.add(
@@ -336,6 +345,7 @@ def _plugin() -> list[Damage]:
         source,
         t.rewritten(lambda content: content.replace(b"\n", b"\r\n")),
         MAY,
+        names=own,
         why="the same code: refused out of caution",
     )
     area.add("touched", "again-film", source, t.touched(1e9), HARMLESS, why=SAME)

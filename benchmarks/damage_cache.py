@@ -43,7 +43,65 @@ def replies(change: Callable[[dict[str, Any]], Any]) -> t.Action:
     return act
 
 
+def _kept() -> list[Damage]:
+    """The replies that a run killed while it was scoring has kept in its own folder, as the cache is off."""
+    area = Area("kept replies")
+    path = "answering/replies.sqlite"
+    names = ("replies", "damaged")
+    first = "where age = (select min(age) from replies)"
+    area.each(
+        "resume-answers",
+        path,
+        {
+            "a reply of another text": replies(
+                lambda value: value.update({key: "other" for key in value if isinstance(value[key], str)})
+            ),
+            "one reply that is no JSON": sql(f"update replies set reply = 'x' {first}"),
+            "one reply empty": sql(f"update replies set reply = '' {first}"),
+            "shifted with their checksums": _shifted,
+            "keys exchanged": _keys_exchanged,
+            "checksums empty": sql("update replies set checksum = x''"),
+            "a page of zeros": t.zeros(0.5, 0.7),
+            "cut": t.cut(0.6),
+            "text": lambda file: file.write_text("not a database" * 100),
+        },
+        names=names,
+    )
+    area.each(
+        "resume-answers",
+        path,
+        {
+            "missing": t.remove,
+            "empty file": t.cut(0),
+            "all missing": sql("delete from replies"),
+            "the user's cache": t.copy_of(FILE, 2),
+            "a folder": t.folder_instead,
+            "a FIFO": t.fifo_instead,
+            "a link elsewhere": t.moved_and_linked,
+        },
+        MAY,
+        names=names,
+        why="what is missing is asked again",
+    )
+    for name, file, action in (
+        ("two rows exchanged", "many/test.csv", t.as_text(_exchange_rows)),
+        ("one bit", "model/model.safetensors", t.flip(0.7, 1)),
+    ):
+        area.add(name, "resume-answers", file, action, names=("test data",))
+    return area.damages
+
+
+def _exchange_rows(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    lines[1], lines[2] = lines[2], lines[1]
+    return "".join(lines)
+
+
 def damages() -> list[Damage]:
+    return [*_cache(), *_kept()]
+
+
+def _cache() -> list[Damage]:
     area = Area("reply cache")
     area.each(
         "cached",

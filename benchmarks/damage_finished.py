@@ -45,6 +45,9 @@ def damages() -> list[Damage]:
         "another run's": t.copy_of("other/run.json", 2),
     }
     names = (
+        "another recipe",
+        "is running",
+        "expected a finished one",
         "run.json",
         "base",
         "tokenizer",
@@ -58,8 +61,16 @@ def damages() -> list[Damage]:
         "/dev/zero",
         "surprise",
     )
+    outside = {name: broken.pop(name) for name in ("a file outside the folder", "a file at the root")}
+    why = "only the files that predict reads are compared"
+    area.each("predict", RECORD, outside, MAY, names=names, why=why)
+    area.each("again", RECORD, outside, names=names)
+    again = {"state running": broken.pop("state running")}
+    area.each("again", RECORD, again, MAY, why="the training is done again, and gives the same")
+    area.each("predict", RECORD, again, names=names)
     for command in ("again", "predict"):
         area.each(command, RECORD, broken, names=names)
+    broken |= again
     for command in ("export", "backbone"):
         area.each(
             command,
@@ -133,14 +144,14 @@ def damages() -> list[Damage]:
         "another run's": t.copy_of("other/recipe.yaml", 2),
         "a FIFO": t.fifo_instead,
     }.items():
-        area.add(name, "predict", RECIPE, action, names=("recipe",))
+        area.add(name, "predict", RECIPE, action, names=("recipe", "this task has choices"))
     for name, action in {
         "labels exchanged": t.as_text(
             lambda text: text.replace("  - negative\n  - positive", "  - positive\n  - negative")
         ),
         "another run's": t.copy_of("other/recipe.yaml", 2),
     }.items():
-        area.add(name, "backbone", RECIPE, action, names=("recipe",))
+        area.add(name, "backbone", RECIPE, action, names=("recipe", "this task has choices"))
     for path in (SAMPLES, EVENTS, REPORT):
         area.add("missing", "predict", path, t.remove, MAY, why="predict does not read it")
     _folders(area)

@@ -77,10 +77,9 @@ def _stdout(live: Path, ended: Ended) -> Result:
 
 
 def _shown(live: Path, ended: Ended) -> Result:
-    """The scores of a finished run that is shown again."""
+    """What a finished run shows again."""
     record = json.loads(ended.stdout)
-    parts = {key: _digest(record[key]) for key in ("scores", "samples", "state", "files", "shots", "training")}
-    return parts | {"reused": str(record.get("reused"))}
+    return {key: _digest(record[key]) for key in ("scores", "samples", "state", "shots")}
 
 
 def _merged(live: Path, ended: Ended) -> Result:
@@ -106,6 +105,7 @@ def _commands() -> dict[str, Command]:
         "predict-film": Command(("predict", "film", "--input", "new.jsonl", *film), _stdout),
         "again-tuned": Command(("run", "tuned.yaml", "--out", "tuned", "--json"), _shown),
         "predict-tuned": Command(("predict", "tuned", "--input", "speech_text/test.jsonl"), _stdout),
+        "resume-answers": Command(("run", "answers.yaml", "--out", "answering"), _run("answering")),
         "cached": Command(("run", "words.yaml", "--out", "words2"), _run("words2"), cache=True),
         "cache": Command(("cache",), lambda live, ended: {}, cache=True),
         "cache-clear": Command(("cache", "--clear"), lambda live, ended: {}, cache=True),
@@ -139,6 +139,6 @@ def judge(damage: Damage, right: Outcome, got: Outcome) -> tuple[str, str]:
 def _new_lines(before: str, after: str) -> str:
     """The lines of messages that the undisturbed command does not print, without its progress."""
     known = set(before.splitlines())
-    progress = (" tokens/s", " examples/s", "report: ", "step ", "hf on ")
-    new = [line for line in after.splitlines() if line.strip() and line not in known]
-    return "\n".join(line for line in new if not any(word in line for word in progress))[-3000:]
+    progress = (" tokens/s", " examples/s", "; run folder ", "report: ", "going on from ", "hf on ")
+    new = [line for line in after.splitlines() if line.strip() and line not in known and not line.startswith("step ")]
+    return "\n".join(line for line in new if "warning" in line or not any(word in line for word in progress))[-3000:]

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ class Ended(NamedTuple):
 
 
 class KillAt(NamedTuple):
-    """Kill the command (SIGKILL) when it has renamed a file to this name so many times."""
+    """Kill the command (SIGKILL) when it has renamed a file to this name so many times; 0: when it has kept replies."""
 
     name: str
     times: int
@@ -68,6 +69,18 @@ def _kill_at(kill: KillAt) -> None:
         return renamed
 
     os.replace, os.rename = hooked(os.replace), hooked(os.rename)  # type: ignore[assignment]
+
+
+def _has_replies(file: Path) -> bool:
+    """Whether the database of replies has one that is committed."""
+    if not file.exists():
+        return False
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database,
+        contextlib.suppress(sqlite3.Error),
+    ):
+        return bool(database.execute("select count(*) from replies").fetchone()[0])
+    return False
 
 
 def _give_up_privileges() -> None:
@@ -122,6 +135,8 @@ def carry_out(
         if done:
             break
         status_word = None
+        if kill is not None and not kill.times and _has_replies(live / kill.name):
+            os.killpg(process, signal.SIGKILL)
         time.sleep(0.005)
     if status_word is None:
         os.killpg(process, signal.SIGKILL)

@@ -84,6 +84,17 @@ head: classifier
 score: {metrics: [accuracy, log_loss], resamples: 50}
 runtime: {precision: fp32, device: cpu, threads: 1}
 """,
+    "answers": """
+backbone: model
+task:
+  use: generation
+  data: {path: many}
+  prompt: "{{ text | passage }}\\nShort:"
+  target: label
+head: {use: generate, max_tokens: 16}
+score: {metrics: [exact_match], resamples: 50}
+runtime: {precision: fp32, device: cpu, threads: 1, tokens_per_batch: 512}
+""",
     "tuned": """
 backbone: model
 task:
@@ -186,11 +197,12 @@ def build(live: Path) -> None:
     tokenizer.write_text(json.dumps(json.loads(tokenizer.read_text("utf-8")) | {"chat_template": template}, indent=2))
     save_tiny("llama", live / "llama")
     save_tiny_audio("wav2vec2", live / "encoder")
-    for folder in ("data", "audio", "speech_text", "plug"):
+    for folder in ("data", "many", "audio", "speech_text", "plug"):
         (live / folder).mkdir()
     write_reviews(live / "data" / "train.csv", 24)
     write_reviews(live / "data" / "validation.csv", 8, 200)
     write_reviews(live / "data" / "test.csv", 12, 100)
+    write_reviews(live / "many" / "test.csv", 500)
     write_tones(live / "audio")
     for split, rows in (("train", 6), ("test", 3)):
         lines = [{"id": number, "audio": f"{number % 3}.wav", "label": number % 3} for number in range(rows)]

@@ -71,6 +71,7 @@ RUNS = (
     ("film", "film_unfinished", KillAt("last.safetensors", 2)),
     ("tuned", "tuned", None),
     ("words", "words", None),
+    ("answers", "answering", KillAt("answering/replies.sqlite", 0)),
 )
 
 
