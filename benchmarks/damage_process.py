@@ -41,7 +41,7 @@ def child(arguments: Sequence[str], live: Path, kill: KillAt | None, modules: Pa
     environment = {"GPTTASKS_CACHE": str(live / "replies") if cache else "off", "XDG_CACHE_HOME": str(live / "cache")}
     os.environ.update(environment, HF_HOME=str(live / "huggingface"), HF_DATASETS_CACHE=str(live / "datasets"))
     os.environ.update(HF_MODULES_CACHE=str(live / "modules"), COLUMNS="300")
-    if kill is not None:
+    if kill is not None and kill.times:
         _kill_at(kill)
     from gpttasks.cli import main
 
