@@ -34,8 +34,11 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _run(name: str) -> Callable[[Path, Ended], Result]:
-    """The result of a run: scores, counts, samples, weights, and the log without its times."""
+def _run(name: str, floats: bool = True) -> Callable[[Path, Ended], Result]:
+    """The result of a run: scores, counts, samples, weights, and the log without its times.
+
+    Without ``floats``, those of the samples are left out: other batches change their last digits.
+    """
 
     def result(live: Path, ended: Ended) -> Result:
         folder = live / name
@@ -47,7 +50,7 @@ def _run(name: str) -> Callable[[Path, Ended], Result]:
                 {key: [score["value"], score["low"], score["n"]] for key, score in record["scores"].items()}
             ),
             "counts": _digest(record["samples"]),
-            "samples": _samples(folder / "samples.parquet"),
+            "samples": _samples(folder / "samples.parquet", floats),
             "events": _digest([{key: value for key, value in event.items() if key != "seconds"} for event in events]),
             "recorded files": " ".join(sorted(record["files"])),
         }
@@ -62,10 +65,18 @@ def _run(name: str) -> Callable[[Path, Ended], Result]:
     return result
 
 
-def _samples(file: Path) -> str:
+def _samples(file: Path, floats: bool) -> str:
     import pyarrow.parquet as parquet
 
-    return _digest(parquet.ParquetFile(file).read().to_pylist()) if file.is_file() else "missing"
+    if not file.is_file():
+        return "missing"
+    table = parquet.ParquetFile(file).read()
+    kept = [
+        field.name
+        for field in table.schema
+        if floats or "double" not in str(field.type) and "float" not in str(field.type)
+    ]
+    return _digest(table.select(kept).to_pylist())
 
 
 def _lines(file: Path) -> list[str]:
@@ -105,7 +116,7 @@ def _commands() -> dict[str, Command]:
         "predict-film": Command(("predict", "film", "--input", "new.jsonl", *film), _stdout),
         "again-tuned": Command(("run", "tuned.yaml", "--out", "tuned", "--json"), _shown),
         "predict-tuned": Command(("predict", "tuned", "--input", "speech_text/test.jsonl"), _stdout),
-        "resume-answers": Command(("run", "answers.yaml", "--out", "answering"), _run("answering")),
+        "resume-answers": Command(("run", "answers.yaml", "--out", "answering"), _run("answering", floats=False)),
         "cached": Command(("run", "words.yaml", "--out", "words2"), _run("words2"), cache=True),
         "cache": Command(("cache",), lambda live, ended: {}, cache=True),
         "cache-clear": Command(("cache", "--clear"), lambda live, ended: {}, cache=True),
