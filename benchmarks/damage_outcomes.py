@@ -74,7 +74,7 @@ def _samples(file: Path, floats: bool) -> str:
     kept = [
         field.name
         for field in table.schema
-        if floats or "double" not in str(field.type) and "float" not in str(field.type)
+        if floats or ("double" not in str(field.type) and "float" not in str(field.type))
     ]
     return _digest(table.select(kept).to_pylist())
 
