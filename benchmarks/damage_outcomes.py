@@ -134,7 +134,8 @@ def judge(damage: Damage, right: Outcome, got: Outcome) -> tuple[str, str]:
         return SLOW, text
     if ended.status < 0 or ended.status == 70 or "Traceback" in ended.stderr or "internal error" in ended.stderr:
         return TRACEBACK, f"exit {ended.status}: {text}"
-    named = any(name.lower() in text.lower() for name in damage.names)
+    said = text if ended.status else "\n".join(line for line in text.splitlines() if "warning" in line)
+    named = any(name.lower() in said.lower() for name in damage.names)
     if ended.status == 2:
         return (NOTICED if named else UNNAMED), text
     if ended.status:
