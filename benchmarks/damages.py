@@ -201,6 +201,7 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
         areas.setdefault(line["area"], collections.Counter())[line["outcome"]] += 1
     return {
         "damages": len(lines),
+        "minutes": round(sum(line["seconds"] for line in lines) / 60, 1),
         "areas": {name: dict(sorted(counts.items())) for name, counts in areas.items()},
         "not_acceptable": [
             {key: line[key] for key in ("name", "area", "outcome", "text")} for line in lines if not line["accepted"]
@@ -217,14 +218,12 @@ def main() -> None:
     if options.again:
         shutil.rmtree(options.folder, ignore_errors=True)
     chosen = [damage for damage in damages() if options.only in f"{damage.area}: {damage.name}"]
-    started = time.monotonic()
     result = summary(campaign(options.folder.resolve(), chosen))
     for area, counts in result["areas"].items():
         print(f"{area:20} {sum(counts.values()):4}  " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     for line in result["not_acceptable"]:
         print(f"{line['outcome']}: {line['name']}\n    {line['text'][:300]}")
     if not options.only:
-        result["minutes"] = round((time.monotonic() - started) / 60, 1)
         (RESULTS / "damages.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
