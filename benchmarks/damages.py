@@ -2,12 +2,12 @@
 
     python benchmarks/damages.py [--only WORD] [--again] [--folder DIR]
 
-About 380 damages, invented by someone who had not read the mechanisms that should notice them. After each of them, one
-command is carried out in a copy of the same folder, in a forked child of one process that has imported everything. Its
-outcome is NOTICED (refused with the cause, or the right result with a warning that names the cause), HELD (exactly the
-undisturbed result), SILENT (exit 0, and the result differs or the damage was hidden), UNNAMED (refused, but the message
-does not name the damaged file), FAILED (exit 1 with a message), TRACEBACK or SLOW (more than 20 seconds). A damage says
-what is acceptable.
+More than 750 damages, invented by someone who had not read the mechanisms that should notice them, and 74 of an older list.
+After each of them, one command is carried out in a copy of the same folder, in a forked child of one process that has
+imported everything. Its outcome is NOTICED (refused with the cause, or the right result with a warning that names the
+cause), HELD (exactly the undisturbed result), SILENT (exit 0, and the result differs or the damage was hidden), UNNAMED
+(refused, but the message does not name the damaged file), FAILED (exit 1 with a message), TRACEBACK or SLOW (more than 20
+seconds). A damage says what is acceptable.
 
 Each outcome is appended to a file of JSON Lines in the folder, and an interrupted campaign goes on there.
 """
@@ -18,6 +18,7 @@ import argparse
 import collections
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -38,6 +39,7 @@ import damage_adapters
 import damage_base
 import damage_cache
 import damage_checkpoints
+import damage_code
 import damage_data
 import damage_finished
 import damage_listed
@@ -52,6 +54,7 @@ MODULES = (
     damage_checkpoints,
     damage_unfinished,
     damage_base,
+    damage_code,
     damage_data,
     damage_finished,
     damage_adapters,
@@ -194,6 +197,12 @@ def campaign(folder: Path, chosen: list[Damage]) -> list[dict[str, Any]]:
     return [done[damage.name] for damage in chosen]
 
 
+def shortened(text: str) -> str:
+    """The last lines of what a command printed, without the lines of a traceback and the folder of this machine."""
+    lines = [line for line in text.splitlines() if not line.startswith((" ", "exit 1: ine", "exit 1: allback"))]
+    return re.sub(r"\S*/live/", "", "\n".join(lines[-3:]))[-400:]
+
+
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts by area, and what was not acceptable."""
     areas: dict[str, collections.Counter[str]] = {}
@@ -204,7 +213,9 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
         "minutes": round(sum(line["seconds"] for line in lines) / 60, 1),
         "areas": {name: dict(sorted(counts.items())) for name, counts in areas.items()},
         "not_acceptable": [
-            {key: line[key] for key in ("name", "area", "outcome", "text")} for line in lines if not line["accepted"]
+            {"text": shortened(line["text"]), **{key: line[key] for key in ("name", "area", "outcome", "expected")}}
+            for line in lines
+            if not line["accepted"]
         ],
     }
 
@@ -222,7 +233,7 @@ def main() -> None:
     for area, counts in result["areas"].items():
         print(f"{area:20} {sum(counts.values()):4}  " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     for line in result["not_acceptable"]:
-        print(f"{line['outcome']}: {line['name']}\n    {line['text'][:300]}")
+        print(f"{line['outcome']}: {line['name']}\n    {line['text']}")
     if not options.only:
         (RESULTS / "damages.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
 

@@ -291,9 +291,9 @@ def damages() -> str:
     result = read("damages")
     rows = []
     for area, counts in result["areas"].items():
-        wrong = sum(one["area"] == area for one in result["not_acceptable"])
-        numbers = [counts.get(name, 0) for name in ("NOTICED", "HELD")]
-        rows.append((area, *(f"{int(number)}" for number in (sum(counts.values()), *numbers, wrong))))
+        wrong = [one["outcome"] for one in result["not_acceptable"] if one["area"] == area]
+        right = [counts.get(name, 0) - wrong.count(name) for name in ("NOTICED", "HELD")]
+        rows.append((area, *(f"{int(number)}" for number in (sum(counts.values()), *right, len(wrong)))))
     total = [str(sum(int(row[column]) for row in rows)) for column in range(1, 5)]
     return table(("damaged", "damages", "noticed", "same result", "not acceptable"), [*rows, ("all", *total)])
 
