@@ -2,12 +2,12 @@
 
     python benchmarks/damages.py [--only WORD] [--again] [--folder DIR]
 
-More than 750 damages, invented by someone who had not read the mechanisms that should notice them, and 74 of an older list.
-After each of them, one command is carried out in a copy of the same folder, in a forked child of one process that has
-imported everything. Its outcome is NOTICED (refused with the cause, or the right result with a warning that names the
-cause), HELD (exactly the undisturbed result), SILENT (exit 0, and the result differs or the damage was hidden), UNNAMED
-(refused, but the message does not name the damaged file), FAILED (exit 1 with a message), TRACEBACK or SLOW (more than 20
-seconds). A damage says what is acceptable.
+More than 750 damages, invented by someone who had not read the mechanisms that should notice them, and 74 of an
+older list. After each of them, one command is carried out in a copy of the same folder, in a forked child of one
+process that has imported everything. Its outcome is NOTICED (refused with the cause, or the right result with a
+warning that names the cause), HELD (exactly the undisturbed result), SILENT (exit 0, and the result differs or the
+damage was hidden), UNNAMED (refused, but the message does not name the damaged file), FAILED (exit 1 with a
+message), TRACEBACK or SLOW (more than 20 seconds). A damage says what is acceptable.
 
 Each outcome is appended to a file of JSON Lines in the folder, and an interrupted campaign goes on there.
 """
