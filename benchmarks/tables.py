@@ -298,6 +298,18 @@ def front_page() -> str:
     return table(("", "recipe", "training examples", "accuracy (95 % interval)", "test examples"), rows)
 
 
+def damages() -> str:
+    """What came out of each area's damages. All others are faults: silent, unnamed, failed, a traceback, or no end."""
+    result = read("damages")
+    rows = []
+    for area, counts in result["areas"].items():
+        wrong = [one["outcome"] for one in result["not_acceptable"] if one["area"] == area]
+        right = [counts.get(name, 0) - wrong.count(name) for name in ("NOTICED", "HELD")]
+        rows.append((area, *(f"{int(number)}" for number in (sum(counts.values()), *right, len(wrong)))))
+    total = [str(sum(int(row[column]) for row in rows)) for column in range(1, 5)]
+    return table(("damaged", "damages", "noticed", "same result", "not acceptable"), [*rows, ("all", *total)])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "imdb": imdb,
     "text tasks": text_tasks,
@@ -312,6 +324,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "identity": identity,
     "load": load,
     "attack": attack,
+    "damages": damages,
     "author's path": authors_path,
 }
 FRONT = {"results": front_page}
