@@ -68,7 +68,7 @@ def _kill_at(kill: KillAt) -> None:
 
         return renamed
 
-    os.replace, os.rename = hooked(os.replace), hooked(os.rename)  # type: ignore[assignment]
+    os.replace, os.rename = hooked(os.replace), hooked(os.rename)
 
 
 def _has_replies(file: Path) -> bool:
