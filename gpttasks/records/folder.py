@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LONGEST_CAUSE, FolderError, RunFailed, full_disk
 from ..files import is_unfinished, write_text
 from ..terminal import say
-from .events import EVENTS, read_events, read_log, write_line
+from .events import EVENTS, LogLines, read_events, read_log
 from .moving import check_movable, move_aside, refuse_links
 from .run import RECORD, SAMPLES, Run, RunRecord, read_run
 
@@ -44,6 +44,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._identity = _identity(path)
+        self._log_lines = LogLines("")
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -65,23 +66,28 @@ class RunFolder:
         """Append a line to the training log."""
         self._check_present()
         with open(self.path / EVENTS, "a", encoding="utf-8", newline="\n") as file:
-            file.write(write_line(event))
+            file.write(self._log_lines.line(event))
 
     def events(self) -> list[dict[str, Any]]:
         """The training log so far, without lines that cannot be read."""
         return read_events(self.path)
 
     def keep_events_until(self, step: int) -> str | None:
-        """Drop what was logged after ``step``: a resumed training does these steps again.
+        """Begin the log, or drop what was logged after ``step``: a resumed training does these steps again.
 
-        Returns a warning if lines of the log cannot be read, or the log is missing; these steps are lost.
+        Returns a warning if lines of the log cannot be read, were changed or are missing; these steps are lost.
         """
-        log = read_log(self.path)
+        run_id = read_run(self.path).record.id
+        log, self._log_lines = read_log(self.path, run_id), LogLines(run_id)
         kept = [event for event in log.events if event["step"] <= step]
-        self.write_text(EVENTS, "".join(map(write_line, kept)))
-        if step and not log.events and not log.damaged:
+        self.write_text(EVENTS, "".join(map(self._log_lines.line, kept)))
+        if not step:
+            return None
+        if not log.events and not log.damaged:
             return f"{EVENTS} is missing or empty: the report lacks the steps until {step:,}"
-        return log.warning()
+        last = max((event["step"] for event in kept), default=0)
+        lacking = f"{EVENTS} ends before the checkpoint: the report lacks the steps after {last:,} until {step:,}"
+        return log.warning() or (lacking if last < step else None)
 
     def _check_present(self) -> None:
         if not self.is_present():

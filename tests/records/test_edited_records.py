@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from gpttasks.cli import main
 from gpttasks.engine.reply_store import ReplyStore
 from gpttasks.errors import FolderError
 from gpttasks.files import atomic_file
-from gpttasks.records.events import read_log
-from gpttasks.records.folder import nothing_done, open_folder
+from gpttasks.records.events import LogLines, read_log
+from gpttasks.records.folder import RunFolder, nothing_done, open_folder
 
 SCORE_ONLY = ("adapt=none", "train=null", "score.limit=4")
 
@@ -166,3 +167,48 @@ def test_replies_that_are_kept_are_work_that_depends_on_the_inputs(tmp_path: Pat
     assert not nothing_done(tmp_path)
     (tmp_path / "replies.sqlite").write_bytes(b"damaged")
     assert not nothing_done(tmp_path)
+
+
+def _log(folder: Path, run_id: str = "run", steps: int = 6) -> list[str]:
+    lines = LogLines(run_id)
+    return [lines.line({"event": "step", "step": step, "loss": 1 / step}) for step in range(1, steps + 1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "altered"),
+    [
+        (lambda lines: lines, []),
+        (lambda lines: lines[1:], [1]),
+        (lambda lines: lines[:2] + lines[3:], [3]),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], [1, 2, 3]),
+        (lambda lines: [*lines, *lines], [7]),
+        (lambda lines: [line.replace('"loss": 0.5', '"loss": 0.1') for line in lines], [2]),
+        (lambda lines: [line.replace('"chain"', '"link"') for line in lines], [1, 2, 3, 4, 5, 6]),
+        (lambda lines: _log(Path(), "another run"), [1]),
+        (lambda lines: lines[:-1], []),  # the end is missing: the checkpoint shows it
+    ],
+)
+def test_a_log_that_is_not_as_it_was_written(
+    tmp_path: Path, change: Callable[[list[str]], list[str]], altered: list[int]
+) -> None:
+    (tmp_path / "events.jsonl").write_text("".join(change(_log(tmp_path))))
+    log = read_log(tmp_path, "run")
+    assert log.altered == altered
+    assert not log.damaged
+    assert (log.warning() is not None) == bool(altered)
+    assert all("chain" not in event for event in log.events)
+
+
+def test_the_report_says_what_an_altered_log_lacks(tmp_path: Path, recipe: Path) -> None:
+    folder = RunFolder(shutil.copytree(run(recipe, "out", *SCORE_ONLY).folder, tmp_path / "copy"))
+    assert folder.keep_events_until(0) is None
+    for step in range(1, 5):
+        folder.log({"event": "step", "step": step, "loss": 0.5})
+    assert folder.keep_events_until(4) is None
+    assert "the report lacks the steps after 4 until 6" in (folder.keep_events_until(6) or "")
+    lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+    (folder / "events.jsonl").write_text("".join([*lines[:1], *lines[2:]]))
+    assert "lines are missing, changed or added at line 2" in (folder.keep_events_until(4) or "")
+    assert folder.keep_events_until(4) is None  # once
+    folder.log({"event": "step", "step": 5, "loss": 0.5})
+    assert [event["step"] for event in folder.events()] == [1, 3, 4, 5]
