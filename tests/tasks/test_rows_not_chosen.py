@@ -1,4 +1,4 @@
-"""Rows that a limit does not choose do not become examples: the choice is the same, and what was not checked is said."""
+"""Rows that a limit leaves out do not become examples: the choice is the same, and the run says what was not checked."""
 
 import json
 
@@ -114,12 +114,12 @@ def test_bad_rows_that_are_not_chosen():
     at = next(number for number in range(399, 0, -1) if f"t{number}" not in chosen)
     rows[at]["text"] = "bad"
     assert load(Words(rows)).unchecked > 300  # it is among those that were not checked
-    with pytest.raises(DataError, match="^1 of 400 rows cannot be used; the first: row 400: the text is bad"):
+    with pytest.raises(DataError, match=r"^1 of 400 rows cannot be used; the first: row 400: the text is bad"):
         load(Words(rows), whole=True)
     found = load(Words(rows), bad_rows="skip")
     assert (found.skipped, found.unchecked) == (1, 0)
     rows[at]["text"] = " "  # columns are checked in every row
-    with pytest.raises(DataError, match="at least 1 of 400 rows cannot be used; .*the column 'text' is blank"):
+    with pytest.raises(DataError, match=r"at least 1 of 400 rows cannot be used; .*the column 'text' is blank"):
         load(Words(rows))
 
 
@@ -129,11 +129,11 @@ def test_a_bad_row_that_is_chosen_or_among_the_first():
         seed for seed in range(999) if load(Words(rows), 30, seed=seed, id="text").examples[-1].prompt[0].text == "t399"
     )
     rows[-1]["flaw"] = "bad"
-    with pytest.raises(DataError, match="at least 1 of 400 rows cannot be used; .*the text is bad"):
+    with pytest.raises(DataError, match=r"at least 1 of 400 rows cannot be used; .*the text is bad"):
         load(Words(rows), 30, seed=seed, id="text")
     rows = rows_of(400)
     rows[4]["text"] = "bad"
-    with pytest.raises(DataError, match="at least 1 of 400 rows cannot be used; .*the text is bad"):
+    with pytest.raises(DataError, match=r"at least 1 of 400 rows cannot be used; .*the text is bad"):
         load(Words(rows))
 
 
