@@ -1,4 +1,4 @@
-"""Rows that a limit leaves out do not become examples: the choice is the same, and the run says what was not checked."""
+"""Rows that a limit leaves out do not become examples: the same are chosen, and the run says what was not checked."""
 
 import json
 
