@@ -6,10 +6,12 @@ A text of 18 MB would take gigabytes as tokens, of which the context has room fo
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import groupby
 
 from ..errors import BackboneError, TooLong
 from ..example import Part, Prompt
 from ..requests import NOTHING_CUT, Cut
+from .marked_text import MarkedText, text_of
 from .tokenizer import Tokenizer
 
 SHORTEN = "shorten the text, mark a long part as {{ column | passage }}, or use a larger context"
@@ -29,27 +31,29 @@ def without_surplus(tokenizer: Tokenizer, prompt: Prompt, context: int) -> tuple
     """The prompt with only a piece of each passage and shot that is much too long, and what this cuts.
 
     A piece has more tokens than the context, so the prompt has to be cut further, or its shots dropped, with the same
-    result as for the whole text. The tokens of such a shot are not counted: it will be dropped.
+    result as for the whole text. Its tokens are counted without those of the shots, which will be dropped. A token that
+    crosses the end of a passage may be counted in one of the two texts only, so the number may differ by one for each
+    passage from that of the whole row.
 
     Raises TooLong if a part that cannot be cut is much too long.
     """
     if all(len(part.text) <= LEAST for part in prompt):
         return prompt, NOTHING_CUT
-    parts, tokens, at_start = list(prompt), 0, 0
+    tokens, at_start = 0, 0
     for index, part in enumerate(prompt):
         size = len(part.text) if part.media else _sufficient(tokenizer, part, context)
         if size == len(part.text):
             continue
         if part.kind == "fixed":
-            tokens = _count(tokenizer, part)
-            message = f"a part of the text has {tokens} tokens, but the context has room for {context}"
-            raise TooLong(message, hint=SHORTEN)
-        parts[index] = _piece(part, size)
+            message = f"a part of the text has {_count(tokenizer, text_of((part,)))} tokens"
+            raise TooLong(f"{message}, but the context has room for {context}", hint=SHORTEN)
+        shorter = (*prompt[:index], _piece(part, size), *prompt[index + 1 :])
         if part.kind == "passage":
-            removed = max(0, _count(tokenizer, part) - _count(tokenizer, parts[index]))
+            removed = max(0, _count_all(tokenizer, prompt) - _count_all(tokenizer, shorter))
             tokens += removed
             at_start += removed if part.keep == "end" else 0
-    return tuple(parts), Cut(tokens, 0, at_start)
+        prompt = shorter
+    return prompt, Cut(tokens, 0, at_start)
 
 
 @lru_cache(maxsize=4)
@@ -87,13 +91,20 @@ def _piece(part: Part, size: int) -> Part:
     return part.piece(length - size, length) if part.keep == "end" else part.piece(0, size)
 
 
+def _count_all(tokenizer: Tokenizer, prompt: Prompt) -> int:
+    """The number of tokens of a prompt's texts without its shots, each with what comes before and after it."""
+    runs = groupby((part for part in prompt if part.kind != "shot"), key=lambda part: part.media is not None)
+    return sum(_count(tokenizer, text_of(tuple(parts))) for is_media, parts in runs if not is_media)
+
+
 @lru_cache(maxsize=4)
-def _count(tokenizer: Tokenizer, part: Part) -> int:
-    """The number of tokens of a part's text, some of which is tokenised at a time."""
+def _count(tokenizer: Tokenizer, marked: MarkedText) -> int:
+    """The number of tokens of a text, some of which is tokenised at a time."""
+    whole = Part(marked.text, special=marked.special)
     total, done = 0, 0
-    while done < len(part.text):
+    while done < len(whole.text):
         start, end = max(0, done - OVERLAP), done + STEP
-        both, before = part.piece(start, end), part.piece(start, done)
+        both, before = whole.piece(start, end), whole.piece(start, done)
         total += len(tokenizer.encode(both.text, both.special))
         total -= len(tokenizer.encode(before.text, before.special)) if done else 0
         done = end
