@@ -31,9 +31,8 @@ def without_surplus(tokenizer: Tokenizer, prompt: Prompt, context: int) -> tuple
     """The prompt with only a piece of each passage and shot that is much too long, and what this cuts.
 
     A piece has more tokens than the context, so the prompt has to be cut further, or its shots dropped, with the same
-    result as for the whole text. Its tokens are counted without those of the shots, which will be dropped. A token that
-    crosses the end of a passage may be counted in one of the two texts only, so the number may differ by one for each
-    passage from that of the whole row.
+    result as for the whole text. Tokens of shots are not counted: they will be dropped. Where tokens cross the ends of a
+    passage, the number of cut tokens may differ by a few from that of the whole row; which tokens are kept does not.
 
     Raises TooLong if a part that cannot be cut is much too long.
     """
@@ -71,9 +70,16 @@ def _sufficient(tokenizer: Tokenizer, part: Part, context: int) -> int:
     while 2 * size < len(part.text):
         places = _places(tokenizer, part, size, needed)
         if places is not None and places == _places(tokenizer, part, 2 * size, needed):
-            return size
+            return _to_visible(part, size)
         size *= 2
     return len(part.text)
+
+
+def _to_visible(part: Part, size: int) -> int:
+    """The size or a larger one at which a piece does not end in white space, which some rows leave out."""
+    while size < len(part.text) and part.text[-size if part.keep == "end" else size - 1].isspace():
+        size += 1
+    return size
 
 
 def _places(tokenizer: Tokenizer, part: Part, size: int, needed: int) -> list[int] | None:

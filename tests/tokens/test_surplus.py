@@ -67,7 +67,7 @@ def made(tokenizer, request, context):
 
 
 def number_free(error):
-    """A message without the number of tokens, which may differ by one."""
+    """A message without the number of tokens, which may differ by a few."""
     return re.sub(r"has [0-9]+ tokens", "has N tokens", error)
 
 
@@ -112,8 +112,8 @@ def test_rows_are_those_of_the_whole_text(small, kind, prompt, context, beside):
         assert [row[:5] for row in found] == [row[:5] for row in expected]
         for (*_, cut), (*_, right) in zip(found, expected, strict=True):
             assert cut.shots == right.shots
-            assert abs(cut.tokens - right.tokens) <= 2  # a token that crosses the end of a passage
-            assert abs(cut.at_start - right.at_start) <= 2
+            assert abs(cut.tokens - right.tokens) <= 5  # tokens that cross the ends of passages
+            assert abs(cut.at_start - right.at_start) <= 5
 
 
 @pytest.mark.parametrize("kind", ["bytes", "byte-level", "byte-fallback", *WORD_MARKS])
