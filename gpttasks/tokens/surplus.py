@@ -31,8 +31,8 @@ def without_surplus(tokenizer: Tokenizer, prompt: Prompt, context: int) -> tuple
     """The prompt with only a piece of each passage and shot that is much too long, and what this cuts.
 
     A piece has more tokens than the context, so the prompt has to be cut further, or its shots dropped, with the same
-    result as for the whole text. Tokens of shots are not counted: they will be dropped. Where tokens cross the ends of a
-    passage, the number of cut tokens may differ by a few from that of the whole row; which tokens are kept does not.
+    result as for the whole text. Tokens of shots are not counted: they will be dropped. Where tokens cross the ends of
+    a passage, the number of cut tokens may differ by a few from that of the whole row; which tokens are kept does not.
 
     Raises TooLong if a part that cannot be cut is much too long.
     """
