@@ -11,7 +11,7 @@ from word_mark_tokenizers import WORD_MARKS
 from gpttasks.errors import GpttasksError, TooLong
 from gpttasks.example import Part
 from gpttasks.requests import NOTHING_CUT, Generate, LogLikelihood, Readout
-from gpttasks.tokens import rows, surplus
+from gpttasks.tokens import cut, rows, surplus
 from gpttasks.tokens.byte_tokenizer import ByteTokenizer
 from gpttasks.tokens.rows import row_with_answer, rows_of_request
 
@@ -82,6 +82,9 @@ def whole(tokenizer, request, context):
 def small(monkeypatch):
     for name, value in {"LEAST": 60, "PER_TOKEN": 2, "MARGIN": 10, "STEP": 90, "OVERLAP": 40}.items():
         monkeypatch.setattr(surplus, name, value)
+    # One more token of a passage may make a row shorter, so several cuts are right: search both texts from one place.
+    search = cut._last_that_fits
+    monkeypatch.setattr(cut, "_last_that_fits", lambda fits, too_many, guess: search(fits, too_many, 1))
     yield
     cleared()
 
@@ -110,10 +113,10 @@ def test_rows_are_those_of_the_whole_text(small, kind, prompt, context, beside):
             assert number_free(found) == number_free(expected)
             continue
         assert [row[:5] for row in found] == [row[:5] for row in expected]
-        for (*_, cut), (*_, right) in zip(found, expected, strict=True):
-            assert cut.shots == right.shots
-            assert abs(cut.tokens - right.tokens) <= 5  # tokens that cross the ends of passages
-            assert abs(cut.at_start - right.at_start) <= 5
+        for (*_, lost), (*_, right) in zip(found, expected, strict=True):
+            assert lost.shots == right.shots
+            assert abs(lost.tokens - right.tokens) <= 5  # tokens that cross the ends of passages
+            assert abs(lost.at_start - right.at_start) <= 5
 
 
 @pytest.mark.parametrize("kind", ["bytes", "byte-level", "byte-fallback", *WORD_MARKS])
@@ -143,10 +146,10 @@ def test_a_long_text_is_not_tokenised_with_each_choice(kind, keep, monkeypatch):
 def test_answers_are_trained_after_the_same_tokens():
     tokenizer = TOKENIZERS["byte-level"]
     request = Generate((Part("the good film " * 20_000, "passage", keep="end"), Part("\n")), max_tokens=5)
-    cut = row_with_answer(tokenizer, request, "x x", 90)
+    answered = row_with_answer(tokenizer, request, "x x", 90)
     (asked,) = rows_of_request(tokenizer, request, 90)
-    assert cut.ids[: cut.start] == asked.ids
-    assert cut.cut == asked.cut
+    assert answered.ids[: answered.start] == asked.ids
+    assert answered.cut == asked.cut
 
 
 def test_a_part_that_cannot_be_cut_is_refused_with_the_number_of_its_tokens():
