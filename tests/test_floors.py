@@ -19,6 +19,7 @@ FLOORS = (
         "hashing",
         "files",
         "generation_time",
+        "patterns",
         "markdown",
         "progress",
         "remembered_digests",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pydantic import Field, field_validator
 
 from ..component import Options
 from ..errors import Problem, UserError, did_you_mean, one_line
+from ..patterns import compiled
 from .base import Adaptation
 from .load_adapter import load_adapter
 from .lora_names import expert_parameters, unmatched_names
@@ -46,9 +46,9 @@ class LoraOptions(Options):
     @classmethod
     def _a_regular_expression(cls, value: str | list[str]) -> str | list[str]:
         try:
-            re.compile(value if isinstance(value, str) else "")
-        except re.error as error:
-            raise ValueError(f"{value!r} is neither a list of names nor a regular expression: {error}") from None
+            compiled(value if isinstance(value, str) else "")
+        except ValueError as error:
+            raise ValueError(f"expected a list of names or a regular expression; {error}") from None
         return value
 
     @field_validator("peft")

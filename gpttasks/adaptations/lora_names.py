@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, comma_separated, did_you_mean
+from ..patterns import bounded_search, compiled
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -32,7 +33,7 @@ def unmatched_names(model: nn.Module, config: LoraConfig) -> list[Problem]:
         _problem(name, key, what, names)
         for names, what, found in ((modules, "module", _of_modules), (parameters, "parameter", _of_parameters))
         for key, name, expression in found(config)
-        if not _matches(expression, names)
+        if not _matches(expression, names, key)
     ]
     return problems or _unmatched_layers(modules, config)
 
@@ -56,12 +57,20 @@ def _unmatched_layers(modules: Iterable[str], config: LoraConfig) -> list[Proble
     ]
 
 
-def _matches(expression: str, names: Iterable[str]) -> bool:
-    """Whether the regular expression matches a whole name; one that is not valid matches nothing."""
+def _matches(expression: str, names: Iterable[str], key: str) -> bool:
+    """Whether the regular expression matches a whole name; one that is not valid matches nothing.
+
+    All names are tried, as PEFT will do. Raises UserError if that takes too long.
+    """
     try:
-        return any(re.fullmatch(expression, name) for name in names)
-    except re.error:
+        pattern = compiled(expression)
+    except ValueError:
         return False
+    matched = False
+    for name in names:
+        with bounded_search(expression, name, key):
+            matched = bool(pattern.fullmatch(name)) or matched
+    return matched
 
 
 def _of_modules(config: LoraConfig) -> Iterator[tuple[str, str, str]]:

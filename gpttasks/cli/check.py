@@ -78,7 +78,7 @@ def _look_at_data(recipe: Recipe, plugins: Plugins, prompts: int | None, data: b
     from .check_prompts import prompts_text, reader_of
 
     with Session(plugins) as session:
-        parts = session.with_examples(recipe)
+        parts = session.with_examples(recipe, whole=data)
         missing = parts.to_download(plugins)
         reader = reader_of(parts, plugins) if prompts or missing is None else None
         refused = examples_refused(parts, reader) if data and reader is not None else None

@@ -64,7 +64,9 @@ class SplitOptions(Options):
         description="the column with the group of each row, such as its document; intervals are over groups",
     )
     bad_rows: Literal["error", "skip"] = Field(
-        "error", description="stop at rows that cannot be used, or skip and count them"
+        "error",
+        description="stop at rows that cannot be used, or skip and count them. With a limit and without a hold-out, "
+        "`error` checks the first 10,000 rows and the chosen ones, and of the others only the columns; the run says so",
     )
     too_long: Literal["error", "skip"] = Field(
         "error",

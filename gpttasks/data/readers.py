@@ -72,9 +72,9 @@ class FileReader:
             number += 1
             if not isinstance(row, Row):
                 raise self._failure(path, f"yielded {type(row).__name__}, expected gpttasks.Row")
-            row.file = row.file or str(path)
             if row.place == NO_PLACE:
                 row.place = f"row {number} of {path.name}"
+            row.file = row.file or str(path)
             yield row
 
     def _failure(self, path: Path, what: str) -> PluginError:
@@ -204,7 +204,7 @@ def _read_json_lines(lines: Iterable[Line], name: str) -> Iterator[Row]:
 def _json_object(text: str, name: str, number: int) -> dict[str, Any]:
     hint = "write one JSON object per line and nothing else"
     try:
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        value = _JSON.decode(text)
     except json.JSONDecodeError as error:
         message = f"not valid JSON: {error.msg}"
         raise DataError(Problem(message, file=name, line=number, column=error.colno, hint=hint)) from error
@@ -227,6 +227,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number; write null for a missing value")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant)
 
 
 def _read_text(lines: Iterable[Line], name: str) -> Iterator[Row]:

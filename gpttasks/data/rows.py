@@ -42,9 +42,14 @@ class Row(dict[str, Any]):
         self.class_names: Mapping[str, tuple[str, ...]] = class_names or {}
         self.file = file
         self.line = line
-        self.place = f"{Path(file).name}:{line}" if file and line else place or NO_PLACE
+        self._place = place
         self.id: str | None = None
         self.group: str | None = None
+
+    @cached_property
+    def place(self) -> str:
+        """The place as messages show it; made only where it is needed, since a split may have millions of rows."""
+        return f"{Path(self.file).name}:{self.line}" if self.file and self.line else self._place or NO_PLACE
 
     def __missing__(self, column: str) -> Any:
         raise DataError(self.problem(f"there is no column {column!r}{self.known()}", did_you_mean(column, self)))

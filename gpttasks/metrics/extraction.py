@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ..component import Options
+from ..patterns import bounded_search, compiled
 
 if TYPE_CHECKING:
     from ..answer import Answer
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 class Extraction(Options):
     """Which part of a text is the answer."""
 
-    pattern: str = Field(min_length=1, description="a regular expression of Python's `re` that finds the answer")
+    pattern: str = Field(
+        min_length=1,
+        description="a regular expression of Python's `re` that finds the answer; a search of more than "
+        "10 s in one text is an error, except on Windows and in threads",
+    )
     match: Literal["first", "last"] = Field(
         "first", description="which match counts, if there are several; one of which nothing is left does not"
     )
@@ -36,15 +41,12 @@ class Extraction(Options):
     @field_validator("pattern", "remove")
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        compiled(pattern or "")
         return pattern
 
     @model_validator(mode="after")
     def _group_exists(self) -> Extraction:
-        groups = re.compile(self.pattern).groupindex
+        groups = compiled(self.pattern).groupindex
         if self.group is not None and self.group not in groups:
             known = f"it has {', '.join(groups)}" if groups else "name one with (?P<NAME>...)"
             raise ValueError(f"the pattern has no group {self.group!r}; {known}")
@@ -54,16 +56,27 @@ class Extraction(Options):
         """The answer in a text, without white space at its ends; None where the pattern finds nothing.
 
         Matches of which nothing is left do not count: a pattern such as ``[0-9]*`` matches between all characters.
+
+        Raises UserError if the search takes too long; see :func:`~gpttasks.patterns.bounded_search`.
         """
-        parts = [part for part in map(self._part, re.finditer(self.pattern, text)) if part]
-        return parts[0 if self.match == "first" else -1] if parts else None
+        found: str | None = None
+        with bounded_search(self.pattern, text, "extract.pattern"):
+            for part in map(self._part, re.finditer(self.pattern, text)):
+                if part:
+                    found = part
+                    if self.match == "first":
+                        break
+        return found
 
     def _part(self, found: re.Match[str]) -> str:
         if self.group is not None:
             part = found[self.group] or ""
         else:
             part = next((group for group in found.groups() if group is not None), found[0])
-        return (re.sub(self.remove, "", part) if self.remove else part).strip()
+        if self.remove:
+            with bounded_search(self.remove, part, "extract.remove"):
+                part = re.sub(self.remove, "", part)
+        return part.strip()
 
 
 class TextMetricOptions(Options):

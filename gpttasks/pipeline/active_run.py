@@ -200,9 +200,15 @@ class ActiveRun:
                 skipped=part.skipped,
                 made=part.made,
                 digest=part.digest,
+                unchecked=part.unchecked,
             )
             setattr(self.record.samples, role, len(part.examples))
             self.say(f"{role}: {len(part.examples):,} examples ({part.made})")
+            if part.unchecked:
+                self.say(
+                    f"{part.unchecked:,} of {part.rows:,} rows of {part.split} were not chosen, and only their columns "
+                    "were checked; gpttasks check --data checks all of them"
+                )
             if part.skipped and part.split not in skipped:
                 self.warn(f"{part.skipped:,} of {part.rows:,} rows of {part.split} cannot be used and were skipped")
             skipped[part.split] = part.skipped

@@ -72,10 +72,11 @@ def expect_reading(head: Head, examples: Sequence[Example]) -> ExpectedReading:
     counted = sum(len(row.ids) for index in sample for request in short[index] for row in head.rows(request))
     share = sum(characters[index] for index in sample) / max(1, sum(characters))
     a_character = counted / max(1, sum(characters[index] for index in sample))  # in tokens
+    most = sum(map(len, short)) * head.backbone.context  # what is longer will be cut
     rows = [len(row.ids) for request in windowed for row in head.rows(request)]
     return ExpectedReading(
         requests=sum(map(len, requests)),
-        tokens=sum(rows) + round(counted / share if share else 0),
+        tokens=sum(rows) + min(round(counted / share if share else 0), most),
         windows=len(rows),
         written=sum(request.max_tokens for asked in short for request in asked if isinstance(request, Generate)),
         exact=step == 1,

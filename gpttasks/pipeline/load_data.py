@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from ..recipe.schema import Recipe
 
 
-def load_data(parts: RunParts) -> None:
-    """Load the examples of every role that the run needs, and the shots. Raises DataError."""
-    parts.sets = load_sets(parts)
+def load_data(parts: RunParts, *, whole: bool = False) -> None:
+    """Load the examples of every role that the run needs, and the shots. Raises DataError.
+
+    whole: see :func:`load_sets`.
+    """
+    parts.sets = load_sets(parts, whole=whole)
     parts.data_digests = data_digests(parts.sets)
     parts.overlaps = overlaps(parts.sets, parts.recipe.score.split)
     if parts.recipe.data.overlap == "refuse":
@@ -48,8 +51,11 @@ def _with_pool_named(error: NoSplit, recipe: Recipe) -> DataError:
     return DataError(problems)
 
 
-def load_sets(parts: RunParts) -> ExampleSets:
-    """The examples of every role that the run needs. Raises DataError."""
+def load_sets(parts: RunParts, *, whole: bool = False) -> ExampleSets:
+    """The examples of every role that the run needs. Raises DataError.
+
+    whole: whether all rows are checked, even those that a limit does not choose.
+    """
     recipe, head = parts.recipe, parts.head
     score, train = recipe.score, recipe.train
     needs = head.needs.union(*(metric.needs for metric in parts.metrics.values()))
@@ -72,7 +78,7 @@ def load_sets(parts: RunParts) -> ExampleSets:
     with blamed(parts.task, "examples"):
         try:
             data, seed = recipe.data, recipe.data_seed
-            sets = dict(load_examples(parts.task, data, limits, seed=seed, limits=limits, needs=needs))
+            sets = dict(load_examples(parts.task, data, limits, seed=seed, limits=limits, needs=needs, whole=whole))
         except NoSplit as error:
             if score.shots and score.shots_from not in others:
                 raise _with_pool_named(error, recipe) from error

@@ -202,10 +202,13 @@ class Session:
             },
         )
 
-    def with_examples(self, recipe: Recipe) -> RunParts:
-        """The components of a run and its examples, which are loaded and checked. Raises DataError."""
+    def with_examples(self, recipe: Recipe, *, whole: bool = False) -> RunParts:
+        """The components of a run and its examples, which are loaded and checked. Raises DataError.
+
+        whole: whether all rows are checked, even those that a limit does not choose.
+        """
         parts = self.parts(recipe)
-        load_data(parts)
+        load_data(parts, whole=whole)
         check_examples(parts)
         return parts
 

@@ -176,6 +176,8 @@ class MachineRecord(Section):
 class DataRecord(Section):
     """The examples of one role: the split, how many rows were read and skipped, how they were chosen, their digest.
 
+    unchecked:
+        how many of the rows were not chosen and never became examples: only their columns were checked.
     too_long:
         how many of the examples do not fit the context: they are not trained or tuned on, and count as wrong in scores.
     """
@@ -186,6 +188,7 @@ class DataRecord(Section):
     skipped: int
     made: str
     digest: str
+    unchecked: int = 0
     too_long: int = 0
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from ..data.options import SplitOptions
 from ..data.rows import Row
-from ..errors import DataError, Problem, UnusableRow, did_you_mean
+from ..errors import FIX_PLUGIN, DataError, PluginError, Problem, UnusableRow, did_you_mean
 from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
 from .task import Task, placed_examples
@@ -20,6 +21,8 @@ MOST_LABEL_VALUES = 1000
 """The number of different values of a label column that are counted."""
 LOOK_FOR_LEAKS = 20
 """The number of rows whose prompts are made again with another right answer: a template leaks it in all or in none."""
+READ_WHOLE = 10_000
+"""The number of rows of which every one becomes an example, even where a limit chooses few."""
 ADVICE = "correct these rows, or skip and count them with task.data.bad_rows=skip"
 
 
@@ -34,8 +37,9 @@ class ExampleReader:
         Whether the examples are used one after another, and never together. Then the first unusable row is an error at
         once, ids need not be unique, and no memory grows with the number of rows.
 
-    After :meth:`read`, ``rows`` is the number of rows read, and ``skipped`` the number of rows that could not be used.
-    ``label_values`` counts which value in the data was read as which label, where all rows have the same choices.
+    After :meth:`read`, ``rows`` is the number of rows read, ``skipped`` the number of rows that could not be used, and
+    ``passed`` the number of rows that were not chosen and so did not become examples. ``label_values`` counts which
+    value in the data was read as which label, where all rows have the same choices.
     """
 
     def __init__(
@@ -66,17 +70,28 @@ class ExampleReader:
         """The label of each value in a list of labels, by the displayed value; None if the label is not known."""
         self.rows = 0
         self.skipped = 0
+        self.passed = 0
+        # Rows alone tell which of them are chosen if each becomes one example, whose id is that of the row. Rows that
+        # are to be skipped are counted, so all of them have to become examples.
+        self._chooses = type(task).examples is Task.examples and data.bad_rows == "error" and not streams
+        self._chosen_id: str | None = None
 
-    def read(self, rows: Iterable[Row], *, keyed: bool = True) -> Iterator[Example]:
+    def read(
+        self, rows: Iterable[Row], *, keyed: bool = True, wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[Example]:
         """The examples, each with an id, a group if there is one, the digest of its row and the key of its input.
 
-        keyed: False leaves the keys out, for a caller that gives them to the chosen examples by :meth:`with_key`.
+        keyed:
+            False leaves the keys out, for a caller that gives them to the chosen examples by :meth:`with_key`.
+        wanted:
+            whether the caller will use an example with this id. After the first ``READ_WHOLE`` rows, a row that is not
+            wanted does not become an example if its id is known without: only its columns are checked.
 
         Raises DataError at the end, with the number of unusable rows and the first of them, unless ``bad_rows`` is
         ``skip``. Raises it at once for a missing column, a duplicate id, or anything that the task rejects.
         """
         fitting = False
-        for row, example in placed_examples(self._task, self._usable(rows)):
+        for row, example in placed_examples(self._task, self._usable(rows, wanted)):
             if isinstance(example, UnusableRow):
                 self._reject(row, example.problems[0])
                 continue
@@ -91,7 +106,8 @@ class ExampleReader:
                 self._reject(row, flaw)
         if self._first_bad is not None and self._data.bad_rows == "error":
             first = self._first_bad
-            message = f"{self.skipped} of {self.rows} rows cannot be used; the first: {first.message}"
+            count = f"at least {self.skipped}" if self.passed else str(self.skipped)
+            message = f"{count} of {self.rows} rows cannot be used; the first: {first.message}"
             # If no example has a field, the data are not to blame.
             advice = self._advice if fitting else self._misfit or self._advice
             raise DataError(replace(first, message=message, hint=first.hint or advice))
@@ -104,26 +120,42 @@ class ExampleReader:
         message = f"the split {split!r} of {source} is empty: all {self.rows} rows were skipped; the first: {first}"
         return DataError(message)
 
-    def _usable(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def _usable(self, rows: Iterable[Row], wanted: Callable[[str], bool] | None) -> Iterator[Row]:
         for row in rows:
             self.rows += 1
             flaw = self._flaw_of_row(row)
-            if flaw is None:
-                yield row
-            else:
+            if flaw is not None:
                 self._reject(row, flaw)
+            elif wanted is None or self.rows <= READ_WHOLE or self._is_chosen(row, wanted):
+                yield row
+
+    def _is_chosen(self, row: Row, wanted: Callable[[str], bool]) -> bool:
+        """Whether a row has to become an example; those that have not are counted."""
+        if not self._chooses:
+            return True
+        name = self._unique_id(row.id, row, row.digest)
+        if not wanted(name):
+            self.passed += 1
+            return False
+        self._chosen_id = name
+        return True
 
     def _flaw_of_row(self, row: Row) -> str | None:
         if not self._task.blank_rows and all(is_blank(value) for value in row.values()):
             return "the row is empty"
-        named = {name for name in (self._data.id, self._data.group) if name is not None}
-        for column in sorted(self._task.columns | named):
+        for column in self._required:
             if is_blank(row[column]):
                 kind = "null" if row[column] is None else "blank"
                 return f"the column {column!r} is {kind}"
         row.id = None if self._data.id is None else _name(row, self._data.id)
         row.group = None if self._data.group is None else _name(row, self._data.group)
         return None
+
+    @cached_property
+    def _required(self) -> list[str]:
+        """The columns that must hold a value in every row."""
+        named = {name for name in (self._data.id, self._data.group) if name is not None}
+        return sorted(self._task.columns | named)
 
     def _flaw_of_example(self, example: Example, row: Row) -> str | None:
         text = prompt_text(example.prompt)
@@ -226,20 +258,34 @@ class ExampleReader:
         digest = example.input_digest or _digest_of(example)
         if self._streams:
             return example.marked(id=example.id or digest[:_ID_LENGTH], group=example.group, input_digest=digest)
-        if example.id:
-            if example.id in self._places:
-                both = f"{self._places[example.id]} and {row.place}"
+        if self._chooses and (example.id != (row.id or "") or digest != row.digest):  # the task has ids of its own
+            if self.passed:
+                owner = f"the task {self._task.name!r} ({type(self._task).__module__})"
+                raise PluginError(row.problem(f"{owner} sets ids or digests of some examples only", FIX_PLUGIN))
+            self._chooses = False
+        name, self._chosen_id = self._chosen_id, None
+        return example.marked(
+            id=name or self._unique_id(example.id, row, digest), group=example.group, input_digest=digest
+        )
+
+    def _unique_id(self, given: str | None, row: Row, digest: str) -> str:
+        """The id that is given, else one from the digest and the number of earlier examples with the same digest.
+
+        Raises DataError for a given id that occurred before.
+        """
+        if given:
+            if given in self._places:
+                both = f"{self._places[given]} and {row.place}"
                 hint = "ids must be unique within a split"
-                raise DataError(row.problem(f"duplicate id {example.id!r}, at {both}", hint))
-            self._places[example.id] = row.place
-            return example.marked(id=example.id, group=example.group, input_digest=digest)
+                raise DataError(row.problem(f"duplicate id {given!r}, at {both}", hint))
+            self._places[given] = row.place
+            return given
         name = digest[:_ID_LENGTH]
         if name not in self._seen:
             self._seen.add(name)  # a set takes half the memory of a counter: most rows occur once
-        else:
-            self._repeats[name] += 1
-            name = f"{name}-{1 + self._repeats[name]}"
-        return example.marked(id=name, group=example.group, input_digest=digest)
+            return name
+        self._repeats[name] += 1
+        return f"{name}-{1 + self._repeats[name]}"
 
 
 def _shown_value(value: Any, row: Row, column: str) -> str:

@@ -40,6 +40,8 @@ class ExampleSet:
         How many rows of the split hold which value (as Python writes it) for which label.
     warning:
         What to know about how the split was divided; empty if there is nothing.
+    unchecked:
+        The number of rows that were not chosen and did not become examples: only their columns were checked.
     """
 
     role: str
@@ -52,6 +54,7 @@ class ExampleSet:
     definition: str = ""
     label_values: Mapping[tuple[str, str], int] = field(default_factory=dict)
     warning: str = ""
+    unchecked: int = 0
 
 
 ExampleSets: TypeAlias = Mapping[str, ExampleSet]
@@ -76,6 +79,7 @@ def load_examples(
     seed: int,
     limits: Mapping[Role, int | None] | None = None,
     needs: frozenset[str] = frozenset(),
+    whole: bool = False,
 ) -> ExampleSets:
     """The examples of the given roles.
 
@@ -86,6 +90,8 @@ def load_examples(
         The number of examples per role.
     needs:
         The example fields that each example must have.
+    whole:
+        Whether all rows become examples, and so are checked, even those that a limit does not choose.
 
     Raises DataError for a role without a split, for an empty split, and for anything that :class:`ExampleReader`
     rejects.
@@ -96,7 +102,7 @@ def load_examples(
     sets: dict[str, ExampleSet] = {}
     for plan in plan_splits(source, data, roles):
         reader = ExampleReader(task, data, needs)
-        sets.update(_shares(task, source, plan, roles, reader, by_name, seed))
+        sets.update(_shares(task, source, plan, roles, reader, by_name, seed, whole))
     return {role: sets[role] for role in roles}
 
 
@@ -108,6 +114,7 @@ def _shares(
     reader: ExampleReader,
     limits: Mapping[str, int | None],
     seed: int,
+    whole: bool,
 ) -> Iterator[tuple[str, ExampleSet]]:
     """Read one split and divide it between its role and the roles that are held out of it."""
     split, held = plan.split, plan.held
@@ -115,7 +122,8 @@ def _shares(
     divides = bool(held) and reader.group is None and not source.streamed
     repeated = RepeatedTexts(task.input_columns or ()) if divides else None
     rows = source.rows(split)
-    examples = reader.read(rows if repeated is None else repeated.watch(rows), keyed=bool(held))
+    wanted = None if held or whole or limits.get(plan.role) is None else kept[plan.role].takes
+    examples = reader.read(rows if repeated is None else repeated.watch(rows), keyed=bool(held), wanted=wanted)
     if not held:
         kept[plan.role].extend(examples)  # one by one: with a limit, the others are not kept in memory
     elif source.streamed:
@@ -145,7 +153,12 @@ def _shares(
         values = dict(reader.label_values)
         warning = "" if repeated is None else _on_both_sides(repeated)
         counts = (reader.rows, reader.skipped)
-        yield name, ExampleSet(name, split, chosen, *counts, made, digest, source.definition, values, warning)
+        yield (
+            name,
+            ExampleSet(
+                name, split, chosen, *counts, made, digest, source.definition, values, warning, unchecked=reader.passed
+            ),
+        )
 
 
 def _on_both_sides(repeated: RepeatedTexts) -> str:
@@ -198,6 +211,15 @@ class _Smallest:
         self._seed = seed
         self._salt = salt
         self._heap: list[tuple[int, int, Example]] = []  # the largest hash first; positions are unique
+
+    def takes(self, name: str) -> bool:
+        """Whether an example with this id would be kept now; one that would not is counted."""
+        if self.limit is None or len(self._heap) < self.limit:
+            return True
+        if -seeded_hash(self._seed, self._salt, name) > self._heap[0][0]:
+            return True
+        self.seen += 1
+        return False
 
     def add(self, example: Example) -> None:
         self.seen += 1

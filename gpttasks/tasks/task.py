@@ -101,7 +101,7 @@ class Task(Component):
         A row for prediction has no right answer: read it with ``row.get("label")`` and leave the field None. Raise
         :class:`UnusableRow` with ``row.problem(...)`` for a row that cannot be used: such rows are counted, and
         skipped if the recipe says so. Raise :class:`DataError` for a problem of all rows; a missing column raises it
-        without your help.
+        without your help. It may be called more than once for a row, and not at all for rows that a limit leaves out.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither example() nor examples()")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from ..errors import TooLong
 from ..example import Part, Prompt
 from ..requests import NOTHING_CUT, Cut
+from .surplus import SHORTEN
 from .tokenizer import Tokenizer
 
 
@@ -64,7 +65,7 @@ def _cut_passages(
     if (tokens := length(shortened)) > context:
         raise TooLong(
             f"the text has {tokens} tokens without its passages, but the context has room for {context}",
-            hint="shorten the text, mark a long part as {{ column | passage }}, or use a larger context",
+            hint=SHORTEN,
         )
     lost = {index: max(0, len(one) - 1 - kept) for index, one in ends.items()}
     at_start = sum(count for index, count in lost.items() if prompt[index].keep == "end")

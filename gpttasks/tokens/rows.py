@@ -16,6 +16,7 @@ from .kept_rows import COMPARED_BY_TEXT, KeptRows
 from .marked_text import Beginning, MarkedText, beginning, begins_with, one_start, refuse_media, text_of
 from .passage import place_passage, tokens_in_span
 from .prefix import common_length
+from .surplus import without_surplus
 from .tokenizer import Tokenizer
 
 
@@ -190,7 +191,7 @@ def _rows_compared(
     tokenizer: Tokenizer, prompt: Prompt, continuations: tuple[str, ...], special: Spans, context: int
 ) -> Mapping[str, TokenRow]:
     """The row of each continuation; all rows have the same prompt ids, up to the earliest of their boundaries."""
-    kept, cut = prompt, NOTHING_CUT
+    kept, cut = without_surplus(tokenizer, prompt, context)
     while True:
         rows = _joined(tokenizer, kept, continuations, special, cut, prompt)
         longest = max(rows, key=lambda continuation: len(rows[continuation].ids))
@@ -198,7 +199,11 @@ def _rows_compared(
             return rows
         # After the cut another row may be the longest, since tokens may cross the boundary.
         kept, more = _cut_for(tokenizer, kept, longest, special, context)
-        cut = Cut(cut.tokens + more.tokens, cut.shots + more.shots, cut.at_start + more.at_start)
+        cut = _both(cut, more)
+
+
+def _both(cut: Cut, more: Cut) -> Cut:
+    return Cut(cut.tokens + more.tokens, cut.shots + more.shots, cut.at_start + more.at_start)
 
 
 def _cut_for(
@@ -280,9 +285,11 @@ def _rows_of_readout(tokenizer: Tokenizer, request: Readout, context: int) -> li
 
 def _passage_row(tokenizer: Tokenizer, request: Readout, context: int) -> TokenRow:
     """The row of a prompt with one passage, which must fit; a token that crosses its border belongs to the passage."""
-    ids, inside, places = place_passage(tokenizer, request.prompt)
+    prompt, surplus = without_surplus(tokenizer, request.prompt, context)
+    ids, inside, places = place_passage(tokenizer, prompt)
     if len(ids) > context:
-        raise TooLong(f"the prompt has {len(ids)} tokens, but the context has room for {context}")
+        tokens = len(ids) + surplus.tokens
+        raise TooLong(f"the prompt has {tokens} tokens, but the context has room for {context}")
     row = TokenRow(
         ids,
         len(ids),
@@ -352,8 +359,9 @@ def _cut_text(tokenizer: Tokenizer, prompt: Prompt, context: int, keep_space: bo
     def length(shortened: Prompt) -> int:
         return len(_prompt_ids(tokenizer, beginning(tokenizer, shortened), keep_space))
 
+    prompt, surplus = without_surplus(tokenizer, prompt, context)
     prompt, cut = fit(tokenizer, prompt, context, length)
-    return beginning(tokenizer, prompt), cut
+    return beginning(tokenizer, prompt), _both(surplus, cut)
 
 
 def _prompt_ids(tokenizer: Tokenizer, prompt: Beginning, keep_space: bool = True) -> list[int]:
