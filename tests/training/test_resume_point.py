@@ -9,7 +9,9 @@ import torch
 from accelerate.state import AcceleratorState
 from test_trainer import StopAt, make, weights
 
+from gpttasks import remembered_digests
 from gpttasks.errors import FolderError, Interrupted
+from gpttasks.training import checkpoint
 from gpttasks.training.checkpoint import load_checkpoint, read_header, save_checkpoint, saved_buffers, trained_state
 from gpttasks.training.kept_states import KeptStates, buffers_unchanged
 from gpttasks.training.resume_point import find_resume_point, saved_step
@@ -132,6 +134,40 @@ def test_every_flipped_byte_is_noticed(tmp_path):
             read_header(file, "a")
     file.write_bytes(content)
     assert read_header(file, "a").step == 3
+
+
+def test_a_checkpoint_is_hashed_once_and_a_change_before_it_is_loaded_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(remembered_digests, "JUST_CHANGED", -1.0)
+    file, tensors, hashed = tmp_path / "last.safetensors", {"weight": torch.arange(600.0)}, []
+    real = checkpoint.state_digest
+    monkeypatch.setattr(checkpoint, "state_digest", lambda state: hashed.append(len(state)) or real(state))
+    save_checkpoint(file, tensors, None, {"step": 3}, identity="a")
+    hashed.clear()
+    assert saved_step(tmp_path) == 3
+    header = find_resume_point(tmp_path, "a").header
+    target = {"weight": torch.zeros(600)}
+    assert load_checkpoint(file, target, identity="a", header=header) == {"step": 3}
+    assert torch.equal(target["weight"], tensors["weight"])
+    assert hashed == [1]
+    flip(file)
+    target["weight"].zero_()
+    with pytest.raises(FolderError, match="was changed after it had been checked"):
+        load_checkpoint(file, target, identity="a", header=header)
+    assert not target["weight"].any()
+    with pytest.raises(FolderError, match="is damaged"):
+        read_header(file, "a")
+
+
+@pytest.mark.parametrize(
+    "change", [flip, lambda file: save_checkpoint(file, {"weight": torch.ones(6)}, None, {"step": 4})]
+)
+def test_a_change_of_a_file_that_was_just_written_is_noticed(tmp_path, change):
+    file = tmp_path / "last.safetensors"
+    save_checkpoint(file, {"weight": torch.arange(6.0)}, None, {"step": 3})
+    header = read_header(file, "")
+    change(file)
+    with pytest.raises(FolderError, match=r"cannot be read|was changed"):
+        load_checkpoint(file, {"weight": torch.zeros(6)}, header=header)
 
 
 def normalised():
