@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..adaptations.merge import merge_adapter
-from ..adaptations.saved_weights import check_saved_weights
+from ..adaptations.saved_weights import check_own_weights
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
 from ..component import with_origin
@@ -16,7 +16,6 @@ from ..files import atomic_folder
 from ..model.folder import dtype_name, load_causal_lm, quiet_transformers
 from ..model.same_model import TOLERANCE, largest_difference, release_weights, rows_to_compare, token_logprobs
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS
-from ..records.own_files import check_own_files
 from ..records.run import read_run
 from ..runtime import Precision
 from ..terminal import say
@@ -59,8 +58,7 @@ def export_run(
     if keeps is None:
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
     if merged is None:
-        check_own_files(folder, read_run(folder).record.files, (f"{keeps}/",))
-        check_saved_weights(folder / keeps)
+        check_own_weights(folder, keeps, read_run(folder).record.files, (keeps,))
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")

@@ -2,48 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import FolderError, Problem
 from ..hashing import file_digest
+from ..remembered_digests import file_status
 
 SHOWN_ONLY = ("report.html",)
 """Files from which nothing is computed: a change is not an error."""
 
 
-def check_own_files(folder: Path, digests: Mapping[str, str], within: tuple[str, ...] = ("",)) -> None:
-    """Raise FolderError with a problem for each file that is missing, or differs from its recorded SHA-256.
+@dataclass(frozen=True)
+class OwnFiles:
+    """Files of a run that are those that its record names, as they were when they were compared.
+
+    digests:
+        the SHA-256 of each file, in hex.
+    """
+
+    digests: Mapping[Path, str]
+    statuses: Mapping[Path, list[int]]
+
+    def check_unchanged(self) -> None:
+        """Raise FolderError for a file that was changed after it was compared, while it was being used."""
+        for file, before in self.statuses.items():
+            try:
+                unchanged = file_status(file) == before
+            except OSError:
+                unchanged = False
+            if not unchanged:
+                raise FolderError(f"{file} was changed while the run was being loaded", hint="load the run again")
+
+
+def check_own_files(
+    folder: Path,
+    digests: Mapping[str, str],
+    within: tuple[str, ...] = ("",),
+    digest_of: Callable[[Path], str] = file_digest,
+) -> OwnFiles:
+    """Compare files of a run with their recorded SHA-256.
+
+    Raises FolderError with a problem for each file that is missing or different, and for one that was not recorded.
 
     digests: the ``files`` of the run's record. within: the names of the files to check, or the beginnings of names,
-    which end with ``/``; by default all are.
+    which end with ``/``; by default all are. digest_of: reads a file and returns its SHA-256.
     """
-    problems = [
-        Problem(found, hint="restore it, or run the recipe again with --force")
-        for found in _damaged(folder, digests, within)
-    ]
-    if problems:
-        raise FolderError(problems)
-
-
-def _damaged(folder: Path, digests: Mapping[str, str], within: tuple[str, ...]) -> Iterator[str]:
+    found: dict[Path, str] = {}
+    statuses: dict[Path, list[int]] = {}
+    problems: list[str] = []
     for name, digest in sorted(digests.items()):
         if not name.startswith(within) or name in SHOWN_ONLY:
             continue
         file = folder / name
         try:
-            if file_digest(file) == digest:
-                continue
-            changed = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).isoformat(" ", "seconds")
+            statuses[file] = file_status(file)
+            found[file] = digest_of(file)
+            modified = file.stat().st_mtime
         except FileNotFoundError:
-            yield f"{file} is missing; the finished run had it"
+            problems.append(f"{file} is missing; the finished run had it")
         except OSError as error:
-            yield f"{file} cannot be read: {error.strerror}"
+            problems.append(f"{file} cannot be read: {error.strerror}")
         else:
-            yield f"{file} is not the file that the run wrote: it was changed at {changed}"
+            if found[file] != digest:
+                changed = datetime.fromtimestamp(modified, timezone.utc).isoformat(" ", "seconds")
+                problems.append(f"{file} is not the file that the run wrote: it was changed at {changed}")
     unknown = [name for name in _files_within(folder, within) if name not in digests]
-    yield from (f"{folder / name} is not a file that the run wrote" for name in unknown)
+    problems += [f"{folder / name} is not a file that the run wrote" for name in unknown]
+    if problems:
+        hint = "restore it, or run the recipe again with --force"
+        raise FolderError([Problem(problem, hint=hint) for problem in problems])
+    return OwnFiles(found, statuses)
 
 
 def _files_within(folder: Path, within: tuple[str, ...]) -> Iterator[str]:
