@@ -170,6 +170,32 @@ def test_a_change_of_a_file_that_was_just_written_is_noticed(tmp_path, change):
         load_checkpoint(file, {"weight": torch.zeros(6)}, header=header)
 
 
+def test_the_scaler_of_the_loss_goes_on_where_it_was(tiny_gpt2_folder, tmp_path):
+    """Accelerate makes a scaler for fp16 on a GPU only; here it is one of the CPU, whose first factors overflow."""
+
+    def scaled(path, stop=None):
+        stop_asked = StopAt(stop)
+        scaler = torch.amp.GradScaler("cpu", 2.0**127, growth_factor=2.0**12, backoff_factor=2.0**-6, growth_interval=2)
+        made = make(tiny_gpt2_folder, path, settings={"stop_asked": stop_asked}, scaler=scaler, steps=8)
+        stop_asked.made = made
+        return made, scaler
+
+    whole, scaler = scaled(tmp_path / "whole")
+    whole.trainer.fit(whole.items)
+    skipped = [event["gradient_norm"] is None for event in whole.events]
+    assert True in skipped[:3]
+    assert True in skipped[3:]
+    assert False in skipped
+    made, _ = scaled(tmp_path / "broken", 3)
+    with pytest.raises(Interrupted):
+        made.trainer.fit(made.items)
+    again, resumed = scaled(tmp_path / "broken")
+    again.trainer.fit(again.items)
+    assert resumed.state_dict() == scaler.state_dict()
+    expected = weights(whole)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(again).items())
+
+
 def normalised():
     torch.manual_seed(0)
     return torch.nn.ModuleDict({"net": torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))})
