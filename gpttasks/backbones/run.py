@@ -38,6 +38,10 @@ MODEL_KINDS = frozenset({"backbone", "adaptation"})
 """The kinds of components without which a run's model cannot be loaded."""
 
 
+ACCEPT = "add --accept-changed {kind} (for a run that is a recipe's backbone, its option accept_changed: [{kind}])"
+"""How a change is accepted."""
+
+
 class RunOptions(Options):
     """Which run."""
 
@@ -127,7 +131,7 @@ class RunBackbone(Backbone):
         self.changes = [change for change in changes if change.kind != "plugin" or change.now is not None]
         if record.files.get(RECIPE) != file_digest(folder / RECIPE):  # people correct a path in it
             self.unknown = [*self.unknown, f"{folder / RECIPE} is not the file that the run wrote"]
-        refuse_changes(self.changes, f"the run {folder} was made", "run the recipe again with --force")
+        refuse_changes(self.changes, f"the run {folder} was made", "run the recipe again with --force", ACCEPT)
         return own
 
     def changes_as_text(self) -> list[str]:
