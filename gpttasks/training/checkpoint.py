@@ -239,13 +239,7 @@ def load_checkpoint(
     _check_unchanged(file, checked)
     weights = {name.removeprefix(WEIGHT): value for name, value in saved.items() if name.startswith(WEIGHT)}
     moments = _moments(saved, file, tensors)
-    for name in sorted({*weights, *tensors}):
-        got, expected = (_form(some.get(name)) for some in (weights, tensors))
-        if got != expected:
-            raise FolderError(
-                f"the checkpoint {file} belongs to another model: {name} is {got}, expected {expected}",
-                hint=START_AGAIN,
-            )
+    _check_forms(weights, file, tensors)
     with torch.no_grad():
         for name, value in tensors.items():
             value.copy_(weights[name])
@@ -272,6 +266,16 @@ def _status(file: Path) -> tuple[int, ...] | None:
         return tuple(file_status(file))
     except OSError:
         return None
+
+
+def _check_forms(weights: Mapping[str, torch.Tensor], file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    for name in sorted({*weights, *tensors}):
+        got, expected = (_form(some.get(name)) for some in (weights, tensors))
+        if got != expected:
+            raise FolderError(
+                f"the checkpoint {file} belongs to another model: {name} is {got}, expected {expected}",
+                hint=START_AGAIN,
+            )
 
 
 def _moments(
