@@ -50,6 +50,19 @@ def flip(file):
     file.write_bytes(content)
 
 
+def half_zeros(file):
+    size = file.stat().st_size // 2
+    file.write_bytes(file.read_bytes()[:size] + bytes(size))
+
+
+def best_instead(file):
+    shutil.copy(file.with_name("best.safetensors"), file)
+
+
+def last_instead(file):
+    shutil.copy(file.with_name("last.safetensors"), file)
+
+
 def folder_instead(file):
     file.unlink()
     file.mkdir()
@@ -79,6 +92,7 @@ def whole(tiny_gpt2_folder, tmp_path_factory):
         ("last", cut, 4, 3, "cannot be read"),
         ("last", flip, 4, 3, "is damaged"),
         ("last", folder_instead, 4, 3, "cannot be read"),
+        ("last", best_instead, 4, 3, "of the kind 'best', expected 'state'"),
         ("last", remove, 4, 3, None),  # as after a kill between two renames
         ("best", flip, 2, 2, "is damaged"),  # the newest state has the best weights itself
         ("best", flip, 3, 3, "is damaged"),  # the state before has them
@@ -101,13 +115,21 @@ def test_the_result_is_that_of_the_undisturbed_training(
         assert torch.equal(value, weights(again)[tensor]), tensor
 
 
-@pytest.mark.parametrize("stop", [4, 5])
-def test_best_weights_that_are_lost_are_never_replaced_by_others(tiny_gpt2_folder, tmp_path, stop):
+@pytest.mark.parametrize(
+    ("damage", "stop", "said"),
+    [
+        (last_instead, 4, "of the kind 'state', expected 'best'"),
+        (last_instead, 5, "of the kind 'state', expected 'best'"),
+        (half_zeros, 4, "is damaged"),
+        (remove, 4, "cannot go on"),
+    ],
+)
+def test_best_weights_that_are_lost_are_never_replaced_by_others(tiny_gpt2_folder, tmp_path, damage, stop, said):
     checkpoints = interrupted(tiny_gpt2_folder, tmp_path, stop)
-    best = checkpoints / "best.safetensors"
-    shutil.copy(checkpoints / "last.safetensors", best)
-    with pytest.raises(FolderError, match=r"cannot go on .* of the kind 'state', expected 'best'.*step 2"):
+    damage(checkpoints / "best.safetensors")
+    with pytest.raises(FolderError, match=r"cannot go on .*needs the best weights, of step 2") as caught:
         trainer(tiny_gpt2_folder, tmp_path)
+    assert said in str(caught.value)
     assert (checkpoints / "last.safetensors").exists()
 
 
