@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -15,7 +14,6 @@ SHOWN_ONLY = ("report.html",)
 """Files from which nothing is computed: a change is not an error."""
 
 
-@dataclass(frozen=True)
 class OwnFiles:
     """Files of a run that are those that its record names, as they were when they were compared.
 
@@ -23,12 +21,20 @@ class OwnFiles:
         the SHA-256 of each file, in hex.
     """
 
-    digests: Mapping[Path, str]
-    statuses: Mapping[Path, list[int]]
+    def __init__(self, digest_of: Callable[[Path], str]) -> None:
+        self.digests: dict[Path, str] = {}
+        self._digest_of = digest_of
+        self._statuses: dict[Path, list[int]] = {}
+
+    def read(self, file: Path) -> str:
+        """The digest of a file, which is kept. Raises OSError."""
+        self._statuses[file] = file_status(file)
+        self.digests[file] = self._digest_of(file)
+        return self.digests[file]
 
     def check_unchanged(self) -> None:
         """Raise FolderError for a file that was changed after it was compared, while it was being used."""
-        for file, before in self.statuses.items():
+        for file, before in self._statuses.items():
             try:
                 unchanged = file_status(file) == before
             except OSError:
@@ -43,38 +49,40 @@ def check_own_files(
     within: tuple[str, ...] = ("",),
     digest_of: Callable[[Path], str] = file_digest,
 ) -> OwnFiles:
-    """Compare files of a run with their recorded SHA-256.
-
-    Raises FolderError with a problem for each file that is missing or different, and for one that was not recorded.
+    """Raise FolderError with a problem for each file that is missing, or differs from its recorded SHA-256.
 
     digests: the ``files`` of the run's record. within: the names of the files to check, or the beginnings of names,
     which end with ``/``; by default all are. digest_of: reads a file and returns its SHA-256.
     """
-    found: dict[Path, str] = {}
-    statuses: dict[Path, list[int]] = {}
-    problems: list[str] = []
+    own = OwnFiles(digest_of)
+    problems = [
+        Problem(found, hint="restore it, or run the recipe again with --force")
+        for found in _damaged(folder, digests, within, digest_of=own.read)
+    ]
+    if problems:
+        raise FolderError(problems)
+    return own
+
+
+def _damaged(
+    folder: Path, digests: Mapping[str, str], within: tuple[str, ...], *, digest_of: Callable[[Path], str] = file_digest
+) -> Iterator[str]:
     for name, digest in sorted(digests.items()):
         if not name.startswith(within) or name in SHOWN_ONLY:
             continue
         file = folder / name
         try:
-            statuses[file] = file_status(file)
-            found[file] = digest_of(file)
-            modified = file.stat().st_mtime
+            if digest_of(file) == digest:
+                continue
+            changed = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).isoformat(" ", "seconds")
         except FileNotFoundError:
-            problems.append(f"{file} is missing; the finished run had it")
+            yield f"{file} is missing; the finished run had it"
         except OSError as error:
-            problems.append(f"{file} cannot be read: {error.strerror}")
+            yield f"{file} cannot be read: {error.strerror}"
         else:
-            if found[file] != digest:
-                changed = datetime.fromtimestamp(modified, timezone.utc).isoformat(" ", "seconds")
-                problems.append(f"{file} is not the file that the run wrote: it was changed at {changed}")
+            yield f"{file} is not the file that the run wrote: it was changed at {changed}"
     unknown = [name for name in _files_within(folder, within) if name not in digests]
-    problems += [f"{folder / name} is not a file that the run wrote" for name in unknown]
-    if problems:
-        hint = "restore it, or run the recipe again with --force"
-        raise FolderError([Problem(problem, hint=hint) for problem in problems])
-    return OwnFiles(found, statuses)
+    yield from (f"{folder / name} is not a file that the run wrote" for name in unknown)
 
 
 def _files_within(folder: Path, within: tuple[str, ...]) -> Iterator[str]:
