@@ -192,6 +192,22 @@ def time_left() -> str:
     return table(("", "time", *(f"after {share.replace('%', ' %')}" for share in shares)), rows)
 
 
+def checkpoints() -> str:
+    """Seconds for a checkpoint as it is, and its ratio to one without the checksum, fsync or both."""
+    rows = []
+    for what, found in read("checkpoints").items():
+        seconds = found["seconds"]
+        medians = [f"{statistics.median(seconds[name]):.3f} s" for name in seconds]
+        ratios = (
+            statistics.median(whole / part for whole, part in zip(seconds["as it is"], seconds[name], strict=True))
+            for name in seconds
+            if name != "as it is"
+        )
+        rows.append((what, f"{found['bytes'] / 1e6:,.0f} MB", *medians, *(f"{ratio:.2f}" for ratio in ratios)))
+    left_out = ["no checksum", "no fsync", "neither"]
+    return table(["", "size", "as it is", *left_out, *(f"as it is / {name}" for name in left_out)], rows)
+
+
 def identity() -> str:
     """What it costs that a run knows what it depends on."""
     rows = [(what, f"{1000 * seconds:,.1f} ms") for what, seconds in read("identity").items()]
@@ -322,6 +338,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "versions": versions,
     "time left": time_left,
     "identity": identity,
+    "checkpoints": checkpoints,
     "load": load,
     "attack": attack,
     "damages": damages,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ def file_digest(file: Path) -> str:
     return digest.hexdigest()
 
 
-def files_digest(folder: Path) -> str:
-    """The SHA-256, in hex, of the names and contents of a folder's files.
+def files_digest(folder: Path, digest_of: Callable[[Path], str] = file_digest) -> str:
+    """The SHA-256, in hex, of the names and contents of a folder's files; ``digest_of`` returns that of a content.
 
     Markdown files, and what a killed process left unfinished, are excluded.
     """
@@ -41,7 +41,7 @@ def files_digest(folder: Path) -> str:
         if file.is_file() and file.suffix != ".md" and not is_unfinished(file.relative_to(folder))
     )
     # content_digest() represents bytes in the same form.
-    return content_digest([[file.relative_to(folder).as_posix(), {"sha256": file_digest(file)}] for file in files])
+    return content_digest([[file.relative_to(folder).as_posix(), {"sha256": digest_of(file)}] for file in files])
 
 
 CHUNK = 2**20

@@ -54,18 +54,17 @@ class _Remembered:
 
     def get(self, file: Path) -> str | None:
         entry = self._new.get(str(file.resolve())) or self._known.get(str(file.resolve()))
-        if not isinstance(entry, list) or entry[:-1] != _status(file):
+        if not isinstance(entry, list) or entry[:-1] != file_status(file):
             return None
         digest = entry[-1]
         return digest if isinstance(digest, str) and len(digest) == 64 else None
 
     def add(self, file: Path) -> str:
         """Hash a file, and remember the digest unless the file is small or changed a moment ago."""
-        before = _status(file)
+        before = file_status(file)
         digest = file_digest(file)
         status = file.stat()
-        settled = time.time() - max(status.st_mtime, status.st_ctime) > JUST_CHANGED
-        if status.st_size >= LARGE and settled and _status(file) == before:
+        if status.st_size >= LARGE and is_settled(file) and file_status(file) == before:
             self._new[str(file.resolve())] = [*before, digest]
         return digest
 
@@ -86,6 +85,13 @@ class _Remembered:
         return found if isinstance(found, dict) else {}
 
 
-def _status(file: Path) -> list[int | str]:
+def file_status(file: Path) -> list[int]:
+    """What changes when a file changes: size, times and inode. Raises OSError for a file that is not there."""
     status = file.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
+
+
+def is_settled(file: Path) -> bool:
+    """Whether another change of the file would change its :func:`file_status`: the last one is not too recent."""
+    status = file.stat()
+    return time.time() - max(status.st_mtime, status.st_ctime) > JUST_CHANGED

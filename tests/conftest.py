@@ -94,28 +94,9 @@ def shared() -> Path:
 @pytest.fixture
 def recipe(tmp_path: Path, tiny_gpt2_folder: Path) -> Path:
     """A recipe file with its data: 24 reviews to train, 12 to test."""
-    from small_runs import write_reviews
+    from small_runs import write_recipe
 
-    (tmp_path / "data").mkdir()
-    write_reviews(tmp_path / "data" / "train.csv", 24)
-    write_reviews(tmp_path / "data" / "test.csv", 12, start=100)
-    file = tmp_path / "tiny.yaml"
-    file.write_text(
-        f"""
-backbone: {tiny_gpt2_folder}
-task:
-  use: classification
-  data: {{path: data}}
-  prompt: "{{{{ text | passage }}}}\\nSentiment:"
-  labels: [negative, positive]
-head: choice
-adapt: {{use: lora, rank: 4, dropout: 0.1}}
-train: {{epochs: 2, learning_rate: 1.0e-2, tokens_per_step: 200}}
-score: {{metrics: [accuracy, {{use: f1, average: macro}}, log_loss], resamples: 50}}
-runtime: {{precision: fp32, device: cpu}}
-"""
-    )
-    return file
+    return write_recipe(tmp_path, tiny_gpt2_folder)
 
 
 def save_tiny(model_type: str, folder: Path) -> None:

@@ -23,6 +23,30 @@ def write_reviews(file: Path, rows: int, start: int = 0) -> None:
             writer.writerow([f"Number {number}: a {word} film with a {word} end.", label])
 
 
+def write_recipe(folder: Path, model: Path) -> Path:
+    """The recipe and the data of the fixture ``recipe``, in a folder."""
+    (folder / "data").mkdir()
+    write_reviews(folder / "data" / "train.csv", 24)
+    write_reviews(folder / "data" / "test.csv", 12, start=100)
+    file = folder / "tiny.yaml"
+    file.write_text(
+        f"""
+backbone: {model}
+task:
+  use: classification
+  data: {{path: data}}
+  prompt: "{{{{ text | passage }}}}\\nSentiment:"
+  labels: [negative, positive]
+head: choice
+adapt: {{use: lora, rank: 4, dropout: 0.1}}
+train: {{epochs: 2, learning_rate: 1.0e-2, tokens_per_step: 200}}
+score: {{metrics: [accuracy, {{use: f1, average: macro}}, log_loss], resamples: 50}}
+runtime: {{precision: fp32, device: cpu}}
+"""
+    )
+    return file
+
+
 def run(recipe: Path, folder: str, *overrides: str, **options: Any) -> Run:
     return gpttasks.run(recipe, *overrides, out=recipe.parent / folder, **options)
 

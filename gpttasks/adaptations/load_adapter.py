@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BackboneError, FolderError, one_line
-from .saved_weights import RESTORE, check_saved_weights, misfit, read_tensors
+from .saved_weights import RESTORE, check_finite, misfit, read_shapes, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -25,11 +25,12 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
     """
     from peft import PeftModel
 
-    check_saved_weights(folder)
+    weight_files(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FolderError(f"the adapter in {folder} has no {name}", hint=RESTORE)
-    tensors, _ = read_tensors(folder / WEIGHTS)
+    file = folder / WEIGHTS
+    shapes = read_shapes(file)
     try:
         adapted: PeftModel = PeftModel.from_pretrained(model, folder)
     except (RuntimeError, ValueError, TypeError, KeyError, OSError, AttributeError) as error:
@@ -38,11 +39,13 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
             hint="use the backbone on which the adapter was trained",
         ) from error
     needed, allowed = _expected(adapted, embeddings=False), _expected(adapted, embeddings=True)
-    if problem := misfit(tensors, allowed, frozenset(allowed.keys() - needed.keys())):
+    if problem := misfit(shapes, allowed, frozenset(allowed.keys() - needed.keys())):
         raise BackboneError(
-            f"the adapter in {folder / WEIGHTS} does not fit the backbone: {problem}",
+            f"the adapter in {file} does not fit the backbone: {problem}",
             hint="use the backbone and the options with which the adapter was trained",
         )
+    # As PEFT has read them, so that the file is read once.
+    check_finite(file, {name: allowed[name] for name in shapes})
     return adapted
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ..adaptations.saved_weights import RESTORE, check_saved_weights
+from ..adaptations.saved_weights import RESTORE, check_own_weights
 from ..component import Options, RecipePath, origin_of
 from ..errors import BackboneError, FolderError
 from ..hashing import content_digest, file_digest, files_digest
@@ -17,7 +17,7 @@ from ..plugins.faults import create
 from ..plugins.recorded import recorded_plugins_named
 from ..records.dependencies import KINDS, Change, Kind, compare, refuse_changes
 from ..records.folder import ADAPTER, HEAD, HEAD_TUNED, HEAD_WEIGHTS, MODEL, RECIPE
-from ..records.own_files import check_own_files
+from ..records.own_files import OwnFiles
 from ..records.run import RECORD, read_run
 from ..requests import REQUEST_CLASSES
 from .base import Backbone, LoadSettings
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 MODEL_KINDS = frozenset({"backbone", "adaptation"})
 """The kinds of components without which a run's model cannot be loaded."""
+
+
+ACCEPT = "add --accept-changed {kind} (for a run that is a recipe's backbone, its option accept_changed: [{kind}])"
+"""How a change is accepted."""
 
 
 class RunOptions(Options):
@@ -82,10 +86,7 @@ class RunBackbone(Backbone):
         plugins = load_plugins() if settings.plugins is None else settings.plugins
         self.open(plugins)
         inner = self._loaded
-        self._compare(plugins)
-        keeps: str | None = getattr(plugins.get("adaptation", self.recipe.adapt.name), "keeps", None)
-        if keeps is not None:
-            check_saved_weights(folder / keeps)
+        own = self._own = self._compare(plugins)
         texts_read = False
 
         def texts() -> Iterator[str]:
@@ -106,19 +107,21 @@ class RunBackbone(Backbone):
             if self.has_adapter:
                 adaptation.load(inner.lm, folder / ADAPTER)
                 inner.lm.adapter_source = self.options.path
+        own.check_unchanged()
         self.tokenizer, self.context = inner.tokenizer, inner.context
         self.answers, self.trainable, self.takes_media = inner.answers, inner.trainable, inner.takes_media
 
-    def _compare(self, plugins: Plugins) -> None:
+    def _compare(self, plugins: Plugins) -> OwnFiles:
         """Raise FolderError if the run's files, or what the run depends on, are not what it recorded."""
         folder, inner = Path(self.options.path), self._loaded
         run = read_run(folder)
         record, edited = run.record, [] if run.edited is None else [run.edited]
-        check_own_files(folder, record.files, tuple(f"{name}/" for name in (ADAPTER, MODEL, HEAD)))
+        keeps: str | None = getattr(plugins.get("adaptation", self.recipe.adapt.name), "keeps", None)
+        own = check_own_weights(folder, keeps, record.files, (ADAPTER, MODEL, HEAD))
         if record.dependencies is None:
             unknown = f"not compared: an earlier version made {folder} and did not record what it depends on"
             self.unknown = [*edited, unknown]
-            return
+            return own
         inner.pinned = record.dependencies.commit
         whole = (folder / MODEL).is_dir()  # then nothing depends on the base model any more
         kinds: tuple[Kind, ...] = ("encoder", "plugin", "versions")
@@ -130,7 +133,8 @@ class RunBackbone(Backbone):
         self.changes = [change for change in changes if change.kind != "plugin" or change.now is not None]
         if record.files.get(RECIPE) != file_digest(folder / RECIPE):  # people correct a path in it
             self.unknown = [*self.unknown, f"{folder / RECIPE} is not the file that the run wrote"]
-        refuse_changes(self.changes, f"the run {folder} was made", "run the recipe again with --force")
+        refuse_changes(self.changes, f"the run {folder} was made", "run the recipe again with --force", ACCEPT)
+        return own
 
     def changes_as_text(self) -> list[str]:
         """What differs from what the run was made with, and was let through; known after ``load``."""
@@ -189,10 +193,15 @@ class RunBackbone(Backbone):
     def digests(self) -> dict[str, str]:
         """The digests of the run's own backbone, and of the files of the run's adapter and head."""
         folder, digests = Path(self.options.path), dict(self._digests)
-        for name, subfolder in (("adapter", ADAPTER), ("trained_head", HEAD)):
+
+        def as_loaded(file: Path) -> str:
+            return self._own.digests.get(file) or file_digest(file)
+
+        # The adapter is in memory, the head is read later.
+        for name, subfolder, digest_of in (("adapter", ADAPTER, as_loaded), ("trained_head", HEAD, file_digest)):
             if (folder / subfolder).is_dir():
                 # If the run's own backbone is a run, its adapter and head go into the digest too.
-                digests[name] = content_digest([digests.get(name), files_digest(folder / subfolder)])
+                digests[name] = content_digest([digests.get(name), files_digest(folder / subfolder, digest_of)])
         return digests
 
     def trained_file(self, name: str) -> Path:

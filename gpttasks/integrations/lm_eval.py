@@ -5,14 +5,16 @@
 
 Versions of the harness after 0.4.13 find the model through an entry point: ``lm-eval run --model gpttasks`` is enough.
 The command line is the harness's own. With ``--model gpttasks``, ``--model_args`` accepts ``path`` (a Hub id, a folder,
-``nano``, or a run of gpttasks), ``context``, ``precision``, ``device``, ``tokens_per_batch``, ``sharing`` and
-``trust_code`` (run Python code that a run folder brings or names).
+``nano``, or a run of gpttasks), ``context``, ``precision``, ``device``, ``tokens_per_batch``, ``sharing``,
+``trust_code`` (run Python code that a run folder brings or names) and ``accept_changed`` (what may differ from what a
+run was made with: the names of ``--accept-changed``, joined by ``+``, such as ``accept_changed=base+tokenizer``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,8 +26,9 @@ from pydantic import ValidationError
 from gpttasks_lm_eval.requests import generate_request, left_cuts, likelihood_request, longest_text
 
 from ..backbones.base import Backbone, LoadSettings
+from ..backbones.run import ACCEPT, RunBackbone
 from ..component import Options, with_origin
-from ..errors import UserError
+from ..errors import FolderError, UserError
 from ..example import Part, Prompt, as_prompt
 from ..hashing import seeded_hash
 from ..model.causal_lm import CausalLM
@@ -33,6 +36,7 @@ from ..parallel.launch import launched
 from ..pipeline.session import Session
 from ..progress import Progress
 from ..recipe.schema import RuntimeOptions, Use
+from ..records.dependencies import KINDS
 from ..records.run import RECORD
 from ..requests import Generate, GenerateReply, LogLikelihoodReply, Reply, Request, Rolling, RollingReply
 from ..terminal import say
@@ -57,6 +61,7 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         max_batch_size: int | None = None,
         seed: int = 1,
         trust_code: bool = False,
+        accept_changed: str | Sequence[str] = (),
         **unknown: Any,
     ) -> None:
         # batch_size and max_batch_size are ignored: they count rows, but batches here are made by tokens.
@@ -68,7 +73,12 @@ class GpttasksLM(LM):  # type: ignore[misc]  # the harness has no types
         self._open = ExitStack()  # kept open until the harness ends
         session = self._open.enter_context(Session())
         settings = LoadSettings(*session.set_up(runtime), plugins=session.plugins)
-        model = self._open.enter_context(session.models.borrow(_backbone(session, path, context, trust_code), settings))
+        chosen = _backbone(session, path, context, trust_code, _kinds(accept_changed))
+        with _hints_for_model_args():
+            model = self._open.enter_context(session.models.borrow(chosen, settings))
+        if isinstance(model.backbone, RunBackbone):
+            for text in (*model.backbone.changes_as_text(), *model.backbone.unknown):
+                say(f"warning: {text}")
         if model.backbone.lm is None:
             raise UserError(
                 f"--model_args: path: the backbone {model.backbone.name!r} is not a model in memory",
@@ -174,13 +184,23 @@ def _check_start(path: str, unknown: Mapping[str, Any]) -> None:
         )
 
 
-def _backbone(session: Session, path: str, context: int | None, trust_code: bool) -> Backbone:
-    """The backbone for ``path``, as in a recipe: a registered name, a run, a Hub id or a folder; not loaded yet."""
+def _backbone(
+    session: Session, path: str, context: int | None, trust_code: bool, accepted: Sequence[str] = ()
+) -> Backbone:
+    """The backbone for ``path``, as in a recipe: a registered name, a run, a Hub id or a folder; not loaded yet.
+
+    ``accepted``: the kinds of what may differ from what a run was made with. Raises UserError for values that do not
+    fit.
+    """
     options: dict[str, Any] = {}
     name = path
     if path not in session.plugins.names("backbone"):
         name = "run" if Path(path, RECORD).is_file() else "hf"
         options["path"] = path
+    if accepted and name != "run":
+        raise UserError(f"--model_args: accept_changed is for runs, and {path} is not the folder of a run")
+    if accepted:
+        options["accept_changed"] = accepted
     if context is not None:
         options["context"] = context
     with _model_args_checked():
@@ -188,6 +208,28 @@ def _backbone(session: Session, path: str, context: int | None, trust_code: bool
         use = Use(name=name, options=with_origin(checked, CodeOrigin(trusted=trust_code)))
     backbone: Backbone = session.create("backbone", use)
     return backbone
+
+
+def _kinds(accept_changed: str | Sequence[str]) -> list[str]:
+    """Names joined by ``+``, since a comma divides the arguments of the harness, or a list of names."""
+    names = accept_changed.replace(",", "+").split("+") if isinstance(accept_changed, str) else accept_changed
+    return [name.strip() for name in names if name.strip()]
+
+
+@contextmanager
+def _hints_for_model_args() -> Iterator[None]:
+    """Say in hints how the harness passes what on gpttasks' own command line is ``--accept-changed``."""
+    try:
+        yield
+    except FolderError as error:
+        own = {ACCEPT.format(kind=kind): f"add accept_changed={kind} to --model_args" for kind in KINDS}
+        raise FolderError([replace(one, hint=_replaced(one.hint, own)) for one in error.problems]) from error
+
+
+def _replaced(text: str | None, replacements: Mapping[str, str]) -> str | None:
+    for old, new in replacements.items():
+        text = text and text.replace(old, new)
+    return text
 
 
 @contextmanager

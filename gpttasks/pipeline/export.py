@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..adaptations.merge import merge_adapter
-from ..adaptations.saved_weights import check_saved_weights
+from ..adaptations.saved_weights import check_own_weights
 from ..backbones.base import LoadSettings
 from ..backbones.run import RunBackbone, RunOptions, finished_recipe
 from ..component import with_origin
@@ -16,7 +16,6 @@ from ..files import atomic_folder
 from ..model.folder import dtype_name, load_causal_lm, quiet_transformers
 from ..model.same_model import TOLERANCE, largest_difference, release_weights, rows_to_compare, token_logprobs
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS
-from ..records.own_files import check_own_files
 from ..records.run import read_run
 from ..runtime import Precision
 from ..terminal import say
@@ -59,12 +58,16 @@ def export_run(
     if keeps is None:
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
     if merged is None:
-        check_own_files(folder, read_run(folder).record.files, (f"{keeps}/",))
-        check_saved_weights(folder / keeps)
+        check_own_weights(folder, keeps, read_run(folder).record.files, (keeps,))
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")
-    options = RunOptions(path=str(folder), accept_changed=tuple(accepted))
+    _write_merged(RunOptions(path=str(folder), accept_changed=tuple(accepted)), merged, plugins, precision, trust_code)
+    return merged
+
+
+def _write_merged(options: RunOptions, merged: Path, plugins: Plugins, precision: Precision, trust_code: bool) -> None:
+    """Merge the adapter of a run and write the whole model, both compared with what the run computes."""
     backbone = RunBackbone(with_origin(options, CodeOrigin(trusted=trust_code)))
     settings = LoadSettings(keep_master=True, plugins=plugins)
     with Session(plugins) as session, session.models.borrow(backbone, settings) as model:
@@ -73,7 +76,9 @@ def export_run(
         for text in (*backbone.changes_as_text(), *backbone.unknown):
             say(f"warning: {text}")
         model.altered = True
-        rows = rows_to_compare(lm.tokenizer, (one.input for one in read_run(folder).samples()[:32]), lm.context)
+        rows = rows_to_compare(
+            lm.tokenizer, (one.input for one in read_run(Path(options.path)).samples()[:32]), lm.context
+        )
         before = token_logprobs(lm.model, rows)
         merge_adapter(lm)
         _check(before, token_logprobs(lm.model, rows), "fp32", "merged into the weights, the adapter")
@@ -86,7 +91,6 @@ def export_run(
                 _check(before, token_logprobs(again, rows), precision, "loaded from disk, the merged model")
         except Exception as error:  # safetensors and tokenizers have errors of their own for a full disk
             raise full_disk(error) or error from error
-    return merged
 
 
 def _check(before: Iterable[torch.Tensor], after: Iterable[torch.Tensor], precision: Precision, what: str) -> None:

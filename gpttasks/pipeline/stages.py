@@ -61,13 +61,7 @@ def run_stages(
             return _reused(found, dependencies(None if before is None else before.commit), accepted)
         run = ActiveRun(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path), accepted=accepted)
         if found is not None:
-            run.seconds_before = found.record.time
-            if not nothing_done(opened.path):
-                for name in ("id", "began_with", "dependencies", "changes", "failed_plugin"):
-                    setattr(run.record, name, getattr(found.record, name))
-            run.resumed_from = saved_step(opened / CHECKPOINTS)
-            if found.edited is not None:
-                run.warn(found.edited)
+            _go_on_from(found, run)
         with failures_recorded(run):
             run.save("running")  # first, so that the folder is a run folder from its first file on
             opened.write_text(RECIPE, dump_recipe(recipe))
@@ -76,6 +70,17 @@ def run_stages(
         if run.call_hook("gpttasks_run_finished", scores=run.record.as_json()["scores"]):
             opened.write_record(run.record)
         return read_run(opened.path)
+
+
+def _go_on_from(found: Run, run: ActiveRun) -> None:
+    """Keep of an unfinished run what it is and what it depended on, unless it had done nothing yet."""
+    run.seconds_before = found.record.time
+    if not nothing_done(run.folder.path):
+        for name in ("id", "began_with", "dependencies", "changes", "failed_plugin"):
+            setattr(run.record, name, getattr(found.record, name))
+    run.resumed_from = saved_step(run.folder / CHECKPOINTS)
+    if found.edited is not None:
+        run.warn(found.edited)
 
 
 def _reused(found: Run, now: Dependencies, accepted: Collection[Kind]) -> Run:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -210,26 +211,7 @@ def _settings(
 ) -> TrainerSettings:
     recipe = prepared.recipe
     validation = recipe.train.validate_ if recipe.train else None
-
     time_left = TimeLeft()
-
-    def log(event: dict[str, Any]) -> None:
-        run.folder.log(event)
-        if event["event"] == "step":
-            if (announced := time_left.after_step(event["step"], event["done"])) is not None:
-                run.say(announced)
-            values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
-            run.call_hook("gpttasks_logged", step=event["step"], values=values)
-        elif event["event"] == "validation":
-            run.call_hook("gpttasks_validated", step=event["step"], scores=event["scores"])
-            run.say(f"step {event['step']}: " + ", ".join(_score_text(*score) for score in event["scores"].items()))
-            values = {name: value for name, value in event["scores"].items() if value is not None}
-        else:
-            return
-        accelerator.log(
-            {("train/" if event["event"] == "step" else "validation/") + name: value for name, value in values.items()},
-            step=event["step"],
-        )
 
     def validate() -> dict[str, float]:
         with time_left.paused():
@@ -243,7 +225,7 @@ def _settings(
     return TrainerSettings(
         seed=recipe.seed,
         checkpoints=run.folder / CHECKPOINTS,
-        log=log,
+        log=partial(_log, run, accelerator, time_left),
         stop_asked=stop_requested.is_set,
         validate=validate if validation else None,
         best_is_higher=prepared.metrics[best].higher_is_better if best else True,
@@ -252,6 +234,26 @@ def _settings(
         resumed=resumed,
         identity=run_identity(run.record.digest, run.record.id, run.record.began_with),
         warn=run.warn,
+    )
+
+
+def _log(run: ActiveRun, accelerator: Accelerator, time_left: TimeLeft, event: dict[str, Any]) -> None:
+    """Write an event of the training to the log, and pass it on to hooks and trackers."""
+    run.folder.log(event)
+    if event["event"] == "step":
+        if (announced := time_left.after_step(event["step"], event["done"])) is not None:
+            run.say(announced)
+        values = {name: value for name, value in event.items() if isinstance(value, (int, float))}
+        run.call_hook("gpttasks_logged", step=event["step"], values=values)
+    elif event["event"] == "validation":
+        run.call_hook("gpttasks_validated", step=event["step"], scores=event["scores"])
+        run.say(f"step {event['step']}: " + ", ".join(_score_text(*score) for score in event["scores"].items()))
+        values = {name: value for name, value in event["scores"].items() if value is not None}
+    else:
+        return
+    accelerator.log(
+        {("train/" if event["event"] == "step" else "validation/") + name: value for name, value in values.items()},
+        step=event["step"],
     )
 
 

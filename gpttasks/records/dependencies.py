@@ -138,13 +138,16 @@ def compare(
     return Comparison(changes, [f"{kind}: {missing[kind]}" for kind in kinds if kind in missing])
 
 
-def refuse_changes(changes: Iterable[Change], event: str, advice: str) -> None:
+def refuse_changes(
+    changes: Iterable[Change], event: str, advice: str, accept: str = "add --accept-changed {kind}"
+) -> None:
     """Raise FolderError with a problem for each change that is not allowed.
 
-    event: when everything was as recorded, such as ``the run runs/a was interrupted``; advice: another way out.
+    event: when everything was as recorded, such as ``the run runs/a was interrupted``; advice: another way out; accept:
+    how to accept a change of a kind.
     """
     problems = [
-        Problem(change.since(event), hint=f"restore it, {advice}, or add --accept-changed {change.kind}")
+        Problem(change.since(event), hint=f"restore it, {advice}, or {accept.format(kind=change.kind)}")
         for change in changes
         if change.allowed is None
     ]

@@ -3,42 +3,84 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
 from ..errors import FolderError, Problem
 from ..hashing import file_digest
+from ..remembered_digests import file_status
 
 SHOWN_ONLY = ("report.html",)
 """Files from which nothing is computed: a change is not an error."""
 
 
-def check_own_files(folder: Path, digests: Mapping[str, str], within: tuple[str, ...] = ("",)) -> None:
+class OwnFiles:
+    """Files of a run that are those that its record names, as they were when they were compared.
+
+    digests:
+        the SHA-256 of each file, in hex.
+    """
+
+    def __init__(self, digest_of: Callable[[Path], str]) -> None:
+        self.digests: dict[Path, str] = {}
+        self._digest_of = digest_of
+        self._statuses: dict[Path, list[int]] = {}
+
+    def read(self, file: Path) -> str:
+        """The digest of a file, which is kept. Raises OSError."""
+        self._statuses[file] = file_status(file)
+        self.digests[file] = self._digest_of(file)
+        return self.digests[file]
+
+    def check_unchanged(self) -> None:
+        """Raise FolderError for a file that was changed after it was compared, while it was being used."""
+        for file, before in self._statuses.items():
+            try:
+                unchanged = file_status(file) == before
+            except OSError:
+                unchanged = False
+            if not unchanged:
+                raise FolderError(f"{file} was changed while the run was being loaded", hint="load the run again")
+
+
+def check_own_files(
+    folder: Path,
+    digests: Mapping[str, str],
+    within: tuple[str, ...] = ("",),
+    digest_of: Callable[[Path], str] = file_digest,
+) -> OwnFiles:
     """Raise FolderError with a problem for each file that is missing, or differs from its recorded SHA-256.
 
     digests: the ``files`` of the run's record. within: the names of the files to check, or the beginnings of names,
-    which end with ``/``; by default all are.
+    which end with ``/``; by default all are. digest_of: reads a file and returns its SHA-256.
     """
+    own = OwnFiles(digest_of)
     problems = [
         Problem(found, hint="restore it, or run the recipe again with --force")
-        for found in _damaged(folder, digests, within)
+        for found in _damaged(folder, digests, within, digest_of=own.read)
     ]
     if problems:
         raise FolderError(problems)
+    return own
 
 
 def changed_report(folder: Path, digests: Mapping[str, str]) -> str | None:
     """What to say about a report that is not the one that the run wrote; None if it is, or the run wrote none."""
     for name in SHOWN_ONLY:
         if name in digests:
-            for found in _damaged(folder, {name: digests[name]}, (name,), ()):
+            for found in _damaged(folder, {name: digests[name]}, (name,), ignored=()):
                 return found
     return None
 
 
 def _damaged(
-    folder: Path, digests: Mapping[str, str], within: tuple[str, ...], ignored: tuple[str, ...] = SHOWN_ONLY
+    folder: Path,
+    digests: Mapping[str, str],
+    within: tuple[str, ...],
+    *,
+    ignored: tuple[str, ...] = SHOWN_ONLY,
+    digest_of: Callable[[Path], str] = file_digest,
 ) -> Iterator[str]:
     for name, digest in sorted(digests.items()):
         if not name.startswith(within) or name in ignored:
@@ -51,7 +93,7 @@ def _damaged(
             if not stat.S_ISREG(file.lstat().st_mode):  # a pipe would never end, a link leads elsewhere
                 yield f"{file} is not a regular file; the finished run had one"
                 continue
-            if file_digest(file) == digest:
+            if digest_of(file) == digest:
                 continue
             changed = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).isoformat(" ", "seconds")
         except FileNotFoundError:

@@ -124,22 +124,8 @@ def _shares(
     rows = source.rows(split)
     wanted = None if held or whole or limits.get(plan.role) is None else kept[plan.role].takes
     examples = reader.read(rows if repeated is None else repeated.watch(rows), keyed=bool(held), wanted=wanted)
-    if not held:
-        kept[plan.role].extend(examples)  # one by one: with a limit, the others are not kept in memory
-    elif source.streamed:
-        divider = StreamDivider(plan.role, held, seed)
-        for example in examples:
-            kept[divider.role_of(example)].add(example)
-    else:
-        rest = list(examples)
-        if any(example.group is not None for example in rest):  # the task's own groups stay whole
-            repeated = None
-        left = 1.0
-        for role, fraction in held.items() if rest else ():
-            rest, taken = hold_out(rest, fraction / left, seed=seed, salt=role)
-            left -= fraction
-            kept[role].extend(taken)
-        kept[plan.role].extend(rest)
+    if _divide(examples, plan, kept, seed, streamed=source.streamed):
+        repeated = None
     if not any(share.seen for share in kept.values()):
         raise reader.nothing_left(split, source.name)
     for name, share in kept.items():
@@ -159,6 +145,29 @@ def _shares(
                 name, split, chosen, *counts, made, digest, source.definition, values, warning, unchecked=reader.passed
             ),
         )
+
+
+def _divide(
+    examples: Iterable[Example], plan: SplitPlan, kept: Mapping[str, _Smallest], seed: int, *, streamed: bool
+) -> bool:
+    """Divide the examples of a split among its roles; returns whether the task's own groups were kept whole."""
+    if not plan.held:
+        kept[plan.role].extend(examples)  # one by one: with a limit, the others are not kept in memory
+        return False
+    if streamed:
+        divider = StreamDivider(plan.role, plan.held, seed)
+        for example in examples:
+            kept[divider.role_of(example)].add(example)
+        return False
+    rest = list(examples)
+    grouped = any(example.group is not None for example in rest)
+    left = 1.0
+    for role, fraction in plan.held.items() if rest else ():
+        rest, taken = hold_out(rest, fraction / left, seed=seed, salt=role)
+        left -= fraction
+        kept[role].extend(taken)
+    kept[plan.role].extend(rest)
+    return grouped
 
 
 def _on_both_sides(repeated: RepeatedTexts) -> str:

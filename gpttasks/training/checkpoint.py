@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from ..errors import FolderError, one_line
 from ..files import atomic_file, flush
 from ..hashing import text_digest
 from ..model.loaded import state_digest
+from ..remembered_digests import file_status, is_settled
 
 if TYPE_CHECKING:
     import torch
@@ -49,12 +51,16 @@ class Header:
         ``state`` for a state from which training goes on, ``best`` for weights alone.
     checksum:
         the SHA-256 of all this and of the tensors; it names the checkpoint.
+    status:
+        the file's size, times and inode when it was checked; None if it had changed so recently that another change
+        might not show.
     """
 
     identity: str
     kind: Kind
     state: dict[str, Any]
     checksum: str
+    status: tuple[int, ...] | None = None
 
     @property
     def step(self) -> int:
@@ -138,26 +144,14 @@ def _checksum(header: str, tensors: Mapping[str, torch.Tensor]) -> str:
 def read_header(file: Path, identity: str | None, kind: Kind = "state") -> Header:
     """Read and check the whole file, and return its header; the identity None accepts that of any run.
 
+    A file that was checked before in this process, and whose size, times and inode are the same, is not read again.
+
     Raises FolderError if the file is damaged, or belongs to another run or is of another kind.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            if "checkpoint" not in metadata or "sha256" not in metadata:
-                raise FolderError(f"{file} is not a checkpoint of this version of gpttasks", hint=START_AGAIN)
-            checksum = _checksum(metadata["checkpoint"], _OpenedTensors(opened))
-        if checksum != metadata["sha256"]:
-            raise FolderError(
-                f"{file} is damaged: its content has the checksum {checksum[:12]}, expected {metadata['sha256'][:12]}",
-                hint=START_AGAIN,
-            )
-        # From here on the text is known to be what was written.
-        document = json.loads(metadata["checkpoint"])
-        header = Header(document["identity"], document["kind"], dict(document["state"]), checksum)
-        if document["schema"] != SCHEMA or header.step < 0:
-            raise ValueError(f"got a checkpoint of the kind {document['schema']!r}, expected {SCHEMA!r}")
+        header = _checked(file, tuple(file_status(file))) if is_settled(file) else _check(file)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FolderError(f"the checkpoint {file} cannot be read: {one_line(error)}", hint=START_AGAIN) from error
     if identity is not None and header.identity != identity:
@@ -168,6 +162,35 @@ def read_header(file: Path, identity: str | None, kind: Kind = "state") -> Heade
         )
     if header.kind != kind:
         raise FolderError(f"{file} holds a checkpoint of the kind {header.kind!r}, expected {kind!r}", hint=START_AGAIN)
+    return header
+
+
+@lru_cache(maxsize=4)
+def _checked(file: Path, status: tuple[int, ...]) -> Header:
+    header = _check(file)
+    # A file that changed while it was read is checked again when it is loaded.
+    return replace(header, status=status if _status(file) == status else None)
+
+
+def _check(file: Path) -> Header:
+    """The header of a file whose content has the checksum in it. Raises FolderError for another checksum."""
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata() or {}
+        if "checkpoint" not in metadata or "sha256" not in metadata:
+            raise FolderError(f"{file} is not a checkpoint of this version of gpttasks", hint=START_AGAIN)
+        checksum = _checksum(metadata["checkpoint"], _OpenedTensors(opened))
+    if checksum != metadata["sha256"]:
+        raise FolderError(
+            f"{file} is damaged: its content has the checksum {checksum[:12]}, expected {metadata['sha256'][:12]}",
+            hint=START_AGAIN,
+        )
+    # From here on the text is known to be what was written.
+    document = json.loads(metadata["checkpoint"])
+    header = Header(document["identity"], document["kind"], dict(document["state"]), checksum)
+    if document["schema"] != SCHEMA or header.step < 0:
+        raise ValueError(f"got a checkpoint of the kind {document['schema']!r}, expected {SCHEMA!r}")
     return header
 
 
@@ -200,18 +223,52 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Restore parameters, buffers and moments, and return the state.
 
-    ``header``: what :func:`read_header` returned for the file, which is not checked again then.
+    ``header``: what :func:`read_header` returned for the file, which is not checked again if it is still the same.
 
-    Raises FolderError, before anything is changed, if the file is damaged, foreign or does not fit.
+    Raises FolderError, before anything is changed, if the file is damaged, foreign or does not fit, or has changed
+    since it was checked; and afterwards if it changed while it was loaded.
     """
     import torch
     from safetensors import safe_open
 
-    header = header or read_header(file, identity, kind)
+    checked = header if header is not None and header.status is not None else read_header(file, identity, kind)
+    if header is not None and checked.checksum != header.checksum:
+        raise _changed(file)
     with safe_open(file, framework="pt") as opened:
         saved = dict(_OpenedTensors(opened))
+    _check_unchanged(file, checked)
     weights = {name.removeprefix(WEIGHT): value for name, value in saved.items() if name.startswith(WEIGHT)}
     moments = _moments(saved, file, tensors)
+    _check_forms(weights, file, tensors)
+    with torch.no_grad():
+        for name, value in tensors.items():
+            value.copy_(weights[name])
+    if optimizer is not None:
+        for (kind_of_moment, name), moment in moments.items():
+            value = tensors[name]
+            # A copy: a tensor from the file would change with it.
+            optimizer.state[value][kind_of_moment] = moment.to(value.device if moment.dim() else "cpu", copy=True)
+    _check_unchanged(file, checked)
+    return dict(checked.state)
+
+
+def _check_unchanged(file: Path, header: Header) -> None:
+    if header.status is not None and _status(file) != header.status:
+        raise _changed(file)
+
+
+def _changed(file: Path) -> FolderError:
+    return FolderError(f"{file} was changed after it had been checked", hint="run the same command again")
+
+
+def _status(file: Path) -> tuple[int, ...] | None:
+    try:
+        return tuple(file_status(file))
+    except OSError:
+        return None
+
+
+def _check_forms(weights: Mapping[str, torch.Tensor], file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     for name in sorted({*weights, *tensors}):
         got, expected = (_form(some.get(name)) for some in (weights, tensors))
         if got != expected:
@@ -219,14 +276,6 @@ def load_checkpoint(
                 f"the checkpoint {file} belongs to another model: {name} is {got}, expected {expected}",
                 hint=START_AGAIN,
             )
-    with torch.no_grad():
-        for name, value in tensors.items():
-            value.copy_(weights[name])
-    if optimizer is not None:
-        for (kind_of_moment, name), moment in moments.items():
-            value = tensors[name]
-            optimizer.state[value][kind_of_moment] = moment.to(value.device if moment.dim() else "cpu")
-    return header.state
 
 
 def _moments(

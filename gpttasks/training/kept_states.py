@@ -62,7 +62,7 @@ class KeptStates:
             load_checkpoint(point.best, self.tensors, identity=self.identity)
             _remove_folder(self.folder / BEST)
             self._save_best(state.best_step)
-        load_checkpoint(point.file, self.tensors, self._optimizer, header=point.header)
+        load_checkpoint(point.file, self.tensors, self._optimizer, identity=self.identity, header=point.header)
         point.discard_newer()
         self._saved_step = state.step if point.file.name == LAST else None
         return state
@@ -78,7 +78,7 @@ class KeptStates:
                 f"{best} has the weights of step {header.step}, but the best ones are those of step {state.best_step}",
                 hint=START_AGAIN,
             )
-        load_checkpoint(best, self.tensors, header=header)
+        load_checkpoint(best, self.tensors, identity=self.identity, kind="best", header=header)
 
     def begin_step(self) -> None:
         """Remember the buffers: the forward passes of a step change them before it is certain that it will succeed."""

@@ -36,6 +36,8 @@ class TrainingState:
     bad_validations: int = 0
     stopped_early: bool = False
     resumed_at: list[int] = field(default_factory=list)
+    loss_scaler: dict[str, float | int] | None = None
+    """With fp16, the state of the scaler that multiplies the loss: it decides which steps overflow and are skipped."""
 
 
 def state_of(document: Mapping[str, Any], file: Path) -> TrainingState:

@@ -214,6 +214,8 @@ class Trainer:
             self.state = self.kept.load(point)
             for problem in point.problems:
                 self.settings.warn(f"{problem}; the training goes on from {point.file}, step {point.header.step}")
+            if self.accelerator.scaler is not None and self.state.loss_scaler:
+                self.accelerator.scaler.load_state_dict(self.state.loss_scaler)
             self.state.resumed_at.append(self.state.step)
             self.settings.resumed(self.state.step)
         self._began = time.monotonic() - self.state.seconds
@@ -366,6 +368,8 @@ class Trainer:
     def _save(self) -> float:
         self.kept.undo_unfinished_step()
         self.state.seconds = time.monotonic() - self._began
+        scaler = self.accelerator.scaler
+        self.state.loss_scaler = None if scaler is None else scaler.state_dict()
         self.kept.save(self.state)
         return time.monotonic()
 

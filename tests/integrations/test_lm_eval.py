@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpttasks.errors import UserError
+from gpttasks.errors import FolderError, UserError
 
 pytest.importorskip("lm_eval")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
@@ -133,3 +133,36 @@ def test_the_command_line_is_that_of_the_harness(tiny_folder, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "tiny" in done.stdout
+
+
+def test_a_run_on_a_changed_base_is_accepted_by_name(recipe, tmp_path, capsys):
+    from safetensors.torch import load_file, save_file
+    from small_runs import run
+
+    from gpttasks.integrations.lm_eval import GpttasksLM
+
+    text = recipe.read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("backbone:")]
+    base = tmp_path / "base"
+    shutil.copytree(line.removeprefix("backbone:").strip(), base)
+    recipe.write_text(text.replace(line, f"backbone: {base}"))
+    folder = str(run(recipe, "out", "train.epochs=1", "score.metrics=[accuracy]").folder)
+    requests = [asked("The film was", " good")]
+    before = GpttasksLM(path=folder, device="cpu").loglikelihood(requests)
+    weights = load_file(base / "model.safetensors")
+    save_file({name: value * 1.5 for name, value in weights.items()}, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        FolderError, match=r"model\.safetensors of the base.*add accept_changed=base to --model_args"
+    ) as error:
+        GpttasksLM(path=folder, device="cpu")
+    assert "--accept-changed" not in str(error.value)
+    with pytest.raises(FolderError):
+        GpttasksLM(path=folder, device="cpu", accept_changed="tokenizer+data")
+    capsys.readouterr()
+    for accepted in ("base", "data+base", ["base"]):
+        assert GpttasksLM(path=folder, device="cpu", accept_changed=accepted).loglikelihood(requests) != before
+        assert "warning: model.safetensors of the base model" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"--model_args: accept_changed.*got 'bases'"):
+        GpttasksLM(path=folder, device="cpu", accept_changed="bases")
+    with pytest.raises(UserError, match="accept_changed is for runs"):
+        GpttasksLM(path=str(base), device="cpu", accept_changed="base")

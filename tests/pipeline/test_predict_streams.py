@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_runs import run
+from small_runs import run, write_recipe
 
 from gpttasks.data.rows import Row
 from gpttasks.errors import DataError
@@ -22,8 +22,15 @@ from gpttasks.pipeline.predict import Predictor
 from gpttasks.pipeline.session import Session
 from gpttasks.plugins import load_plugins
 
-SCORE_ONLY = ("adapt=none", "train=null")
-TEXTS = [f"A film of {number} minutes{' that never ends' * (number % 5)}." for number in range(100)]
+SCORE_ONLY = ("adapt=none", "train=null", "score.limit=2", "score.metrics=[accuracy]")
+TEXTS = [f"A film of {number} minutes{' that never ends' * (number % 5)}." for number in range(80)]
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory, tiny_gpt2_folder: Path) -> Path:
+    """The folder of a run that only scores."""
+    recipe = write_recipe(tmp_path_factory.mktemp("runs"), tiny_gpt2_folder)
+    return run(recipe, "out", *SCORE_ONLY, r'task.prompt="{{ text }}\nSentiment:"').folder
 
 
 @given(st.lists(st.integers(1, 2**19), max_size=200))
@@ -46,13 +53,12 @@ def test_chunks_grow_to_what_fills_an_engine() -> None:
 
 
 def test_the_answers_are_those_of_one_chunk_and_the_model_is_loaded_once(
-    recipe: Path, monkeypatch: pytest.MonkeyPatch
+    scored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = run(recipe, "out", *SCORE_ONLY)
     loads = []
     loaded = Session.loaded
     monkeypatch.setattr(Session, "loaded", lambda *given: loads.append(1) or loaded(*given))
-    predictor = Predictor(done.folder, load_plugins())
+    predictor = Predictor(scored, load_plugins())
     chunked = list(predictor.predict(predictor.text_rows(TEXTS)))
     waiting = list(predictor.predict(predictor.text_rows(TEXTS[:9]), ready=lambda: False))
     monkeypatch.setattr(sizes, "FIRST_ROWS", len(TEXTS))
@@ -65,18 +71,16 @@ def test_the_answers_are_those_of_one_chunk_and_the_model_is_loaded_once(
 
 
 @pytest.mark.parametrize("bad", [" ", "a very long film " * 60])
-def test_rows_before_one_that_is_refused_are_answered(recipe: Path, bad: str) -> None:
-    done = run(recipe, "out", *SCORE_ONLY, r'task.prompt="{{ text }}\nSentiment:"')
-    predictor = Predictor(done.folder, load_plugins())
+def test_rows_before_one_that_is_refused_are_answered(scored: Path, bad: str) -> None:
+    predictor = Predictor(scored, load_plugins())
     answered = []
     with pytest.raises(DataError, match=r"text 78: ") as caught:
-        answered.extend(predictor.predict(predictor.text_rows([*TEXTS[:77], bad, *TEXTS])))
+        answered.extend(predictor.predict(predictor.text_rows([*TEXTS[:77], bad, *TEXTS[77:]])))
     assert [one.row["text"] for one in answered] == TEXTS[:77]
     assert " of " not in caught.value.problems[0].message.split("tokens")[0], "a chunk's counts mean nothing"
 
 
-def test_few_rows_are_read_before_the_first_answer(recipe: Path) -> None:
-    done = run(recipe, "out", *SCORE_ONLY)
+def test_few_rows_are_read_before_the_first_answer(scored: Path) -> None:
     read = []
 
     def rows():
@@ -84,15 +88,14 @@ def test_few_rows_are_read_before_the_first_answer(recipe: Path) -> None:
             read.append(number)
             yield Row({"text": f"A film {number}"})
 
-    predictions = Predictor(done.folder, load_plugins()).predict(rows())
+    predictions = Predictor(scored, load_plugins()).predict(rows())
     next(predictions)
     predictions.close()
     assert len(read) == 32
 
 
-def test_a_writer_that_waits_for_each_answer_gets_it(recipe: Path) -> None:
-    done = run(recipe, "out", *SCORE_ONLY)
-    command = [sys.executable, "-m", "gpttasks", "predict", str(done.folder), "--input", "-"]
+def test_a_writer_that_waits_for_each_answer_gets_it(scored: Path) -> None:
+    command = [sys.executable, "-m", "gpttasks", "predict", str(scored), "--input", "-"]
     path = os.pathsep.join(sys.path)
     with subprocess.Popen(
         command,

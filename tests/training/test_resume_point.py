@@ -9,7 +9,9 @@ import torch
 from accelerate.state import AcceleratorState
 from test_trainer import StopAt, make, weights
 
+from gpttasks import remembered_digests
 from gpttasks.errors import FolderError, Interrupted
+from gpttasks.training import checkpoint
 from gpttasks.training.checkpoint import load_checkpoint, read_header, save_checkpoint, saved_buffers, trained_state
 from gpttasks.training.kept_states import KeptStates, buffers_unchanged
 from gpttasks.training.resume_point import find_resume_point, saved_step
@@ -48,6 +50,19 @@ def flip(file):
     file.write_bytes(content)
 
 
+def half_zeros(file):
+    size = file.stat().st_size // 2
+    file.write_bytes(file.read_bytes()[:size] + bytes(size))
+
+
+def best_instead(file):
+    shutil.copy(file.with_name("best.safetensors"), file)
+
+
+def last_instead(file):
+    shutil.copy(file.with_name("last.safetensors"), file)
+
+
 def folder_instead(file):
     file.unlink()
     file.mkdir()
@@ -77,6 +92,7 @@ def whole(tiny_gpt2_folder, tmp_path_factory):
         ("last", cut, 4, 3, "cannot be read"),
         ("last", flip, 4, 3, "is damaged"),
         ("last", folder_instead, 4, 3, "cannot be read"),
+        ("last", best_instead, 4, 3, "of the kind 'best', expected 'state'"),
         ("last", remove, 4, 3, None),  # as after a kill between two renames
         ("best", flip, 2, 2, "is damaged"),  # the newest state has the best weights itself
         ("best", flip, 3, 3, "is damaged"),  # the state before has them
@@ -99,13 +115,21 @@ def test_the_result_is_that_of_the_undisturbed_training(
         assert torch.equal(value, weights(again)[tensor]), tensor
 
 
-@pytest.mark.parametrize("stop", [4, 5])
-def test_best_weights_that_are_lost_are_never_replaced_by_others(tiny_gpt2_folder, tmp_path, stop):
+@pytest.mark.parametrize(
+    ("damage", "stop", "said"),
+    [
+        (last_instead, 4, "of the kind 'state', expected 'best'"),
+        (last_instead, 5, "of the kind 'state', expected 'best'"),
+        (half_zeros, 4, "is damaged"),
+        (remove, 4, "cannot go on"),
+    ],
+)
+def test_best_weights_that_are_lost_are_never_replaced_by_others(tiny_gpt2_folder, tmp_path, damage, stop, said):
     checkpoints = interrupted(tiny_gpt2_folder, tmp_path, stop)
-    best = checkpoints / "best.safetensors"
-    shutil.copy(checkpoints / "last.safetensors", best)
-    with pytest.raises(FolderError, match=r"cannot go on .* of the kind 'state', expected 'best'.*step 2"):
+    damage(checkpoints / "best.safetensors")
+    with pytest.raises(FolderError, match=r"cannot go on .*needs the best weights, of step 2") as caught:
         trainer(tiny_gpt2_folder, tmp_path)
+    assert said in str(caught.value)
     assert (checkpoints / "last.safetensors").exists()
 
 
@@ -132,6 +156,63 @@ def test_every_flipped_byte_is_noticed(tmp_path):
             read_header(file, "a")
     file.write_bytes(content)
     assert read_header(file, "a").step == 3
+
+
+def test_a_checkpoint_is_hashed_once_and_a_change_before_it_is_loaded_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(remembered_digests, "JUST_CHANGED", -1.0)
+    file, tensors, hashed = tmp_path / "last.safetensors", {"weight": torch.arange(600.0)}, []
+    real = checkpoint.state_digest
+    monkeypatch.setattr(checkpoint, "state_digest", lambda state: hashed.append(len(state)) or real(state))
+    save_checkpoint(file, tensors, None, {"step": 3}, identity="a")
+    hashed.clear()
+    assert saved_step(tmp_path) == 3
+    header = find_resume_point(tmp_path, "a").header
+    target = {"weight": torch.zeros(600)}
+    assert load_checkpoint(file, target, identity="a", header=header) == {"step": 3}
+    assert torch.equal(target["weight"], tensors["weight"])
+    assert hashed == [1]
+    flip(file)
+    target["weight"].zero_()
+    with pytest.raises(FolderError, match="was changed after it had been checked"):
+        load_checkpoint(file, target, identity="a", header=header)
+    assert not target["weight"].any()
+    with pytest.raises(FolderError, match="is damaged"):
+        read_header(file, "a")
+
+
+@pytest.mark.parametrize(
+    "change", [flip, lambda file: save_checkpoint(file, {"weight": torch.ones(6)}, None, {"step": 4})]
+)
+def test_a_change_of_a_file_that_was_just_written_is_noticed(tmp_path, change):
+    file = tmp_path / "last.safetensors"
+    save_checkpoint(file, {"weight": torch.arange(6.0)}, None, {"step": 3})
+    header = read_header(file, "")
+    change(file)
+    with pytest.raises(FolderError, match=r"cannot be read|was changed"):
+        load_checkpoint(file, {"weight": torch.zeros(6)}, header=header)
+
+
+def test_the_scaler_of_the_loss_goes_on_where_it_was(tiny_gpt2_folder, tmp_path):
+    """Accelerate makes a scaler for fp16 on a GPU only; here it is one of the CPU."""
+
+    def scaled(path, stop=None):
+        stop_asked = StopAt(stop)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=2)
+        made = make(tiny_gpt2_folder, path, settings={"stop_asked": stop_asked}, scaler=scaler, steps=8, clip=None)
+        stop_asked.made = made
+        return made, scaler
+
+    whole, scaler = scaled(tmp_path / "whole")
+    whole.trainer.fit(whole.items)
+    assert scaler.state_dict()["scale"] == 2.0**10 * 2**4, "it grows after every second step"
+    made, _ = scaled(tmp_path / "broken", 3)
+    with pytest.raises(Interrupted):
+        made.trainer.fit(made.items)
+    again, resumed = scaled(tmp_path / "broken")
+    again.trainer.fit(again.items)
+    assert resumed.state_dict() == scaler.state_dict()
+    expected = weights(whole)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(again).items())
 
 
 def normalised():

@@ -53,8 +53,12 @@ def fresh_accelerator():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def make(folder, tmp_path, *, head="classifier with lm", adapt=None, settings=None, dropout=False, **options):
+def make(
+    folder, tmp_path, *, head="classifier with lm", adapt=None, settings=None, dropout=False, scaler=None, **options
+):
     """A trainer with a new model, its items, and the list of its events."""
+    accelerator = Accelerator(cpu=True)
+    accelerator.scaler = scaler
     backbone = HuggingFace(HuggingFaceOptions(path=str(folder)))
     backbone.load(LoadSettings())
     torch.manual_seed(5)
@@ -67,7 +71,7 @@ def make(folder, tmp_path, *, head="classifier with lm", adapt=None, settings=No
         backbone,
         head,
         TrainOptions(**{"epochs": None, "steps": 6, "tokens_per_step": 60, "dropout": dropout} | options),
-        Accelerator(cpu=True),
+        accelerator,
         TrainerSettings(**arguments),
     )
     return SimpleNamespace(
