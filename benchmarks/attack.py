@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,8 +31,8 @@ from attack_folders import ACCEPTED, Attack, Outcome, Stories, damaged_finished,
 from attack_hostile import hostile
 from attack_input import data_files, recipes, run_folders
 from attack_process import LIMIT, warm_up
-
-from gpttasks.progress import Progress
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 RESULTS = Path(__file__).parent / "results" / "attack.json"
 AREAS: dict[str, tuple[int, Callable[[Stories, int], Iterator[tuple[str, Attack]]]]] = {
@@ -89,9 +90,10 @@ def campaign(counts: Mapping[str, int], options: argparse.Namespace) -> dict[str
             log.unlink(missing_ok=True)
         done = {line["name"] for line in _lines(log)}
         waiting = [name for name in attacks if name not in done]
-        with Progress(area, len(attacks), "attacks") as progress:
-            progress.advance(len(attacks) - len(waiting))
-            _work_off(waiting, attacks, f"{options.seed} {area}", options.jobs, work, log, progress)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(area, total=len(attacks), completed=len(attacks) - len(waiting))
+            _work_off(waiting, attacks, f"{options.seed} {area}", options.jobs, work, log, partial(bar.advance, task))
         lines = {line["name"]: line for line in _lines(log)}
         found[area] = [lines[name] for name in attacks]
     return found
@@ -102,7 +104,13 @@ def _lines(log: Path) -> list[dict[str, Any]]:
 
 
 def _work_off(
-    names: list[str], attacks: Mapping[str, Attack], seed: str, jobs: int, work: Path, log: Path, progress: Progress
+    names: list[str],
+    attacks: Mapping[str, Attack],
+    seed: str,
+    jobs: int,
+    work: Path,
+    log: Path,
+    advance: Callable[[int], None],
 ) -> None:
     """Carry out attacks in ``jobs`` processes; one that hangs is ended, recorded and replaced."""
     shares = [_Share(names[number::jobs], work / f"place-{number}") for number in range(jobs)]
@@ -111,7 +119,7 @@ def _work_off(
         for share in shares:
             share.keep_going(attacks, seed, log)
         done = sum(share.done for share in shares)
-        progress.advance(done - before)
+        advance(done - before)
         before = done
         time.sleep(0.05)
 

@@ -117,5 +117,5 @@ def _files_within(folder: Path, within: tuple[str, ...]) -> Iterator[str]:
     for start in within:
         if start.endswith("/"):
             for file in sorted((folder / start).rglob("*")):
-                if file.is_file():
+                if file.is_symlink() or not file.is_dir():  # also a pipe, which would be waited for
                     yield file.relative_to(folder).as_posix()

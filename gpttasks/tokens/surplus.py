@@ -30,9 +30,10 @@ OVERLAP = 1_000
 def without_surplus(tokenizer: Tokenizer, prompt: Prompt, context: int) -> tuple[Prompt, Cut]:
     """The prompt with only a piece of each passage and shot that is much too long, and what this cuts.
 
-    A piece has more tokens than the context, so the prompt has to be cut further, or its shots dropped, with the same
-    result as for the whole text. Tokens of shots are not counted: they will be dropped. Where tokens cross the ends of
-    a passage, the number of cut tokens may differ by a few from that of the whole row; which tokens are kept does not.
+    A piece has more tokens than the context, so the prompt has to be cut further, or its shots dropped, as the whole
+    text would have to be. Tokens of shots are not counted: they will be dropped. Where tokens cross the ends of a
+    passage, the number of cut tokens may differ by a few from that of the whole row, and of several cuts that fit,
+    another one may be found.
 
     Raises TooLong if a part that cannot be cut is much too long.
     """
