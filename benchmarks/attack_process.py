@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import io
 import os
+import platform
 import signal
 import sys
 import time
@@ -21,6 +23,11 @@ EVIL = "module_of_a_stranger"
 """A module that hostile files name; nothing may try to import it."""
 LIMIT = 20.0  # seconds that a command may take
 STARTS = {"os.system", "os.exec", "os.posix_spawn", "os.startfile", "subprocess.Popen", "pickle.find_class"}
+LIBRARIES = frozenset(
+    "accelerate datasets evaluate filelock fsspec gpttasks huggingface_hub jinja2 numpy pandas peft pyarrow pydantic "  # noqa: SIM905
+    "rich ruamel safetensors scipy tokenizers torch transformers typer yaml".split()
+)
+"""The packages whose modules take long to import."""
 WRITES = {
     "os.rename",
     "os.remove",
@@ -115,7 +122,11 @@ watch = Watch()
 
 
 def warm_up(work: Path) -> None:
-    """Import all that commands import, by running some of them. Sets up an environment without network and threads."""
+    """Import all that commands import. Sets up an environment without network and with one thread.
+
+    Commands that are carried out in forks find the modules. Nothing is computed in this process: the threads of its
+    libraries would not be in a fork.
+    """
     os.environ.update(
         HF_HUB_OFFLINE="1",
         OMP_NUM_THREADS="1",
@@ -123,21 +134,19 @@ def warm_up(work: Path) -> None:
         TOKENIZERS_PARALLELISM="false",
         GPTTASKS_CACHE="off",
     )
-    import torch
-
-    from gpttasks.cli import main
-
-    torch.set_num_threads(1)
-    run, rows = work / "warm", work / "warm.csv"
-    rows.write_text("text\nA good film\n")
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as messages:
-        for arguments in (
-            ["run", "quickstart", "train.limit=8", "train.epochs=1", "score.limit=4", "--out", str(run), "--force"],
-            ["check", "quickstart", "--data"],
-            ["predict", str(run), "--input", str(rows), "--output", str(work / "warm.jsonl"), "--force"],
-        ):
-            if main(arguments):
-                raise RuntimeError(f"gpttasks {' '.join(arguments)}: {messages.getvalue()}")
+    platform.processor()  # starts a program, once
+    (work / "warm.csv").write_text("text\nA good film\n")
+    for arguments in (
+        ("run", "quickstart", "train.limit=8", "train.epochs=1", "score.limit=4", "--out", "warm", "--force"),
+        ("check", "quickstart", "--data"),
+        ("predict", "warm", "--input", "warm.csv", "--output", "warm.jsonl", "--force"),
+    ):
+        result = command(*arguments, folder=work, limit=300.0, modules=work / "modules.txt")
+        if result.status:
+            raise RuntimeError(f"gpttasks {' '.join(arguments)}: {result.messages}")
+        for name in (work / "modules.txt").read_text().splitlines():
+            with contextlib.suppress(Exception):  # a module that is made at run time, or needs another
+                importlib.import_module(name)
 
 
 def command(
@@ -146,17 +155,18 @@ def command(
     kill_at: int | None = None,
     kill_after: float | None = None,
     limit: float = LIMIT,
-    environment: dict[str, str] | None = None,
+    modules: Path | None = None,
 ) -> Result:
     """Carry out ``gpttasks ARGUMENTS`` in a fork that works in ``folder``, and watch the files there.
 
-    ``kill_at`` kills it before the file event of that number, ``kill_after`` after that many seconds.
+    ``kill_at`` kills it before the file event of that number, ``kill_after`` after that many seconds. The names of the
+    modules that it has imported are written to the file ``modules``.
     """
     streams = [folder.parent / f"{folder.name}.{stream}" for stream in ("stdout", "stderr", "executed")]
     start = time.monotonic()
     child = os.fork()
     if child == 0:
-        _carry_out([str(argument) for argument in arguments], folder, kill_at, streams, environment or {})
+        _carry_out([str(argument) for argument in arguments], folder, kill_at, streams, modules)
     status = _wait(child, limit if kill_after is None else kill_after)
     seconds = time.monotonic() - start if kill_after is None else 0.0
     printed, messages, executed = (file.read_text("utf-8", "replace") if file.exists() else "" for file in streams)
@@ -170,20 +180,20 @@ def count_events(*arguments: object, folder: Path) -> list[str]:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(read)
         os.chdir(folder)
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        messages = io.StringIO()
+        with contextlib.redirect_stdout(messages), contextlib.redirect_stderr(messages):
             status = _main([str(argument) for argument in arguments], folder, None)
-        with open(write, "w") as out:
-            out.write("\n".join(watch.events))
+        with os.fdopen(write, "w") as out:
+            out.write(messages.getvalue() if status else "\n".join(watch.events))
             out.flush()
         os._exit(status)
     os.close(write)
-    with open(read) as answer:
-        events = answer.read().splitlines()
+    with os.fdopen(read) as answer:
+        text = answer.read()
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-        raise RuntimeError(f"gpttasks {' '.join(map(str, arguments))} failed before anything was attacked")
-    return events
+        raise RuntimeError(f"gpttasks {' '.join(map(str, arguments))} failed before anything was attacked: {text}")
+    return text.splitlines()
 
 
 def here(function: Callable[[], int], folder: Path) -> Result:
@@ -203,7 +213,7 @@ def here(function: Callable[[], int], folder: Path) -> Result:
 
 
 def _carry_out(
-    arguments: list[str], folder: Path, kill_at: int | None, streams: Sequence[Path], environment: dict[str, str]
+    arguments: list[str], folder: Path, kill_at: int | None, streams: Sequence[Path], modules: Path | None
 ) -> None:
     """The child's part of ``command``; does not return."""
     status = 70
@@ -214,9 +224,10 @@ def _carry_out(
             os.dup2(opened, number)
             os.close(opened)
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-        os.environ.update(environment)
         os.chdir(folder)
         status = _main(arguments, folder, kill_at)
+        if modules is not None:
+            modules.write_text("\n".join(name for name in sys.modules if name.partition(".")[0] in LIBRARIES))
         if watch.executed:
             streams[2].write_text("\n".join(watch.executed))
     finally:
