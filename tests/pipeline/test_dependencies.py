@@ -388,3 +388,13 @@ def test_export_reports_what_was_accepted(recipe, own_base, capsys):
     capsys.readouterr()
     export_run(done.folder, recipe.parent / "merged", load_plugins(), accepted=("base",))
     assert "config.json of the base model changed since the run" in capsys.readouterr().err
+
+
+def test_media_that_an_earlier_version_did_not_record_are_named_and_not_a_change():
+    before = Dependencies(data={"test": "a" * 64})
+    now = Dependencies(data={"test": "a" * 64, "test/media": "b" * 64})
+    changes, unknown = compare(before, now)
+    assert changes == []
+    assert unknown == ["the content of media files: an earlier version made the run, which did not record it"]
+    (change,) = compare(now, before).changes
+    assert change.since("then") == "the content of the media files of the test data is missing; it was there when then"
