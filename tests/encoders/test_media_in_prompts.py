@@ -216,7 +216,8 @@ def test_a_media_file_with_other_content_under_the_same_name_is_other_data(colou
     plugin.write_text(text)
     for split in ("train", "test"):
         table = colours.parent / "data" / f"{split}.csv"
-        rows = list(csv.DictReader(table.open()))
+        with table.open() as read:
+            rows = list(csv.DictReader(read))
         for number, row in enumerate(rows):
             image = tmp_path / f"{split}-{number}.raw"
             image.write_bytes(bytes.fromhex(row["pixels"]))
