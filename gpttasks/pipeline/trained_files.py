@@ -120,7 +120,7 @@ def _load_modules(head: Head, file: Path) -> None:
         trained_for = json.loads(metadata.get(FITS, "{}"))
         if not isinstance(trained_for, dict):
             raise ValueError(f"{FITS} is {trained_for!r}, expected an object")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FolderError(f"{file} cannot be read: {error}", hint=RESTORE) from error
     expected = json.loads(json.dumps(head.fits()))
     if trained_for != expected:
