@@ -212,7 +212,9 @@ def test_an_unknown_encoder_is_told_at_its_place(colours: Path, capsys: pytest.C
 
 def test_a_media_file_with_other_content_under_the_same_name_is_other_data(colours: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "files.py"
-    text = PLUGIN.read_text().replace('bytes.fromhex(row["pixels"])', '__import__("pathlib").Path(row["pixels"]).read_bytes()')
+    text = PLUGIN.read_text().replace(
+        'bytes.fromhex(row["pixels"])', '__import__("pathlib").Path(row["pixels"]).read_bytes()'
+    )
     plugin.write_text(text)
     for split in ("train", "test"):
         table = colours.parent / "data" / f"{split}.csv"
