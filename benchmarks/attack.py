@@ -86,11 +86,7 @@ def campaign(
         if only is None:
             done = {line["name"]: line for line in _lines(log)}
         else:
-            log, done, attacks = (
-                work / "only.jsonl",
-                {},
-                {name: attack for name, attack in attacks.items() if name == only},
-            )
+            log, done, attacks = work / "only.jsonl", {}, {name: attack for name, attack in attacks.items() if name == only}
             log.unlink(missing_ok=True)
         waiting = [name for name in attacks if name not in done]
         with Progress(area, len(attacks), "attacks") as progress:
@@ -202,10 +198,7 @@ def print_counts(found: Mapping[str, list[dict[str, Any]]]) -> None:
 
 
 def _summary(found: Mapping[str, list[dict[str, Any]]], seed: int) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "areas": {area: dict(Counter(line["verdict"] for line in lines)) for area, lines in found.items()},
-    }
+    return {"seed": seed, "areas": {area: dict(Counter(line["verdict"] for line in lines)) for area, lines in found.items()}}
 
 
 if __name__ == "__main__":

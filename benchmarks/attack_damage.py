@@ -68,9 +68,7 @@ def cut(file: Path, random: Random) -> str:
 
 
 def append(file: Path, random: Random) -> str:
-    tail = random.choice(
-        (b"\0", b"\n", b" ", b"{}\n", random.randbytes(random.randrange(1, 2000)), file.read_bytes()[:50_000])
-    )
+    tail = random.choice((b"\0", b"\n", b" ", b"{}\n", random.randbytes(random.randrange(1, 2000)), file.read_bytes()[:50_000]))
     with open(file, "ab") as out:
         out.write(tail)
     return f"{len(tail)} bytes appended"
@@ -119,9 +117,7 @@ def make_pipe(file: Path, random: Random) -> str:
 
 
 def add_stranger(file: Path, random: Random) -> str:
-    name = random.choice(
-        (f".{file.name}.tmp", "adapter_model.bin", "pytorch_model.bin", "note.txt", "conftest.py", "a\nb", "x" * 200)
-    )
+    name = random.choice((f".{file.name}.tmp", "adapter_model.bin", "pytorch_model.bin", "note.txt", "conftest.py", "a\nb", "x" * 200))
     (file.parent / name).write_bytes(random.randbytes(100))
     return f"a strange file {name!r:.40} beside it"
 
@@ -187,9 +183,7 @@ def change_lines(file: Path, random: Random) -> str:
     if not lines:
         return append(file, random)
     number = random.randrange(len(lines))
-    kind = random.choice(
-        ("removed", "doubled", "moved to the end", "replaced by noise", "indented", "ended with CR LF")
-    )
+    kind = random.choice(("removed", "doubled", "moved to the end", "replaced by noise", "indented", "ended with CR LF"))
     if kind == "removed":
         del lines[number]
     elif kind == "doubled":
@@ -218,9 +212,7 @@ def change_tensor(file: Path, random: Random) -> str:
         return flip_bytes(file, random)
     name = random.choice(sorted(tensors))
     tensor = tensors[name].clone()
-    kind = random.choice(
-        ("scaled", "NaN", "one value", "renamed", "dropped", "half precision", "wider", "surplus", "metadata")
-    )
+    kind = random.choice(("scaled", "NaN", "one value", "renamed", "dropped", "half precision", "wider", "surplus", "metadata"))
     flat = tensor.view(-1)
     if kind == "scaled" and tensor.is_floating_point():
         tensors[name] = tensor * 1.5

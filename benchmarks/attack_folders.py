@@ -56,18 +56,7 @@ VALIDATED = Story(
 )  # fmt: skip
 SCORING = Story(
     "scoring",
-    (
-        "run",
-        "quickstart",
-        "head=choice",
-        "adapt=none",
-        "train=null",
-        "score.limit=40",
-        "score.metrics=[accuracy]",
-        "--json",
-        "--out",
-        "run",
-    ),
+    ("run", "quickstart", "head=choice", "adapt=none", "train=null", "score.limit=40", "score.metrics=[accuracy]", "--json", "--out", "run"),
 )
 PREDICTING = Story(
     "predict", ("predict", "run", "--input", "rows.csv", "--output", "answers.jsonl"), ("answers.jsonl",), TRAINING
@@ -106,9 +95,7 @@ class Stories:
         return place
 
     def _carry_out(self, story: Story) -> None:
-        self._events[story.name] = count_events(
-            *story.arguments, folder=self.begin(story, self._place(story, "counted"))
-        )
+        self._events[story.name] = count_events(*story.arguments, folder=self.begin(story, self._place(story, "counted")))
         place = self.begin(story, self.undisturbed(story))
         result = command(*story.arguments, folder=place, limit=SLOW_START)
         if result.status:

@@ -18,17 +18,7 @@ from attack_process import EVIL, command
 
 NANO = Path(__file__).parents[1] / "gpttasks" / "backbones" / "nano_weights"
 CODE = "import os\nopen('canary', 'w').close()\n"
-ASKED = (
-    "run",
-    "quickstart",
-    "head=choice",
-    "adapt=none",
-    "train=null",
-    "score.limit=4",
-    "score.metrics=[accuracy]",
-    "--out",
-    "run",
-)
+ASKED = ("run", "quickstart", "head=choice", "adapt=none", "train=null", "score.limit=4", "score.metrics=[accuracy]", "--out", "run")
 
 
 class _Runs:
@@ -93,21 +83,15 @@ def _config(model: Path, random: Random) -> str:
         *document, "quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation", "dtype", "base_model_tp_plan",
         "torch_dtype", "use_kernels", "trust_remote_code", "rope_scaling", "rope_parameters", "custom_pipelines", "_name_or_path",
     ))  # fmt: skip
-    value = random.choice(
-        (*VALUES, EVIL, f"{EVIL}/kernel", {"quant_method": EVIL}, {"quant_method": "gptq"}, 10**9, 2**40, [10**9])
-    )
+    value = random.choice((*VALUES, EVIL, f"{EVIL}/kernel", {"quant_method": EVIL}, {"quant_method": "gptq"}, 10**9, 2**40, [10**9]))
     _edit(model / "config.json", **{key: value})
     return f"config {key} {value!r:.40}"
 
 
 def _tokenizer_config(model: Path, random: Random) -> str:
     document = json.loads((model / "tokenizer_config.json").read_text())
-    key = random.choice(
-        (*document, "auto_map", "tokenizer_class", "added_tokens_decoder", "model_max_length", "fix_mistral_regex")
-    )
-    value = random.choice(
-        (*VALUES, EVIL, {"AutoTokenizer": [f"{EVIL}.T", None]}, {"0": {"content": "x"}}, {"9" * 30: {"content": 3}})
-    )
+    key = random.choice((*document, "auto_map", "tokenizer_class", "added_tokens_decoder", "model_max_length", "fix_mistral_regex"))
+    value = random.choice((*VALUES, EVIL, {"AutoTokenizer": [f"{EVIL}.T", None]}, {"0": {"content": "x"}}, {"9" * 30: {"content": 3}}))
     _edit(model / "tokenizer_config.json", **{key: value})
     return f"tokenizer_config {key} {value!r:.40}"
 
@@ -196,14 +180,7 @@ def _jinja(random: Random) -> str:
     template = random.choice(PIECES)
     for _ in range(random.choice((0, 0, 1, 2))):
         piece = random.choice(PIECES)
-        frame = random.choice(
-            (
-                "{a}{b}",
-                "{% if true %}{a}{% endif %}{b}",
-                "{% for i in range(3) %}{a}{% endfor %}{b}",
-                "{% set x %}{a}{% endset %}{b}",
-            )
-        )
+        frame = random.choice(("{a}{b}", "{% if true %}{a}{% endif %}{b}", "{% for i in range(3) %}{a}{% endfor %}{b}", "{% set x %}{a}{% endset %}{b}"))
         template = frame.replace("{a}", template).replace("{b}", piece)
     return template
 
@@ -212,9 +189,7 @@ def _template(stories: Stories, random: Random, place: Path) -> Outcome:
     """A prompt, or another text of the recipe that is a template."""
     template = _jinja(random)
     fresh(place)
-    (place / "rows.csv").write_text(
-        "text,label\n" + "".join(f"film {number},{'negative' if number % 2 else 'positive'}\n" for number in range(6))
-    )
+    (place / "rows.csv").write_text("text,label\n" + "".join(f"film {number},{'negative' if number % 2 else 'positive'}\n" for number in range(6)))
     recipe = {
         "backbone": "nano",
         "task": {
@@ -231,10 +206,7 @@ def _template(stories: Stories, random: Random, place: Path) -> Outcome:
     said = f"{key} {template[:100]!r}"
     if result.fault:
         return Outcome(said, result.fault.partition(":")[0], result.fault.partition(": ")[2])
-    if any(
-        word in result.messages
-        for word in ("<class '", "root:x:0", "<TemplateReference", "<bound method", "<built-in", "Undefined")
-    ):
+    if any(word in result.messages for word in ("<class '", "root:x:0", "<TemplateReference", "<bound method", "<built-in", "Undefined")):
         return Outcome(said, "silent", "the prompt shows an object of Python")
     return Outcome(said, "refused" if result.status else "held", result.last_line if result.status else "")
 

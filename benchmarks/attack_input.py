@@ -140,9 +140,7 @@ def _misspell_key(text: str, random: Random) -> str:
         return text
     place = random.choice(places)
     word, cut = place.group(), random.randrange(len(place.group()))
-    other = random.choice(
-        (word[:cut] + word[cut + 1 :], word[:cut] + "x" + word[cut:], word.title(), f"{word} ", f"{word}\u200b")
-    )
+    other = random.choice((word[:cut] + word[cut + 1 :], word[:cut] + "x" + word[cut:], word.title(), f"{word} ", f"{word}\u200b"))
     return text[: place.start()] + other + text[place.end() :]
 
 
@@ -168,28 +166,7 @@ def _indent_line(text: str, random: Random) -> str:
 
 def _noise(text: str, random: Random) -> str:
     place = random.randrange(len(text) + 1)
-    noise = random.choice(
-        (
-            "\0",
-            "\x1b[2J",
-            "\ufeff",
-            "\u2028",
-            "\ud800",
-            "\x85",
-            "{",
-            "]",
-            ":",
-            '"',
-            "'",
-            "&a",
-            "*a",
-            "!",
-            "%",
-            "|",
-            ">",
-            "\r",
-        )
-    )
+    noise = random.choice(("\0", "\x1b[2J", "\ufeff", "\u2028", "\ud800", "\x85", "{", "]", ":", "\"", "'", "&a", "*a", "!", "%", "|", ">", "\r"))
     return text[:place] + noise + text[place + random.choice((0, 0, 1, 5)) :]
 
 
@@ -204,9 +181,7 @@ def _join_recipes(text: str, random: Random) -> str:
 def _aliases(text: str, random: Random) -> str:
     """Aliases of aliases, which grow when they are expanded."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [
-        f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, random.randrange(2, 12))
-    ]
+    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, random.randrange(2, 12))]
     return text + "\n".join(lines) + "\n"
 
 
@@ -305,14 +280,7 @@ def _replace_value(file: Path, random: Random) -> str:
     return f"value {value!r:.20}"
 
 
-DATA_CHANGES: tuple[Callable[[Path, Random], str], ...] = (
-    flip_bytes,
-    _cut_file,
-    _insert,
-    _insert,
-    _encode,
-    _replace_value,
-)
+DATA_CHANGES: tuple[Callable[[Path, Random], str], ...] = (flip_bytes, _cut_file, _insert, _insert, _encode, _replace_value)
 
 
 def _all_rows(said: str, file: Path, result: Result) -> Outcome:
@@ -344,9 +312,7 @@ def run_folders(stories: Stories, count: int) -> Iterator[tuple[str, Attack]]:
 
     def attack(random: Random, place: Path) -> Outcome:
         stories.begin(SHOWN, place)
-        said = ", ".join(
-            damage_folder(place / "run", random, stories.stranger(TRAINING)) for _ in range(random.choice((1, 1, 2)))
-        )
+        said = ", ".join(damage_folder(place / "run", random, stories.stranger(TRAINING)) for _ in range(random.choice((1, 1, 2))))
         with working_in(place):
             result = here(lambda: main(list(SHOWN.arguments)), place)
         return stories.judge(SHOWN, result, place, said)

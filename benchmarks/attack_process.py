@@ -21,17 +21,7 @@ EVIL = "module_of_a_stranger"
 """A module that hostile files name; nothing may try to import it."""
 LIMIT = 20.0  # seconds that a command may take
 STARTS = {"os.system", "os.exec", "os.posix_spawn", "os.startfile", "subprocess.Popen", "pickle.find_class"}
-WRITES = {
-    "os.rename",
-    "os.remove",
-    "os.mkdir",
-    "os.rmdir",
-    "os.link",
-    "os.symlink",
-    "os.truncate",
-    "os.chmod",
-    "os.utime",
-}
+WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.utime"}
 OPENED_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -117,11 +107,7 @@ watch = Watch()
 def warm_up(work: Path) -> None:
     """Import all that commands import, by running some of them. Sets up an environment without network and threads."""
     os.environ.update(
-        HF_HUB_OFFLINE="1",
-        OMP_NUM_THREADS="1",
-        MKL_NUM_THREADS="1",
-        TOKENIZERS_PARALLELISM="false",
-        GPTTASKS_CACHE="off",
+        HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", GPTTASKS_CACHE="off"
     )
     import torch
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.backbones.base import LoadSettings
+from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.errors import BackboneError
 from gpttasks.model import folder as model_folder
 from gpttasks.model.folder import check_json_files
