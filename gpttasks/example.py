@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, NoReturn, TypeAlias
 
 from .hashing import bytes_digest, content_digest
@@ -20,9 +21,9 @@ class Media:
     data: bytes
     type: str
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """The SHA-256 of the bytes, in hex."""
+        """The SHA-256 of the bytes, in hex; computed once."""
         return bytes_digest(self.data)
 
 

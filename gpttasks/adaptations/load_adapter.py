@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BackboneError, FolderError, one_line
+from ..model.folder import check_json_files
 from .saved_weights import RESTORE, check_finite, misfit, read_shapes, weight_files
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FolderError(f"the adapter in {folder} has no {name}", hint=RESTORE)
+    check_json_files(folder)
     file = folder / WEIGHTS
     shapes = read_shapes(file)
     try:

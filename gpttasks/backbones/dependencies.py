@@ -14,7 +14,7 @@ from ..hashing import content_digest, text_digest
 from ..model.files import is_of_tokenizer
 from ..plugins.hookspecs import PROJECT
 from ..plugins.sources import source_digest
-from ..records.dependencies import Dependencies, PluginSource
+from ..records.dependencies import MEDIA, Dependencies, PluginSource
 from ..records.environment import versions
 from ..remembered_digests import digests_of
 from .base import Backbone, option_files
@@ -73,8 +73,23 @@ def dependencies_of(
 
 
 def data_digests(sets: ExampleSets) -> dict[str, str]:
-    """The SHA-256 of the examples of each role, in their order: ids, inputs, choices and right answers."""
-    return {role: text_digest("".join(map(_digest_of, part.examples))) for role, part in sets.items()}
+    """The SHA-256 of the examples of each role, in their order: ids, inputs, choices and right answers.
+
+    Where examples show audio, images or other media, those are digested too, as ``ROLE/media``: a row may only name a
+    file, whose content it does not hold.
+    """
+    found = {role: text_digest("".join(map(_digest_of, part.examples))) for role, part in sets.items()}
+    for role, part in sets.items():
+        media = [digest for example in part.examples for digest in _media_of(example)]
+        if media:
+            found[role + MEDIA] = text_digest("".join(media))
+    return found
+
+
+def _media_of(example: Example) -> Iterator[str]:
+    """The digests of the media in an example's prompt and contexts."""
+    for prompt in (example.prompt, *example.contexts):
+        yield from (part.media.digest for part in prompt if part.media is not None)
 
 
 def _digest_of(example: Example) -> str:

@@ -56,7 +56,7 @@ def names_in_parquet(metadata: Mapping[bytes, bytes] | None) -> ClassNames:
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         return _telling(dict(_in_stored_features(features)))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return {}
 
 

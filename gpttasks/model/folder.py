@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,11 @@ from .loaded import fuse_activations
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+DEEPEST = 100
+"""The number of levels of brackets in a JSON file of a model; real ones have fewer than ten."""
+_BRACKET_OR_STRING = re.compile(rb'[][{}]|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+LARGEST_JSON = 2**28
+"""The size of a JSON file of a model in bytes; large vocabularies have a tenth of it."""
 FILE_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -90,6 +96,7 @@ def check_folder(folder: Path) -> None:
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise BackboneError(_without_config(folder))
+    check_json_files(folder)
     try:
         config = json.loads(config_file.read_text("utf-8"))
     except ValueError as error:
@@ -116,6 +123,38 @@ def check_folder(folder: Path) -> None:
             f"{folder} has {weights}, expected *.safetensors",
             hint="pickle files can run code when they are loaded; convert them with model.save_pretrained(folder)",
         )
+
+
+def check_json_files(folder: Path) -> None:
+    """Raise BackboneError for a JSON file of a model or adapter that is too large, or nested too deeply.
+
+    Python, and the libraries that read the files, would run out of memory, or reach the limit of recursion somewhere.
+    Nothing else is checked: each reader reports what it cannot use. ``tokenizer.json`` is read by tokenizers, which has
+    its own limit of recursion.
+    """
+    for file in sorted(file for file in folder.glob("*.json") if file.is_file()):
+        if file.stat().st_size > LARGEST_JSON:
+            raise BackboneError(f"{file} has {file.stat().st_size:,} bytes, expected at most {LARGEST_JSON:,}")
+        depth = 0 if file.name == "tokenizer.json" else _nesting(file.read_bytes())
+        if depth > DEEPEST:
+            raise BackboneError(
+                f"{file} is damaged: its values are nested {depth:,} levels deep, expected at most {DEEPEST}",
+                hint="restore the file, or give another folder",
+            )
+
+
+def _nesting(text: bytes) -> int:
+    """How deeply the brackets of a JSON text are nested; those in strings do not count."""
+    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+        return 0  # the usual case, without a loop in Python
+    deepest = depth = 0
+    for bracket in _BRACKET_OR_STRING.findall(text):
+        if bracket in (b"[", b"{"):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif bracket in (b"]", b"}"):
+            depth -= 1
+    return deepest
 
 
 def _hub_kernel(config: object) -> str | None:

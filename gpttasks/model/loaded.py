@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BackboneError
+from ..errors import BackboneError, one_line
 from ..hashing import content_digest
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ def fitting_context(folder: Path, tokenizer: Any, requested: int | None) -> int:
     """
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # for values that do not fit, transformers and its models raise errors of many types
+        raise BackboneError(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
     rows = getattr(config.get_text_config(), "vocab_size", None)
     if isinstance(rows, int):  # loading the weights checks that the embedding has this many rows
         check_vocabulary(tokenizer, rows)

@@ -12,6 +12,7 @@ from ..model.folder import dtype_name, load_causal_lm
 from ..model.same_model import TOLERANCE, largest_difference, release_weights, rows_to_compare, token_logprobs
 from ..plugins.faults import create
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, MODEL
+from ..records.plain_files import read_json
 from ..records.run import SavedRecord
 from .active_run import ActiveRun
 from .bind import load_settings
@@ -99,9 +100,12 @@ def _check_modules(run: ActiveRun, prepared: PreparedRun) -> None:
         if modules is not None:
             _check_tensors(modules, run.folder / name)
     tuned = run.folder / HEAD_TUNED
-    written = json.loads(tuned.read_text("utf-8")) if tuned.exists() else {}
+    written = read_json(tuned, hint=f"remove {tuned}, and run the same command again") if tuned.exists() else {}
     if written != json.loads(json.dumps(prepared.head.tuned or {})):
-        raise RunFailed(f"{tuned} does not hold what the head was tuned to", hint="the checkpoints are kept")
+        raise RunFailed(
+            f"{tuned} does not hold what the head was tuned to: something else has written it",
+            hint="remove it, and run the same command again; it goes on from the checkpoints",
+        )
 
 
 def _check_tensors(modules: nn.Module, file: Path) -> None:

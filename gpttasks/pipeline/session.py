@@ -28,6 +28,7 @@ from ..training.trackers import check_trackers
 from .before_data import check_before_data
 from .bind import bind, load_settings
 from .check_examples import check_examples
+from .gone_folders import with_recorded_folders
 from .join_processes import help_first_process, join_processes, process_engine
 from .load_data import load_data
 from .model_store import ModelStore
@@ -95,8 +96,9 @@ class Session:
 
         If ``torchrun`` started several processes, the first carries out the run and the others answer requests for it.
         """
-        processes = join_processes(recipe)  # before the first process locks the folder
         folder = out or default_folder(recipe)
+        recipe = with_recorded_folders(recipe, self.plugins, folder)
+        processes = join_processes(recipe)  # before the first process locks the folder
         accepted = check_accepted(accept_changed)
         stages = partial(
             run_stages,

@@ -13,12 +13,14 @@ from ..records.dependencies import Dependencies, Kind, compare, refuse_changes
 from ..records.folder import CHECKPOINTS, RECIPE, nothing_done, open_folder
 from ..records.own_files import changed_report, check_own_files
 from ..records.run import Run, read_run
+from ..records.writable import check_writable
 from ..training.resume_point import saved_step
 from .active_run import ActiveRun, failures_recorded, new_record
 from .finish import finish
 from .parts import PreparedRun, RunParts
 from .score import announce_scoring, score_split
 from .train import train
+from .trained_files import refuse_foreign_settings
 from .tune import tune_without_training
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def run_stages(
         if found is not None and found.state == "finished":
             before = found.record.dependencies
             return _reused(found, dependencies(None if before is None else before.commit), accepted)
+        check_writable(opened.path)
         run = ActiveRun(recipe, plugins, opened, new_record(recipe, plugins, digest, opened.path), accepted=accepted)
         if found is not None:
             _go_on_from(found, run)
@@ -105,6 +108,7 @@ def _carry_out(run: ActiveRun, prepare: Prepare) -> None:
     """Prepare, train or tune, score, and write the results."""
     with ExitStack() as stack:
         prepared = run.timed("preparing", lambda: stack.enter_context(prepare(run.check_dependencies)))
+        refuse_foreign_settings(prepared.head, run.folder.path)
         run.describe(prepared)
         expected = announce_scoring(run, prepared)
         run.call_hook("gpttasks_run_started")

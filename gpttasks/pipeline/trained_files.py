@@ -13,7 +13,9 @@ from ..errors import BackboneError, FolderError
 from ..files import atomic_file
 from ..recipe.document import read_document
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RECIPE
+from ..records.own_files import check_own_files
 from ..records.plain_files import read_json_object
+from ..records.run import RECORD, read_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +35,15 @@ def save_head(head: Head, folder: RunFolder) -> None:
         _save_modules(modules, folder / HEAD_WEIGHTS, {FITS: json.dumps(head.fits())})
     if head.tuned:
         folder.write_text(HEAD_TUNED, json.dumps(head.tuned, allow_nan=False) + "\n")
+
+
+def refuse_foreign_settings(head: Head, folder: Path) -> None:
+    """Raise FolderError if an unfinished run's folder has tuned settings although its head has nothing to tune."""
+    if not head.tunes and (folder / HEAD_TUNED).exists():
+        raise FolderError(
+            f"{folder / HEAD_TUNED} is not a file of this run: its head {head.name!r} has no settings to tune",
+            hint="remove it, and run the same command again",
+        )
 
 
 def save_encoder(encoder: Encoder, folder: RunFolder) -> None:
@@ -93,13 +104,16 @@ def load_head(head: Head, backbone: RunBackbone) -> None:
 def tuned_by_run(backbone: Use, head: Head) -> bool:
     """Whether the backbone is a run that has tuned settings of this head, which :func:`load_head` will read.
 
-    Like :meth:`RunBackbone.trained_file`, it follows runs that trained nothing to the run that they scored.
+    Like :meth:`RunBackbone.trained_file`, it follows runs that trained nothing to the run that they scored. Raises
+    FolderError if one of them had such a file, and it is missing or another one now.
     """
     folder = Path(getattr(backbone.options, "path", "")) if backbone.name == RunBackbone.name else None
     while folder is not None and (folder / RECIPE).is_file():
         document = read_document(folder / RECIPE).data
         if _section(document, "head").get("use") != head.name:
             return False
+        if (folder / RECORD).is_file():  # settings that are gone are no reason to look for others
+            check_own_files(folder, read_run(folder).record.files, (HEAD_TUNED,))
         if (folder / HEAD_TUNED).is_file():
             return True
         scored = _section(document, "backbone") if document.get("train") is None else {}
@@ -120,7 +134,7 @@ def _load_modules(head: Head, file: Path) -> None:
         trained_for = json.loads(metadata.get(FITS, "{}"))
         if not isinstance(trained_for, dict):
             raise ValueError(f"{FITS} is {trained_for!r}, expected an object")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FolderError(f"{file} cannot be read: {error}", hint=RESTORE) from error
     expected = json.loads(json.dumps(head.fits()))
     if trained_for != expected:

@@ -18,6 +18,7 @@ from ..errors import PluginError, Problem, did_you_mean, one_line
 from ..hashing import file_digest, text_digest
 from ..interrupts import raise_if_pressed
 from ..terminal import say
+from .from_source import SourceLoader, executed_digest, importing
 from .hookspecs import PROJECT
 from .registry import Broken, PluginRecord, Plugins
 
@@ -171,7 +172,7 @@ def _load_file(plugins: Plugins, path: Path, sha256: str) -> None:
     module_name = f"{FILE_MODULE}{path.stem}_{unique}"
     record = PluginRecord(path.stem, module=module_name, origin=str(path), sha256=sha256)
     try:
-        plugins.adopt(record, lambda: _import_file(path, module_name))
+        plugins.adopt(record, lambda: _import_file(path, module_name, sha256))
     except Broken as broken:
         cause = broken.__cause__
         line = _line_of(cause, str(path))
@@ -186,16 +187,21 @@ def _line_of(error: BaseException | None, file: str) -> int | None:
     return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
 
 
-def _import_file(path: Path, module_name: str) -> ModuleType:
+def _import_file(path: Path, module_name: str, sha256: str) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise PluginError(f"{path.name} is not a Python file", hint="expected a file that ends in .py")
+    loader = SourceLoader(module_name, str(path))
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
+    assert spec is not None  # it is only for a loader that Python does not know
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with importing(path):
+            loader.exec_module(module)
+        if executed_digest(path) != sha256:
+            raise PluginError(f"{path.name} changed while it was read", hint="run the command again")
     except BaseException:
         del sys.modules[module_name]
         raise

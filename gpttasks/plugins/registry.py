@@ -58,8 +58,8 @@ class PluginRecord:
 
     @property
     def package(self) -> str:
-        """The top-level package of its module."""
-        return self.module.partition(".")[0]
+        """The top-level package of its module, which an entry point may name as ``package.module:object``."""
+        return self.module.partition(":")[0].partition(".")[0].strip()
 
 
 class Broken(Exception):

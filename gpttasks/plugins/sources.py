@@ -1,4 +1,4 @@
-"""The source files of a plugin, and their digest."""
+"""The files of a plugin, and their digest."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import ast
 import functools
 import importlib.util
 import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..hashing import bytes_digest, content_digest
+from ..hashing import content_digest
+from ..remembered_digests import digests_of
+from .from_source import executed_digest, files_read, is_installed
 from .registry import PluginRecord
-
-_INSTALLED = tuple(
-    {str(Path(path).resolve()) for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib")}
-)
-_SITE = ("site-packages", "dist-packages")
 
 
 def source_digest(plugin: PluginRecord) -> str:
-    """The SHA-256, in hex, of the names and contents of the plugin's Python files.
+    """The SHA-256, in hex, of the names and contents of the plugin's files.
 
-    Modules that they import count too, if they belong neither to Python nor to an installed distribution: a helper
-    beside a plugin file, or a package that is not installed.
+    Those of a package are all its files, Python or data. Modules that they import count too, if they belong neither to
+    Python nor to an installed distribution: a helper beside a plugin file, or a package that is not installed. For a
+    plugin that is a file, files in its folder count that it read while it was imported. What a plugin reads later does
+    not: it is an option of the type ``RecipePath``, whose file a run records.
     """
     return _digest(plugin.package, plugin.origin, plugin.sha256)
 
@@ -32,11 +30,14 @@ def source_digest(plugin: PluginRecord) -> str:
 def _digest(package: str, origin: str, sha256: str | None) -> str:
     """Computed once in a process, which runs the code that it has imported even if the files change."""
     files = sorted(_files(package, origin, sha256))
-    return content_digest([[name, bytes_digest(file.read_bytes())] for name, file in files])
+    digests = digests_of({str(file): file for _, file in files})
+    content = [[name, executed_digest(file) or digests[str(file)]] for name, file in files]
+    read = files_read(Path(origin)) if sha256 is not None else {}
+    return content_digest([*content, *sorted([name, digest] for name, digest in read.items())])
 
 
 def source_files(plugin: PluginRecord) -> list[tuple[str, Path]]:
-    """The plugin's Python files, with names that do not depend on where the plugin is."""
+    """The files of the plugin's modules and packages, with names that do not depend on where the plugin is."""
     return _files(plugin.package, plugin.origin, plugin.sha256)
 
 
@@ -64,7 +65,10 @@ def _names(files: list[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _module_files(module: str) -> list[Path]:
-    """The Python files of a top-level module or package; empty if it has none."""
+    """The file of a top-level module, or all files of a package; empty if there is neither.
+
+    A folder without ``__init__.py`` is searched for Python files only: it may be any folder.
+    """
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError, AttributeError):
@@ -72,24 +76,29 @@ def _module_files(module: str) -> list[Path]:
     if spec is None:
         return []
     if spec.submodule_search_locations:
-        return sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.py"))
+        pattern = "*" if spec.origin else "*.py"
+        found = (file for folder in spec.submodule_search_locations for file in Path(folder).rglob(pattern))
+        return sorted(file for file in found if file.is_file() and _is_written(file))
     return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
 
 
+def _is_written(file: Path) -> bool:
+    """Whether a file of a package was written by people, and not by Python or an editor."""
+    return file.suffix != ".pyc" and "__pycache__" not in file.parts and not file.name.startswith(".")
+
+
 def _local_files(module: str) -> list[Path]:
-    """The Python files of a module that nobody installed; empty for any other."""
+    """The files of a module that nobody installed; empty for any other."""
     if module in sys.stdlib_module_names or module == "gpttasks":
         return []
     files = _module_files(module)
-    return [] if any(_is_installed(file) for file in files) else files
-
-
-def _is_installed(file: Path) -> bool:
-    return any(part in _SITE for part in file.parts) or str(file.resolve()).startswith(_INSTALLED)
+    return [] if any(is_installed(file) for file in files) else files
 
 
 def _imports(file: Path) -> Iterator[str]:
     """The top-level modules that a file imports, in functions too; without those of relative imports."""
+    if file.suffix != ".py":
+        return
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, RecursionError):

@@ -21,6 +21,8 @@ _SUBJECTS: Mapping[Kind, str] = {
     "data": "the {} data",
     "versions": "the version of {}",
 }
+MEDIA = "/media"
+"""The end of the names of digests of audio, images and other media of a role."""
 _SHOWN = 16
 """The number of characters of a digest in a message."""
 
@@ -49,7 +51,8 @@ class Dependencies(BaseModel):
     plugins:
         by name, those whose components, filters, readers or media types the run uses.
     data:
-        by role, the digest of its examples in their order; by ``KIND.OPTION/FILE``, files that options name.
+        by role, the digest of its examples in their order; by ``ROLE/media``, that of their media; by
+        ``KIND.OPTION/FILE``, files that options name.
     versions:
         of the packages that compute the numbers, and of the engines' numbers.
     missing:
@@ -94,6 +97,8 @@ class Change(BaseModel):
     def since(self, event: str) -> str:
         """``config.json of the base model changed since EVENT: 0123456789abcdef then, 89abcdef01234567 now``."""
         subject = _SUBJECTS[self.kind].format(self.name)
+        if self.kind == "data" and self.name.endswith(MEDIA):
+            subject = f"the content of the media files of the {self.name.removesuffix(MEDIA)} data"
         if self.before is None:
             return f"{subject} was added since {event}"
         if self.now is None:
@@ -124,9 +129,13 @@ def compare(
     """
     changes = []
     missing = {**now.missing, **{kind: f"{why} (when it was recorded)" for kind, why in before.missing.items()}}
+    unknown = [f"{kind}: {missing[kind]}" for kind in kinds if kind in missing]
     for kind in kinds:
         if kind not in missing:
             found = list(_changes(kind, before.of_kind(kind), now.of_kind(kind)))
+            if kind == "data" and (unrecorded := [one for one in found if _is_unrecorded_media(one, before, now)]):
+                unknown.append("the content of media files: an earlier version made the run, which did not record it")
+                found = [one for one in found if one not in unrecorded]
             changes += _without_renamed(found) if kind == "plugin" else found
     for change in changes:
         if change.kind in accepted:
@@ -135,7 +144,7 @@ def compare(
             change.allowed = "patch"
         elif change.kind == "plugin" and change.name == failed_plugin:
             change.allowed = "failed"
-    return Comparison(changes, [f"{kind}: {missing[kind]}" for kind in kinds if kind in missing])
+    return Comparison(changes, unknown)
 
 
 def refuse_changes(
@@ -168,6 +177,13 @@ def _changes(kind: Kind, before: Mapping[str, str], now: Mapping[str, str]) -> I
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
             yield Change(kind=kind, name=name, before=before.get(name), now=now.get(name))
+
+
+def _is_unrecorded_media(change: Change, before: Dependencies, now: Dependencies) -> bool:
+    """Whether media only seem to be new: the same examples had them, but the record says nothing about them."""
+    role = change.name.removesuffix(MEDIA)
+    same = role in before.data and before.data[role] == now.data.get(role)
+    return change.name.endswith(MEDIA) and change.before is None and same
 
 
 def _without_renamed(changes: list[Change]) -> list[Change]:

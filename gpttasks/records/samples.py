@@ -275,7 +275,7 @@ def read_samples(file: Path) -> list[Sample]:
         raise FolderError(f"{file}: got the schema {schema}{lacking}, expected {SCHEMA}", hint=hint)
     try:
         return [_sample(row) for row in table.to_pylist()]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise FolderError(f"{file} is damaged: {one_line(error)}", hint=hint) from error
 
 

@@ -15,7 +15,7 @@ from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
 from gpttasks.cli import main
 from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.shared import SharedEngine
-from gpttasks.errors import BackboneError, DataError, RunFailed
+from gpttasks.errors import BackboneError, DataError, FolderError, RunFailed
 from gpttasks.example import Media, Part, as_prompt
 from gpttasks.requests import Generate, LogLikelihood, Readout, Rolling
 
@@ -208,3 +208,38 @@ def test_an_unknown_encoder_is_told_at_its_place(colours: Path, capsys: pytest.C
     assert main(["check", str(colours), "--plugin", str(PLUGIN)]) == 0
     assert main(["check", str(colours), "encoder=pixel", "--plugin", str(PLUGIN)]) == 2
     assert "did you mean 'pixels'" in capsys.readouterr().err
+
+
+def test_a_media_file_with_other_content_under_the_same_name_is_other_data(colours: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "files.py"
+    text = PLUGIN.read_text().replace(
+        'bytes.fromhex(row["pixels"])', '__import__("pathlib").Path(row["pixels"]).read_bytes()'
+    )
+    plugin.write_text(text)
+    for split in ("train", "test"):
+        table = colours.parent / "data" / f"{split}.csv"
+        with table.open() as read:
+            rows = list(csv.DictReader(read))
+        for number, row in enumerate(rows):
+            image = tmp_path / f"{split}-{number}.raw"
+            image.write_bytes(bytes.fromhex(row["pixels"]))
+            row["pixels"] = str(image)
+        with table.open("w", newline="") as out:
+            writer = csv.DictWriter(out, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+    changes = ("head=choice", "train.epochs=1")
+    first = run(colours, "out", *changes, plugins=plugin)
+    assert {"train/media", "test/media"} <= set(first.record.dependencies.data)
+    assert run(colours, "out", *changes, plugins=plugin).reused
+    before = image.read_bytes()
+    image.write_bytes(bytes(255 - byte for byte in before))
+    with pytest.raises(FolderError, match="the content of the media files of the test data changed since"):
+        run(colours, "out", *changes, plugins=plugin)
+    accepted = run(colours, "out", *changes, plugins=plugin, accept_changed=["data"])
+    assert accepted.reused
+    assert any("media files of the test data" in note for note in accepted.notes)
+    image.write_bytes(before)
+    assert run(colours, "out", *changes, plugins=plugin).reused
+    image.unlink()
+    assert any(note.startswith("not compared: data") for note in run(colours, "out", *changes, plugins=plugin).notes)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 import gpttasks
 from gpttasks.backbones.base import LoadSettings
 from gpttasks.backbones.hf import HuggingFace, HuggingFaceOptions
-from gpttasks.errors import DataError
+from gpttasks.errors import DataError, FolderError
 from gpttasks.example import Example
 from gpttasks.heads.nbest_search import GRID, fewest_errors
 from gpttasks.heads.rescore import Rescore, RescoreOptions
@@ -266,6 +266,22 @@ class TestRuns:
         again = gpttasks.run(recipe(tmp_path, run.folder, other), out=tmp_path / "again")
         assert again.scores["wer"].value == run.scores["wer"].value
         assert again.document["samples"]["train"] == 0
+
+    def test_settings_that_are_gone_are_named(self, tiny_gpt2_folder, tmp_path):
+        data = write(tmp_path / "data", train=heard(10, 0), test=heard(4, 100))
+        run = gpttasks.run(recipe(tmp_path, tiny_gpt2_folder, data), out=tmp_path / "run")
+        (run.folder / "head" / "tuned.json").unlink()
+        other = write(tmp_path / "other", test=heard(4, 100))
+        for use in (
+            lambda: list(predicted(run.folder, heard(1, 7))),
+            lambda: gpttasks.run(recipe(tmp_path, run.folder, other), out=tmp_path / "again"),
+            lambda: gpttasks.run(recipe(tmp_path, tiny_gpt2_folder, data), out=tmp_path / "run"),
+        ):
+            with pytest.raises(
+                FolderError, match=r"run/head/tuned\.json is missing; the finished run had it"
+            ) as failed:
+                use()
+            assert "run the recipe again" in failed.value.problems[0].hint
 
     def test_without_training_examples_it_says_so(self, tiny_gpt2_folder, tmp_path):
         data = write(tmp_path / "data", test=heard(8, 100))

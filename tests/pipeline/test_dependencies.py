@@ -388,3 +388,40 @@ def test_export_reports_what_was_accepted(recipe, own_base, capsys):
     capsys.readouterr()
     export_run(done.folder, recipe.parent / "merged", load_plugins(), accepted=("base",))
     assert "config.json of the base model changed since the run" in capsys.readouterr().err
+
+
+def test_media_that_an_earlier_version_did_not_record_are_named_and_not_a_change():
+    before = Dependencies(data={"test": "a" * 64})
+    now = Dependencies(data={"test": "a" * 64, "test/media": "b" * 64})
+    changes, unknown = compare(before, now)
+    assert changes == []
+    assert unknown == ["the content of media files: an earlier version made the run, which did not record it"]
+    (change,) = compare(now, before).changes
+    assert change.since("then") == "the content of the media files of the test data is missing; it was there when then"
+
+
+@pytest.mark.parametrize("key", ["data", "model", "run"])
+def test_a_relative_folder_that_is_gone_is_named_and_the_scores_are_shown(recipe, own_base, monkeypatch, key):
+    """The name could be that of something on the Hub, but the recipe is the run's all the same."""
+    folder = recipe.parent / "things"
+    if key == "data":
+        (recipe.parent / "data").rename(folder)
+        recipe.write_text(recipe.read_text().replace("path: data", "path: [things]"))
+    else:
+        source = own_base if key == "model" else run(recipe, "things", *QUICK).folder
+        source.rename(folder)
+        recipe.write_text(recipe.read_text().replace(f"backbone: {own_base}", "backbone: things"))
+    first = run(recipe, "done", *QUICK)
+    interrupt(recipe, monkeypatch)
+    hidden = folder.rename(recipe.parent / "hidden")
+    shown = run(recipe, "done", *QUICK)
+    assert shown.reused
+    assert shown.scores == first.scores
+    assert any(note.startswith("not compared") and str(folder) in note for note in shown.notes), shown.notes
+    with pytest.raises(UserError, match=f"{folder}") as failed:
+        run(recipe, "out", *QUICK)
+    assert "another recipe" not in str(failed.value)
+    with pytest.raises(FolderError, match="another recipe"):
+        run(recipe, "done", *QUICK, "seed=7")
+    hidden.rename(folder)
+    assert not run(recipe, "out", *QUICK).reused
