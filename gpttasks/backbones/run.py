@@ -260,7 +260,7 @@ def finished_recipe(
     run = read_run(folder)
     if run.state != "finished":
         raise FolderError(
-            f"the run {folder} is {run.state}, expected a finished one", hint="run its recipe again to finish it"
+            f"the run in {folder} is not finished; its state is {run.state!r}", hint="run its recipe again to finish it"
         )
     if (folder / MODEL).is_dir():  # it replaces the backbone
         needed -= {"backbone"}

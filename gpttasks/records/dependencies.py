@@ -94,6 +94,11 @@ class Change(BaseModel):
     now: str | None
     allowed: Literal["accepted", "patch", "failed"] | None = None
 
+    @property
+    def undo(self) -> str:
+        """What brings the recorded state back."""
+        return "remove it" if self.before is None else "restore it"
+
     def since(self, event: str) -> str:
         """``config.json of the base model changed since EVENT: 0123456789abcdef then, 89abcdef01234567 now``."""
         subject = _SUBJECTS[self.kind].format(self.name)
@@ -156,7 +161,7 @@ def refuse_changes(
     how to accept a change of a kind.
     """
     problems = [
-        Problem(change.since(event), hint=f"restore it, {advice}, or {accept.format(kind=change.kind)}")
+        Problem(change.since(event), hint=f"{change.undo}, {advice}, or {accept.format(kind=change.kind)}")
         for change in changes
         if change.allowed is None
     ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LONGEST_CAUSE, FolderError, RunFailed, full_disk
 from ..files import is_unfinished, write_text
 from ..terminal import say
+from ..trust import is_run_folder
 from .events import EVENTS, LogLines, read_events, read_log
 from .moving import check_movable, move_aside, refuse_links
 from .run import RECORD, SAMPLES, Run, RunRecord, read_run
@@ -233,6 +234,9 @@ def _existing(path: Path, digest: str) -> Run | None:
     if names <= {LOCK}:
         return None
     if not (path / RECORD).exists():
+        if is_run_folder(path):
+            message = f"{path} holds files of a run, but its {RECORD} is missing"
+            raise FolderError(message, hint=f"restore {RECORD} to go on with the run, or repeat the run with --force")
         raise FolderError(f"{path} has files, but is not a run folder", hint="give an empty or a new folder with --out")
     run = read_run(path)
     if run.state != "finished":

@@ -156,8 +156,7 @@ def read_header(file: Path, identity: str | None, kind: Kind = "state") -> Heade
         raise FolderError(f"the checkpoint {file} cannot be read: {one_line(error)}", hint=START_AGAIN) from error
     if identity is not None and header.identity != identity:
         raise FolderError(
-            f"{file} belongs to another run: it was written by {header.identity or 'an unnamed run'}, "
-            f"expected {identity or 'an unnamed run'}",
+            f"the checkpoint {file} belongs to another run, or to this run with another recipe or other inputs",
             hint=START_AGAIN,
         )
     if header.kind != kind:

@@ -289,7 +289,7 @@ def test_a_run_that_is_not_finished_is_no_backbone(folder, capsys):
     status, err = check(capsys, "recipe.yaml", "backbone=runs/half")
     assert status == 2
     assert "backbone: the run " in err
-    assert "expected a finished one" in err
+    assert "is not finished; its state is" in err
 
 
 def test_an_encoder_whose_folder_is_missing_is_reported_with_the_backbone(folder, capsys):

@@ -212,3 +212,9 @@ def test_the_report_says_what_an_altered_log_lacks(tmp_path: Path, recipe: Path)
     assert folder.keep_events_until(4) is None  # once
     folder.log({"event": "step", "step": 5, "loss": 0.5})
     assert [event["step"] for event in folder.events()] == [1, 3, 4, 5]
+
+
+def test_a_run_without_its_record_is_named(recipe: Path, finished: Run) -> None:
+    (finished.folder / "run.json").unlink()
+    with pytest.raises(FolderError, match=r"holds files of a run, but its run\.json is missing; restore run\.json"):
+        run(recipe, "out", *SCORE_ONLY)

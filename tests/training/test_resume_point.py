@@ -139,7 +139,7 @@ def test_a_checkpoint_of_another_run_is_not_used(tiny_gpt2_folder, tmp_path):
     shutil.copy(foreign / "last.safetensors", checkpoints / "last.safetensors")
     point = find_resume_point(checkpoints, "a")
     assert point.file.name == "previous.safetensors"
-    assert "belongs to another run: it was written by b, expected a" in point.problems[0]
+    assert "belongs to another run" in point.problems[0]
     shutil.rmtree(checkpoints)
     shutil.copytree(foreign, checkpoints)
     with pytest.raises(FolderError, match="belongs to another run"):
