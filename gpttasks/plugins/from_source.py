@@ -11,14 +11,14 @@ import os
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any
 
-from ..hashing import bytes_digest, file_digest
+from ..hashing import bytes_digest
+from ..remembered_digests import digests_of
 
 _INSTALLED = tuple(
     {str(Path(path).resolve()) for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib")}
@@ -29,9 +29,9 @@ _CODE = (*importlib.machinery.all_suffixes(), ".pyc")
 _executed: dict[str, str] = {}
 """By path, the SHA-256 of the source that was executed."""
 _read: dict[str, dict[str, str]] = {}
-"""By the path of a plugin file, the SHA-256 of each file in its folder that it read while it was imported."""
-_opened: list[str] | None = None
-"""The paths that were opened for reading while a plugin is imported; None at other times."""
+"""By the path of a module that was imported from its source, the SHA-256 of each data file that it read meanwhile."""
+_opened: list[list[str]] = []
+"""The paths that were opened for reading by each module that is being imported, the innermost last."""
 
 
 def is_installed(file: Path) -> bool:
@@ -44,12 +44,12 @@ def executed_digest(file: Path) -> str | None:
     return _executed.get(str(file.resolve()))
 
 
-def files_read(plugin: Path) -> dict[str, str]:
-    """The files in a plugin file's folder that were read while it was imported, by name, with their SHA-256.
+def files_read(module: Path) -> dict[str, str]:
+    """The data files that a module read while it was imported from its source, by name, with their SHA-256.
 
-    Files that were written meanwhile do not count, nor those that a C extension opened.
+    Only files in the folder of a plugin file count, and none that a C extension opened, or that was opened for writing.
     """
-    return _read.get(str(plugin.resolve()), {})
+    return _read.get(str(module.resolve()), {})
 
 
 class SourceLoader(SourceFileLoader):
@@ -61,6 +61,17 @@ class SourceLoader(SourceFileLoader):
         _executed[str(Path(self.path).resolve())] = bytes_digest(source)
         code: types.CodeType = self.source_to_code(source, self.path)
         return code
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Execute the module; which data files it reads meanwhile is kept."""
+        file = Path(self.path).resolve()
+        _opened.append([])
+        try:
+            super().exec_module(module)
+        finally:
+            opened = {Path(name).resolve() for name in _opened.pop()}
+            named = {os.path.relpath(path, file.parent).replace(os.sep, "/"): path for path in opened if _is_data(path)}
+            _read[str(file)] = digests_of(named)
 
 
 class _Finder(MetaPathFinder):
@@ -89,37 +100,25 @@ class _Finder(MetaPathFinder):
 _finder = _Finder()
 
 
-@contextmanager
-def importing(plugin: Path) -> Iterator[None]:
-    """While a plugin file is imported: modules in its folder come from source, and files that are read are noted.
-
-    Modules that the plugin imports later come from source as well.
-    """
-    global _opened
+def load_from_source(folder: Path) -> None:
+    """From now on, modules in this folder of a plugin file are imported from their source."""
     if not _finder.folders:
-        sys.meta_path.insert(0, _finder)
-        sys.addaudithook(_note_opened)  # cannot be removed; it does nothing at other times
-    folder = plugin.resolve().parent
-    _finder.folders.add(folder)
-    outer, _opened = _opened, []
-    try:
-        yield
-    finally:
-        opened, _opened = _opened, outer
-        files = {Path(name).resolve() for name in opened}
-        found = {
-            file.relative_to(folder).as_posix(): file_digest(file)
-            for file in files
-            if folder in file.parents and file.suffix not in _CODE and not is_installed(file) and file.is_file()
-        }
-        if found:
-            _read[str(plugin.resolve())] = found
+        # Before Python's own finder, but after those of others, such as that of pytest.
+        place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+        sys.meta_path.insert(place, _finder)
+        sys.addaudithook(_note_opened)  # cannot be removed; it does nothing while no module is imported from source
+    _finder.folders.add(folder.resolve())
+
+
+def _is_data(file: Path) -> bool:
+    inside = bool(_finder.folders.intersection(file.parents))
+    return inside and file.suffix not in _CODE and not is_installed(file) and file.is_file()
 
 
 def _note_opened(event: str, values: tuple[Any, ...]) -> None:
-    if event != "open" or _opened is None:
+    if event != "open" or not _opened:
         return
     path, mode, flags = values
     writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
     if isinstance(path, (str, bytes)) and not writes and not (isinstance(mode, str) and set(mode) & set("wxa+")):
-        _opened.append(os.path.abspath(os.fsdecode(path)))
+        _opened[-1].append(os.path.abspath(os.fsdecode(path)))

@@ -18,7 +18,7 @@ from ..errors import PluginError, Problem, did_you_mean, one_line
 from ..hashing import file_digest, text_digest
 from ..interrupts import raise_if_pressed
 from ..terminal import say
-from .from_source import SourceLoader, executed_digest, importing
+from .from_source import SourceLoader, executed_digest, load_from_source
 from .hookspecs import PROJECT
 from .registry import Broken, PluginRecord, Plugins
 
@@ -198,8 +198,8 @@ def _import_file(path: Path, module_name: str, sha256: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        with importing(path):
-            loader.exec_module(module)
+        load_from_source(path.parent)
+        loader.exec_module(module)
         if executed_digest(path) != sha256:
             raise PluginError(f"{path.name} changed while it was read", hint="run the command again")
     except BaseException:

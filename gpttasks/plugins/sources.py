@@ -19,9 +19,9 @@ def source_digest(plugin: PluginRecord) -> str:
     """The SHA-256, in hex, of the names and contents of the plugin's files.
 
     Those of a package are all its files, Python or data. Modules that they import count too, if they belong neither to
-    Python nor to an installed distribution: a helper beside a plugin file, or a package that is not installed. For a
-    plugin that is a file, files in its folder count that it read while it was imported. What a plugin reads later does
-    not: it is an option of the type ``RecipePath``, whose file a run records.
+    Python nor to an installed distribution: a helper beside a plugin file, or a package that is not installed. Other
+    files in the folder of a plugin file count if it, or such a module, read them while it was imported. What is read
+    later does not: it should be an option of the type ``RecipePath``, whose file a run records.
     """
     return _digest(plugin.package, plugin.origin, plugin.sha256)
 
@@ -32,8 +32,8 @@ def _digest(package: str, origin: str, sha256: str | None) -> str:
     files = sorted(_files(package, origin, sha256))
     digests = digests_of({str(file): file for _, file in files})
     content = [[name, executed_digest(file) or digests[str(file)]] for name, file in files]
-    read = files_read(Path(origin)) if sha256 is not None else {}
-    return content_digest([*content, *sorted([name, digest] for name, digest in read.items())])
+    read = sorted([name, digest] for _, file in files for name, digest in files_read(file).items())
+    return content_digest([*content, *read])
 
 
 def source_files(plugin: PluginRecord) -> list[tuple[str, Path]]:

@@ -129,7 +129,8 @@ def test_what_runs_is_the_source_and_the_files_that_a_plugin_reads_count(tmp_pat
     folder.mkdir()
     plugin, words = folder / "film.py", folder / "words_of_plugin.py"
     plugin.write_text(PLUGIN)
-    words.write_text("WORDS = 'good'\n")
+    words.write_text("from pathlib import Path\nWORDS = Path(__file__).with_name('words.txt').read_text()\n")
+    (folder / "words.txt").write_text("good")
     (folder / "question.txt").write_text("is-it-")
     (folder / "unused.txt").write_text("")
     first = loaded(plugin)
@@ -146,6 +147,8 @@ def test_what_runs_is_the_source_and_the_files_that_a_plugin_reads_count(tmp_pat
     (folder / "unused.txt").write_text("something else")
     assert loaded(plugin) == first
     (folder / "question.txt").write_text("was-it-")
-    printed, digest = loaded(plugin)
-    assert printed == "was-it-good"
-    assert digest != first[1]
+    second = loaded(plugin)
+    (folder / "words.txt").write_text("fine")
+    third = loaded(plugin)
+    assert (second[0], third[0]) == ("was-it-good", "was-it-fine")
+    assert len({first[1], second[1], third[1]}) == 3
