@@ -236,8 +236,9 @@ def _joined(
     """
     start, marked = beginning(tokenizer, prompt)
     text, stripped = marked.text, marked.stripped()
-    before = stripped.ids(tokenizer) if stripped.text else []
-    whole = {one: marked.followed_by(one, special).ids(tokenizer) for one in continuations}
+    before = array("i", stripped.ids(tokenizer) if stripped.text else ())
+    # A list of Python integers would take nine times the memory; there may be 100,000 continuations.
+    whole = {one: array("i", marked.followed_by(one, special).ids(tokenizer)) for one in continuations}
     boundary = len(before)
     for continuation, ids in whole.items():
         if len(text) + len(continuation) == len(stripped.text):
@@ -250,7 +251,7 @@ def _joined(
     rest = bytes_after(tokenizer, stripped, before, boundary) + utf8_length(text[len(stripped.text) :])
     return {
         continuation: TokenRow(
-            start + ids,
+            array("i", start) + ids,
             len(start) + boundary,
             rest + utf8_length(continuation),
             crosses=boundary < len(before),
