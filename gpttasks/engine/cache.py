@@ -19,7 +19,7 @@ from typing import Any
 
 from ..errors import Problem, UserError
 from ..hashing import bytes_digest
-from ..requests import Engine, Reply, Request, WatchesPrompts
+from ..requests import Engine, PassedOn, Reply, Request
 from ..user_cache import SWITCH, cache_folder
 from .reply_store import ReplyStore
 from .reply_text import json_value, reply_of, text_of
@@ -212,15 +212,15 @@ class Pace:
             self.size = max(1, self.size // 2)
 
 
-class _Keeper:
+class _Keeper(PassedOn):
     """Stores replies as the engine reports them, and passes its progress on.
 
     kept: the indices of the requests whose replies were reported.
     """
 
     def __init__(self, store: ReplyStore, keys: Sequence[bytes], advance: Callable[[int, int], None] | None) -> None:
-        self._store, self._keys, self._advance = store, keys, advance
-        self._prompts_read = advance.prompts_read if isinstance(advance, WatchesPrompts) else None
+        super().__init__(advance)
+        self._store, self._keys = store, keys
         self._waiting: list[tuple[bytes, Reply]] = []
         self._written = self._live = time.monotonic()
         self.kept: set[int] = set()
@@ -232,13 +232,7 @@ class _Keeper:
         elif now - self._live >= 60:
             self._live = now
             self._store.report_live()
-        if self._advance is not None:
-            self._advance(requests, tokens)
-
-    def prompts_read(self, tokens: int) -> None:
-        """See :class:`gpttasks.requests.WatchesPrompts`."""
-        if self._prompts_read is not None:
-            self._prompts_read(tokens)
+        super().__call__(requests, tokens)
 
     def finished(self, replies: Mapping[int, Reply]) -> None:
         """See :class:`gpttasks.requests.KeepsReplies`."""

@@ -372,6 +372,26 @@ def test_prompts_that_are_compared_keep_the_same_number_of_shots():
         assert row.ids == joined_row(BPE, prompt[1:], " is").ids
 
 
+@pytest.mark.parametrize("shots", [0, 1])
+def test_prompts_that_are_compared_are_tokenised_in_linear_time(shots):
+    class Counted(TextTokenizer):
+        texts = 0
+
+        def encode(self, text, special=()):
+            self.texts += 1
+            return super().encode(text, special)
+
+    def texts(count):
+        tokenizer = Counted(BPE.inner)
+        shown = (Part("one shot ", "shot"),) * shots
+        prompts = tuple((*shown, Part(f"film {number}")) for number in range(count))
+        for prompt in prompts:
+            rows_of_request(tokenizer, LogLikelihood(prompt, " is", (" is",), prompts=prompts), 64)
+        return tokenizer.texts
+
+    assert texts(800) <= 2.1 * texts(400)
+
+
 @pytest.mark.parametrize("keep", ["start", "end"])
 @pytest.mark.parametrize("room", [40, 60, 80])
 def test_passages_that_are_cut_keep_equally_many_tokens(keep, room):
