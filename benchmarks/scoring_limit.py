@@ -137,9 +137,9 @@ class Counted:
     def scoring(self, target_logprobs: Callable[..., Any]) -> Callable[..., Any]:
         """The function, wrapped to count the states that go through the LM head."""
 
-        def counted(head: Any, states: Any, targets: Any) -> Any:
-            self.head_rows += len(targets)
-            return target_logprobs(head, states, targets)
+        def counted(head: Any, states: Any, places: Any, targets: Any) -> Any:
+            self.head_rows += len(set(places))
+            return target_logprobs(head, states, places, targets)
 
         return counted
 

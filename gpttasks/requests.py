@@ -312,3 +312,24 @@ def report_finished(advance: Callable[[int, int], None] | None, replies: Mapping
     """Give final replies to an ``advance`` that keeps them; see :class:`KeepsReplies`."""
     if replies and isinstance(advance, KeepsReplies):
         advance.finished(replies)
+
+
+class PassedOn:
+    """An ``advance`` that passes everything on to another one, if there is any; the base of those that do more."""
+
+    def __init__(self, advance: Callable[[int, int], None] | None) -> None:
+        self._advance = advance
+
+    def __call__(self, requests: int, tokens: int, /) -> None:
+        """See :meth:`Engine.answer`."""
+        if self._advance is not None:
+            self._advance(requests, tokens)
+
+    def prompts_read(self, tokens: int) -> None:
+        """See :class:`WatchesPrompts`."""
+        if isinstance(self._advance, WatchesPrompts):
+            self._advance.prompts_read(tokens)
+
+    def finished(self, replies: Mapping[int, Reply]) -> None:
+        """See :class:`KeepsReplies`."""
+        report_finished(self._advance, replies)

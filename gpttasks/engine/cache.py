@@ -19,7 +19,7 @@ from typing import Any
 
 from ..errors import Problem, UserError
 from ..hashing import bytes_digest
-from ..requests import Engine, Reply, Request, WatchesPrompts
+from ..requests import Engine, PassedOn, Reply, Request
 from ..user_cache import SWITCH, cache_folder
 from .reply_store import ReplyStore
 from .reply_text import json_value, reply_of, text_of
@@ -44,8 +44,8 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 LONG = 64
 """The number of values in a tuple above which a key has their digest."""
-DIGESTS_KEPT = 16
-"""The number of long tuples whose digests are kept."""
+TUPLES_KEPT = 16
+"""The number of tuples whose JSON values or digests are kept."""
 
 
 def cache_file() -> Path | None:
@@ -92,7 +92,7 @@ class CachedEngine:
         self.store = file if isinstance(file, ReplyStore) else ReplyStore(file)
         self.hits = self.asked = self.damaged = 0
         self._pace = Pace(at_once)
-        self._digests: dict[int, tuple[tuple[Any, ...], str]] = {}  # of long tuples, by identity
+        self._made: dict[int, tuple[tuple[Any, ...], Any]] = {}  # JSON values of tuples, by identity
         self._model = json.dumps([VERSION, model], sort_keys=True)
 
     @property
@@ -132,18 +132,21 @@ class CachedEngine:
     def _short(self, value: Any) -> Any:
         """A field of a request as JSON values; of a long tuple, the digest.
 
-        The requests for the options of an example share the tuple of all options: it is written and digested once.
+        The requests for the options of an example share the prompt and the tuple of all options: each is made into JSON
+        values and digested once.
         """
-        if not isinstance(value, tuple) or len(value) <= LONG:
+        if not isinstance(value, tuple) or not value:
             return json_value(value)
-        known = self._digests.get(id(value))
+        known = self._made.get(id(value))
         if known is None:
-            if len(self._digests) >= DIGESTS_KEPT:
-                self._digests.clear()
-            text = json.dumps(json_value(value), sort_keys=True, ensure_ascii=True)
+            if len(self._made) >= TUPLES_KEPT:
+                self._made.clear()
+            short = json_value(value)
+            if len(value) > LONG:
+                short = {"sha256": bytes_digest(json.dumps(short, sort_keys=True, ensure_ascii=True).encode())}
             # The tuple is kept too: no other can have its identity meanwhile.
-            known = self._digests[id(value)] = (value, bytes_digest(text.encode()))
-        return {"sha256": known[1]}
+            known = self._made[id(value)] = (value, short)
+        return known[1]
 
     def _known(self, keys: Sequence[bytes], requests: Sequence[Request]) -> dict[bytes, Reply]:
         """The replies in the file; those that are not as they were written are counted and left out."""
@@ -209,15 +212,15 @@ class Pace:
             self.size = max(1, self.size // 2)
 
 
-class _Keeper:
+class _Keeper(PassedOn):
     """Stores replies as the engine reports them, and passes its progress on.
 
     kept: the indices of the requests whose replies were reported.
     """
 
     def __init__(self, store: ReplyStore, keys: Sequence[bytes], advance: Callable[[int, int], None] | None) -> None:
-        self._store, self._keys, self._advance = store, keys, advance
-        self._prompts_read = advance.prompts_read if isinstance(advance, WatchesPrompts) else None
+        super().__init__(advance)
+        self._store, self._keys = store, keys
         self._waiting: list[tuple[bytes, Reply]] = []
         self._written = self._live = time.monotonic()
         self.kept: set[int] = set()
@@ -229,13 +232,7 @@ class _Keeper:
         elif now - self._live >= 60:
             self._live = now
             self._store.report_live()
-        if self._advance is not None:
-            self._advance(requests, tokens)
-
-    def prompts_read(self, tokens: int) -> None:
-        """See :class:`gpttasks.requests.WatchesPrompts`."""
-        if self._prompts_read is not None:
-            self._prompts_read(tokens)
+        super().__call__(requests, tokens)
 
     def finished(self, replies: Mapping[int, Reply]) -> None:
         """See :class:`gpttasks.requests.KeepsReplies`."""

@@ -19,13 +19,13 @@ from ..requests import (
     GenerateReply,
     LogLikelihood,
     LogLikelihoodReply,
+    PassedOn,
     Readout,
     ReadoutReply,
     Reply,
     Request,
     Rolling,
     RollingReply,
-    WatchesPrompts,
     report_finished,
 )
 from ..tokens.rows import TokenRow, rows_of_request
@@ -235,24 +235,16 @@ def first_misses(rows: Sequence[TokenRow], greedy: torch.Tensor, counts: Sequenc
     return misses
 
 
-class _From:
+class _From(PassedOn):
     """Reports the replies to the requests from ``first`` on, which an engine numbers from 0."""
 
     def __init__(self, first: int, advance: Callable[[int, int], None]) -> None:
-        self._first, self._advance = first, advance
-        self._prompts_read = advance.prompts_read if isinstance(advance, WatchesPrompts) else None
-
-    def __call__(self, requests: int, tokens: int, /) -> None:
-        self._advance(requests, tokens)
-
-    def prompts_read(self, tokens: int) -> None:
-        """See :class:`gpttasks.requests.WatchesPrompts`."""
-        if self._prompts_read is not None:
-            self._prompts_read(tokens)
+        super().__init__(advance)
+        self._first = first
 
     def finished(self, replies: Mapping[int, Reply]) -> None:
         """See :class:`gpttasks.requests.KeepsReplies`."""
-        report_finished(self._advance, {self._first + index: reply for index, reply in replies.items()})
+        super().finished({self._first + index: reply for index, reply in replies.items()})
 
 
 class _RepliesFromRows:

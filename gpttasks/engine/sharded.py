@@ -8,7 +8,7 @@ from typing import Any
 
 from ..example import prompt_text
 from ..parallel.processes import Processes
-from ..requests import Reply, Request, WatchesPrompts, report_finished
+from ..requests import PassedOn, Reply, Request
 from .plain import LocalEngine
 
 
@@ -47,31 +47,31 @@ class ShardedEngine:
         return {**(self._work or self.inner.work()), "processes": self.processes.count}
 
 
-class _ForAll:
+class _ForAll(PassedOn):
     """Reports the progress of one process as that of all: the others do about as much at the same time."""
 
     def __init__(
         self, advance: Callable[[int, int], None], processes: int, requests: int, share: Sequence[int]
     ) -> None:
-        self._advance, self._processes, self._left, self._share = advance, processes, requests, share
+        super().__init__(advance)
+        self._processes, self._left, self._share = processes, requests, share
 
     def __call__(self, requests: int, tokens: int, /) -> None:
         requests = min(requests * self._processes, self._left)
         self._left -= requests
-        self._advance(requests, tokens * self._processes)
+        super().__call__(requests, tokens * self._processes)
 
     def prompts_read(self, tokens: int) -> None:
         """See :class:`gpttasks.requests.WatchesPrompts`."""
-        if isinstance(self._advance, WatchesPrompts):
-            self._advance.prompts_read(tokens * self._processes)
+        super().prompts_read(tokens * self._processes)
 
     def finished(self, replies: Mapping[int, Reply]) -> None:
         """See :class:`gpttasks.requests.KeepsReplies`; the replies are those of the first process."""
-        report_finished(self._advance, {self._share[index]: reply for index, reply in replies.items()})
+        super().finished({self._share[index]: reply for index, reply in replies.items()})
 
     def complete(self) -> None:
         """All processes are done, also those that had more requests than the first."""
-        self._advance(self._left, 0)
+        super().__call__(self._left, 0)
 
 
 def answer_share(

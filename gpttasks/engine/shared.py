@@ -125,7 +125,7 @@ class SharedEngine(LocalEngine):
         if scored:
             head = self.lm.causal_lm.get_output_embeddings()
             targets = [token for index in scored for token in rows[index].ids[rows[index].start :]]
-            logprobs, greedy = target_logprobs(head, flat[[place for index in scored for place in at[index]]], targets)
+            logprobs, greedy = target_logprobs(head, flat, [place for index in scored for place in at[index]], targets)
             sizes = [len(at[index]) for index in scored]
             parts = zip(scored, torch.split(logprobs, sizes), torch.split(greedy, sizes), strict=True)
             for index, values, likeliest in parts:

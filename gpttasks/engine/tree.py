@@ -4,6 +4,7 @@ continuations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -22,7 +23,9 @@ LEAST_SAVED = 256
 """The least number of tokens that a separate prefix must save, to be worth another call of the model."""
 LARGEST_FAMILY = 1024
 """The most tokens of continuations in one group. A prompt with more of them makes several groups, since the size of a
-mask grows with their square."""
+mask grows with their square; see :func:`piece_size`."""
+SMALLEST_PIECE = 128
+"""The least number of tokens of continuations in each of several groups, except for the last one."""
 LONG_FAMILY = 900
 """The number of tokens of a context and its continuations from which the context is processed first: a mask over all of
 them would cost more than another call of the model (``benchmarks/scoring_branches.py`` measures the number)."""
@@ -166,18 +169,29 @@ def group_paths(paths: Mapping[int, TokenRow], families: Sequence[Sequence[int]]
         context = min(paths[index].fed for index in family)
         if len(family) > 1:
             context = min(context, *(common_length(first, paths[index].ids) for index in family[1:]))
-        for piece in _in_pieces(family, [paths[index].fed - context for index in family]):
+        for piece in _in_pieces(family, [paths[index].fed - context for index in family], context):
             tokens = context + sum(paths[index].fed - context for index in piece)
             groups.append(Group(piece, context, first, tokens, min(paths[index].reads[0] for index in piece)))
     return groups
 
 
-def _in_pieces(family: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
+def piece_size(context: int) -> int:
+    """The number of tokens of continuations in a group that costs the least for each of them.
+
+    n tokens after a context of c cost (c + n) * (1 + (c + n) / :data:`TWICE_THE_COST`): a small group processes the
+    context for few of them, and a large one has many that mask each other. The minimum of that divided by n.
+    """
+    best = math.sqrt(context * (context + TWICE_THE_COST))
+    return min(LARGEST_FAMILY, max(SMALLEST_PIECE, int(best)))
+
+
+def _in_pieces(family: Sequence[int], sizes: Sequence[int], context: int) -> list[list[int]]:
     """The paths of a family in lists with at most ``LARGEST_FAMILY`` tokens after the context; no path is split."""
+    most = LARGEST_FAMILY if sum(sizes) <= LARGEST_FAMILY else piece_size(context)
     pieces: list[list[int]] = [[]]
     held = 0
     for index, size in zip(family, sizes, strict=True):
-        if pieces[-1] and held + size > LARGEST_FAMILY:
+        if pieces[-1] and held + size > most:
             pieces.append([])
             held = 0
         pieces[-1].append(index)

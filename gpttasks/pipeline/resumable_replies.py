@@ -15,7 +15,7 @@ from ..engine.reply_text import check_reply
 from ..errors import PluginError
 from ..plugins.faults import blamed
 from ..records.folder import REPLIES, RunFolder
-from ..requests import Engine, KeepsReplies, Reply, Request, WatchesPrompts
+from ..requests import Engine, KeepsReplies, PassedOn, Reply, Request
 
 AT_FIRST = 64
 """The number of requests that an engine gets first, before it is known how fast it is."""
@@ -54,21 +54,13 @@ class CountedReplies:
         return replies
 
 
-class _Reported:
+class _Reported(PassedOn):
     """Passes on what an engine reports, and remembers the replies."""
 
     def __init__(self, engine: Engine, requests: Sequence[Request], advance: KeepsReplies) -> None:
-        self._engine, self._requests, self._advance = engine, requests, advance
-        self._prompts_read = advance.prompts_read if isinstance(advance, WatchesPrompts) else None
+        super().__init__(advance)
+        self._engine, self._requests = engine, requests
         self.reported: dict[int, Reply] = {}
-
-    def __call__(self, requests: int, tokens: int, /) -> None:
-        self._advance(requests, tokens)
-
-    def prompts_read(self, tokens: int) -> None:
-        """See :class:`gpttasks.requests.WatchesPrompts`."""
-        if self._prompts_read is not None:
-            self._prompts_read(tokens)
 
     def finished(self, replies: Mapping[int, Reply]) -> None:
         """See :class:`gpttasks.requests.KeepsReplies`. Raises PluginError for anything but replies to the requests."""
@@ -78,7 +70,7 @@ class _Reported:
                     raise PluginError(f"a reply to request {index!r} of {len(self._requests)}, which count from 0")
                 check_kind(reply, self._requests[index])
         self.reported.update(replies)
-        self._advance.finished(replies)
+        super().finished(replies)
 
 
 def kept_in_run(inner: Engine, model: Mapping[str, Any], folder: RunFolder, *, own_engine: bool) -> CachedEngine:

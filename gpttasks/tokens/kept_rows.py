@@ -50,3 +50,23 @@ class KeptRows(Generic[T]):
         while len(self._kept) > 1 and (len(self._kept) > EXAMPLES_KEPT or self._rows > ROWS_KEPT):
             self._rows -= len(self._kept.popitem(last=False)[1][-1])
         return rows
+
+
+class KeptNumbers:
+    """A number for each of the ``EXAMPLES_KEPT`` last lists, so that it is not computed for each request of a list."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, tuple[tuple[object, ...], int]] = OrderedDict()
+
+    def __call__(self, same: tuple[object, ...], equal: Hashable, make: Callable[[], int]) -> int:
+        """The number that ``make`` gives for these objects.
+
+        same: what has to be the same object as before, such as long tuples; equal: what only has to be equal.
+        """
+        key = (*map(id, same), equal)
+        if key not in self._kept:
+            self._kept[key] = (same, make())  # the objects are kept too: no other can have their identities meanwhile
+            if len(self._kept) > EXAMPLES_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key][1]

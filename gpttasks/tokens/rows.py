@@ -12,7 +12,7 @@ from ..example import Prompt, Spans, as_prompt, prompt_text
 from ..requests import NOTHING_CUT, Cut, Generate, LogLikelihood, Pooling, Readout, Request, Rolling
 from .byte_counts import bytes_after, utf8_length
 from .cut import fit, without_first_shots
-from .kept_rows import COMPARED_BY_TEXT, KeptRows
+from .kept_rows import COMPARED_BY_TEXT, KeptNumbers, KeptRows
 from .marked_text import Beginning, MarkedText, beginning, begins_with, one_start, refuse_media, text_of
 from .passage import place_passage, tokens_in_span
 from .prefix import common_length
@@ -170,16 +170,28 @@ def _rows_of_log_likelihood(tokenizer: Tokenizer, request: LogLikelihood, contex
 
     row = row_after(request.prompt)
     if request.prompts:
-        row = _with_equal_shots(row, request, row_after)
+        row = _with_equal_shots(tokenizer, row, request, context, row_after)
     if request.without_prompt:
         start = list(tokenizer.starts_with) or [_fallback_start(tokenizer)]
         row = TokenRow([*start, *row.ids[row.start :]], len(start), row.bytes, row.crosses, family=())
     return [replace(row, preferred=True) if request.preferred else row]
 
 
-def _with_equal_shots(row: TokenRow, request: LogLikelihood, row_after: Callable[[Prompt], TokenRow]) -> TokenRow:
+_kept_shots = KeptNumbers()
+
+
+def _with_equal_shots(
+    tokenizer: Tokenizer, row: TokenRow, request: LogLikelihood, context: int, row_after: Callable[[Prompt], TokenRow]
+) -> TokenRow:
     """The row of a request after as many shots as the longest of its prompts has room for."""
-    shots = max(row_after(prompt).cut.shots for prompt in request.prompts)
+
+    def most_cut() -> int:
+        if not any(part.kind == "shot" for prompt in request.prompts for part in prompt):
+            return 0
+        return max(row_after(prompt).cut.shots for prompt in request.prompts)
+
+    compared = (request.continuation, request.beside, request.special, context)
+    shots = _kept_shots((tokenizer, request.prompts), compared, most_cut)
     if row.cut.shots < shots:
         row = row_after(without_first_shots(request.prompt, shots))
         row = replace(row, cut=replace(row.cut, shots=shots))
@@ -241,8 +253,9 @@ def _joined(
     """
     start, marked = beginning(tokenizer, prompt)
     text, stripped = marked.text, marked.stripped()
-    before = stripped.ids(tokenizer) if stripped.text else []
-    whole = {one: marked.followed_by(one, special).ids(tokenizer) for one in continuations}
+    before = array("i", stripped.ids(tokenizer) if stripped.text else ())
+    # A list of Python integers would take nine times the memory; there may be 100,000 continuations.
+    whole = {one: array("i", marked.followed_by(one, special).ids(tokenizer)) for one in continuations}
     boundary = len(before)
     for continuation, ids in whole.items():
         if len(text) + len(continuation) == len(stripped.text):
@@ -255,7 +268,7 @@ def _joined(
     rest = bytes_after(tokenizer, stripped, before, boundary) + utf8_length(text[len(stripped.text) :])
     return {
         continuation: TokenRow(
-            start + ids,
+            array("i", start) + ids,
             len(start) + boundary,
             rest + utf8_length(continuation),
             crosses=boundary < len(before),

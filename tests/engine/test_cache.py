@@ -23,6 +23,7 @@ from gpttasks.engine.cache import CachedEngine, Pace, cache_file, cache_limit
 from gpttasks.engine.plain import LocalEngine
 from gpttasks.engine.reply_store import ReplyStore
 from gpttasks.engine.reply_text import REPLY_OF, reply_of, text_of
+from gpttasks.engine.shared import SharedEngine
 from gpttasks.errors import RunFailed, UserError
 from gpttasks.example import Media, Part, as_prompt
 from gpttasks.requests import (
@@ -109,6 +110,38 @@ def test_a_second_request_is_answered_from_the_file(tmp_path):
 def test_every_field_of_a_request_is_part_of_the_key(tmp_path):
     keys = [engine(tmp_path).key(request) for request in REQUESTS]
     assert len(set(keys)) == len(REQUESTS)
+
+
+def test_long_tuples_are_part_of_the_key_and_are_digested_once_for_all_requests(tmp_path, monkeypatch):
+    options = tuple(f"c{number}" for number in range(cache.LONG + 1))
+    prompts = tuple(as_prompt(text) for text in options)
+    base = LogLikelihood(as_prompt("q"), "c1", options, prompts=prompts)
+    others = [
+        replace(base, beside=(*options[:-1], "other")),
+        replace(base, beside=options[::-1]),
+        replace(base, beside=options[:-1]),
+        replace(base, beside=(*options, "c0")),
+        replace(base, beside=()),
+        replace(base, prompts=prompts[:-1]),
+        replace(base, prompts=(*prompts[:-1], as_prompt("other"))),
+        replace(base, beside=(), prompts=prompts + prompts),
+    ]
+    asked = engine(tmp_path)
+    for _ in range(2):
+        assert len({asked.key(request) for request in (base, *others)}) == 1 + len(others)
+    equal = replace(base, beside=options[:1] + options[1:], prompts=prompts[:1] + prompts[1:])
+    assert equal.beside is not base.beside
+    assert engine(tmp_path).key(equal) == asked.key(base), "equal tuples have one key"
+    for number in range(3 * cache.TUPLES_KEPT):  # an identity may be that of a tuple that is gone
+        short = replace(base, beside=(f"a{number}", "b"), prompts=())
+        assert asked.key(short) == engine(tmp_path).key(short)
+
+    digested = []
+    monkeypatch.setattr(cache, "bytes_digest", lambda data: digested.append(data) or "digest")
+    asked = engine(tmp_path)
+    for option in options:
+        asked.key(replace(base, continuation=option))
+    assert len(digested) == 2, "once for the options, and once for the prompts"
 
 
 @pytest.mark.parametrize(
@@ -206,6 +239,26 @@ def test_replies_are_kept_while_the_engine_works(tmp_path, monkeypatch):
     keys = [slow.key(request) for request in REQUESTS]
     slow.answer(REQUESTS)
     assert seen == list(range(1, len(REQUESTS) + 1))
+
+
+@pytest.mark.parametrize("kind", [LocalEngine, SharedEngine])
+def test_a_kill_amid_a_batch_of_texts_loses_none_that_had_ended(tmp_path, monkeypatch, load, kind):
+    """What is on the disk in the middle of a batch, copied at that moment as a kill would leave it."""
+    monkeypatch.setattr(cache, "KEPT_EVERY", 0.0)
+    asked = [Generate(as_prompt(f"Film {number} was"), 2 + 3 * number) for number in range(6)]
+    ended = []
+
+    def watch(requests, tokens):
+        ended.append(requests)
+        if requests and sum(ended) == 3:
+            shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+
+    whole = CachedEngine(kind(load("gpt2")), {}, tmp_path / "whole" / "replies.sqlite").answer(asked, watch)
+    assert sum(ended) == len(asked)
+    again = CachedEngine(kind(load("gpt2")), {}, tmp_path / "killed" / "replies.sqlite")
+    replies = again.answer(asked)
+    assert again.hits == 3, "the three texts that had ended, of six in one batch"
+    assert [reply.text for reply in replies] == [reply.text for reply in whole]
 
 
 def test_an_engine_that_reports_nothing_gets_what_it_answers_in_seconds(monkeypatch):

@@ -100,6 +100,23 @@ def test_shots_are_read_once_and_contexts_once():
     assert read <= sum(len(context) + 1 for context in contexts) + len(contexts)
 
 
+@pytest.mark.parametrize("context", [1, 4, 100, 500, 2000])
+def test_many_options_are_read_in_linear_cost(context):
+    """The cost counted as for batches: the tokens, and the pairs of tokens in a row; each option is read once."""
+
+    def cost(options):
+        paths, families = paths_of([(list(range(context)), [[number, 1, 2] for number in range(options)])])
+        groups = group_paths(paths, families)
+        assert sorted(index for group in groups for index in group.paths) == list(range(options))
+        return sum(group.own * (1 + group.own / tree.TWICE_THE_COST) for group in groups)
+
+    assert cost(8000) <= 2.1 * cost(4000)
+    best = min(
+        (context + size) * (1 + (context + size) / tree.TWICE_THE_COST) / size for size in range(1, tree.LARGEST_FAMILY)
+    )
+    assert cost(8000) <= 1.4 * best * 16_000, "no other size of the groups costs much less"
+
+
 def test_a_beginning_that_saves_too_little_is_not_shared(monkeypatch):
     monkeypatch.setattr(tree, "LEAST_SAVED", 1000)
     paths, families = paths_of([([*range(50), 1], [[3]]), ([*range(50), 2], [[3]])])

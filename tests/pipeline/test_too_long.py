@@ -15,7 +15,7 @@ from gpttasks.heads.generate import GenerateText
 from gpttasks.pipeline.active_run import ActiveRun
 from gpttasks.pipeline.predict import Predictor
 from gpttasks.pipeline.session import Session
-from gpttasks.pipeline.too_long import doubtful_to_train, may_be_refused, refused_requests, surely_read
+from gpttasks.pipeline.too_long import _different, doubtful_to_train, may_be_refused, refused_requests, surely_read
 from gpttasks.plugins import load_plugins
 from gpttasks.recipe import load_recipe
 from gpttasks.recipe.schema import TrainOptions
@@ -225,3 +225,30 @@ def test_an_example_that_is_only_a_shot_may_be_longer(long_recipe):
     shown = load_recipe(str(long_recipe), [*PROMPTED, "score.shots=1", "score.shots_from=train"], plugins)
     with Session(plugins) as session, session.prepared(shown) as prepared:
         assert prepared.too_long == {}
+
+
+def test_the_options_of_an_example_are_checked_once():
+    """Each request has the tuple of all options: to check it for each takes the square of their number."""
+
+    def looked_at(count):
+        class Text(str):
+            def strip(self, *arguments):
+                seen.append(self)
+                return super().strip(*arguments)
+
+        seen: list[str] = []
+        options = tuple(Text(f"c{number}") for number in range(count))
+        prompt = (Part("q"),)
+        asked = [LogLikelihood(prompt, one, options) for one in options]
+        asked += [LogLikelihood(prompt, one, options, True) for one in options]
+        assert all(surely_read(request, 64) for request in _different(asked))
+        return len(seen)
+
+    assert looked_at(2000) <= 2.1 * looked_at(1000)
+
+
+def test_an_option_that_is_not_among_those_compared_is_checked():
+    prompt, options = (Part("q"),), ("a", "b")
+    asked = [LogLikelihood(prompt, one, options) for one in ("a", "b", "much longer than the others", "a")]
+    asked.append(LogLikelihood((Part("another prompt"),), "a", options))
+    assert [request.continuation for request in _different(asked)] == ["a", "much longer than the others", "a"]

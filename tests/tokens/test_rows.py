@@ -72,7 +72,7 @@ def common_length(first, second):
 def test_boundary_is_the_longest_common_token_prefix(prompt, continuation):
     before, whole = BPE.encode(prompt.rstrip()), BPE.encode(prompt + continuation)
     row = joined_row(BPE, prompt, continuation)
-    assert row.ids == [*BPE.starts_with, *whole]
+    assert list(row.ids) == [*BPE.starts_with, *whole]
     assert row.start == 1 + min(common_length(before, whole), len(whole) - 1)
     assert row.predicted == len(row.ids) - row.start > 0, "a continuation is never empty"
     assert row.crosses == (row.start - 1 < len(before))
@@ -95,14 +95,14 @@ def test_without_a_bos_the_fallback_is_used_only_without_context(prompt, continu
     before, whole = BPE.encode(prompt.rstrip()), BPE.encode(prompt + continuation)
     common = min(common_length(before, whole), len(whole) - 1)
     row = joined_row(BARE, prompt, continuation)
-    assert row.ids == (whole if common else [7, *whole])
+    assert list(row.ids) == (whole if common else [7, *whole])
     assert row.start == (common or 1)
 
 
 @given(prompt=texts)
 def test_prompt_alone(prompt):
     row = prompt_row(BPE, prompt)
-    assert row.ids == [*BPE.starts_with, *BPE.encode(prompt)]
+    assert list(row.ids) == [*BPE.starts_with, *BPE.encode(prompt)]
     assert (row.start, row.module, row.at) == (len(row.ids), "layer", (len(row.ids) - 1,))
     assert prompt_row(BARE, prompt).ids == (BPE.encode(prompt) or [7])
 
@@ -121,7 +121,7 @@ def test_a_continuation_that_adds_no_token_takes_the_last_one():
             return BPE.encode(text.strip())
 
     row = joined_row(Stripping(7), "the good film", "\n")
-    assert row.ids == BPE.encode("the good film")
+    assert list(row.ids) == BPE.encode("the good film")
     assert row.start == len(row.ids) - 1
 
 
@@ -312,7 +312,7 @@ def test_the_tokens_of_a_passage(tokenizer, before, passage, after):
     prompt = as_prompt([before, Part(passage, "passage"), after])
     row = passage_row(tokenizer, prompt)
     text = before + passage + after
-    assert row.ids == [*tokenizer.starts_with, *tokenizer.encode(text)]
+    assert list(row.ids) == [*tokenizer.starts_with, *tokenizer.encode(text)]
     # For each character: the tokens that contain any of it, from the offsets in the whole text.
     begin, finish = len(before), len(before) + len(passage)
     held = {}
@@ -370,6 +370,26 @@ def test_prompts_that_are_compared_keep_the_same_number_of_shots():
     assert rows[0].family == rows[1].family
     for row, prompt in zip(rows, CONTEXTS, strict=True):
         assert row.ids == joined_row(BPE, prompt[1:], " is").ids
+
+
+@pytest.mark.parametrize("shots", [0, 1])
+def test_prompts_that_are_compared_are_tokenised_in_linear_time(shots):
+    class Counted(TextTokenizer):
+        texts = 0
+
+        def encode(self, text, special=()):
+            self.texts += 1
+            return super().encode(text, special)
+
+    def texts(count):
+        tokenizer = Counted(BPE.inner)
+        shown = (Part("one shot ", "shot"),) * shots
+        prompts = tuple((*shown, Part(f"film {number}")) for number in range(count))
+        for prompt in prompts:
+            rows_of_request(tokenizer, LogLikelihood(prompt, " is", (" is",), prompts=prompts), 64)
+        return tokenizer.texts
+
+    assert texts(800) <= 2.1 * texts(400)
 
 
 @pytest.mark.parametrize("keep", ["start", "end"])
