@@ -44,7 +44,7 @@ def bounded_search(pattern: str, text: str, key: str) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGVTALRM, _interrupt)
-    outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    outer = signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     try:
         yield
     except _TooSlow:
@@ -53,7 +53,7 @@ def bounded_search(pattern: str, text: str, key: str) -> Iterator[None]:
         hint = "do not repeat what is itself repeated: a+ instead of (a+)+"
         raise UserError(Problem(message, key=key, hint=hint)) from None
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, outer)  # of a search around this one; 0 switches it off
+        signal.setitimer(signal.ITIMER_VIRTUAL, *outer)  # of a profiler, or of a search around this one; 0 is off
         signal.signal(signal.SIGVTALRM, before if before is not None else signal.SIG_DFL)
 
 

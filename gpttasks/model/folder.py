@@ -125,6 +125,10 @@ def check_folder(folder: Path) -> None:
         )
 
 
+_READ_JSON = re.compile(r"config\.json$|token|^vocab|special|processor|index\.json$|template|^modules\.json$")
+"""The names of the JSON files that transformers and PEFT read; other files in a folder are the user's."""
+
+
 def check_json_files(folder: Path) -> None:
     """Raise BackboneError for a JSON file of a model or adapter that is too large, or nested too deeply.
 
@@ -132,7 +136,7 @@ def check_json_files(folder: Path) -> None:
     Nothing else is checked: each reader reports what it cannot use. ``tokenizer.json`` is read by tokenizers, which has
     its own limit of recursion.
     """
-    for file in sorted(file for file in folder.glob("*.json") if file.is_file()):
+    for file in sorted(file for file in folder.glob("*.json") if file.is_file() and _READ_JSON.search(file.name)):
         if file.stat().st_size > LARGEST_JSON:
             raise BackboneError(f"{file} has {file.stat().st_size:,} bytes, expected at most {LARGEST_JSON:,}")
         depth = 0 if file.name == "tokenizer.json" else _nesting(file.read_bytes())

@@ -39,7 +39,7 @@ def save_head(head: Head, folder: RunFolder) -> None:
 
 def refuse_foreign_settings(head: Head, folder: Path) -> None:
     """Raise FolderError if an unfinished run's folder has tuned settings although its head has nothing to tune."""
-    if not head.tunes and (folder / HEAD_TUNED).exists():
+    if not head.tunes and not head.tuned and (folder / HEAD_TUNED).exists():
         raise FolderError(
             f"{folder / HEAD_TUNED} is not a file of this run: its head {head.name!r} has no settings to tune",
             hint="remove it, and run the same command again",

@@ -71,7 +71,9 @@ class SourceLoader(SourceFileLoader):
         finally:
             opened = {Path(name).resolve() for name in _opened.pop()}
             named = {os.path.relpath(path, file.parent).replace(os.sep, "/"): path for path in opened if _is_data(path)}
+            outer, _opened[:] = list(_opened), []  # hashing is no reading of the module that imports this one
             _read[str(file)] = digests_of(named)
+            _opened[:] = outer
 
 
 class _Finder(MetaPathFinder):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..hashing import content_digest
 from ..remembered_digests import digests_of
+from ..trust import RUN_RECORD
 from .from_source import executed_digest, files_read, is_installed
 from .registry import PluginRecord
 
@@ -77,14 +78,17 @@ def _module_files(module: str) -> list[Path]:
         return []
     if spec.submodule_search_locations:
         pattern = "*" if spec.origin else "*.py"
-        found = (file for folder in spec.submodule_search_locations for file in Path(folder).rglob(pattern))
-        return sorted(file for file in found if file.is_file() and _is_written(file))
+        found = [file for folder in spec.submodule_search_locations for file in Path(folder).rglob(pattern)]
+        runs = {file.parent for file in found if file.name == RUN_RECORD}
+        written = (file for file in found if file.is_file() and _is_written(file) and not runs & {*file.parents})
+        return sorted(written)
     return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
 
 
 def _is_written(file: Path) -> bool:
     """Whether a file of a package was written by people, and not by Python or an editor."""
-    return file.suffix != ".pyc" and "__pycache__" not in file.parts and not file.name.startswith(".")
+    made = file.suffix in (".pyc", ".log", ".tmp") or file.name.endswith("~") or "__pycache__" in file.parts
+    return not made and not any(part.startswith(".") for part in file.parts[-3:])
 
 
 def _local_files(module: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import io
+import os
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -104,14 +105,25 @@ def recipe_digest(recipe: Recipe) -> str:
 
 
 def method_digests(recipe: Recipe) -> dict[str, str]:
-    """The digest of each part that decides the answers to given rows: the task without its data, head, adaptation."""
-    parts = canonical(recipe)
+    """The digests of the task without its data, of the head and of the adaptation, all without paths.
+
+    People correct paths in the recipe of a finished run; what lies there is compared by its content.
+    """
+    parts = _without_paths(canonical(recipe))
     task = {key: value for key, value in parts["task"].items() if key != "data"}
     return {
         "task": content_digest([task, recipe.score.shots]),
         "head": content_digest(parts["head"]),
         "adaptation": content_digest(parts["adapt"]),
     }
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(item) for item in value]
+    return "" if isinstance(value, str) and os.path.isabs(value) and value.isprintable() else value
 
 
 def short_digest(recipe: Recipe) -> str:

@@ -30,7 +30,8 @@ class EventLog:
     A last line without its end was cut off by a kill while it was written: it is neither.
 
     altered:
-        the numbers of the lines before which lines are missing or were added, and of those that were changed.
+        the numbers of the lines at which the chain breaks: something is missing or was added before them, or they were
+        changed.
     """
 
     events: list[dict[str, Any]]
@@ -39,7 +40,7 @@ class EventLog:
 
     def warning(self) -> str | None:
         """What to say about damaged and altered lines, if there are any."""
-        if not self.damaged and self.altered:
+        if self.altered and not self.damaged:  # a line that cannot be read breaks the chain, too
             return (
                 f"{EVENTS} is not as the run wrote it: lines are missing, changed or added at line {self.altered[0]}; "
                 "the report shows what it holds; training is unaffected"
@@ -70,18 +71,21 @@ def read_log(folder: Path, run_id: str = "") -> EventLog:
         content = file.read_bytes()
     except OSError as error:
         raise FolderError(f"{file} cannot be read: {error.strerror or error}") from error
-    log, chain = EventLog([], [], []), run_id
+    log, chain, chained = EventLog([], [], []), run_id, False
     *lines, last = content.split(b"\n")
     for number, line in enumerate([*lines, *([last] if last else [])], 1):
         event = _event(line)
         if event is not None:
             found = event.pop(CHAIN, None)
+            chained |= found is not None
             if run_id and found != _chain(event, chain):
                 log.altered.append(number)
             chain = str(found)
             log.events.append(event)
         elif number <= len(lines):
             log.damaged.append(number)
+    if not chained:  # of an earlier version
+        log.altered.clear()
     return log
 
 

@@ -180,7 +180,7 @@ def nothing_done(path: Path) -> bool:
 
 def _has_replies(file: Path) -> bool:
     """Whether a file of replies has any; a damaged one may have had some."""
-    if not file.is_file():
+    if not file.is_file() or not file.stat().st_size:
         return False
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -216,9 +216,13 @@ def _check_kinds(path: Path) -> None:
     """
     wanted = dict.fromkeys(_FILES, "file") | dict.fromkeys(_FOLDERS, "folder")
     for folder in _FOLDERS:
-        within = (path / folder).iterdir() if (path / folder).is_dir() else ()
-        kind = "file" if folder == CHECKPOINTS else "file or folder"
-        wanted |= {f"{folder}/{entry.name}": kind for entry in within if not is_unfinished(Path(entry.name))}
+        try:
+            within = list((path / folder).iterdir()) if (path / folder).is_dir() else []
+        except OSError as error:
+            message = f"{path / folder} cannot be read: {error.strerror or error}"
+            raise FolderError(message, hint="make it readable, or give another folder with --out") from error
+        wanted |= {f"{folder}/{entry.name}": "file or folder" for entry in within}
+    wanted |= {f"{CHECKPOINTS}/{name}": "file" for name in ("previous.safetensors", "best.safetensors")}
     for name, kind in wanted.items():
         try:
             mode = (path / name).lstat().st_mode
@@ -241,7 +245,7 @@ def _existing(path: Path, digest: str) -> Run | None:
     run = read_run(path)
     if run.state != "finished":
         refuse_links(path, names)
-    if run.record.digest != digest and run.state != "finished" and nothing_done(path):
+    if run.record.digest != digest and run.state != "finished" and names <= NOTHING_DONE:
         say(f"{path} held a run of another recipe that had not started its work; this run replaces it")
         for name in names - {LOCK}:
             (path / name).unlink()

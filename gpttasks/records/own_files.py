@@ -90,8 +90,8 @@ def _damaged(
             yield f"{folder / 'run.json'} is damaged: {name!r} is not a file of the run folder"
             continue
         try:
-            if not stat.S_ISREG(file.lstat().st_mode):  # a pipe would never end, a link leads elsewhere
-                yield f"{file} is not a regular file; the finished run had one"
+            if not stat.S_ISREG(file.stat().st_mode):  # a pipe would never end
+                yield f"{file} is not a regular file, as the run wrote it"
                 continue
             if digest_of(file) == digest:
                 continue
@@ -109,6 +109,8 @@ def _damaged(
 def _is_inside(name: str) -> bool:
     """Whether the name of a file of the record cannot lead out of the run folder."""
     path = PurePosixPath(name)
+    if not path.parts or not name.isprintable():
+        return False
     return not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in path.parts[0]
 
 
@@ -117,5 +119,6 @@ def _files_within(folder: Path, within: tuple[str, ...]) -> Iterator[str]:
     for start in within:
         if start.endswith("/"):
             for file in sorted((folder / start).rglob("*")):
-                if file.is_symlink() or not file.is_dir():  # also a pipe, which would be waited for
+                # Also a pipe, which would be waited for; but not what a file manager leaves.
+                if not file.is_dir() and not file.name.startswith("."):
                     yield file.relative_to(folder).as_posix()

@@ -410,9 +410,13 @@ def read_run(folder: Path | str) -> Run:
 def _edited(file: Path, document: dict[str, Any]) -> str | None:
     """What to say about a record that is not as the run wrote it. Takes the checksum out of the document."""
     checksum = document.pop(CHECKSUM, None)
-    # Versions before the record of dependencies wrote no checksum.
-    if checksum == content_digest(document) or (checksum is None and document.get("dependencies") is None):
+    if checksum is None and not document.get("method"):  # an earlier version, which wrote neither
         return None
+    try:
+        if checksum == content_digest(document):
+            return None
+    except (RecursionError, ValueError) as error:
+        raise FolderError(f"{file} is damaged: {error}", hint="run the recipe again with --force") from error
     return f"{file} was changed after the run wrote it: its checksum does not fit"
 
 

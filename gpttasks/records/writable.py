@@ -6,18 +6,17 @@ import os
 from pathlib import Path
 
 from ..errors import FolderError, Problem
-from .events import EVENTS
 from .folder import ADAPTER, CHECKPOINTS, HEAD, MODEL, REPLIES
 
 
 def check_writable(folder: Path) -> None:
     """Raise FolderError with a problem for each folder and file of an unfinished run that cannot be written to.
 
-    Other files are replaced, which their folder has to permit; EVENTS and REPLIES are added to.
+    Other files are replaced, which their folder has to permit; REPLIES is added to.
     """
     tops = [folder / name for name in (CHECKPOINTS, ADAPTER, MODEL, HEAD)]
     folders = [path for top in tops if top.is_dir() for path in (top, *sorted(top.rglob("*"))) if path.is_dir()]
-    files = [folder / name for name in (EVENTS, REPLIES) if (folder / name).is_file()]
+    files = [folder / name for name in (REPLIES,) if (folder / name).is_file()]
     wrong = [(path, "folder") for path in folders if not os.access(path, os.W_OK | os.X_OK)]
     wrong += [(path, "file") for path in files if not os.access(path, os.W_OK)]
     if wrong:

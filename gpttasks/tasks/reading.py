@@ -262,7 +262,7 @@ class ExampleReader:
             if self.passed:
                 owner = f"the task {self._task.name!r} ({type(self._task).__module__})"
                 raise PluginError(row.problem(f"{owner} sets ids or digests of some examples only", FIX_PLUGIN))
-            self._chooses = False
+            self._chooses, self._chosen_id = False, None
         name, self._chosen_id = self._chosen_id, None
         return example.marked(
             id=name or self._unique_id(example.id, row, digest), group=example.group, input_digest=digest
