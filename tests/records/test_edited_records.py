@@ -95,7 +95,7 @@ def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(tmp_path: Path) -
     (tmp_path / "checkpoints").mkdir()
     os.mkfifo(tmp_path / "checkpoints" / "last.safetensors")
     with (
-        pytest.raises(FolderError, match=r"last\.safetensors is not a file; remove it"),
+        pytest.raises(FolderError, match=r"last\.safetensors is not a file or folder; remove it"),
         open_folder(tmp_path, "0" * 64, force=False),
     ):
         pass
@@ -183,7 +183,7 @@ def _log(folder: Path, run_id: str = "run", steps: int = 6) -> list[str]:
         (lambda lines: [lines[1], lines[0], *lines[2:]], [1, 2, 3]),
         (lambda lines: [*lines, *lines], [7]),
         (lambda lines: [line.replace('"loss": 0.5', '"loss": 0.1') for line in lines], [2]),
-        (lambda lines: [line.replace('"chain"', '"link"') for line in lines], [1, 2, 3, 4, 5, 6]),
+        (lambda lines: [line.replace('"chain"', '"link"') for line in lines], []),  # of an earlier version
         (lambda lines: _log(Path(), "another run"), [1]),
         (lambda lines: lines[:-1], []),  # the end is missing: the checkpoint shows it
     ],
@@ -218,3 +218,34 @@ def test_a_run_without_its_record_is_named(recipe: Path, finished: Run) -> None:
     (finished.folder / "run.json").unlink()
     with pytest.raises(FolderError, match=r"holds files of a run, but its run\.json is missing; restore run\.json"):
         run(recipe, "out", *SCORE_ONLY)
+
+
+def test_a_run_of_links_is_read(recipe: Path, finished: Run, tmp_path: Path) -> None:
+    """As git-annex and the Hub's cache keep files."""
+    for name in ("samples.parquet", "recipe.yaml"):
+        target = (finished.folder / name).rename(tmp_path / name)
+        (finished.folder / name).symlink_to(target)
+    assert run(recipe, "out", *SCORE_ONLY).reused
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\u0000b", "\ud800"])
+def test_names_that_no_file_has(recipe: Path, finished: Run, name: str) -> None:
+    edit(finished.folder, lambda document: document["files"].update({name: "0" * 64}))
+    with pytest.raises(FolderError, match="is not a file of the run folder"):
+        run(recipe, "out", *SCORE_ONLY)
+
+
+def test_a_record_of_an_earlier_version_was_not_edited(finished: Run) -> None:
+    def older(document: dict[str, Any]) -> None:
+        del document["checksum"], document["method"]
+
+    edit(finished.folder, older)
+    assert read_run(finished.folder).edited is None
+
+
+def test_a_default_that_has_changed_is_no_other_recipe(recipe: Path, finished: Run) -> None:
+    def other(document: dict[str, Any]) -> None:
+        document["method"] = {name: "0" * 64 for name in document["method"]} | {"later": "1"}
+
+    edit(finished.folder, other)
+    assert main(["predict", str(finished.folder), "--input", str(recipe.parent / "data" / "test.csv")]) == 0

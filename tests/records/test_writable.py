@@ -32,7 +32,7 @@ def interrupted(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             run(recipe, "out")
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "head", "adapter", "events.jsonl"])
+@pytest.mark.parametrize("name", ["checkpoints", "head", "adapter"])
 def test_what_cannot_be_written_to_is_named_before_the_work(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
