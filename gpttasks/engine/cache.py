@@ -13,7 +13,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from ..hashing import bytes_digest
 from ..requests import Engine, PassedOn, Reply, Request
 from ..user_cache import SWITCH, cache_folder
 from .reply_store import ReplyStore
-from .reply_text import json_value, reply_of, text_of
+from .reply_text import field_names, plain, reply_of, text_of
 
 VERSION = 7
 """The version of the engines' numbers and of this file's layout. Raise it when either changes: older replies are then
@@ -45,7 +44,10 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 LONG = 64
 """The number of values in a tuple above which a key has their digest."""
 TUPLES_KEPT = 16
-"""The number of tuples whose JSON values or digests are kept."""
+"""The number of tuples whose texts in keys are kept."""
+
+_CONSTANTS = {None: "null", True: "true", False: "false"}
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, default=plain)
 
 
 def cache_file() -> Path | None:
@@ -92,8 +94,8 @@ class CachedEngine:
         self.store = file if isinstance(file, ReplyStore) else ReplyStore(file)
         self.hits = self.asked = self.damaged = 0
         self._pace = Pace(at_once)
-        self._made: dict[int, tuple[tuple[Any, ...], Any]] = {}  # JSON values of tuples, by identity
-        self._model = json.dumps([VERSION, model], sort_keys=True)
+        self._texts: dict[int, tuple[tuple[Any, ...], str]] = {}  # of tuples, by identity
+        self._of_model = hashlib.sha256(f"{json.dumps([VERSION, model], sort_keys=True)}\n".encode())
 
     @property
     def file(self) -> Path:
@@ -125,27 +127,33 @@ class CachedEngine:
 
     def key(self, request: Request) -> bytes:
         """The key of a request's reply."""
-        values = {field.name: self._short(getattr(request, field.name)) for field in fields(request)}
-        text = json.dumps([type(request).__name__, values], sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(f"{self._model}\n{text}".encode()).digest()
+        kind: Any = type(request)
+        texts = ", ".join([f'"{name}": {self._text(getattr(request, name))}' for name in sorted(field_names(kind))])
+        digest = self._of_model.copy()
+        digest.update(f'["{kind.__name__}", {{{texts}}}]'.encode())
+        return digest.digest()
 
-    def _short(self, value: Any) -> Any:
-        """A field of a request as JSON values; of a long tuple, the digest.
+    def _text(self, value: Any) -> str:
+        """A field of a request as JSON; of a long tuple, the digest.
 
-        The requests for the options of an example share the prompt and the tuple of all options: each is made into JSON
-        values and digested once.
+        The requests for the options of an example share the prompt and the tuple of all options: each is encoded, and
+        digested, once.
         """
-        if not isinstance(value, tuple) or not value:
-            return json_value(value)
-        known = self._made.get(id(value))
+        if value is None or value is True or value is False:
+            return _CONSTANTS[value]
+        if not isinstance(value, tuple):
+            return _ENCODER.encode(value)
+        if not value:
+            return "[]"
+        known = self._texts.get(id(value))
         if known is None:
-            if len(self._made) >= TUPLES_KEPT:
-                self._made.clear()
-            short = json_value(value)
+            if len(self._texts) >= TUPLES_KEPT:
+                self._texts.clear()
+            text = _ENCODER.encode(value)
             if len(value) > LONG:
-                short = {"sha256": bytes_digest(json.dumps(short, sort_keys=True, ensure_ascii=True).encode())}
+                text = _ENCODER.encode({"sha256": bytes_digest(text.encode())})
             # The tuple is kept too: no other can have its identity meanwhile.
-            known = self._made[id(value)] = (value, short)
+            known = self._texts[id(value)] = (value, text)
         return known[1]
 
     def _known(self, keys: Sequence[bytes], requests: Sequence[Request]) -> dict[bytes, Reply]:

@@ -37,7 +37,7 @@ REPLY_OF: dict[type, type[Reply]] = {
 
 def text_of(reply: Reply) -> str:
     """A reply as JSON. Raises ValueError for numbers that are not finite."""
-    return json.dumps(json_value(reply), ensure_ascii=True, allow_nan=False)
+    return _ENCODER.encode(reply)
 
 
 def reply_of(text: str | bytes, request: Request) -> Reply:
@@ -69,13 +69,27 @@ def checksum(key: bytes, text: str | bytes) -> bytes:
     return hashlib.sha256(key + data).digest()[:16]
 
 
-def json_value(value: Any) -> Any:
-    """A request or reply as JSON values; bytes (of audio or images) become their digest."""
+def plain(value: Any) -> Any:
+    """What a JSON encoder does not know: a part of a request or reply as a mapping; bytes of media as their digest.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(value, bytes):
+        return bytes_digest(value)
     if is_dataclass(value):
-        return {field.name: json_value(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, (tuple, list)):
-        return [json_value(item) for item in value]
-    return bytes_digest(value) if isinstance(value, bytes) else value
+        kind: Any = type(value)
+        return {name: getattr(value, name) for name in field_names(kind)}
+    raise TypeError(f"got {value!r}, expected values of JSON types")
+
+
+@cache
+def field_names(kind: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields, in their order."""
+    return tuple(field.name for field in fields(kind))
+
+
+# Made once, as is the list of names: to make them for each reply takes longer than to encode it.
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=plain)
 
 
 @cache

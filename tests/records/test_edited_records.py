@@ -245,7 +245,7 @@ def test_a_record_of_an_earlier_version_was_not_edited(finished: Run) -> None:
 
 def test_a_default_that_has_changed_is_no_other_recipe(recipe: Path, finished: Run) -> None:
     def other(document: dict[str, Any]) -> None:
-        document["method"] = {name: "0" * 64 for name in document["method"]} | {"later": "1"}
+        document["method"] = dict.fromkeys(document["method"], "0" * 64) | {"later": "1"}
 
     edit(finished.folder, other)
     assert main(["predict", str(finished.folder), "--input", str(recipe.parent / "data" / "test.csv")]) == 0
