@@ -232,6 +232,26 @@ def load() -> str:
     return table(("rows", "time", "memory"), rows)
 
 
+def keeping() -> str:
+    """What it costs to keep replies."""
+
+    def ratio(found: dict[str, float] | None) -> str:
+        return f"{found['median']:.3f} ({found['low']:.3f} to {found['high']:.3f})" if found else ""
+
+    rows = [
+        (
+            name,
+            f"{row['requests']:,}",
+            f"{row['seconds']:.1f} s",
+            percent(row["share"]),
+            ratio(row["ratio"]),
+            ratio(row.get("before")),
+        )
+        for name, row in read("keeping").items()
+    ]
+    return table(("", "replies", "not kept", "share of keeping", "kept / not kept", "kept / kept before"), rows)
+
+
 def percent(share: float) -> str:
     """``95.2 %``."""
     return f"{100 * share:.1f} %"
@@ -342,6 +362,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "load": load,
     "attack": attack,
     "damages": damages,
+    "keeping": keeping,
     "author's path": authors_path,
 }
 FRONT = {"results": front_page}
