@@ -127,7 +127,7 @@ class CachedEngine:
 
     def key(self, request: Request) -> bytes:
         """The key of a request's reply."""
-        kind = type(request)
+        kind: Any = type(request)
         texts = ", ".join([f'"{name}": {self._text(getattr(request, name))}' for name in sorted(field_names(kind))])
         digest = self._of_model.copy()
         digest.update(f'["{kind.__name__}", {{{texts}}}]'.encode())

@@ -77,7 +77,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return bytes_digest(value)
     if is_dataclass(value):
-        return {name: getattr(value, name) for name in field_names(type(value))}
+        kind: Any = type(value)
+        return {name: getattr(value, name) for name in field_names(kind)}
     raise TypeError(f"got {value!r}, expected values of JSON types")
 
 
