@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from harness_tasks import write_tasks
@@ -125,7 +126,8 @@ def test_a_task_file_in_a_run_folder_is_not_ones_own(run_folder, tmp_path):
 @pytest.mark.parametrize("trusted", [False, True])
 def test_a_run_as_backbone_hands_the_trust_on(trusted, run_folder, tmp_path, monkeypatch):
     (run_folder / "recipe.yaml").write_text(recipe_text(tmp_path))
-    monkeypatch.setattr("gpttasks.backbones.run.read_run", lambda folder: type("Finished", (), {"state": "finished"}))
+    finished = SimpleNamespace(state="finished", record=SimpleNamespace(files={}, method={}))
+    monkeypatch.setattr("gpttasks.backbones.run.read_run", lambda folder: finished)
     backbone = RunBackbone(with_origin(RunOptions(path=str(run_folder)), CodeOrigin(trusted=trusted)))
     backbone.open(load_plugins())
     assert origin_of(backbone.recipe.task.options) == CodeOrigin(run_folder, trusted)
