@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -43,19 +44,30 @@ def bounded_search(pattern: str, text: str, key: str) -> Iterator[None]:
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGVTALRM, _interrupt)
-    outer = signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    began = time.thread_time()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        left = SECONDS - (time.thread_time() - began)
+        if left <= 0:
+            raise _TooSlow
+        signal.setitimer(signal.ITIMER_VIRTUAL, left)  # the timer counts the time of all threads
+
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    outer, interval = signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     try:
-        yield
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     except _TooSlow:
         shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
         message = f"the regular expression {pattern!r} took more than {SECONDS:g} s for the text {shown!r}"
         hint = "do not repeat what is itself repeated: a+ instead of (a+)+"
         raise UserError(Problem(message, key=key, hint=hint)) from None
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, *outer)  # of a profiler, or of a search around this one; 0 is off
         signal.signal(signal.SIGVTALRM, before if before is not None else signal.SIG_DFL)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise _TooSlow
+        left = outer - (time.thread_time() - began)
+        if outer:  # of a profiler, or of a search around this one, which goes on
+            signal.setitimer(signal.ITIMER_VIRTUAL, left if left > 0 else interval, interval)
+    if outer and left <= 0:
+        signal.raise_signal(signal.SIGVTALRM)  # it would have gone off

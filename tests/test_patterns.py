@@ -3,6 +3,7 @@
 import re
 import signal
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -116,6 +117,56 @@ def test_the_timer_of_a_search_around_another_goes_on():
         with patterns.bounded_search("a", "b", "inner"):
             pass
         assert 0 < signal.getitimer(signal.ITIMER_VIRTUAL)[0] < patterns.SECONDS + 1
+
+
+@timed
+def test_a_search_within_another_takes_the_time_of_both(monkeypatch):
+    monkeypatch.setattr(patterns, "SECONDS", 0.3)
+
+    def search():
+        with patterns.bounded_search("outer", "", "key"):
+            for _ in range(10):
+                with patterns.bounded_search("inner", "", "key"):
+                    busy(0.2)
+
+    with pytest.raises(UserError, match="the regular expression 'outer'"):
+        search()
+
+
+@timed
+def test_the_timer_of_a_profiler_goes_on():
+    ticks = []
+    before = signal.signal(signal.SIGVTALRM, lambda number, frame: ticks.append(number))
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.02, 0.02)
+    try:
+        with patterns.bounded_search("a", "b", "key"):
+            busy(0.05)
+        busy(0.2)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    assert len(ticks) > 2
+
+
+@timed
+def test_the_time_of_other_threads_does_not_count(monkeypatch):
+    monkeypatch.setattr(patterns, "SECONDS", 0.1)
+    end = threading.Event()
+    other = threading.Thread(target=lambda: [busy(0.01) for _ in iter(end.is_set, True)])
+    other.start()
+    try:
+        with patterns.bounded_search("a", "b", "key"):
+            time.sleep(0.4)
+    finally:
+        end.set()
+        other.join()
+
+
+def busy(seconds):
+    """Compute for so much processor time of this thread."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        sum(range(20_000))  # the timer counts no time in the system
 
 
 def test_other_threads_search_without_a_limit():

@@ -58,7 +58,10 @@ def export_run(
     if keeps is None:
         raise UserError(f"the run {folder} has adaptation {recipe.adapt.name!r}, which does not change the backbone")
     if merged is None:
-        check_own_weights(folder, keeps, read_run(folder).record.files, (keeps,))
+        run = read_run(folder)
+        if run.edited is not None:
+            say(f"warning: {run.edited}")
+        check_own_weights(folder, keeps, run.record.files, (keeps,))
         return folder / keeps
     if merged.exists() and (not merged.is_dir() or any(merged.iterdir())):
         raise FolderError(f"{merged} exists and is not empty", hint="give a new folder")

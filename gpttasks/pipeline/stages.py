@@ -89,9 +89,7 @@ def _go_on_from(found: Run, run: ActiveRun) -> None:
 def _reused(found: Run, now: Dependencies, accepted: Collection[Kind]) -> Run:
     """The finished run, if its files are complete and what it depended on is unchanged. Raises FolderError."""
     check_own_files(found.folder, found.record.files)
-    edited = () if found.edited is None else (found.edited,)
-    report = changed_report(found.folder, found.record.files)
-    notes = [*edited, *(() if report is None else (report,))]
+    notes = [note for note in (found.edited, changed_report(found.folder, found.record.files)) if note is not None]
     shutil.rmtree(found.folder / CHECKPOINTS, ignore_errors=True)  # left by a kill after the last write
     before = found.record.dependencies
     if before is None:

@@ -17,8 +17,6 @@ from ..hashing import text_digest
 from .plain_files import finite_json
 
 EVENTS = "events.jsonl"
-
-
 CHAIN = "chain"
 _CHAIN_LENGTH = 16
 

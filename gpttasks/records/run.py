@@ -329,9 +329,8 @@ class RunRecord(Section):
         return json.dumps(self.as_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-_ADDED_LATER = {"data_seed", "shots", "saved", "overlaps"} | {
-    *("id", "dependencies", "began_with", "changes", "failed_plugin", "method"),
-}
+_ADDED_LATER = {"data_seed", "shots", "saved", "overlaps"}
+_ADDED_LATER |= {"id", "dependencies", "began_with", "method", "changes", "failed_plugin"}
 _ALWAYS_THERE = {field.alias or name for name, field in RunRecord.model_fields.items()} - _ADDED_LATER
 """The keys that every run.json has, since the first version of its schema."""
 

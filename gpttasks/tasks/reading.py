@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data.options import SplitOptions
 from ..data.rows import Row
-from ..errors import FIX_PLUGIN, DataError, PluginError, Problem, UnusableRow, did_you_mean
+from ..errors import DataError, Problem, UnusableRow, did_you_mean
 from ..example import Example, input_key, prompt_text
 from ..hashing import content_digest
 from .task import Task, placed_examples
@@ -24,6 +24,13 @@ LOOK_FOR_LEAKS = 20
 READ_WHOLE = 10_000
 """The number of rows of which every one becomes an example, even where a limit chooses few."""
 ADVICE = "correct these rows, or skip and count them with task.data.bad_rows=skip"
+
+
+class NeedsAllRows(Exception):
+    """Raised after rows have been left out, at a row whose example has an id or digest that the task gave it.
+
+    Examples of the rows before may have had such ids too: the split has to be read again, as a whole.
+    """
 
 
 class ExampleReader:
@@ -89,6 +96,7 @@ class ExampleReader:
 
         Raises DataError at the end, with the number of unusable rows and the first of them, unless ``bad_rows`` is
         ``skip``. Raises it at once for a missing column, a duplicate id, or anything that the task rejects.
+        Raises NeedsAllRows if ``wanted`` is given and the task turns out to have ids of its own.
         """
         fitting = False
         for row, example in placed_examples(self._task, self._usable(rows, wanted)):
@@ -260,8 +268,7 @@ class ExampleReader:
             return example.marked(id=example.id or digest[:_ID_LENGTH], group=example.group, input_digest=digest)
         if self._chooses and (example.id != (row.id or "") or digest != row.digest):  # the task has ids of its own
             if self.passed:
-                owner = f"the task {self._task.name!r} ({type(self._task).__module__})"
-                raise PluginError(row.problem(f"{owner} sets ids or digests of some examples only", FIX_PLUGIN))
+                raise NeedsAllRows
             self._chooses, self._chosen_id = False, None
         name, self._chosen_id = self._chosen_id, None
         return example.marked(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from heapq import heappush, heapreplace
 from typing import TypeAlias
 
@@ -18,7 +19,7 @@ from ..errors import DataError, Problem
 from ..example import Example
 from ..hashing import seeded_hash, text_digest
 from .holdout import StreamDivider, hold_out
-from .reading import ExampleReader
+from .reading import ExampleReader, NeedsAllRows
 from .repeats import RepeatedTexts
 from .split_plan import SplitPlan, plan_splits
 from .task import Task
@@ -101,8 +102,11 @@ def load_examples(
     by_name: dict[str, int | None] = dict((limits or {}).items())
     sets: dict[str, ExampleSet] = {}
     for plan in plan_splits(source, data, roles):
-        reader = ExampleReader(task, data, needs)
-        sets.update(_shares(task, source, plan, roles, reader, by_name, seed, whole))
+        read = partial(_shares, task, source, plan, roles, limits=by_name, seed=seed)
+        try:
+            sets.update(read(reader=ExampleReader(task, data, needs), whole=whole))
+        except NeedsAllRows:
+            sets.update(read(reader=ExampleReader(task, data, needs), whole=True))
     return {role: sets[role] for role in roles}
 
 
@@ -111,6 +115,7 @@ def _shares(
     source: Source,
     plan: SplitPlan,
     requested: Sequence[Role],
+    *,
     reader: ExampleReader,
     limits: Mapping[str, int | None],
     seed: int,

@@ -11,7 +11,7 @@ from gpttasks.cli import main
 from gpttasks.data.options import DataOptions
 from gpttasks.data.rows import Row
 from gpttasks.data.sources import Source
-from gpttasks.errors import DataError, PluginError, UnusableRow
+from gpttasks.errors import DataError, UnusableRow
 from gpttasks.example import Example
 from gpttasks.tasks import reading
 from gpttasks.tasks.splits import load_examples
@@ -150,8 +150,10 @@ def test_all_rows_of_a_task_with_ids_of_its_own_become_examples():
     assert all(example.id.startswith("mine") for example in found.examples)
     some = Numbered(rows_of(100))
     some.since = 50
-    with pytest.raises(PluginError, match="sets ids or digests of some examples only"):
-        load(some, 30)
+    assert load(some, 30) == load(some, 30, whole=True)
+    late = Numbered(rows_of(100))
+    late.since = 95
+    assert load(late, 96) == load(late, 96, whole=True)
 
 
 def test_the_data_digest_notices_what_is_scored_and_its_order():
