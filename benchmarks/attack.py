@@ -27,10 +27,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from attack_folders import ACCEPTED, Attack, Outcome, Stories, damaged_finished, damaged_unfinished, kills
+from attack_data import data_files
+from attack_folders import ACCEPTED, Attack, Outcome, Stories, damaged_finished, damaged_unfinished, kills, run_folders
 from attack_hostile import hostile
-from attack_input import data_files, recipes, run_folders
-from attack_process import LIMIT, warm_up
+from attack_process import warm_up
+from attack_recipes import recipes
+from forked import LIMIT
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import forked  # noqa: F401 - before torch
 import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError, safe_open

@@ -15,14 +15,15 @@ from random import Random
 
 import pyarrow.parquet as pq
 from attack_damage import damage_folder
-from attack_process import Result, command, count_events
+from attack_process import LONG, Result, command, count_events, here
+
+from gpttasks.cli import main
 
 SMALL = (
     "train.epochs=1", "train.limit=24", "score.limit=12", "train.tokens_per_step=200", "runtime.threads=1",
     "runtime.checkpoint_minutes=0.00001", "score.metrics=[accuracy, log_loss]", "score.resamples=20",
 )  # fmt: skip
 ROWS = "text\n" + "".join(f"A good film number {number}\n" for number in range(6))
-SLOW_START = 300.0  # seconds for the commands that nothing is done to
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Stories:
             *story.arguments, folder=self.begin(story, self._place(story, "counted"))
         )
         place = self.begin(story, self.undisturbed(story))
-        result = command(*story.arguments, folder=place, limit=SLOW_START)
+        result = command(*story.arguments, folder=place, limit=LONG)
         if result.status:
             raise RuntimeError(f"the undisturbed command of {story.name!r} failed: {result.messages}")
         found = {"warnings": sorted(result.warnings), "seconds": result.seconds}
@@ -127,9 +128,9 @@ class Stories:
         renames = [number for number, event in enumerate(self.events(story)) if event == "os.rename last.safetensors"]
         if renames:
             place = self.begin(story, self.unfinished(story))
-            command(*story.arguments, folder=place, kill_at=renames[2], limit=SLOW_START)
+            command(*story.arguments, folder=place, kill_at=renames[2], limit=LONG)
             place = self.begin(story, self._place(story, "stranger"))
-            command(*story.arguments, "seed=7", folder=place, limit=SLOW_START)
+            command(*story.arguments, "seed=7", folder=place, limit=LONG)
 
     def _place(self, story: Story, state: str) -> Path:
         return self.work / f"{state} {story.name}"
@@ -227,6 +228,21 @@ def _damage(stories: Stories, story: Story, *, unfinished: bool = False) -> Atta
         return stories.judge(story, command(*story.arguments, folder=place), place, said)
 
     return attack
+
+
+def run_folders(stories: Stories, count: int) -> Iterator[tuple[str, Attack]]:
+    """Folders of finished runs with damages, which ``gpttasks run`` shows again."""
+
+    def attack(random: Random, place: Path) -> Outcome:
+        stories.begin(SHOWN, place)
+        times = random.choice((1, 1, 2))
+        said = ", ".join(damage_folder(place / "run", random, stories.stranger(TRAINING)) for _ in range(times))
+        result = here(lambda: main(list(SHOWN.arguments)), place)
+        return stories.judge(SHOWN, result, place, said)
+
+    stories.prepare(SHOWN)
+    for number in range(count):
+        yield f"run folder {number}", attack
 
 
 def fresh(place: Path, source: Path | None = None) -> Path:

@@ -6,8 +6,6 @@ A fork of a process that has imported everything starts in hundredths of a secon
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib
 import io
 import os
 import platform
@@ -19,15 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
+from forked import LIMIT
+
 EVIL = "module_of_a_stranger"
 """A module that hostile files name; nothing may try to import it."""
-LIMIT = 20.0  # seconds that a command may take
+LONG = 300.0  # seconds that a command may take to which nothing is done
 STARTS = {"os.system", "os.exec", "os.posix_spawn", "os.startfile", "subprocess.Popen", "pickle.find_class"}
-LIBRARIES = frozenset(
-    "accelerate datasets evaluate filelock fsspec gpttasks huggingface_hub jinja2 numpy pandas peft pyarrow pydantic "  # noqa: SIM905
-    "rich ruamel safetensors scipy tokenizers torch transformers typer yaml".split()
-)
-"""The packages whose modules take long to import."""
 WRITES = {
     "os.rename",
     "os.remove",
@@ -122,18 +118,7 @@ watch = Watch()
 
 
 def warm_up(work: Path) -> None:
-    """Import all that commands import. Sets up an environment without network and with one thread.
-
-    Commands that are carried out in forks find the modules. Nothing is computed in this process: the threads of its
-    libraries would not be in a fork.
-    """
-    os.environ.update(
-        HF_HUB_OFFLINE="1",
-        OMP_NUM_THREADS="1",
-        MKL_NUM_THREADS="1",
-        TOKENIZERS_PARALLELISM="false",
-        GPTTASKS_CACHE="off",
-    )
+    """Import all that commands import; see :mod:`forked`."""
     platform.processor()  # starts a program, once
     (work / "warm.csv").write_text("text\nA good film\n")
     for arguments in (
@@ -141,12 +126,8 @@ def warm_up(work: Path) -> None:
         ("check", "quickstart", "--data"),
         ("predict", "warm", "--input", "warm.csv", "--output", "warm.jsonl", "--force"),
     ):
-        result = command(*arguments, folder=work, limit=300.0, modules=work / "modules.txt")
-        if result.status:
-            raise RuntimeError(f"gpttasks {' '.join(arguments)}: {result.messages}")
-        for name in (work / "modules.txt").read_text().splitlines():
-            with contextlib.suppress(Exception):  # a module that is made at run time, or needs another
-                importlib.import_module(name)
+        _check(command(*arguments, folder=work, limit=LONG, modules=work / "modules.txt"), arguments)
+        forked.import_modules(work / "modules.txt")
 
 
 def command(
@@ -156,44 +137,53 @@ def command(
     kill_after: float | None = None,
     limit: float = LIMIT,
     modules: Path | None = None,
+    events: Path | None = None,
 ) -> Result:
     """Carry out ``gpttasks ARGUMENTS`` in a fork that works in ``folder``, and watch the files there.
 
-    ``kill_at`` kills it before the file event of that number, ``kill_after`` after that many seconds. The names of the
-    modules that it has imported are written to the file ``modules``.
+    kill_at, kill_after:
+        kill it before the file event of that number, or after that many seconds.
+    modules, events:
+        the files for the names of the modules that it has imported, and for the file events.
     """
-    streams = [folder.parent / f"{folder.name}.{stream}" for stream in ("stdout", "stderr", "executed")]
+    out, err, executed = (folder.parent / f"{folder.name}.{name}" for name in ("stdout", "stderr", "executed"))
+
+    def work() -> int:
+        from gpttasks.cli import main
+
+        os.chdir(folder)
+        watch.begin(folder, kill_at)
+        try:
+            return main([str(argument) for argument in arguments])
+        finally:
+            watch.folder = None
+            executed.write_text("\n".join(watch.executed))
+            if modules is not None:
+                forked.write_modules(modules, folder)
+            if events is not None:
+                events.write_text("\n".join(watch.events))
+
     start = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _carry_out([str(argument) for argument in arguments], folder, kill_at, streams, modules)
-    status = _wait(child, limit if kill_after is None else kill_after)
+    status = forked.wait(forked.fork(work, out, err), limit if kill_after is None else kill_after)
     seconds = time.monotonic() - start if kill_after is None else 0.0
-    printed, messages, executed = (file.read_text("utf-8", "replace") if file.exists() else "" for file in streams)
-    for file in streams:
+    printed, messages, foreign = forked.texts((out, err, executed))
+    for file in (out, err, executed):
         file.unlink(missing_ok=True)
-    return Result(status, seconds, printed, messages, tuple(executed.splitlines()))
+    ended = -signal.SIGKILL if status is None else status
+    return Result(ended, seconds, printed, messages, tuple(foreign.splitlines()))
 
 
 def count_events(*arguments: object, folder: Path) -> list[str]:
     """The file events of a command in ``folder``, in their order. Raises RuntimeError if the command fails."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.chdir(folder)
-        messages = io.StringIO()
-        with contextlib.redirect_stdout(messages), contextlib.redirect_stderr(messages):
-            status = _main([str(argument) for argument in arguments], folder, None)
-        with os.fdopen(write, "w") as out:
-            out.write(messages.getvalue() if status else "\n".join(watch.events))
-            out.flush()
-        os._exit(status)
-    os.close(write)
-    with os.fdopen(read) as answer:
-        text = answer.read()
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-        raise RuntimeError(f"gpttasks {' '.join(map(str, arguments))} failed before anything was attacked: {text}")
-    return text.splitlines()
+    file = folder.parent / f"{folder.name}.events"
+    _check(command(*arguments, folder=folder, limit=LONG, events=file), arguments)
+    return file.read_text("utf-8").splitlines()
+
+
+def _check(result: Result, arguments: Sequence[object]) -> None:
+    if result.status:
+        told = f"gpttasks {' '.join(map(str, arguments))} failed before anything was attacked"
+        raise RuntimeError(f"{told}: {result.messages}")
 
 
 def here(function: Callable[[], int], folder: Path) -> Result:
@@ -210,51 +200,3 @@ def here(function: Callable[[], int], folder: Path) -> Result:
         watch.begin()
         os.chdir(before)
     return Result(status, time.monotonic() - start, out.getvalue(), messages.getvalue(), executed)
-
-
-def _carry_out(
-    arguments: list[str], folder: Path, kill_at: int | None, streams: Sequence[Path], modules: Path | None
-) -> None:
-    """The child's part of ``command``; does not return."""
-    status = 70
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: die with the worker that started this
-        for number, file in enumerate(streams[:2], start=1):
-            opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            os.dup2(opened, number)
-            os.close(opened)
-        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-        os.chdir(folder)
-        status = _main(arguments, folder, kill_at)
-        if modules is not None:
-            modules.write_text("\n".join(name for name in sys.modules if name.partition(".")[0] in LIBRARIES))
-        if watch.executed:
-            streams[2].write_text("\n".join(watch.executed))
-    finally:
-        with contextlib.suppress(BaseException):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
-
-
-def _main(arguments: list[str], folder: Path, kill_at: int | None) -> int:
-    from gpttasks.cli import main
-
-    watch.begin(folder, kill_at)
-    try:
-        return main(arguments)
-    finally:
-        watch.folder = None
-
-
-def _wait(child: int, seconds: float) -> int:
-    """The exit status of a child, which is killed after that time; negative for a signal."""
-    end = time.monotonic() + seconds
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > end:
-            os.kill(child, signal.SIGKILL)
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        time.sleep(0.002)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from damage_process import Ended
 from damage_tools import FAILED, HELD, NOTICED, SILENT, SLOW, TRACEBACK, UNNAMED, Damage, walk
 
+TIMED = ("seconds", "chain")
+"""The keys of an event that depend on the time that it took."""
 Result = Mapping[str, str]  # digests by name
 
 
@@ -51,7 +53,7 @@ def _run(name: str, floats: bool = True) -> Callable[[Path, Ended], Result]:
             ),
             "counts": _digest(record["samples"]),
             "samples": _samples(folder / "samples.parquet", floats),
-            "events": _digest([{key: value for key, value in event.items() if key != "seconds"} for event in events]),
+            "events": _digest([{key: value for key, value in event.items() if key not in TIMED} for event in events]),
             "recorded files": " ".join(sorted(record["files"])),
         }
         if record["training"]:

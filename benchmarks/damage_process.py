@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
-import json
 import os
 import signal
 import sqlite3
@@ -15,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-LIMIT = 20.0
+import forked
+from forked import LIMIT
 
 
 class Ended(NamedTuple):
@@ -47,11 +46,7 @@ def child(arguments: Sequence[str], live: Path, kill: KillAt | None, modules: Pa
 
     status = main(list(arguments))
     if modules is not None:
-        own = (str(live), "None")  # the plugin of this folder, and what has no file
-        names = [
-            name for name, module in sys.modules.items() if not str(getattr(module, "__file__", None)).startswith(own)
-        ]
-        modules.write_text(json.dumps(names), "utf-8")
+        forked.write_modules(modules, live)
     return status
 
 
@@ -106,48 +101,19 @@ def carry_out(
     logs = live.parent / "logs"
     logs.mkdir(exist_ok=True)
     out, err = logs / "stdout", logs / "stderr"
-    started = time.monotonic()
-    process = os.fork()
-    if process == 0:
-        status = 70
-        try:
-            os.setsid()
-            for number, file in ((1, out), (2, err)):
-                os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
-            sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-            if user:
-                _give_up_privileges()
-            status = child(arguments, live, kill, modules, cache)
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except BaseException:
-            import traceback
 
-            traceback.print_exc()
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
-    status_word: int | None = None
-    while time.monotonic() - started < limit:
-        done, status_word = os.waitpid(process, os.WNOHANG)
-        if done:
-            break
-        status_word = None
+    def work() -> int:
+        if user:
+            _give_up_privileges()
+        return child(arguments, live, kill, modules, cache)
+
+    def kill_when_replies_are_kept() -> None:
         if kill is not None and not kill.times and _has_replies(live / kill.name):
             os.killpg(process, signal.SIGKILL)
-        time.sleep(0.005)
-    if status_word is None:
-        os.killpg(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-    ended = None if status_word is None else os.waitstatus_to_exitcode(status_word)
-    texts = [file.read_text("utf-8", "replace") for file in (out, err)]
-    return Ended(ended, texts[0], texts[1], time.monotonic() - started)
 
-
-def warm(names: Sequence[str]) -> None:
-    """Import what a command imported before, so that no child has to."""
-    for name in names:
-        with contextlib.suppress(Exception):  # a module that was made at run time, or that cannot be imported alone
-            importlib.import_module(name)
+    started = time.monotonic()
+    process = forked.fork(work, out, err)
+    status = forked.wait(process, limit, kill_when_replies_are_kept)
+    seconds = time.monotonic() - started
+    printed, messages = forked.texts((out, err))
+    return Ended(status, printed, messages, seconds)

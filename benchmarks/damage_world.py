@@ -12,33 +12,31 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TEXTS = ["A good film with a good end.", "Number 7: a dull film.", "Boring, bad and poor; nobody stayed."]
 
-RECIPES = {
-    "tiny": """
-backbone: model
-task:
+REVIEWS = """task:
   use: classification
   data: {path: data}
   prompt: "{{ text | passage }}\\nSentiment:"
   labels: [negative, positive]
-head: classifier
+"""
+RUNTIME = """runtime: {precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.0001}
+"""
+RECIPES = {
+    "tiny": "backbone: model\n"
+    + REVIEWS
+    + """head: classifier
 adapt: {use: lora, rank: 4, dropout: 0.1}
 train: {epochs: 2, learning_rate: 2.0e-2, tokens_per_step: 150, validate: {every: 2, limit: 8, best: log_loss}}
 score: {metrics: [accuracy, log_loss], resamples: 50}
-runtime: {precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.0001}
-""",
-    "full": """
-backbone: model
-task:
-  use: classification
-  data: {path: data}
-  prompt: "{{ text | passage }}\\nSentiment:"
-  labels: [negative, positive]
-head: choice
+"""
+    + RUNTIME,
+    "full": "backbone: model\n"
+    + REVIEWS
+    + """head: choice
 adapt: full
 train: {steps: 4, learning_rate: 1.0e-2, tokens_per_step: 150}
 score: {metrics: [accuracy, log_loss], resamples: 50}
-runtime: {precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.0001}
-""",
+"""
+    + RUNTIME,
     "speech": """
 backbone: model
 encoder: {use: pretrained-audio, path: encoder}
@@ -51,8 +49,8 @@ head: choice
 adapt: {use: lora, rank: 4}
 train: {steps: 4, learning_rate: 1.0e-2, tokens_per_step: 30}
 score: {metrics: [accuracy, log_loss], resamples: 50}
-runtime: {precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.0001}
-""",
+"""
+    + RUNTIME,
     "film": """
 backbone: model
 task: {use: films, data: {path: data}}
@@ -60,27 +58,19 @@ head: {use: film-choice}
 adapt: {use: lora, rank: 4}
 train: {steps: 4, learning_rate: 1.0e-2, tokens_per_step: 150}
 score: {metrics: [accuracy, sureness], resamples: 50}
-runtime: {precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.0001}
-""",
-    "words": """
-backbone: model
-task:
-  use: classification
-  data: {path: data}
-  prompt: "{{ text | passage }}\\nSentiment:"
-  labels: [negative, positive]
-head: choice
+"""
+    + RUNTIME,
+    "words": "backbone: model\n"
+    + REVIEWS
+    + """head: choice
 score: {metrics: [accuracy, log_loss], resamples: 50}
 runtime: {precision: fp32, device: cpu, threads: 1}
 """,
     "after": """
 backbone: {use: run, path: finished}
-task:
-  use: classification
-  data: {path: data}
-  prompt: "{{ text | passage }}\\nSentiment:"
-  labels: [negative, positive]
-head: classifier
+"""
+    + REVIEWS
+    + """head: classifier
 score: {metrics: [accuracy, log_loss], resamples: 50}
 runtime: {precision: fp32, device: cpu, threads: 1}
 """,

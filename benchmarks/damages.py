@@ -26,15 +26,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ.update(
-    OMP_NUM_THREADS="1",
-    MKL_NUM_THREADS="1",
-    TOKENIZERS_PARALLELISM="false",
-    HF_HUB_OFFLINE="1",
-    HF_DATASETS_OFFLINE="1",
-)
-os.environ.pop("GPTTASKS_PLUGINS", None)
-
 import damage_adapters
 import damage_base
 import damage_cache
@@ -45,8 +36,9 @@ import damage_finished
 import damage_listed
 import damage_unfinished
 import damage_world
+import forked
 from damage_outcomes import COMMANDS, Command, Outcome, judge
-from damage_process import KillAt, carry_out, warm
+from damage_process import KillAt, carry_out
 from damage_tools import Damage
 from result_files import RESULTS
 
@@ -80,7 +72,7 @@ RUNS = (
 
 def make(folder: Path) -> None:
     """Make the folder ``kept`` with all runs, if it is not there, and import what they import."""
-    live, kept, modules = folder / "live", folder / "kept", folder / "modules.json"
+    live, kept, modules = folder / "live", folder / "kept", folder / "modules.txt"
     if not kept.exists():
         live.mkdir(parents=True)
         if (process := os.fork()) == 0:
@@ -102,9 +94,9 @@ def make(folder: Path) -> None:
             if ended.status != (-9 if kill else 0):
                 sys.exit(f"{out}: exit {ended.status}\n{ended.stderr}")
             if out == "finished":
-                warm(json.loads(modules.read_text("utf-8")))
+                forked.import_modules(modules)
         live.rename(kept)
-    warm(json.loads(modules.read_text("utf-8")))
+    forked.import_modules(modules)
 
 
 def restore(folder: Path) -> Path:
