@@ -82,7 +82,7 @@ def _score_table(run: Run) -> str:
     answers move the model's scores.
     """
     from ..metrics.signature import keys_by_measure
-    from ..records.run import answers_to_note
+    from ..records.sections import answers_to_note
 
     noted = answers_to_note(run.record.samples.model_dump())
     grouped = any(score.groups is not None for score in run.scores.values())

@@ -22,17 +22,8 @@ from ..recipe import method_digests, recipe_as_dict
 from ..records.dependencies import compare, refuse_changes
 from ..records.environment import machine, versions
 from ..records.folder import RunFolder, folder_gone
-from ..records.run import (
-    BackboneRecord,
-    ComponentRecord,
-    DataRecord,
-    MachineRecord,
-    OverlapRecord,
-    PluginUse,
-    Run,
-    RunRecord,
-    State,
-)
+from ..records.run import Run, RunRecord, State
+from ..records.sections import BackboneRecord, ComponentRecord, DataRecord, MachineRecord, OverlapRecord, PluginUse
 from ..terminal import say
 
 if TYPE_CHECKING:

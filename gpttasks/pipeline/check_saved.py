@@ -13,7 +13,7 @@ from ..model.same_model import TOLERANCE, largest_difference, release_weights, r
 from ..plugins.faults import create
 from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, MODEL
 from ..records.plain_files import read_json
-from ..records.run import SavedRecord
+from ..records.sections import SavedRecord
 from .active_run import ActiveRun
 from .bind import load_settings
 from .parts import PreparedRun

@@ -19,7 +19,7 @@ from ..metrics.score import Score
 from ..metrics.signature import format_signature
 from ..model.loaded import state_digest
 from ..plugins.faults import blamed
-from ..records.run import CacheRecord, EngineRecord, ShotRecord, sides_cut
+from ..records.sections import CacheRecord, EngineRecord, ShotRecord, sides_cut
 from ..requests import Engine
 from ..tasks.shots import question_and_answer
 from ..training.checkpoint import trained_state

@@ -19,7 +19,7 @@ from ..item import Item
 from ..model.folder import dtype_name
 from ..progress import Progress
 from ..records.folder import ADAPTER, CHECKPOINTS
-from ..records.run import TrainingRecord, sides_cut
+from ..records.sections import TrainingRecord, sides_cut
 from ..training.checkpoint import run_identity
 from ..training.items import LazyItems
 from ..training.plan import different_items

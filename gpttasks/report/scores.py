@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..metrics.signature import keys_by_measure, parse_signature
-from ..records.run import answers_to_note
+from ..records.sections import answers_to_note
 from .charts import IntervalBar, interval_bar
 from .words import as_list, as_mapping, as_number, as_text, fixed, interval_decimals, number, percent
 
