@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,7 +102,10 @@ def check_own_weights(folder: Path, keeps: str | None, digests: Mapping[str, str
     def digest_of(file: Path) -> str:
         if keeps != ADAPTER or file.parent != folder / ADAPTER:
             return file_digest(file)
-        contents[file] = file.read_bytes()
+        try:
+            contents[file] = file.read_bytes()
+        except MemoryError:  # what is that large is not what was saved
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from None
         return bytes_digest(contents[file])
 
     own = check_own_files(folder, digests, tuple(f"{name}/" for name in within), digest_of)

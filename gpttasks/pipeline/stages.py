@@ -20,7 +20,7 @@ from .finish import finish
 from .parts import PreparedRun, RunParts
 from .score import announce_scoring, score_split
 from .train import train
-from .trained_files import refuse_foreign_settings
+from .trained_files import refuse_foreign_files
 from .tune import tune_without_training
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _carry_out(run: ActiveRun, prepare: Prepare) -> None:
     """Prepare, train or tune, score, and write the results."""
     with ExitStack() as stack:
         prepared = run.timed("preparing", lambda: stack.enter_context(prepare(run.check_dependencies)))
-        refuse_foreign_settings(prepared.head, run.folder.path)
+        refuse_foreign_files(prepared.adaptation, prepared.head, run.folder.path)
         run.describe(prepared)
         expected = announce_scoring(run, prepared)
         run.call_hook("gpttasks_run_started")

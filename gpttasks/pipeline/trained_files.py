@@ -12,7 +12,7 @@ from ..backbones.run import RunBackbone
 from ..errors import BackboneError, FolderError
 from ..files import atomic_file
 from ..recipe.document import read_document
-from ..records.folder import ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, RECIPE
+from ..records.folder import ADAPTER, ENCODER_WEIGHTS, HEAD_TUNED, HEAD_WEIGHTS, MODEL, RECIPE
 from ..records.own_files import check_own_files
 from ..records.plain_files import read_json_object
 from ..records.run import RECORD, read_run
@@ -20,6 +20,7 @@ from ..records.run import RECORD, read_run
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..adaptations.base import Adaptation
     from ..encoders.base import Encoder
     from ..heads.base import Head
     from ..recipe.schema import Use
@@ -37,8 +38,15 @@ def save_head(head: Head, folder: RunFolder) -> None:
         folder.write_text(HEAD_TUNED, json.dumps(head.tuned, allow_nan=False) + "\n")
 
 
-def refuse_foreign_settings(head: Head, folder: Path) -> None:
-    """Raise FolderError if an unfinished run's folder has tuned settings although its head has nothing to tune."""
+def refuse_foreign_files(adaptation: Adaptation, head: Head, folder: Path) -> None:
+    """Raise FolderError if an unfinished run's folder has weights or settings that this run never writes: those of
+    another adaptation, or tuned settings although its head has nothing to tune."""
+    for name in (ADAPTER, MODEL):
+        if name != adaptation.keeps and (folder / name).exists():
+            raise FolderError(
+                f"{folder / name} is not a folder of this run: its adaptation {adaptation.name!r} does not write it",
+                hint="remove it, and run the same command again",
+            )
     if not head.tunes and not head.tuned and (folder / HEAD_TUNED).exists():
         raise FolderError(
             f"{folder / HEAD_TUNED} is not a file of this run: its head {head.name!r} has no settings to tune",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +37,8 @@ from .sections import (
 SCHEMA = "gpttasks.run/1"
 RECORD, SAMPLES = "run.json", "samples.parquet"
 CHECKSUM = "checksum"
-"""The key in ``run.json`` with the digest of all others."""
+"""The key in ``run.json`` with the digest of the value of each other key."""
+_CHECKSUM_LENGTH = 16
 
 State = Literal["running", "interrupted", "failed", "finished"]
 
@@ -109,11 +111,11 @@ class RunRecord(Section):
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON values, in the layout of ``run.json``: with the passwords of addresses masked, and with a
-        checksum over all other values."""
+        checksum of each value."""
         values = self.model_dump(mode="json", by_alias=True)
         # Shots are shown to the model again as they were.
         values = {key: value if key == "shots" else masked_values(value) for key, value in values.items()}
-        return values | {CHECKSUM: content_digest(values)}
+        return values | {CHECKSUM: _checksums(values)}
 
     def text(self) -> str:
         """The text of ``run.json``. Raises ValueError for NaN or infinity, which JSON does not have."""
@@ -135,7 +137,7 @@ class Run:
     notes:
         what differs from what a reused run depended on, and what could not be compared.
     edited:
-        what to say if ``run.json`` was changed after the run wrote it: its checksum is that of another content.
+        what to say if ``run.json`` was changed after the run wrote it: the checksums of some keys do not fit.
     """
 
     folder: Path
@@ -188,28 +190,40 @@ def read_run(folder: Path | str) -> Run:
         raise FolderError(
             f"{file} is damaged: {comma_separated(missing)} {verb} missing", hint="run the recipe again with --force"
         )
-    edited = _edited(file, document)
+    checksums = document.pop(CHECKSUM, None)
     try:
         record = RunRecord.model_validate(document)
         _check_finished(file, record)
-        return Run(Path(folder), record, edited=edited)
+        return Run(Path(folder), record, edited=_edited(file, document, checksums))
     except ValidationError as error:
         raise FolderError(
             f"{file} is damaged: {_first_error(error)}", hint="run the recipe again with --force"
         ) from error
 
 
-def _edited(file: Path, document: dict[str, Any]) -> str | None:
-    """What to say about a record that is not as the run wrote it. Takes the checksum out of the document."""
-    checksum = document.pop(CHECKSUM, None)
-    if checksum is None and not document.get("method"):  # an earlier version, which wrote neither
+def _checksums(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: content_digest(value)[:_CHECKSUM_LENGTH] for key, value in values.items()}
+
+
+def _edited(file: Path, document: Mapping[str, Any], checksums: Any) -> str | None:
+    """What to say about a record that is not as the run wrote it; ``document`` has all keys but the checksums.
+
+    Raises FolderError if the scores are not those that the run computed.
+    """
+    if checksums is None and not document.get("method"):  # an earlier version, which wrote neither
         return None
+    before = checksums if isinstance(checksums, dict) else {}
     try:
-        if checksum == content_digest(document):
-            return None
+        now = _checksums(document)
     except (RecursionError, ValueError) as error:
         raise FolderError(f"{file} is damaged: {error}", hint="run the recipe again with --force") from error
-    return f"{file} was changed after the run wrote it: its checksum does not fit"
+    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    if not changed:
+        return None
+    what = f"{file} was changed after the run wrote it, in: {', '.join(changed)}"
+    if "scores" in changed and before:
+        raise FolderError(what, hint=f"restore {RECORD}, or run the recipe again with --force")
+    return what
 
 
 def _check_finished(file: Path, record: RunRecord) -> None:

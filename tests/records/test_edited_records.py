@@ -42,7 +42,6 @@ def test_layout_is_not_content(finished: Run) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda document: document["scores"]["accuracy"].update(value=0.875),
         lambda document: document.update(name="another"),
         lambda document: document.pop("checksum"),
         lambda document: document["warnings"].append("seen"),
@@ -55,7 +54,19 @@ def test_a_record_that_was_edited_is_reported(
     edit(finished.folder, change)
     again = run(recipe, "out", *SCORE_ONLY)
     assert again.reused
-    assert any("run.json was changed after the run wrote it" in note for note in again.notes)
+    assert any("run.json was changed after the run wrote it, in: " in note for note in again.notes)
+
+
+def test_what_was_edited_is_named(finished: Run) -> None:
+    edit(finished.folder, lambda document: document.update(name="another", added=1))
+    assert (read_run(finished.folder).edited or "").endswith("in: added, name")
+
+
+@pytest.mark.parametrize("value", [0.0, 0.875, 17.5])
+def test_scores_that_were_edited_are_not_shown(recipe: Path, finished: Run, value: float) -> None:
+    edit(finished.folder, lambda document: document["scores"]["accuracy"].update(value=value))
+    with pytest.raises(FolderError, match=r"was changed after the run wrote it, in: scores; restore run\.json"):
+        run(recipe, "out", *SCORE_ONLY)
 
 
 @pytest.mark.parametrize(
@@ -249,3 +260,18 @@ def test_a_default_that_has_changed_is_no_other_recipe(recipe: Path, finished: R
 
     edit(finished.folder, other)
     assert main(["predict", str(finished.folder), "--input", str(recipe.parent / "data" / "test.csv")]) == 0
+
+
+@pytest.mark.parametrize("name", ["adapter", "model"])
+def test_weights_of_another_run_are_refused_before_the_work(
+    recipe: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("gpttasks.pipeline.stages.score_split", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            run(recipe, "out", *SCORE_ONLY)
+    (recipe.parent / "out" / name).mkdir()
+    with pytest.raises(FolderError, match=f"{name} is not a folder of this run: its adaptation 'none'"):
+        run(recipe, "out", *SCORE_ONLY)
+    (recipe.parent / "out" / name).rmdir()
+    assert run(recipe, "out", *SCORE_ONLY).state == "finished"

@@ -35,7 +35,7 @@ def test_keys_of_a_later_version_are_kept(tmp_path):
     document = record().as_json() | {"later": {"a": 1}}
     document["samples"]["later"] = 2
     del document["checksum"]
-    document["checksum"] = content_digest(document)
+    document["checksum"] = {key: content_digest(value)[:16] for key, value in document.items()}
     (tmp_path / "run.json").write_text(json.dumps(document), "utf-8")
     assert read_run(tmp_path).document == document
 
